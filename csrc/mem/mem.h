@@ -1,0 +1,108 @@
+/* mem.h - guest memory: memory blocks, the dirty map, and real address space of a domain.
+ *
+ *   physmem:  the server's memory. A sorted set of mblocks, each one memfd mapped at 2 MiB alignment (sparse),
+ *             with its dirty map in a second memfd: one byte per 8 KiB page, one byte per 2 MiB region.
+ *   ram:      a domain's real address space: segments RA -> PA over those blocks.
+ *
+ * Dirty rule (one for all writers): the bytes first, then the mark, `page = 1; region = 1`, without atomics. The
+ * harvester clears with exchange, region before pages, then makes every writer cross a barrier (membarrier or
+ * safepoint), and only then reads the pages. The engine has the soft-TLB form of it: it holds write permission for a
+ * page only while the page is marked, and gives it back at the safepoint of a harvest.
+ */
+#ifndef S4V_MEM_MEM_H
+#define S4V_MEM_MEM_H
+#include "util/types.h"
+
+struct mblock {
+  pa_t base;
+  u64 bytes;      /* multiple of 8 KiB */
+  u8 *host;       /* host address of base; 2 MiB aligned */
+  u8 *page_map;   /* bytes >> PAGE_BITS dirty bytes, in the map memfd */
+  u8 *region_map; /* one per 2 MiB, behind the pages in the same memfd */
+  u8 *code_map;   /* bytes >> PAGE_BITS, process-private: 1 while decoded code of the page exists */
+  int fd;         /* memfd of the memory */
+  int map_fd;     /* memfd of page_map and region_map */
+};
+
+struct physmem;
+
+/* NULL and a message in err on failure. */
+struct physmem *physmem_new(void);
+void physmem_free(struct physmem *);
+/* Add a block; 0, or a negative errno: -EINVAL (alignment, overlap), -ENOMEM. `label` names the memfd. */
+int physmem_add_block(struct physmem *, pa_t base, u64 bytes, const char *label);
+int physmem_remove_block(struct physmem *, pa_t base);
+const struct mblock *physmem_find(const struct physmem *, pa_t);      /* block holding pa, or NULL */
+size_t physmem_block_count(const struct physmem *);
+const struct mblock *physmem_block(const struct physmem *, size_t i);
+
+struct ram;
+struct ram *ram_new(struct physmem *);
+void ram_free(struct ram *);
+int ram_add_segment(struct ram *, ra_t ra, u64 bytes, pa_t pa);       /* -EINVAL on overlap or no block */
+int ram_remove_segment(struct ram *, ra_t ra);
+size_t ram_segment_count(const struct ram *);
+int ram_segment(const struct ram *, size_t i, ra_t *ra, u64 *bytes, pa_t *pa);
+
+/* One page's place, for the engine's TLB fill. */
+struct ram_ref {
+  u8 *host;    /* host address of the byte at ra */
+  u64 bytes;   /* contiguous host bytes from there (to the end of segment or block) */
+  u8 *page;    /* dirty byte of the page */
+  u8 *region;  /* region byte */
+  u8 *code;    /* code byte */
+  pa_t pa;
+};
+bool ram_lookup(const struct ram *, ra_t, struct ram_ref *out);
+bool ram_backed(const struct ram *, ra_t, u64 bytes);                 /* whole range backed (across segments too) */
+
+/* The mark itself: call after the bytes are in. */
+static inline void ram_mark(u8 *page, u8 *region) {
+  __asm__ volatile("" ::: "memory");
+#if !defined(__x86_64__)
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+  if (*(volatile u8 *)page == 0) {
+    *(volatile u8 *)page = 1;
+    *(volatile u8 *)region = 1;
+  }
+}
+
+/* The one function for every writer that is not the engine; after the bytes are in. Also reports the range to the
+ * code listener (below) where it holds decoded code. */
+void ram_written(struct ram *, ra_t, u64 bytes);
+/* Copies; false if any byte is not backed (then nothing is written). ram_write marks. */
+bool ram_read(const struct ram *, ra_t, void *buf, u64 bytes);
+bool ram_write(struct ram *, ra_t, const void *buf, u64 bytes);
+bool ram_zero(struct ram *, ra_t, u64 bytes);
+
+/* Pointers for devices: contiguous, else NULL. While mapped for write, a range is pinned dirty: each harvest
+ * re-marks it. Unmap marks. */
+u8 *ram_map(struct ram *, ra_t, u64 bytes, bool write);
+void ram_unmap(struct ram *, ra_t, u64 bytes, bool write);
+
+/* Called (with ctx) when bytes with decoded code are written through this layer. */
+typedef void (*ram_code_listener)(void *ctx, pa_t, u64 bytes);
+void physmem_set_code_listener(struct physmem *, ram_code_listener, void *ctx);
+
+/* Harvest: clear the marks of [base, base+bytes) of a block and hand ascending page extents to the sink. `barrier`
+ * is called once per batch after the clear and before the sink (membarrier or a safepoint in which every strand
+ * has dropped its write permissions). Returns pages harvested or negative errno. */
+typedef void (*harvest_sink)(void *ctx, pa_t first, u64 pages);
+typedef void (*harvest_barrier)(void *ctx);
+i64 physmem_harvest(struct physmem *, pa_t base, u64 bytes, harvest_barrier, harvest_sink, void *ctx);
+void harvest_membarrier(void *ctx);        /* ready barrier: MEMBARRIER_CMD_PRIVATE_EXPEDITED */
+int harvest_membarrier_register(void);     /* once per process */
+u64 physmem_dirty_count(const struct physmem *, pa_t base, u64 bytes);   /* marked pages, marks untouched */
+/* Populated extents of a block (SEEK_DATA), page-rounded. */
+i64 physmem_populated(const struct physmem *, pa_t base, harvest_sink, void *ctx);
+
+/* Big-endian accessors on host bytes, any alignment. */
+static inline u16 be16_load(const void *p) { u16 v; __builtin_memcpy(&v, p, 2); return __builtin_bswap16(v); }
+static inline u32 be32_load(const void *p) { u32 v; __builtin_memcpy(&v, p, 4); return __builtin_bswap32(v); }
+static inline u64 be64_load(const void *p) { u64 v; __builtin_memcpy(&v, p, 8); return __builtin_bswap64(v); }
+static inline void be16_store(void *p, u16 v) { v = __builtin_bswap16(v); __builtin_memcpy(p, &v, 2); }
+static inline void be32_store(void *p, u32 v) { v = __builtin_bswap32(v); __builtin_memcpy(p, &v, 4); }
+static inline void be64_store(void *p, u64 v) { v = __builtin_bswap64(v); __builtin_memcpy(p, &v, 8); }
+
+#endif

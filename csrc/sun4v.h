@@ -1,0 +1,132 @@
+/* sun4v.h - the only public header of the C core.
+ *
+ * Everything a client (the cffi binding, a C test, a fuzzer) may call. No structure of the core is visible:
+ * a machine is an opaque pointer, registers are named, memory is reached by real or physical address.
+ *
+ * The file is read by cffi as well: plain C declarations only, no function-like macros, no conditionals
+ * between the two CDEF marks.
+ *
+ * Errors: functions return 0 or a negative S4V_E* code; s4v_machine_new() returns NULL and fills `err`.
+ * Threads: a machine is used by one thread at a time, except s4v_kick(), which any thread may call.
+ */
+#ifndef SUN4V_H
+#define SUN4V_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* CDEF BEGIN */
+enum {
+  S4V_OK = 0,
+  S4V_EINVAL = -1,   /* an argument is out of range */
+  S4V_ENOENT = -2,   /* no such register, symbol or strand */
+  S4V_EFAULT = -3,   /* an address is not backed by guest memory */
+  S4V_ENOMEM = -4,   /* the host refused memory */
+  S4V_EFORMAT = -5,  /* a state image is malformed or of another version */
+  S4V_EREADONLY = -6 /* the register cannot be written */
+};
+
+/* Why s4v_run() returned. */
+enum {
+  S4V_STOP_BUDGET = 0,     /* the instruction budget is used up, to the instruction */
+  S4V_STOP_EXIT = 1,       /* MACH_EXIT: `code` is the guest's exit code */
+  S4V_STOP_WATCHDOG = 2,   /* trap at MAXTL, or a fault report without a fault area: `tt`, `strand` */
+  S4V_STOP_CONSOLE = 3,    /* console output is waiting to be drained before the guest goes on */
+  S4V_STOP_IDLE = 4,       /* every strand waits and no timer is set: only outside input can wake the guest */
+  S4V_STOP_BREAKPOINT = 5, /* a breakpoint or watchpoint: `strand`, `address` */
+  S4V_STOP_KICK = 6,       /* s4v_kick() was called */
+  S4V_STOP_RESET = 7       /* MACH_SIR: the guest asks to be restarted */
+};
+
+typedef struct s4v_machine s4v_machine;
+
+typedef struct s4v_config {
+  uint64_t memory_bytes;  /* one segment at real address 0; multiple of 8192 */
+  uint32_t strands;       /* 1..4096; strand 0 is the boot strand */
+  uint32_t deterministic; /* 1: virtual time from the instruction count */
+  uint64_t features;      /* bit n: feature n of csrc/isa/feature.def */
+  uint64_t stick_hz;      /* STICK frequency */
+  uint64_t tick_hz;       /* TICK (core clock) frequency */
+  uint32_t va_bits;       /* 48..64 */
+  uint32_t page_sizes;    /* bit n: TTE size code n */
+  uint32_t max_tsbs;      /* TSBs per context class */
+  uint32_t quantum;       /* instructions a strand runs before the next one's turn (deterministic) */
+  uint64_t tod_seconds;   /* TOD at start, seconds since the epoch */
+} s4v_config;
+
+typedef struct s4v_stop {
+  int32_t reason;    /* S4V_STOP_* */
+  uint32_t strand;
+  uint32_t tt;       /* trap type, for S4V_STOP_WATCHDOG */
+  uint32_t pad;
+  uint64_t code;     /* exit code */
+  uint64_t address;  /* breakpoint or fault address */
+  uint64_t insns;    /* instructions completed by all strands during this call */
+} s4v_stop;
+
+s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_bytes);
+void s4v_machine_free(s4v_machine *);
+void s4v_machine_config(const s4v_machine *, s4v_config *out);
+
+/* Run strands until the budget (instructions, all strands together) is used or something else stops them. */
+int s4v_run(s4v_machine *, uint64_t budget_insns, s4v_stop *stop);
+/* Run one strand alone; the others stand still. */
+int s4v_strand_run(s4v_machine *, uint32_t strand, uint64_t budget_insns, s4v_stop *stop);
+void s4v_kick(s4v_machine *);
+uint64_t s4v_insns(const s4v_machine *);                         /* completed since start, all strands */
+uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
+
+/* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
+int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
+int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
+
+/* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f63 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
+ * pil tba cwp cansave canrestore cleanwin otherwin wstate softint tick_cmpr stick_cmpr tpc1 tnpc1 tstate1 tt1 ... */
+int s4v_reg_count(void);
+const char *s4v_reg_name(int reg);                               /* NULL past the end */
+int s4v_reg_find(const char *name);                              /* index or S4V_ENOENT */
+int s4v_reg_get(const s4v_machine *, uint32_t strand, int reg, uint64_t *value);
+int s4v_reg_set(s4v_machine *, uint32_t strand, int reg, uint64_t value);
+
+/* Guest memory by real address. s4v_mem_ptr gives the host address of a contiguous range for reading; every
+ * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
+int s4v_mem_read(const s4v_machine *, uint64_t ra, void *buf, size_t len);
+int s4v_mem_write(s4v_machine *, uint64_t ra, const void *buf, size_t len);
+const void *s4v_mem_ptr(const s4v_machine *, uint64_t ra, size_t len);
+/* Collect and clear the dirty marks: page indexes (RA / 8192) in ascending order; returns how many, at most max. */
+int64_t s4v_dirty_harvest(s4v_machine *, uint64_t *pages, size_t max);
+
+/* Console (CONS_* hypercalls). Input is a queue; output is drained by the client. */
+size_t s4v_console_read(s4v_machine *, void *buf, size_t len);   /* what the guest wrote */
+size_t s4v_console_feed(s4v_machine *, const void *buf, size_t len);
+void s4v_console_break(s4v_machine *);                           /* CONS_GETCHAR gives BREAK */
+void s4v_console_hangup(s4v_machine *);                          /* CONS_GETCHAR gives HUP once the queue is empty */
+
+/* State: architectural state of every strand, the hypervisor and populated memory. */
+int64_t s4v_state_size(const s4v_machine *);
+int64_t s4v_state_save(const s4v_machine *, void *buf, size_t len);
+int s4v_state_load(s4v_machine *, const void *buf, size_t len, char *err, size_t err_bytes);
+void s4v_digest(s4v_machine *, uint8_t out[32]);                 /* SHA-256 over state and memory */
+int s4v_strand_print(const s4v_machine *, uint32_t strand, char *buf, size_t len); /* register dump text */
+
+/* Breakpoints on instruction addresses (VA of the strand). */
+int s4v_breakpoint_add(s4v_machine *, uint64_t va);
+int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
+
+/* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
+int s4v_trace_enable(s4v_machine *, int on);
+size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
+
+/* The instruction table. */
+int s4v_isa_count(void);
+const char *s4v_isa_name(int op);
+const char *s4v_isa_feature(int op);                             /* name of its feature bit */
+int s4v_isa_match(int op, int form, uint32_t *match, uint32_t *mask); /* form 0,1; S4V_ENOENT past the end */
+int s4v_isa_decode(uint32_t insn);                               /* row, or S4V_ENOENT: illegal */
+int s4v_disasm(uint32_t insn, uint64_t pc, char *buf, size_t len);
+int s4v_feature_count(void);
+const char *s4v_feature_name(int bit);                           /* as `isainfo` prints it */
+const char *s4v_feature_hwcap(int bit);                          /* as the machine description spells it, or "" */
+
+const char *s4v_build_info(void);                                /* "version; engine; dispatch; sanitizers" */
+/* CDEF END */
+#endif

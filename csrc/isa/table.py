@@ -29,6 +29,10 @@ imm5lo                4:0                                         ``imm``       
 imm3                  2:0                                         ``imm``           uint32_t
 imm22, const22        21:0                                        ``imm``           uint32_t
 fcc                   26:25 (compare) condition-code number       ``n``             uint32_t
+mfcc                  12:11 (MOVcc)   condition-code number       ``n``             uint32_t
+ri8                   i=0: rs2; i=1: 7:0 (Tcc), zero extended      ``b``             uint64_t
+casasi                i=0: imm_asi 12:5; i=1: %asi                 --
+simm13                12:0, the base word sets i                   --
 ====================  ==========================================  =====================================
 
 ``args`` is written ``"sources -> destination"``.  A destination marked ``+`` (``"fd1, fd2 -> fdd+"``) is also
@@ -51,7 +55,7 @@ FIELDS: dict[str, tuple[tuple[int, int], ...]] = {
     "fcc": ((25, 2),), "disp30": ((0, 30),), "disp22": ((0, 22),), "disp19": ((0, 19),),
     "disp16": ((0, 14), (20, 2)), "disp10": ((5, 8), (19, 2)), "membar": ((0, 7),), "prefetch": ((25, 5),),
     "asr": ((14, 5),), "asrd": ((25, 5),), "bpn": ((20, 2),), "bpp": ((19, 1),), "bfcc": ((20, 2),),
-    "annul": ((29, 1),),
+    "annul": ((29, 1),), "mfcc": ((11, 2),), "simm13": ((0, 13),),
 }
 
 # tokens whose encoding depends on the i bit (13): (fields when i=0, fields when i=1)
@@ -60,7 +64,8 @@ I_FIELDS: dict[str, tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ..
     "ri11": (((0, 5),), ((0, 11),)),
     "ri10": (((0, 5),), ((0, 10),)),
     "ri5": (((0, 5),), ((0, 5),)),
-    "ri7": (((0, 5),), ((0, 7),)),  # Tcc software trap number
+    "ri8": (((0, 5),), ((0, 8),)),  # Tcc trap number; UA2005 widened it by a bit for hypercalls
+    "casasi": (((5, 8),), ()),  # CASA: imm_asi | %asi
     "shcnt32": (((0, 5),), ((0, 5),)),
     "shcnt64": (((0, 5),), ((0, 6),)),
     "addr": (((14, 5), (0, 5)), ((14, 5), (0, 13))),  # [rs1 + ri]
@@ -81,6 +86,7 @@ class Op:
     syntax: str | None = None  # assembler operands where they are not simply args in order
     source: str = ""  # manual section or document the semantics come from
     ignore: int = 0  # bits that are neither operand nor checked
+    mnemonic: str = ""  # what the assembler calls it; the name where that is not unique
 
     @property
     def sources(self) -> list[str]:
@@ -117,13 +123,13 @@ class Op:
 
 
 def op(name: str, match: int, args: str, body: str, *, feature: str = "v9", flags: str = "",
-       syntax: str | None = None, source: str = "", ignore: int = 0) -> Op:
+       syntax: str | None = None, source: str = "", ignore: int = 0, mnemonic: str = "") -> Op:
     """One instruction. ``flags`` is a blank-separated set, see ``FLAGS``."""
     flag_set = frozenset(flags.split())
     unknown = flag_set - FLAGS.keys()
     if unknown:
         raise ValueError(f"{name}: unknown flags {sorted(unknown)}")
-    row = Op(name, match, args, body, feature, flag_set, syntax, source, ignore)
+    row = Op(name, match, args, body, feature, flag_set, syntax, source, ignore, mnemonic or name)
     row.forms()
     return row
 

@@ -1,0 +1,71 @@
+/* hcall.h - numbers and calls of the sun4v hypervisor interface.
+ *
+ * Convention (UltraSPARC Virtual Machine Specification): a trap with software number 0x80 or above from privileged
+ * mode; the function number in %o5, arguments in %o0-%o4; status in %o0, results in %o1-%o4; all else preserved.
+ */
+#ifndef IMAGES_HCALL_H
+#define IMAGES_HCALL_H
+
+#define HTRAP_FAST 0x80
+#define HTRAP_MMU_MAP_ADDR 0x83
+#define HTRAP_MMU_UNMAP_ADDR 0x84
+#define HTRAP_CORE 0xff
+
+#define API_SET_VERSION 0x00 /* CORE trap */
+#define API_GET_VERSION 0x03 /* CORE trap */
+
+#define MACH_EXIT 0x00
+#define MACH_DESC 0x01
+#define CPU_START 0x10
+#define CPU_STOP 0x11
+#define CPU_YIELD 0x12
+#define CPU_QCONF 0x14
+#define CPU_MYID 0x16
+#define CPU_STATE 0x17
+#define MMU_TSB_CTX0 0x20
+#define MMU_TSB_CTXNON0 0x21
+#define MMU_DEMAP_PAGE 0x22
+#define MMU_DEMAP_CTX 0x23
+#define MMU_DEMAP_ALL 0x24
+#define MMU_MAP_PERM_ADDR 0x25
+#define MMU_FAULT_AREA_CONF 0x26
+#define MMU_ENABLE 0x27
+#define MMU_UNMAP_PERM_ADDR 0x28
+#define TOD_GET 0x50
+#define CONS_GETCHAR 0x60
+#define CONS_PUTCHAR 0x61
+#define CONS_READ 0x62
+#define CONS_WRITE 0x63
+
+#define GROUP_SUN4V 0
+#define GROUP_CORE 1
+
+#define EOK 0
+#define ENORADDR 2
+#define EINVAL 6
+#define EBADTRAP 7
+#define EWOULDBLOCK 9
+
+#ifndef __ASSEMBLER__
+typedef unsigned long u64_hcall;
+
+/* Arguments in, results out: arg[0] comes back as the status, arg[1]-arg[4] as ret1-ret4. */
+struct hcall {
+  u64_hcall arg[5];
+};
+
+#define HCALL_BODY(trap)                                                                                         \
+  register u64_hcall o0 __asm__("o0") = h->arg[0];                                                               \
+  register u64_hcall o1 __asm__("o1") = h->arg[1];                                                               \
+  register u64_hcall o2 __asm__("o2") = h->arg[2];                                                               \
+  register u64_hcall o3 __asm__("o3") = h->arg[3];                                                               \
+  register u64_hcall o4 __asm__("o4") = h->arg[4];                                                               \
+  register u64_hcall o5 __asm__("o5") = function;                                                                \
+  __asm__ volatile("ta %6" : "+r"(o0), "+r"(o1), "+r"(o2), "+r"(o3), "+r"(o4), "+r"(o5) : "i"(trap) : "memory"); \
+  h->arg[0] = o0, h->arg[1] = o1, h->arg[2] = o2, h->arg[3] = o3, h->arg[4] = o4;                                \
+  return o0
+
+static inline u64_hcall hcall_fast(u64_hcall function, struct hcall *h) { HCALL_BODY(HTRAP_FAST); }
+static inline u64_hcall hcall_core(u64_hcall function, struct hcall *h) { HCALL_BODY(HTRAP_CORE); }
+#endif
+#endif

@@ -1,0 +1,85 @@
+/* runtime.h - what a freestanding guest program may use.
+ *
+ * The same ELF runs in two environments, told apart at entry (start.S):
+ *   ENV_SUN4V  privileged strand, MMU off, console and exit through hypercalls;
+ *   ENV_USER   a Linux process (qemu-sparc64, a real kernel), console and exit through system calls.
+ */
+#ifndef IMAGES_RUNTIME_H
+#define IMAGES_RUNTIME_H
+#include <stdarg.h>
+#include <stddef.h>
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long u64;
+typedef signed char i8;
+typedef short i16;
+typedef int i32;
+typedef long i64;
+
+#define NOINLINE __attribute__((noinline))
+#define NOINIT __attribute__((section(".noinit"))) /* memory that start-up does not clear */
+#define ALIGNED(n) __attribute__((aligned(n)))
+
+enum { ENV_SUN4V = 0, ENV_USER = 1 };
+extern u64 runtime_env;
+extern u64 runtime_arg; /* ENV_SUN4V: %o0 at entry */
+
+int main(void);
+void exit(int code) __attribute__((noreturn));  /* MACH_EXIT or exit(2): code is the exit status */
+void abort(void) __attribute__((noreturn));     /* exit(134) */
+
+/* Console. console_read gives 0 when no input is waiting (ENV_SUN4V) or at end of file (ENV_USER). */
+void console_write(const void *text, size_t bytes);
+long console_read(void *buffer, size_t bytes);
+#define CONSOLE_HANGUP (-2)
+
+int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int vsnprintf(char *out, size_t bytes, const char *format, va_list args);
+int snprintf(char *out, size_t bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int puts(const char *text);
+int putchar(int c);
+
+void *memcpy(void *to, const void *from, size_t bytes);
+void *memmove(void *to, const void *from, size_t bytes);
+void *memset(void *to, int byte, size_t bytes);
+int memcmp(const void *a, const void *b, size_t bytes);
+size_t strlen(const char *s);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t bytes);
+char *strcpy(char *to, const char *from);
+
+/* A trap as a handler sees it. The interrupted %g1-%g7 and %o0-%o7 may be changed; the interrupted code goes on
+ * at tpc. trap_skip() steps over the trapping instruction as DONE does. */
+struct trap_frame {
+  u64 g[8], o[8];
+  u64 tt, tpc, tnpc, tstate, y, tl;
+};
+typedef void (*trap_handler)(struct trap_frame *);
+enum { TRAP_TYPES = 512 };
+
+static inline void trap_skip(struct trap_frame *f) {
+  f->tpc = f->tnpc;
+  f->tnpc += 4;
+}
+/* Handler for trap type tt at TL 0 and 1; NULL gives back the default: report, then exit with 0xE0 | TL. */
+void trap_handler_set(unsigned tt, trap_handler handler);
+/* Put raw code in the trap table itself (8 instructions an entry, 32 for window traps), for TL = 0. */
+void trap_entry_patch(unsigned tt, const u32 *code, unsigned instructions);
+
+#define RDPR(reg)                                      \
+  __extension__({                                      \
+    u64 v_;                                            \
+    __asm__ volatile("rdpr %%" #reg ", %0" : "=r"(v_)); \
+    v_;                                                \
+  })
+#define WRPR(reg, value) __asm__ volatile("wrpr %0, %%g0, %%" #reg : : "r"((u64)(value)) : "memory")
+#define RDASR(reg)                                    \
+  __extension__({                                     \
+    u64 v_;                                           \
+    __asm__ volatile("rd %%" #reg ", %0" : "=r"(v_)); \
+    v_;                                               \
+  })
+#define WRASR(reg, value) __asm__ volatile("wr %0, %%g0, %%" #reg : : "r"((u64)(value)) : "memory")
+#endif

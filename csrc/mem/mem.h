@@ -13,6 +13,9 @@
 #define S4V_MEM_MEM_H
 #include "util/types.h"
 
+/* Threads: lookups, copies, marks and harvests may run on any number of threads at once. Blocks, segments and the
+ * code listener are changed only while no other thread is inside this layer (machine stopped, no harvest running). */
+
 struct mblock {
   pa_t base;
   u64 bytes;      /* multiple of 8 KiB */
@@ -21,17 +24,27 @@ struct mblock {
   u8 *region_map; /* one per 2 MiB, behind the pages in the same memfd */
   u8 *code_map;   /* bytes >> PAGE_BITS, process-private: 1 while decoded code of the page exists */
   int fd;         /* memfd of the memory */
-  int map_fd;     /* memfd of page_map and region_map */
+  int map_fd;     /* memfd of page_map (offset 0) and region_map (offset mblock_region_offset()) */
+  u32 users;      /* spans of segments that lie over it */
 };
+
+enum { PAGES_PER_REGION = 1 << (REGION_BITS - PAGE_BITS) };
+
+/* Layout of map_fd, for a reader in another process. */
+static inline u64 mblock_pages(u64 bytes) { return bytes >> PAGE_BITS; }
+static inline u64 mblock_regions(u64 bytes) {
+  return (mblock_pages(bytes) + PAGES_PER_REGION - 1) / PAGES_PER_REGION;
+}
+static inline u64 mblock_region_offset(u64 bytes) { return (mblock_pages(bytes) + PAGE_BYTES - 1) & PAGE_MASK; }
 
 struct physmem;
 
-/* NULL and a message in err on failure. */
-struct physmem *physmem_new(void);
-void physmem_free(struct physmem *);
-/* Add a block; 0, or a negative errno: -EINVAL (alignment, overlap), -ENOMEM. `label` names the memfd. */
+struct physmem *physmem_new(void);                                    /* NULL: out of memory */
+void physmem_free(struct physmem *);                                  /* every ram over it is freed first */
+/* Add a block; 0, or a negative errno: -EINVAL (alignment, overlap, empty, past 2^64), -ENOMEM (also: larger than
+ * the host can map), -EMFILE/-ENFILE. `label` names the memfd. A block's address never moves. */
 int physmem_add_block(struct physmem *, pa_t base, u64 bytes, const char *label);
-int physmem_remove_block(struct physmem *, pa_t base);
+int physmem_remove_block(struct physmem *, pa_t base);                /* -ENOENT; -EBUSY while a segment uses it */
 const struct mblock *physmem_find(const struct physmem *, pa_t);      /* block holding pa, or NULL */
 size_t physmem_block_count(const struct physmem *);
 const struct mblock *physmem_block(const struct physmem *, size_t i);
@@ -39,10 +52,11 @@ const struct mblock *physmem_block(const struct physmem *, size_t i);
 struct ram;
 struct ram *ram_new(struct physmem *);
 void ram_free(struct ram *);
-int ram_add_segment(struct ram *, ra_t ra, u64 bytes, pa_t pa);       /* -EINVAL on overlap or no block */
-int ram_remove_segment(struct ram *, ra_t ra);
+/* A segment may run over adjoining blocks. -EINVAL: alignment (8 KiB), RA overlap, PA not wholly in blocks; -ENOMEM. */
+int ram_add_segment(struct ram *, ra_t ra, u64 bytes, pa_t pa);
+int ram_remove_segment(struct ram *, ra_t ra);                        /* -ENOENT; -EBUSY while a range is mapped */
 size_t ram_segment_count(const struct ram *);
-int ram_segment(const struct ram *, size_t i, ra_t *ra, u64 *bytes, pa_t *pa);
+int ram_segment(const struct ram *, size_t i, ra_t *ra, u64 *bytes, pa_t *pa); /* by ascending RA; -ENOENT */
 
 /* One page's place, for the engine's TLB fill. */
 struct ram_ref {
@@ -56,28 +70,33 @@ struct ram_ref {
 bool ram_lookup(const struct ram *, ra_t, struct ram_ref *out);
 bool ram_backed(const struct ram *, ra_t, u64 bytes);                 /* whole range backed (across segments too) */
 
-/* The mark itself: call after the bytes are in. */
+/* The mark itself: call after the bytes are in. Plain stores on x86: the release order (bytes, page, region) is the
+ * hardware's there, and asks only the compiler. The check may still run ahead of the bytes (store buffer): that is
+ * what the harvester's barrier is for. */
 static inline void ram_mark(u8 *page, u8 *region) {
-  __asm__ volatile("" ::: "memory");
-#if !defined(__x86_64__)
   __atomic_thread_fence(__ATOMIC_RELEASE);
-#endif
-  if (*(volatile u8 *)page == 0) {
-    *(volatile u8 *)page = 1;
-    *(volatile u8 *)region = 1;
+  if (__atomic_load_n(page, __ATOMIC_RELAXED) == 0) {
+    __atomic_store_n(page, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(region, 1, __ATOMIC_RELEASE);
   }
 }
 
 /* The one function for every writer that is not the engine; after the bytes are in. Also reports the range to the
- * code listener (below) where it holds decoded code. */
+ * code listener (below) where it holds decoded code. Bytes that are not backed are passed over. A full fence stands
+ * between the bytes and the look at code_map: a decoder that sets the code byte, fences and then reads the
+ * instructions either sees the new bytes or is reported here. */
 void ram_written(struct ram *, ra_t, u64 bytes);
+void physmem_written(struct physmem *, pa_t, u64 bytes);              /* the same by physical address */
 /* Copies; false if any byte is not backed (then nothing is written). ram_write marks. */
 bool ram_read(const struct ram *, ra_t, void *buf, u64 bytes);
 bool ram_write(struct ram *, ra_t, const void *buf, u64 bytes);
+/* Zero fill. From 2 MiB up the memory is given back to the host, and what was a hole stays one and is not marked
+ * (it does not change), so that a sparse terabyte is scrubbed in the time of its populated part. */
 bool ram_zero(struct ram *, ra_t, u64 bytes);
 
-/* Pointers for devices: contiguous, else NULL. While mapped for write, a range is pinned dirty: each harvest
- * re-marks it. Unmap marks. */
+/* Pointers for devices: contiguous, else NULL (also when out of memory, or bytes == 0). While mapped for write, a
+ * range is pinned dirty: marked at once, and re-marked by each harvest, which therefore always reports it. Unmap
+ * with the arguments of the map; it marks. */
 u8 *ram_map(struct ram *, ra_t, u64 bytes, bool write);
 void ram_unmap(struct ram *, ra_t, u64 bytes, bool write);
 
@@ -85,16 +104,21 @@ void ram_unmap(struct ram *, ra_t, u64 bytes, bool write);
 typedef void (*ram_code_listener)(void *ctx, pa_t, u64 bytes);
 void physmem_set_code_listener(struct physmem *, ram_code_listener, void *ctx);
 
-/* Harvest: clear the marks of [base, base+bytes) of a block and hand ascending page extents to the sink. `barrier`
- * is called once per batch after the clear and before the sink (membarrier or a safepoint in which every strand
- * has dropped its write permissions). Returns pages harvested or negative errno. */
+/* Harvest: clear the marks of [base, base+bytes), which lies in one block, page-aligned (else -EINVAL), and hand
+ * ascending page extents to the sink. `barrier` is called once per batch (at most HARVEST_BATCH_PAGES pages) after
+ * the clear and before the sink: membarrier, or a safepoint in which every strand has dropped its write permissions.
+ * Without one (NULL) marks are lost unless no writer runs. A batch without marks calls neither.
+ * Returns pages harvested or negative errno (-EINVAL, -ENOMEM: then no mark was cleared). */
+enum { HARVEST_BATCH_PAGES = (64 << 20) >> PAGE_BITS, HARVEST_BATCH_EXTENTS = HARVEST_BATCH_PAGES / 2 };
 typedef void (*harvest_sink)(void *ctx, pa_t first, u64 pages);
 typedef void (*harvest_barrier)(void *ctx);
 i64 physmem_harvest(struct physmem *, pa_t base, u64 bytes, harvest_barrier, harvest_sink, void *ctx);
 void harvest_membarrier(void *ctx);        /* ready barrier: MEMBARRIER_CMD_PRIVATE_EXPEDITED */
-int harvest_membarrier_register(void);     /* once per process */
-u64 physmem_dirty_count(const struct physmem *, pa_t base, u64 bytes);   /* marked pages, marks untouched */
-/* Populated extents of a block (SEEK_DATA), page-rounded. */
+int harvest_membarrier_register(void);     /* once per process; negative errno: use a safepoint instead */
+/* Marked pages, marks untouched; 0 where the range is not in one block. */
+u64 physmem_dirty_count(const struct physmem *, pa_t base, u64 bytes);
+/* Populated extents of a block (SEEK_DATA), rounded out to pages, ascending, never touching a hole. Returns pages,
+ * or negative errno (-ENOENT: no block begins at base). */
 i64 physmem_populated(const struct physmem *, pa_t base, harvest_sink, void *ctx);
 
 /* Big-endian accessors on host bytes, any alignment. */

@@ -1,0 +1,150 @@
+/* ram.c - a domain's real address space: segments as the caller gave them, and the spans (segment cut at block
+ * borders) that lookups search.
+ *
+ *   RA   |---- segment 0 ----|        |-------- segment 1 --------|
+ *        |------ span 0 -----|        |-- span 1 --|--- span 2 ---|
+ *   PA      inside block A              end of B      start of C
+ */
+#include "mem/ram.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ram *ram_new(struct physmem *pm) {
+  struct ram *ram = calloc(1, sizeof *ram);
+  if (ram) ram->pm = pm;
+  return ram;
+}
+
+void ram_free(struct ram *ram) {
+  if (!ram) return;
+  pin_remove_all(ram->pm, ram);
+  for (size_t i = 0; i < ram->span_count; i++) ram->spans[i].block->users--;
+  free(ram->segments);
+  free(ram->spans);
+  free(ram);
+}
+
+/* Number of spans that begin at or below ra. */
+static inline size_t span_rank(const struct ram *ram, u64 ra) {
+  size_t lo = 0, hi = ram->span_count;
+  while (lo < hi) {
+    size_t mid = lo + (hi - lo) / 2;
+    if (ram->spans[mid].ra <= ra)
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return lo;
+}
+
+const struct span *ram_span(const struct ram *ram, u64 ra) {
+  size_t rank = span_rank(ram, ra);
+  if (rank == 0) return NULL;
+  const struct span *s = ram->spans + rank - 1;
+  return ra - s->ra < s->bytes ? s : NULL;
+}
+
+const struct span *ram_spans_from(const struct ram *ram, u64 ra) {
+  size_t rank = span_rank(ram, ra);
+  return ram->spans + (rank ? rank - 1 : 0);
+}
+
+static size_t segment_rank(const struct ram *ram, u64 ra) {
+  size_t i = 0;
+  while (i < ram->segment_count && ram->segments[i].ra <= ra) i++;
+  return i;
+}
+
+/* Blocks that [pa, last] runs over; 0 if a byte of it lies in none. */
+static size_t blocks_under(const struct physmem *pm, u64 pa, u64 last) {
+  for (size_t n = 1;; n++) {
+    const struct mblock *b = physmem_find(pm, PA(pa));
+    if (!b) return 0;
+    u64 end = b->base.v + (b->bytes - 1);
+    if (end >= last) return n;
+    pa = end + 1;
+  }
+}
+
+static int ram_reserve(struct ram *ram, size_t spans) {
+  struct segment *segments = realloc(ram->segments, (ram->segment_count + 1) * sizeof *segments);
+  if (!segments) return -ENOMEM;
+  ram->segments = segments;
+  struct span *grown = realloc(ram->spans, (ram->span_count + spans) * sizeof *grown);
+  if (!grown) return -ENOMEM;
+  ram->spans = grown;
+  return 0;
+}
+
+static void spans_insert(struct ram *ram, const struct segment *seg, size_t n) {
+  size_t at = span_rank(ram, seg->ra);
+  memmove(ram->spans + at + n, ram->spans + at, (ram->span_count - at) * sizeof *ram->spans);
+  ram->span_count += n;
+  u64 done = 0;
+  for (size_t i = 0; i < n; i++) {
+    struct mblock *b = (struct mblock *)(uintptr_t)physmem_find(ram->pm, PA(seg->pa + done));
+    u64 offset = seg->pa + done - b->base.v;
+    u64 bytes = u64_min(seg->bytes - done, b->bytes - offset);
+    ram->spans[at + i] = (struct span){.ra = seg->ra + done, .bytes = bytes, .offset = offset, .block = b};
+    b->users++;
+    done += bytes;
+  }
+}
+
+int ram_add_segment(struct ram *ram, ra_t ra, u64 bytes, pa_t pa) {
+  u64 ra_last, pa_last;
+  if ((ra.v | pa.v | bytes) & ~PAGE_MASK) return -EINVAL;
+  if (!range_last(ra.v, bytes, &ra_last) || !range_last(pa.v, bytes, &pa_last)) return -EINVAL;
+  size_t at = segment_rank(ram, ra_last);
+  if (at > 0 && ram->segments[at - 1].ra + (ram->segments[at - 1].bytes - 1) >= ra.v) return -EINVAL;
+  size_t n = blocks_under(ram->pm, pa.v, pa_last);
+  if (n == 0) return -EINVAL;
+  if (ram_reserve(ram, n) < 0) return -ENOMEM;
+  struct segment seg = {.ra = ra.v, .bytes = bytes, .pa = pa.v};
+  memmove(ram->segments + at + 1, ram->segments + at, (ram->segment_count - at) * sizeof seg);
+  ram->segments[at] = seg;
+  ram->segment_count++;
+  spans_insert(ram, &seg, n);
+  return 0;
+}
+
+int ram_remove_segment(struct ram *ram, ra_t ra) {
+  size_t at = segment_rank(ram, ra.v);
+  if (at == 0 || ram->segments[at - 1].ra != ra.v) return -ENOENT;
+  struct segment seg = ram->segments[--at];
+  u64 last = seg.ra + (seg.bytes - 1);
+  if (pin_overlaps(ram->pm, ram, seg.ra, last)) return -EBUSY;
+  size_t first = span_rank(ram, seg.ra) - 1, end = span_rank(ram, last);
+  for (size_t i = first; i < end; i++) ram->spans[i].block->users--;
+  memmove(ram->spans + first, ram->spans + end, (ram->span_count - end) * sizeof *ram->spans);
+  ram->span_count -= end - first;
+  memmove(ram->segments + at, ram->segments + at + 1, (ram->segment_count - at - 1) * sizeof seg);
+  ram->segment_count--;
+  return 0;
+}
+
+size_t ram_segment_count(const struct ram *ram) { return ram->segment_count; }
+
+int ram_segment(const struct ram *ram, size_t i, ra_t *ra, u64 *bytes, pa_t *pa) {
+  if (i >= ram->segment_count) return -ENOENT;
+  *ra = RA(ram->segments[i].ra);
+  *bytes = ram->segments[i].bytes;
+  *pa = PA(ram->segments[i].pa);
+  return 0;
+}
+
+bool ram_lookup(const struct ram *ram, ra_t ra, struct ram_ref *out) {
+  const struct span *s = ram_span(ram, ra.v);
+  if (UNLIKELY(!s)) return false;
+  const struct mblock *b = s->block;
+  u64 into = ra.v - s->ra, offset = s->offset + into;
+  out->host = b->host + offset;
+  out->bytes = s->bytes - into;
+  out->page = b->page_map + (offset >> PAGE_BITS);
+  out->region = b->region_map + (offset >> REGION_BITS);
+  out->code = b->code_map + (offset >> PAGE_BITS);
+  out->pa = PA(b->base.v + offset);
+  return true;
+}

@@ -88,14 +88,6 @@ class Crypto:
         pointer = ctypes.byref(strand) if strand is not None else None
         return function(pointer, *(t(v) for t, v in zip(types, operands, strict=True))) or 0
 
-    def words(self, name: str, out_words: int, *operands: object) -> tuple[int, list[int]]:
-        """Calls ``name(out, operands...)`` on arrays of 64-bit words; lists become arrays. Gives (result, out)."""
-        function = self.library[name]
-        function.restype = ctypes.c_bool if "mont" in name else None
-        out = (U64 * out_words)()
-        arguments = [(U64 * len(x))(*x) if isinstance(x, list) else x for x in operands]
-        return function(out, *arguments), list(out)
-
 
 @functools.cache
 def build() -> Crypto:

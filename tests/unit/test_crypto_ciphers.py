@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from crypto_support import MASK64, build, doubles, samples, seeded, to_bytes
 
 # ---- AES ----

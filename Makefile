@@ -1,0 +1,78 @@
+# sun4v: `make` builds, `make test` proves. `make help` lists the rest.
+#
+# Needs: python3 (3.11 or later) with venv and headers, a C compiler, make. No root.
+# Debian: apt-get install python3-venv python3-dev gcc make
+
+PYTHON ?= python3
+VENV   ?= .venv
+PY      = $(VENV)/bin/python
+READY   = $(VENV)/.ready
+PYTEST  = $(PY) -m pytest
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+# A development build: our warnings are errors.
+export S4V_WERROR ?= 1
+
+SANITIZE     = address,undefined
+SAN_LIB      = build/sanitize
+SAN_TESTS    = $(wildcard tests/unit tests/isa tests/fuzz tests/cli)
+# Found by the compiler, so that it fits the compiler that built the core. ${CC:-cc} as in emulator/_build_core.py.
+SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
+
+.DEFAULT_GOAL = build
+.PHONY: build test check bench images sanitize clean distclean help lint types
+
+## build (default): virtual environment in .venv, the package in development mode, the C core
+build: $(READY)
+	$(PY) setup.py -q build_ext --inplace
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV) || { echo "make: no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PY) -m pip install -q --disable-pip-version-check setuptools wheel 'cffi>=1.15'
+	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[oracle]' || \
+	  echo "make: gmpy2 or cryptography could not be installed; the tests that need them will be skipped"
+	touch $@
+
+## test: every test that can run on this machine; the others are skipped with their reason
+test: build
+	$(PYTEST) tests $(PYTEST_ARGS)
+
+## check: ruff, mypy, layer and style rules, fast tests (under two minutes)
+check: lint types
+	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/cli) $(PYTEST_ARGS)
+
+lint: build
+	$(VENV)/bin/ruff check .
+
+types: build
+	$(VENV)/bin/mypy
+
+## bench: guest MIPS of our engine, qemu and native code, in one interleaved run
+bench: build
+	$(PY) tests/benchmarks/bench.py $(BENCH_ARGS)
+
+## images: build the guest programs again (needs gcc-sparc64-linux-gnu; built ones are in images/prebuilt)
+images:
+	$(MAKE) -C images
+
+## sanitize: the core with AddressSanitizer and UndefinedBehaviorSanitizer, under the tests that drive it hardest
+sanitize: $(READY)
+	S4V_SANITIZE=$(SANITIZE) $(PY) setup.py -q build --build-lib $(SAN_LIB)
+	env LD_PRELOAD="$(SAN_PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=$(SANITIZE) \
+	  $(VENV)/bin/pytest -m "not nosan" $(SAN_TESTS) $(PYTEST_ARGS)
+
+## clean: what was built, but not the virtual environment
+clean:
+	rm -rf build dist *.egg-info emulator/_core_cffi*.so
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+## distclean: clean, and the virtual environment
+distclean: clean
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+## help: this list
+help:
+	@sed -n 's/^## /  make /p' Makefile

@@ -1,0 +1,216 @@
+"""An emulated machine: strands, memory and console over one C core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from emulator import _core
+from emulator.cpu import Cpu, find_cpu
+from emulator.errors import ConfigError, StrandError
+from emulator.guest import Stop, Strand, check_budget
+from emulator.loader import Image, load_image, read_image
+from emulator.memory import PAGE_BYTES, Console, Memory
+from emulator.platforms import Platform, find_platform
+from emulator.units import format_size, parse_size
+
+DEFAULT_QUANTUM = 10_000
+DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
+
+
+class Machine:
+    """A machine with one segment of memory at real address 0 and `strands` strands, none of them started.
+
+    >>> with Machine("16M") as machine:
+    ...     machine.memory.write(0x1000, bytes.fromhex("91d02000"))
+    ...     machine.strands[0].start(0x1000)
+    ...     stop = machine.strands[0].step()
+
+    `memory` is a size (``"256M"`` or bytes; a multiple of 8 KiB), `platform` a server or chip name,
+    `cpu_arch` one of native, generic, migration-class1, sparc64-class1. With `deterministic` time is counted
+    in instructions and every strand runs `quantum` instructions in its turn: same inputs at the same
+    instructions give the same `digest()`. `tod_seconds` is the time of day at start (default: now, or a fixed
+    date when deterministic).
+
+    Raises ConfigError. Not for two threads at once, except `kick()`. A context manager; `close()` frees it.
+    """
+
+    def __init__(
+        self,
+        memory: str | int = "256M",
+        *,
+        strands: int = 1,
+        platform: str = "t5-2",
+        cpu_arch: str = "native",
+        deterministic: bool = False,
+        quantum: int = DEFAULT_QUANTUM,
+        tod_seconds: int | None = None,
+    ) -> None:
+        self.platform: Platform = find_platform(platform)
+        self.cpu: Cpu = find_cpu(self.platform.chip, cpu_arch)
+        self.deterministic = deterministic
+        size_bytes = _check_shape(self.platform, parse_size(memory), strands, quantum)
+        if tod_seconds is None:
+            tod_seconds = DETERMINISTIC_TOD if deterministic else int(time.time())
+        self._core = _core.Core(
+            _core.CoreConfig(
+                memory_bytes=size_bytes,
+                strands=strands,
+                deterministic=deterministic,
+                features=self.cpu.features,
+                stick_hz=self.cpu.stick_hz,
+                tick_hz=self.cpu.tick_hz,
+                va_bits=self.cpu.va_bits,
+                page_sizes=self.cpu.page_sizes,
+                max_tsbs=self.cpu.max_tsbs,
+                quantum=quantum,
+                tod_seconds=tod_seconds,
+            )
+        )
+        self.memory = Memory(self._core, size_bytes)
+        self.console = Console(self._core)
+        self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
+
+    # -- life
+
+    def close(self) -> None:
+        """Free the machine; twice is fine. Raises BusyError while it runs or a memory view is alive."""
+        self._core.close()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()  # on an error a view may be alive in the traceback; then the collector frees it
+
+    # -- programs
+
+    def load_image(self, image: Image | str | Path) -> Image:
+        """Copy a program to memory (a parsed one, or an ELF file by name). Raises ImageError."""
+        parsed = image if isinstance(image, Image) else read_image(image)
+        load_image(self.memory, parsed)
+        return parsed
+
+    def boot(self, image: Image | str | Path, *, args: Sequence[str] = ()) -> Image:
+        """Load a program and start strand 0 at its entry.
+
+        With `args`, %o0 is the real address of an argument block in the last page of memory (see
+        `argument_block`); without, %o0 is 0.
+        """
+        parsed = self.load_image(image)
+        arg = self._place_arguments(parsed, args) if args else 0
+        self.strands[0].start(parsed.entry, arg=arg)
+        return parsed
+
+    def _place_arguments(self, image: Image, args: Sequence[str]) -> int:
+        base = self.memory.size_bytes - PAGE_BYTES
+        if image.end > base:
+            raise ConfigError("no room for arguments: the program uses the last page of memory")
+        self.memory.write(base, argument_block(base, args))
+        return base
+
+    # -- running
+
+    def run(self, budget_insns: int) -> Stop:
+        """Run all started strands until their common budget is used up or something stops them."""
+        return Stop.from_core(self._core.run(check_budget(budget_insns)))
+
+    def kick(self) -> None:
+        """From any thread: make `run` return soon, with reason KICK."""
+        self._core.kick()
+
+    @property
+    def insns(self) -> int:
+        """Instructions completed by all strands since the start."""
+        return self._core.insns()
+
+    def strand(self, number: int) -> Strand:
+        """A strand by number. Raises StrandError."""
+        if not 0 <= number < len(self.strands):
+            raise StrandError(f"no strand {number}: the machine has {len(self.strands)}")
+        return self.strands[number]
+
+    # -- state
+
+    def save(self) -> bytes:
+        """The state of strands, hypervisor and populated memory, for `load` in a machine configured alike."""
+        return self._core.save()
+
+    def load(self, state: bytes) -> None:
+        """Restore what `save` gave; execution goes on bit for bit. Raises StateError."""
+        self._core.load(state)
+
+    def digest(self) -> bytes:
+        """SHA-256 (32 bytes) over state and memory: equal digests, equal machines."""
+        return self._core.digest()
+
+    def dirty_harvest(self) -> list[int]:
+        """Page indexes (RA / 8192) written since the last harvest, ascending. Clears the marks."""
+        return self._core.dirty_harvest()
+
+    # -- debugging
+
+    def add_breakpoint(self, va: int) -> None:
+        """Stop before the instruction at virtual address `va` (real address while the MMU is off)."""
+        self._core.breakpoint_add(va)
+
+    def remove_breakpoint(self, va: int) -> None:
+        """Take a breakpoint away."""
+        self._core.breakpoint_remove(va)
+
+    def trace(self, on: bool = True) -> None:
+        """Turn the instruction trace on or off; read it with `read_trace`."""
+        self._core.trace_enable(on)
+
+    def read_trace(self) -> str:
+        """Trace lines since the last call, one per instruction."""
+        return self._core.trace_read()
+
+    def __repr__(self) -> str:
+        if self._core.closed:
+            return "<Machine closed>"
+        size = format_size(self.memory.size_bytes)
+        return f"<Machine {self.platform.name} {self.cpu.cpu_arch} {size} strands={len(self.strands)}>"
+
+
+def _check_shape(platform: Platform, size_bytes: int, strands: int, quantum: int) -> int:
+    if size_bytes < PAGE_BYTES or size_bytes % PAGE_BYTES:
+        raise ConfigError(f"memory must be a multiple of 8K, at least 8K, and not {format_size(size_bytes)}")
+    if size_bytes > platform.memory_bytes:
+        most = format_size(platform.memory_bytes)
+        raise ConfigError(f"a {platform.title} has at most {most} of memory, not {format_size(size_bytes)}")
+    if not 1 <= strands <= platform.strands:
+        raise ConfigError(f"a {platform.title} has 1 to {platform.strands} strands, not {strands}")
+    if not 1 <= quantum < 1 << 32:
+        raise ConfigError(f"a quantum is 1 instruction or more, not {quantum}")
+    return size_bytes
+
+
+def argument_block(base: int, args: Sequence[str]) -> bytes:
+    """Arguments as the guest finds them at real address `base`.
+
+    ::
+
+        base       argc                 8 bytes, big-endian
+        base + 8   argv[0..argc-1]      real addresses, 8 bytes each
+                   0                    8 bytes
+                   the strings          NUL-terminated, in order
+
+    Raises ConfigError where it does not fit one page or an argument holds a NUL.
+    """
+    texts = [arg.encode("utf-8", "surrogateescape") + b"\0" for arg in args]
+    if any(b"\0" in text[:-1] for text in texts):
+        raise ConfigError("an argument holds a NUL character")
+    words = [len(texts)]
+    place = base + 8 * (len(texts) + 2)
+    for text in texts:
+        words.append(place)
+        place += len(text)
+    if place > base + PAGE_BYTES:
+        raise ConfigError(f"the arguments are larger than one page ({place - base} bytes)")
+    return b"".join(word.to_bytes(8, "big") for word in [*words, 0]) + b"".join(texts)

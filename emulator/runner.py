@@ -1,0 +1,160 @@
+"""`sun4v run`: one program, its console on the host's, until it ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from emulator.guest import Stop, StopReason
+from emulator.loader import Image
+from emulator.machine import Machine
+from emulator.terminal import HostConsole
+from emulator.traps import trap_name
+
+EXIT_USAGE = 2  # bad command line, bad image, impossible machine
+EXIT_DIED = 3  # the guest died
+EXIT_LIMIT = 124  # --max-insns reached; the status timeout(1) uses
+EXIT_INTERRUPTED = 130  # SIGINT or Ctrl-]
+EXIT_PIPE = 141  # standard output went away
+
+SLICE_INSNS = 1_000_000  # between two looks at the input: some ten milliseconds
+TRACE_SLICE_INSNS = 256  # the trace buffer of the core must not overflow
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the program ended: exit status of `sun4v`, and a report for standard error (or "")."""
+
+    status: int
+    report: str
+    stop: Stop | None = None
+
+
+@dataclass
+class Timing:
+    """What `--stats` reports."""
+
+    instructions: int = 0
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    def as_json(self, outcome: Outcome) -> str:
+        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
+        return json.dumps(
+            {
+                "instructions": self.instructions,
+                "seconds": round(self.cpu_seconds, 6),
+                "mips": _mips(self.instructions, self.cpu_seconds),
+                "wall_seconds": round(self.wall_seconds, 6),
+                "wall_mips": _mips(self.instructions, self.wall_seconds),
+                "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
+                "status": outcome.status,
+            }
+        )
+
+
+def _mips(instructions: int, seconds: float) -> float | None:
+    return round(instructions / seconds / 1e6, 3) if seconds > 0 else None
+
+
+class Session:
+    """A machine with a started program, tied to a host console."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        host: HostConsole,
+        *,
+        max_insns: int | None = None,
+        trace: TextIO | None = None,
+    ) -> None:
+        self.machine = machine
+        self.host = host
+        self.max_insns = max_insns
+        self.trace = trace
+        self.timing = Timing()
+        self._pending = b""  # input the guest's queue had no room for
+        self._hung_up = False
+
+    def run(self) -> Outcome:
+        """Run to the end. KeyboardInterrupt, QuitError and BrokenPipeError pass through."""
+        if self.trace is not None:
+            self.machine.trace()
+        if self.machine.deterministic and not self.host.interactive:
+            self._pending = self.host.read_all()  # every input stands before the first instruction
+        cpu, wall = time.process_time(), time.perf_counter()
+        try:
+            return self._loop()
+        finally:
+            self.timing.cpu_seconds = time.process_time() - cpu
+            self.timing.wall_seconds = time.perf_counter() - wall
+
+    def _loop(self) -> Outcome:
+        while True:
+            self._pump_input(wait=False)
+            budget = self._slice()
+            if budget == 0:
+                limit = self.max_insns
+                return Outcome(EXIT_LIMIT, f"stopped after {limit} instructions (--max-insns)", self._last)
+            self._last = stop = self.machine.run(budget)
+            self.timing.instructions += stop.insns
+            self._pump_output()
+            outcome = self._judge(stop)
+            if outcome is not None:
+                return outcome
+
+    _last: Stop | None = None
+
+    def _slice(self) -> int:
+        wanted = SLICE_INSNS if self.trace is None else TRACE_SLICE_INSNS
+        if self.max_insns is None:
+            return wanted
+        return min(wanted, self.max_insns - self.timing.instructions)
+
+    def _pump_input(self, *, wait: bool) -> None:
+        if not self._pending and not self.host.ended:
+            self._pending = self.host.read(wait=wait)
+        if self._pending:
+            taken = self.machine.console.feed(self._pending)
+            self._pending = self._pending[taken:]
+        if self.host.ended and not self._pending and not self._hung_up:
+            self.machine.console.hangup()
+            self._hung_up = True
+
+    def _pump_output(self) -> None:
+        if data := self.machine.console.read():
+            self.host.write(data)
+        if self.trace is not None and (lines := self.machine.read_trace()):
+            self.trace.write(lines)
+
+    def _judge(self, stop: Stop) -> Outcome | None:
+        """The outcome, or None where the program goes on."""
+        match stop.reason:
+            case StopReason.EXIT:
+                assert stop.exit_code is not None
+                return Outcome(stop.exit_code & 0xFF, "", stop)
+            case StopReason.WATCHDOG:
+                return Outcome(EXIT_DIED, self._death(stop), stop)
+            case StopReason.RESET:
+                return Outcome(EXIT_DIED, "the guest asked for a restart (MACH_SIR)", stop)
+            case StopReason.IDLE if self._hung_up:
+                text = "the guest waits for ever: no strand runs, no timer is set, and the input has ended"
+                return Outcome(EXIT_DIED, text, stop)
+            case StopReason.IDLE:
+                self._pump_input(wait=True)
+        return None
+
+    def _death(self, stop: Stop) -> str:
+        strand = self.machine.strand(stop.strand)
+        trap = stop.trap_type or 0
+        where = f"strand {stop.strand}, pc {strand['pc']:#x}, TL {strand['tl']}"
+        return f"the guest died: trap {trap:#05x} ({trap_name(trap)}), {where}\n{strand.print().rstrip()}"
+
+
+def prepare(machine: Machine, image: Image, path: Path, args: Sequence[str]) -> None:
+    """Load and start; with arguments, argv[0] is the name of the file."""
+    machine.boot(image, args=[path.name, *args] if args else ())

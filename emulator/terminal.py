@@ -1,0 +1,90 @@
+"""The host side of a console: raw bytes on two file descriptors, perhaps a terminal."""
+
+from __future__ import annotations
+
+import os
+import select
+import termios
+import tty
+from types import TracebackType
+from typing import Any
+
+QUIT_KEY = b"\x1d"  # Ctrl-]
+_CHUNK_BYTES = 65536
+
+
+class QuitError(Exception):
+    """The user pressed Ctrl-]."""
+
+
+class HostConsole:
+    """Reads `input_fd` without blocking and writes all of what it is given to `output_fd`.
+
+    As a context manager it puts a terminal into cbreak mode (each key at once, no echo, Ctrl-C still
+    interrupts) and restores it. `ended` is True once the input has come to its end.
+    """
+
+    def __init__(self, input_fd: int = 0, output_fd: int = 1) -> None:
+        self.input_fd = input_fd
+        self.output_fd = output_fd
+        self.ended = False
+        self._saved: list[Any] | None = None
+
+    @property
+    def interactive(self) -> bool:
+        """True where input comes from a terminal."""
+        try:
+            return os.isatty(self.input_fd)
+        except OSError:
+            return False
+
+    def __enter__(self) -> HostConsole:
+        if self.interactive:
+            self._saved = termios.tcgetattr(self.input_fd)
+            tty.setcbreak(self.input_fd, termios.TCSADRAIN)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._saved is not None:
+            termios.tcsetattr(self.input_fd, termios.TCSADRAIN, self._saved)
+            self._saved = None
+
+    def read(self, *, wait: bool = False) -> bytes:
+        """Input that is there now (maybe none); with `wait` block until there is some or the input ends.
+
+        Raises QuitError where a terminal sends Ctrl-].
+        """
+        if self.ended:
+            return b""
+        try:
+            ready, _, _ = select.select([self.input_fd], [], [], None if wait else 0)
+            data = os.read(self.input_fd, _CHUNK_BYTES) if ready else None
+        except BlockingIOError:
+            return b""
+        except (OSError, ValueError):
+            data = b""  # closed, or a terminal that went away: the same as its end
+        if data is None:
+            return b""
+        if not data:
+            self.ended = True
+        if self._saved is not None and QUIT_KEY in data:
+            raise QuitError
+        return data
+
+    def read_all(self) -> bytes:
+        """Everything up to the end of input."""
+        out = bytearray()
+        while not self.ended:
+            out += self.read(wait=True)
+        return bytes(out)
+
+    def write(self, data: bytes) -> None:
+        """Write everything. Raises BrokenPipeError where the reader went away."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self.output_fd, view) :]
+            except BlockingIOError:
+                select.select([], [self.output_fd], [])

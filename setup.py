@@ -1,0 +1,44 @@
+"""Build glue: setuptools calls `emulator/_build_core.py` for the one extension module.
+
+Everything declarative stands in pyproject.toml. The core is compiled by our own small builder and not by
+distutils, because generated sources, dependency files and per-file warning flags are no part of what
+distutils knows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+
+
+def load_builder() -> ModuleType:
+    """The builder, loaded by path: importing the package would need the extension it builds."""
+    spec = importlib.util.spec_from_file_location("_build_core", ROOT / "emulator" / "_build_core.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class BuildCore(build_ext):
+    """`build_ext` whose only extension is the C core."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link the core to where setuptools wants it."""
+        load_builder().build_extension(Path(self.get_ext_fullpath(ext.name)))
+
+
+setup(
+    cmdclass={"build_ext": BuildCore},
+    ext_modules=[Extension("emulator._core_cffi", sources=[], py_limited_api=True)],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

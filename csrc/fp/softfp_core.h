@@ -112,9 +112,10 @@ FP_INLINE u64 fp_round(struct fp_env *e, struct fp_format f, bool sign, i32 exp,
   else if (rest)
     up = e->rounding == (sign ? FP_RM : FP_RP);
   kept += up;
-  /* The hidden bit, and a carry out of the fraction, count into the exponent field by plain addition. */
+  /* The hidden bit, and a carry out of the fraction, count into the exponent field by plain addition; the exponent
+   * of the largest product stays below 2^12, so nothing leaves 64 bits. */
   u64 magnitude = ((u64)(biased - 1) << fp_fraction_bits(f)) + kept;
-  if (UNLIKELY(biased > (i32)f.exp_ones || magnitude >= fp_infinity(f)))
+  if (UNLIKELY(magnitude >= fp_infinity(f)))
     return fp_overflow(e, f, sign);
   if (rest)
     e->flags |= FP_NX;

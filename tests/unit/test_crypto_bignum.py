@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from crypto_support import MASK64, Strand, build, from_little_words, little_words, samples, seeded
 
 FCC_DONE, FCC_FAILED = 0, 3

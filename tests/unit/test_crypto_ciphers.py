@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from crypto_support import MASK64, build, doubles, samples, seeded, to_bytes
 
 # ---- AES ----

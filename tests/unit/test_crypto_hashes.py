@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from crypto_support import MASK64, Strand, build, doubles, samples, seeded, to_bytes
 
 INITIAL = {  # RFC 1321, FIPS 180-4, as bytes in the order they stand in the registers

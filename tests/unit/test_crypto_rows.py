@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from crypto_support import crypto_rows
 
 AS, OBJDUMP = "sparc64-linux-gnu-as", "sparc64-linux-gnu-objdump"

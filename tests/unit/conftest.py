@@ -29,7 +29,8 @@ def build_c(tmp_path: Path) -> BuildC:
         program = tmp_path / test
         main = ROOT / "csrc" / "tests" / f"{test}.c"
         include = str(ROOT / "csrc")
-        command: list[str | Path] = [compiler, *WARNINGS, *flags, "-I", include, main, *files, "-pthread", "-o", program]
+        command: list[str | Path] = [compiler, *WARNINGS, *flags, "-I", include, main, *files, "-pthread"]
+        command += ["-o", program]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return program

@@ -38,15 +38,12 @@ static u64 subtract(u64 *result, const u64 *t, const u64 *n, unsigned words) {
   return borrow;
 }
 
-/* Subtracts n from t[0..words] once if that is due. False if the result is still not below n. */
-static bool reduce_once(u64 *t, const u64 *n, unsigned words) {
+/* Subtracts n from t[0..words] once if that is due. */
+static void reduce_once(u64 *t, const u64 *n, unsigned words) {
   u64 difference[BIGNUM_WORDS];
   u64 borrow = subtract(difference, t, n, words);
-  if (t[words] == 0 && borrow)
-    return true; /* t < n already */
-  t[words] -= borrow;
-  memcpy(t, difference, words * sizeof *t);
-  return t[words] == 0 && subtract(difference, t, n, words);
+  if (t[words] || !borrow)
+    memcpy(t, difference, words * sizeof *t);
 }
 
 bool bignum_montmul(u64 *result, const u64 *a, const u64 *b, const u64 *n, u64 n0, unsigned words) {
@@ -58,8 +55,7 @@ bool bignum_montmul(u64 *result, const u64 *a, const u64 *b, const u64 *n, u64 n
     t[words + 1] += add_product(t, n, t[0] * n0, words);
     memmove(t, t + 1, (words + 1) * sizeof *t); /* t[0] is zero now */
   }
-  if (!reduce_once(t, n, words))
-    return false;
+  reduce_once(t, n, words);
   memcpy(result, t, words * sizeof *t);
   return true;
 }
@@ -92,14 +88,6 @@ void bignum_xmul(u64 *product, const u64 *a, const u64 *b, unsigned words) {
     add_xproduct(product + i, a, b[i], words);
 }
 
-/* Number of coefficients: degree + 1, 0 for the zero polynomial. */
-static unsigned coefficients(const u64 *p, unsigned words) {
-  for (unsigned i = words; i-- > 0;)
-    if (p[i])
-      return 64 * i + 64 - (unsigned)__builtin_clzll(p[i]);
-  return 0;
-}
-
 bool bignum_xmontmul(u64 *result, const u64 *a, const u64 *b, const u64 *n, u64 n0, unsigned words) {
   u64 t[BIGNUM_WORDS + 2] = {0};
   if ((u64)multiply_x(n[0], n0) != 1)
@@ -109,9 +97,6 @@ bool bignum_xmontmul(u64 *result, const u64 *a, const u64 *b, const u64 *n, u64 
     add_xproduct(t, n, (u64)multiply_x(t[0], n0), words);
     memmove(t, t + 1, (words + 1) * sizeof *t); /* t[0] is zero now */
   }
-  /* Of degree below n's if a and b are: polynomials need no final subtraction. */
-  if (coefficients(t, words) >= coefficients(n, words))
-    return false;
   memcpy(result, t, words * sizeof *t);
   return true;
 }

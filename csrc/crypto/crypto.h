@@ -57,8 +57,8 @@ void bignum_mul(u64 *product, const u64 *a, const u64 *b, unsigned words);  /* p
 void bignum_xmul(u64 *product, const u64 *a, const u64 *b, unsigned words); /* carry-less, GF(2)[x] */
 
 /* result = a * b * 2^(-64 * words) mod n. n0 is -1/n mod 2^64 (xmont: 1/n mod x^64, carry-less).
- * False, and `result` untouched, if n0 does not belong to n (so also if n is even) or if a and b are so far beyond n
- * that the one final subtraction leaves a result that is not below n. `result` may be `a` or `b`. */
+ * The result is below n (xmont: of lower degree) if a and b are; otherwise it is congruent, and n is subtracted at most
+ * once. False, and `result` untouched, if n0 does not belong to n, so also if n is even. `result` may be `a` or `b`. */
 bool bignum_montmul(u64 *result, const u64 *a, const u64 *b, const u64 *n, u64 n0, unsigned words);
 bool bignum_xmontmul(u64 *result, const u64 *a, const u64 *b, const u64 *n, u64 n0, unsigned words);
 
@@ -72,8 +72,20 @@ struct window_access {
   unsigned canrestore;
 };
 
-/* imm5 = words - 1. Each returns the new value of FSR.fcc3: 0 done; 3 ("unordered") if the windows the operands live
- * in are not resident or the operands are invalid, and then no register has changed. */
+/* How many windows behind the current one hold operands. */
+enum { MONT_WINDOWS_BEHIND = 5, MPMUL_WINDOWS_BEHIND = 6 };
+
+/* Real CPUs fetch missing windows from the stack: programs use these instructions without looking whether a context
+ * switch has spilled the windows they have just loaded. The engine defines this word, before it includes this header,
+ * to leave the instruction with a fill trap while CANRESTORE is below `behind`; the trap's CWP is
+ * CWP - CANRESTORE - 1, the youngest window that is missing (for RESTORE, where CANRESTORE is 0, the usual CWP - 1).
+ * Without it the functions below fail instead. */
+#ifndef NEED_WINDOWS
+#define NEED_WINDOWS(behind) ((void)0)
+#endif
+
+/* imm5 = words - 1. Each returns the new value of FSR.fcc3: 0 done; 3 ("unordered") if the windows are not resident or
+ * n0 does not belong to N, and then no register has changed. */
 unsigned crypto_mpmul(const struct window_access *w, u64 f[32], u32 imm5);
 unsigned crypto_xmpmul(const struct window_access *w, u64 f[32], u32 imm5);
 unsigned crypto_montmul(const struct window_access *w, u64 f[32], u32 imm5);

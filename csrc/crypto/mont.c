@@ -7,32 +7,30 @@
  *                         N              -4: %l0-%l7 %o0-%o5, -3: the same, -2: %l0-%l3
  *                         B              -1: %i0-%i5 %l0-%l7, 0: %i0-%i5 %l0-%l7 %o0-%o3
  *                         n0             %d60
- *      MPMUL              multiplier     as B
- *                         multiplicand   %d0-%d62
- *                         product        -6, -5, -4, -3: %l0-%l7 %o0-%o5, -2: %l0-%l7
+ *      MPMUL              multiplier     -6: %o0-%o5, %d0 %d2, -6: %l0-%l7 %i0-%i5, %d4-%d22
+ *                         multiplicand   as A
+ *                         product        -4, -3, -2, -1: %l0-%l7 %o0-%o5, 0: %l0-%l7
  *
- * The map of MONTMUL is that of OSA2011 as published software uses it. That of MPMUL is inferred, no public text or
- * program having shown it: two operands and a product of 32, 32 and 64 words fill the FP registers and what seven
- * windows have beside %i6, %i7, %o6, %o7 up to eight words, and these ranges are MONTMUL's own, continued.
+ * Observed in OpenSSL (crypto/bn/asm/sparct4-mont.pl) and OpenJDK (multiplyToLen in stubGenerator_sparc.cpp).
  */
 #include "crypto/crypto.h"
 
 enum { O0 = 8, L0 = 16, I0 = 24 };  /* register numbers in a window */
 enum { FP = 7 };                    /* instead of a window: index into the doubles */
 enum { FCC_DONE = 0, FCC_FAILED = 3 };
-enum { N0_DOUBLE = 30, MONT_WINDOWS = 5, MPMUL_WINDOWS = 6 };
+enum { N0_DOUBLE = 30 };
 
 /* `count` words in consecutive registers from `first` on, in the window `back` restores behind. */
 struct span {
   u8 back, first, count;
 };
 
-static const struct span RESULT[] = {{5, L0, 8}, {5, O0, 6}, {FP, 12, 18}};
+static const struct span A[] = {{5, L0, 8}, {5, O0, 6}, {FP, 12, 18}};
 static const struct span MODULUS[] = {{4, L0, 8}, {4, O0, 6}, {3, L0, 8}, {3, O0, 6}, {2, L0, 4}};
-static const struct span MULTIPLIER[] = {{1, I0, 6}, {1, L0, 8}, {0, I0, 6}, {0, L0, 8}, {0, O0, 4}};
-static const struct span MULTIPLICAND[] = {{FP, 0, 32}};
-static const struct span PRODUCT[] = {{6, L0, 8}, {6, O0, 6}, {5, L0, 8}, {5, O0, 6}, {4, L0, 8},
-                                      {4, O0, 6}, {3, L0, 8}, {3, O0, 6}, {2, L0, 8}};
+static const struct span B[] = {{1, I0, 6}, {1, L0, 8}, {0, I0, 6}, {0, L0, 8}, {0, O0, 4}};
+static const struct span MULTIPLIER[] = {{6, O0, 6}, {FP, 0, 2}, {6, L0, 8}, {6, I0, 6}, {FP, 2, 10}};
+static const struct span PRODUCT[] = {{4, L0, 8}, {4, O0, 6}, {3, L0, 8}, {3, O0, 6}, {2, L0, 8},
+                                      {2, O0, 6}, {1, L0, 8}, {1, O0, 6}, {0, L0, 8}};
 
 static u64 *cell(const struct window_access *w, u64 f[32], struct span span, unsigned i) {
   return span.back == FP ? &f[span.first + i] : w->window_reg(w->ctx, span.back, span.first + i);
@@ -57,9 +55,9 @@ typedef bool montgomery_fn(u64 *result, const u64 *a, const u64 *b, const u64 *n
 static unsigned multiply(const struct window_access *w, u64 f[32], u32 imm5, multiply_fn *compute) {
   u64 a[BIGNUM_WORDS], b[BIGNUM_WORDS], product[2 * BIGNUM_WORDS];
   unsigned words = (imm5 & 31) + 1;
-  if (w->canrestore < MPMUL_WINDOWS)
+  if (w->canrestore < MPMUL_WINDOWS_BEHIND)
     return FCC_FAILED;
-  gather(w, f, MULTIPLICAND, a, words);
+  gather(w, f, A, a, words);
   gather(w, f, MULTIPLIER, b, words);
   compute(product, a, b, words);
   scatter(w, f, PRODUCT, product, 2 * words);
@@ -69,15 +67,15 @@ static unsigned multiply(const struct window_access *w, u64 f[32], u32 imm5, mul
 static unsigned montgomery(const struct window_access *w, u64 f[32], u32 imm5, bool square, montgomery_fn *compute) {
   u64 a[BIGNUM_WORDS], b[BIGNUM_WORDS], n[BIGNUM_WORDS];
   unsigned words = (imm5 & 31) + 1;
-  if (w->canrestore < MONT_WINDOWS)
+  if (w->canrestore < MONT_WINDOWS_BEHIND)
     return FCC_FAILED;
-  gather(w, f, RESULT, a, words);
+  gather(w, f, A, a, words);
   gather(w, f, MODULUS, n, words);
   if (!square)
-    gather(w, f, MULTIPLIER, b, words);
+    gather(w, f, B, b, words);
   if (!compute(a, a, square ? a : b, n, f[N0_DOUBLE], words))
     return FCC_FAILED;
-  scatter(w, f, RESULT, a, words);
+  scatter(w, f, A, a, words);
   return FCC_DONE;
 }
 

@@ -1,7 +1,8 @@
 """Runs the crypto rows of the instruction table as C, without an engine.
 
-``build()`` wraps the body of every row of ``csrc/isa/groups/crypto.py`` in a function, compiles them together with
-``csrc/crypto/*.c`` and loads the result. So the tests go through the bodies the generator uses, operand roles included.
+``build()`` wraps the body of every row of ``csrc/isa/groups/crypto.py`` in a function, compiles them together
+with ``csrc/crypto/*.c`` and loads the result. So the tests go through the bodies the generator uses, operand
+roles included.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ MASK64 = (1 << 64) - 1
 
 # A stand-in for the strand: what the bodies name, and a register file with real window overlap.
 HARNESS = """
+#define NEED_WINDOWS(behind) \\
+  if (c->fill_traps && c->canrestore < (behind)) { c->fill_behind = (behind); return; }
 #include "crypto/crypto.h"
 #define UNUSED __attribute__((unused))
-struct strand { u64 f[32]; u64 outs_locals[8][16]; u32 fcc[4]; u32 cwp, canrestore; };
+struct strand {
+  u64 f[32]; u64 outs_locals[8][16]; u32 fcc[4]; u32 cwp, canrestore, fill_traps, fill_behind;
+};
 static u64 *window_reg(void *ctx, unsigned back, unsigned reg) {
   struct strand *c = ctx;
   unsigned w = (c->cwp + 8 - back) % 8;
@@ -41,10 +46,15 @@ static u64 *window_reg(void *ctx, unsigned back, unsigned reg) {
 
 
 class Strand(ctypes.Structure):
-    """The harness's ``struct strand``: FP doubles, windows (8 outs, 8 locals each), fcc0..3, CWP, CANRESTORE."""
+    """The harness's ``struct strand``: FP doubles, windows (8 outs, 8 locals each), fcc0..3, CWP, CANRESTORE.
+
+    With ``fill_traps`` set, missing windows make a "trap": the instruction leaves, ``fill_behind`` says how
+    many windows it wanted. Without it the instruction fails, as it does without an engine.
+    """
 
     _fields_ = [("f", U64 * 32), ("outs_locals", U64 * 16 * WINDOWS), ("fcc", ctypes.c_uint32 * 4),
-                ("cwp", ctypes.c_uint32), ("canrestore", ctypes.c_uint32)]
+                ("cwp", ctypes.c_uint32), ("canrestore", ctypes.c_uint32),
+                ("fill_traps", ctypes.c_uint32), ("fill_behind", ctypes.c_uint32)]
 
     def contents(self) -> bytes:
         """All bytes, to compare states."""
@@ -79,7 +89,7 @@ class Crypto:
         self.rows = {row.name: row for row in crypto_rows().ROWS}
 
     def __call__(self, name: str, *operands: int, strand: Strand | None = None) -> int:
-        """Executes row ``name``; operands are its sources in order. Returns the destination (0 if it has none)."""
+        """Executes row ``name``; operands are its sources in order. Returns the destination or 0."""
         row = self.rows[name]
         assert len(operands) == len(row.sources), f"{name} takes {row.sources}"
         function = self.library[f"row_{name}"]
@@ -101,8 +111,9 @@ def build() -> Crypto:
     source.write_text("\n".join([HARNESS, *wrappers, ""]))
     library = directory / "crypto.so"
     sources = sorted(str(path) for path in (ROOT / "csrc" / "crypto").glob("*.c"))
-    flags = ["-std=c11", "-O1", "-g", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-    subprocess.run([*compiler, *flags, f"-I{ROOT / 'csrc'}", "-o", str(library), str(source), *sources], check=True)
+    flags = ["-std=c11", "-O1", "-g", "-fPIC", "-shared", f"-I{ROOT / 'csrc'}",
+             "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+    subprocess.run([*compiler, *flags, "-o", str(library), str(source), *sources], check=True)
     loaded = ctypes.CDLL(str(library))
     shutil.rmtree(directory)
     return Crypto(loaded)

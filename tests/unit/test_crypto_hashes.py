@@ -84,12 +84,12 @@ def test_changes_the_state_and_nothing_else(name: str) -> None:
     assert strand.contents()[8 * doubles_touched:] == before[8 * doubles_touched:]
     if name == "sha1":  # five words: %f5 is not part of the state
         assert strand.f[2] & 0xFFFFFFFF == int.from_bytes(before[16:20], "little")
-    changed = [i for i in range(doubles_touched) if strand.contents()[8 * i:8 * i + 8] != before[8 * i:8 * i + 8]]
-    assert changed == list(range(doubles_touched))
+    after = strand.contents()
+    assert all(after[i:i + 8] != before[i:i + 8] for i in range(0, 8 * doubles_touched, 8))
 
 
 def test_all_ones_block() -> None:
-    """Carries in every addition: one block of ones on a state of ones, checked through hashlib's own padding."""
+    """Carries in every addition."""
     for name in ("md5", "sha1", "sha256", "sha512"):
         message = b"\xff" * (128 if name == "sha512" else 64)
         strand = Strand()

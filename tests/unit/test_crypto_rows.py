@@ -60,7 +60,7 @@ def encoded(row: object, immediate: int) -> int:
 def test_encodings_are_the_assemblers(tmp_path: Path, immediate: int) -> None:
     lines, expected = [], []
     for row in crypto_rows().ROWS:
-        operands = [f"%f{REGISTERS[token]}" if token in FP_FIELD else str(immediate) for token in row.tokens()]
+        operands = [f"%f{REGISTERS[t]}" if t in FP_FIELD else str(immediate) for t in row.tokens()]
         lines.append(f"{row.name} {', '.join(operands)}\n")
         expected.append(f"{encoded(row, immediate):08x}")
     source, output = tmp_path / "x.s", tmp_path / "x.o"

@@ -2,7 +2,8 @@
 
 The bodies are calls of the pure functions of ``csrc/crypto/crypto.h``.  MD5 and the SHAs have no operand fields: they
 work on fixed places of the FP register file ``c->f``.  MPMUL and the Montgomery instructions reach back into the
-register windows: ``MONT_ACCESS`` is a ``const struct window_access *`` and ``SET_FCC(n, v)`` writes FSR.fcc``n``.
+register windows: ``MONT_ACCESS`` is a ``const struct window_access *``, ``SET_FCC(n, v)`` writes FSR.fcc``n`` and
+``NEED_WINDOWS(behind)`` leaves with a fill trap while fewer windows than that can be restored (see crypto.h).
 
 The immediate of aes_kexpand1 stands in the rs3 field (13:9), that of all the others in the rs2 field (4:0), as the
 GNU assembler encodes them.
@@ -43,7 +44,8 @@ def _block(name: str, match: int) -> Op:
 
 def _bignum(name: str, match: int, feature: str, source: str = OSA2011) -> Op:
     """Operands in register windows and FP registers, imm5 = words - 1, outcome in fcc3."""
-    body = f"SET_FCC(3, crypto_{name}(MONT_ACCESS, c->f, imm));"
+    behind = "MPMUL_WINDOWS_BEHIND" if "mpmul" in name else "MONT_WINDOWS_BEHIND"
+    body = f"NEED_WINDOWS({behind}); SET_FCC(3, crypto_{name}(MONT_ACCESS, c->f, imm));"
     return _crypto(name, match, "imm5lo", body, feature, source=source)
 
 

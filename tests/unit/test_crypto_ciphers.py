@@ -96,7 +96,8 @@ def test_aes_kexpand1_reserved_round_adds_no_constant() -> None:
 
 # (round key, source, step) in the order the Linux driver computes them; 0 stands for the user's key
 DES_SCHEDULE = [(1, 0, 0), (2, 1, 1), (4, 2, 3), (3, 2, 2), (6, 4, 3), (5, 4, 2), (8, 6, 3), (7, 6, 2),
-                (9, 8, 1), (11, 9, 3), (10, 9, 2), (13, 11, 3), (12, 11, 2), (15, 13, 3), (14, 13, 2), (16, 15, 1)]
+                (9, 8, 1), (11, 9, 3), (10, 9, 2), (13, 11, 3), (12, 11, 2), (15, 13, 3), (14, 13, 2),
+                (16, 15, 1)]
 
 
 def des_expand(key: int) -> list[int]:

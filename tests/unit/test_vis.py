@@ -21,7 +21,7 @@ COUNTS = {"vis": 74, "vis2": 9, "vis3": 39, "sparc5": 29, "ima": 2, "popc": 1}
 
 
 def states(name: str) -> list[In]:
-    """Edge values in both sources, then random states; GSR, CCR, AM and the old destination vary throughout."""
+    """Edge values in both sources, then random ones; GSR, CCR, AM and the old destination always vary."""
     rng = random.Random(f"{SEED} {name}")
     print(f"seed {SEED}, {SAMPLES} random states")
     pairs = [(x, y) for x in SPECIAL for y in SPECIAL]

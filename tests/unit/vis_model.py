@@ -1,8 +1,9 @@
 """What the manuals say each VIS instruction does, lane by lane, in Python integers.
 
-Written from the text of UA2007/OSA2011/OSA2015 and not from the C: lanes are lists, fixed point is exact division
-with floor, edge masks are the manual's tables, the array formats are its bit tables. ``MODELS[name](s)`` returns an
-``Out``. Lists of lanes run from the most significant lane to the least, as the manual draws them.
+Written from the text of UA2007/OSA2011/OSA2015 and not from the C: lanes are lists, fixed point is exact
+division with floor, edge masks are the manual's tables, the array formats are its bit tables.
+``MODELS[name](s)`` returns an ``Out``. Lists of lanes run from the most significant lane to the least, as the
+manual draws them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ M64 = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class In:
-    """Operand registers by field: integer rs1, rs2; FP fields 1, 2, 3; the old destination; GSR, CCR, PSTATE.AM."""
+    """Operand registers by field: integer rs1, rs2; FP 1, 2, 3; the old destination; GSR, CCR, PSTATE.AM."""
 
     rs1: int = 0
     rs2: int = 0
@@ -80,7 +81,9 @@ def model(*names: str) -> Callable[[Model], Model]:
 
 # ---- lane-wise instructions on FP registers ----
 
-def lanewise(name: str, bits: int, signed: bool, function: Callable[[int, int], int], total: int = 64) -> None:
+def lanewise(
+    name: str, bits: int, signed: bool, function: Callable[[int, int], int], total: int = 64
+) -> None:
     """Registers an instruction that maps pairs of lanes."""
     def run(s: In) -> Out:
         first = split(s.f1, bits, signed=signed, total=total)
@@ -248,7 +251,8 @@ def fpack16(s: In) -> Out:
 @model("fpack32")
 def fpack32(s: In) -> Out:
     lanes = split(s.f1, 8, signed=False)
-    first, second = (limit(fixed(v, field(s.gsr, 7, 3), 23), 8, signed=False) for v in split(s.f2, 32, signed=True))
+    scale = field(s.gsr, 7, 3)
+    first, second = (limit(fixed(v, scale, 23), 8, signed=False) for v in split(s.f2, 32, signed=True))
     return Out(join([*lanes[1:4], first, *lanes[5:8], second], 8))
 
 
@@ -270,7 +274,8 @@ def fpmerge(s: In) -> Out:
 
 
 def pixel_distance(s: In) -> int:
-    return sum(abs(x - y) for x, y in zip(split(s.f1, 8, signed=False), split(s.f2, 8, signed=False), strict=True))
+    pairs = zip(split(s.f1, 8, signed=False), split(s.f2, 8, signed=False), strict=True)
+    return sum(abs(x - y) for x, y in pairs)
 
 
 @model("pdist")
@@ -367,9 +372,11 @@ for (_width, _order), (_low, _left, _right) in EDGES.items():
 def array_offset(s: In) -> int:
     """The manual's three tables: upper, middle and lower address fields, as one string of bits."""
     size = min(field(s.rs2, 2, 0), 5)
-    x, y, z = ([(s.rs1 >> (base + i)) & 1 for i in range(width)] for base, width in ((11, 11), (33, 11), (55, 9)))
-    from_low_end = x[0:2] + y[0:2] + z[0:1] + x[2:6] + y[2:6] + z[1:5] + x[6:6 + size] + y[6:6 + size] + z[5:9]
-    return sum(bit << i for i, bit in enumerate(from_low_end))
+    integer_parts = ((11, 11), (33, 11), (55, 9))
+    x, y, z = ([(s.rs1 >> (base + i)) & 1 for i in range(width)] for base, width in integer_parts)
+    lower, middle = x[0:2] + y[0:2] + z[0:1], x[2:6] + y[2:6] + z[1:5]
+    upper = x[6:6 + size] + y[6:6 + size] + z[5:9]
+    return sum(bit << i for i, bit in enumerate(lower + middle + upper))
 
 
 for _scale, _width in enumerate(("8", "16", "32")):
@@ -379,7 +386,7 @@ for _scale, _width in enumerate(("8", "16", "32")):
 # ---- integer arithmetic ----
 
 def condition_codes(exact_signed: dict[int, int], exact_unsigned: dict[int, int]) -> int:
-    """CCR from the exact results at 64 and 32 bits: N and Z of the wrapped result, V and C by leaving the range."""
+    """CCR from the exact results at 64 and 32 bits: N, Z of the wrapped result, V, C by leaving the range."""
     ccr = 0
     for bits, at in ((64, 4), (32, 0)):
         signed, unsigned = exact_signed[bits], exact_unsigned[bits]
@@ -491,4 +498,5 @@ MODELS["cmask8"], MODELS["cmask16"], MODELS["cmask32"] = cmask(1), cmask(2), cma
 def run_model(name: str, state: In) -> Out:
     """Outcome of an instruction with GSR and CCR filled in where it leaves them alone."""
     out = MODELS[name](state)
-    return replace(out, gsr=state.gsr if out.gsr is None else out.gsr, ccr=state.ccr if out.ccr is None else out.ccr)
+    gsr = state.gsr if out.gsr is None else out.gsr
+    return replace(out, gsr=gsr, ccr=state.ccr if out.ccr is None else out.ccr)

@@ -1,7 +1,7 @@
 """Runs the VIS rows of the instruction table as C, without an engine.
 
-Every row's body is wrapped in a function that works on arrays of states, compiled with ``csrc/vis/*.c`` and loaded.
-So the tests see the operand roles of the row and not only the functions it calls.
+Every row's body is wrapped in a function that works on arrays of states, compiled with ``csrc/vis/*.c`` and
+loaded. So the tests see the operand roles of the row and not only the functions it calls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ struct out { u64 value, gsr, ccr; };
 VARIABLES = {
     "rs1": "u64 a = s->rs1;", "rs2": "u64 b = s->rs2;", "ri": "u64 b = s->rs2;",
     "fs1": "u32 sa = (u32)s->f1;", "fs2": "u32 sb = (u32)s->f2;",
-    "fd1": "u64 da = s->f1;", "fd2": "u64 db = s->f2;", "fd3": "u64 dc = s->f3;", "imm3": "u32 imm = (u32)s->imm;",
+    "fd1": "u64 da = s->f1;", "fd2": "u64 db = s->f2;", "fd3": "u64 dc = s->f3;",
+    "imm3": "u32 imm = (u32)s->imm;",
 }
 RESULTS = {"rd": ("u64", "r"), "fdd": ("u64", "dr"), "fsd": ("u32", "sr")}
 
@@ -48,7 +49,9 @@ RESULTS = {"rd": ("u64", "r"), "fdd": ("u64", "dr"), "fsd": ("u32", "sr")}
 class InState(ctypes.Structure):
     """The harness's ``struct in``; field names as in ``vis_model.In``."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("rs1", "rs2", "f1", "f2", "f3", "old", "imm", "gsr", "ccr", "am")]
+    _fields_ = [
+        (name, ctypes.c_uint64) for name in ("rs1", "rs2", "f1", "f2", "f3", "old", "imm", "gsr", "ccr", "am")
+    ]
 
 
 class OutState(ctypes.Structure):
@@ -100,7 +103,8 @@ def library() -> ctypes.CDLL:
         flags = shlex.split("-std=gnu11 -O2 -fPIC -shared -Wall -Wextra -Wconversion -Wshadow -Werror")
         flags += shlex.split(os.environ.get("S4V_VIS_CFLAGS", ""))
         sources = [str(source), *map(str, sorted((ROOT / "csrc" / "vis").glob("*.c")))]
-        subprocess.run([*compiler, *flags, f"-I{ROOT / 'csrc' / 'vis'}", *sources, "-o", str(output)], check=True)
+        flags.append(f"-I{ROOT / 'csrc' / 'vis'}")
+        subprocess.run([*compiler, *flags, *sources, "-o", str(output)], check=True)
         return ctypes.CDLL(str(output))
 
 

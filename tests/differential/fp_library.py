@@ -18,14 +18,14 @@ RN, RZ, RP, RM = range(4)  # FSR.RD
 class SoftFp:
     """csrc/fp behind fp_driver.c. Raises RuntimeError where no C compiler is to be had."""
 
-    def __init__(self, directory: Path, *, source_root: Path = ROOT) -> None:
+    def __init__(self, directory: Path, *, source_root: Path = ROOT, extra: Sequence[str] = ()) -> None:
         compiler = shutil.which(os.environ.get("CC", "cc"))
         if compiler is None:
             raise RuntimeError("no C compiler")
         library = directory / "fp_driver.so"
         include = source_root / "csrc"
         sources = [*sorted((include / "fp").glob("*.c")), ROOT / "tests/differential/fp_driver.c"]
-        flags = ["-O2", "-std=c11", "-frounding-math", "-shared", "-fPIC", f"-I{include}"]
+        flags = ["-O2", "-std=c11", "-frounding-math", "-shared", "-fPIC", f"-I{include}", *extra]
         subprocess.run([compiler, *flags, "-o", str(library), *map(str, sources), "-lm"], check=True)
         self._lib = ctypes.CDLL(str(library))
         self._lib.fp_operation_name.restype = ctypes.c_char_p

@@ -74,24 +74,24 @@ def _context(fmt: Format, rounding: int) -> gmpy2.context:
 CONTEXTS = {(fmt, i): _context(fmt, r) for fmt in (FP32, FP64) for i, r in enumerate(ROUNDINGS)}
 WIDE = gmpy2.context(precision=4600, emin=-20000, emax=20000)  # holds every sum and a * b + c exactly
 
+def _half(ctx: gmpy2.context, x: mpfr, y: mpfr) -> mpfr:
+    """(x + y) / 2 rounded once; an exact zero takes its sign from the rounding direction."""
+    total = WIDE.add(x, y)
+    return ctx.add(x, y) if total == 0 else ctx.plus(WIDE.div(total, 2))
+
+
 # (MPFR's operation in a context, the exact rational result) by name
 OPERATIONS: dict[str, tuple[Callable[..., mpfr], Callable[..., mpq]]] = {
     "add": (lambda ctx, x, y: ctx.add(x, y), lambda x, y: mpq(x) + mpq(y)),
     "sub": (lambda ctx, x, y: ctx.sub(x, y), lambda x, y: mpq(x) - mpq(y)),
     "mul": (lambda ctx, x, y: ctx.mul(x, y), lambda x, y: mpq(x) * mpq(y)),
     "div": (lambda ctx, x, y: ctx.div(x, y), lambda x, y: mpq(x) / mpq(y)),
-    "half_add": (lambda ctx, x, y: _half(ctx, x, y), lambda x, y: (mpq(x) + mpq(y)) / 2),
+    "half_add": (_half, lambda x, y: (mpq(x) + mpq(y)) / 2),
     "half_sub": (lambda ctx, x, y: _half(ctx, x, -y), lambda x, y: (mpq(x) - mpq(y)) / 2),
     "madd": (lambda ctx, x, y, z: ctx.fma(x, y, z), lambda x, y, z: mpq(x) * mpq(y) + mpq(z)),
     "msub": (lambda ctx, x, y, z: ctx.fma(x, y, -z), lambda x, y, z: mpq(x) * mpq(y) - mpq(z)),
-    "round": (lambda ctx, x: ctx.plus(x), lambda x: mpq(x)),
+    "round": (lambda ctx, x: ctx.plus(x), mpq),
 }
-
-
-def _half(ctx: gmpy2.context, x: mpfr, y: mpfr) -> mpfr:
-    """(x + y) / 2 rounded once; an exact zero takes its sign from the rounding direction."""
-    total = WIDE.add(x, y)
-    return ctx.add(x, y) if total == 0 else ctx.plus(WIDE.div(total, 2))
 
 
 def finish(fmt: Format, rounding: int, tem: int, name: str, values: Sequence[mpfr]) -> Outcome:

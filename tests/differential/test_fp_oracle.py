@@ -17,9 +17,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 pytest.importorskip("gmpy2", reason="the oracle is MPFR, through gmpy2")
 
-from fp_library import SoftFp  # noqa: E402
-from fp_operands import Case, random_cases, specials  # noqa: E402
-from fp_reference import expected  # noqa: E402
+from fp_library import SoftFp
+from fp_operands import Case, random_cases, specials
+from fp_reference import expected
 
 SCALE = int(os.environ.get("SUN4V_FP_CASES", "1"))
 SEED = int(os.environ.get("SUN4V_SEED", "20110601"))

@@ -36,8 +36,8 @@ simm13                12:0, the base word sets i                   --
 ====================  ==========================================  =====================================
 
 ``args`` is written ``"sources -> destination"``.  A destination marked ``+`` (``"fd1, fd2 -> fdd+"``) is also
-preloaded with the old value (``dr`` starts as the old contents).  Quad operands (``fq1 fq2 fqd``) only name the
-register fields.  In every body ``c`` is the ``struct strand *``, ``insn`` the instruction word, ``GSR`` the
+preloaded with the old value (``dr`` starts as the old contents).  Quad operands (``fq1 fq2 fqd``) only
+name the register fields.  In every body ``c`` is the ``struct strand *``, ``insn`` the word, ``GSR`` the
 general status register as an lvalue, and ``TRAP(tt)`` leaves without any write-back.
 """
 
@@ -142,9 +142,11 @@ FLAGS: dict[str, str] = {
     "priv": "privileged_opcode in user mode",
     "hpriv": "always illegal_instruction for a guest (hyperprivileged)",
     "hot": "gets specialised interpreter handlers",
-    "cc_add": "sets icc/xcc as a + b", "cc_sub": "sets icc/xcc as a - b", "cc_logic": "sets icc/xcc from r, V=C=0",
+    "cc_add": "sets icc/xcc as a + b", "cc_sub": "sets icc/xcc as a - b",
+    "cc_logic": "sets icc/xcc from r, V=C=0",
     "load": "memory read", "store": "memory write", "atomic": "reads and writes memory",
-    "cti": "control transfer with a delay slot", "end": "ends a block: mode, window or address space may change",
+    "cti": "control transfer with a delay slot",
+    "end": "ends a block: mode, window or address space may change",
     "special": "decoded and executed by hand-written engine code; the body is a comment",
     "quad": "quad precision: fp_exception_other, unimplemented_FPop",
 }

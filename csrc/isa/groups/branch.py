@@ -15,19 +15,19 @@ BICC, BPCC, FBFCC, FBPFCC, BPR = 2 << 22, 1 << 22, 6 << 22, 5 << 22, 3 << 22
 def _conditional() -> list[Op]:
     rows = []
     for number, name in enumerate(ICC_NAMES):
-        cond = number << 25
+        cond, asm = number << 25, "b" if name == "a" else f"b{name}"
         rows.append(op(f"b{name}", BICC | cond, "annul, disp22", f"COND_ICC({number})", flags="cti special",
-                       syntax="{disp22}"))
+                       mnemonic=asm, syntax="{disp22}"))
         for cc, bits in (("icc", 0), ("xcc", 2 << 20)):
             rows.append(op(f"bp{name}_{cc}", BPCC | cond | bits, "annul, bpp, disp19",
-                           f"COND_{cc.upper()}({number})", flags="cti special", mnemonic=f"b{name}",
+                           f"COND_{cc.upper()}({number})", flags="cti special", mnemonic=asm,
                            syntax=f"%{cc}, {{disp19}}"))
     for number, name in enumerate(FCC_NAMES):
-        cond = number << 25
+        cond, asm = number << 25, "fb" if name == "a" else f"fb{name}"
         rows.append(op(f"fb{name}", FBFCC | cond, "annul, disp22", f"COND_FCC(0, {number})",
-                       flags="cti special fpu", syntax="{disp22}"))
+                       flags="cti special fpu", mnemonic=asm, syntax="{disp22}"))
         rows.append(op(f"fbp{name}", FBPFCC | cond, "annul, bpp, bfcc, disp19",
-                       f"COND_FCC((insn >> 20) & 3, {number})", flags="cti special fpu", mnemonic=f"fb{name}",
+                       f"COND_FCC((insn >> 20) & 3, {number})", flags="cti special fpu", mnemonic=asm,
                        syntax="{bfcc}, {disp19}"))
     for code, (name, _, test) in RCOND.items():
         rows.append(op(name, BPR | code << 25, "annul, bpp, rs1, disp16", test, flags="cti special",

@@ -137,22 +137,19 @@ _ASRS: tuple[tuple[int, str, str, str, str], ...] = (
 )
 # Writing the clocks is hyperprivileged on sun4v; the words are known so that they disassemble.
 _ASR_HPRIV_WRITES = ((4, "tick"), (24, "stick"))
-_ASM_NAMES = {"softint_set": "%softint_set", "softint_clear": "%softint_clear", "tick_cmpr": "%tick_cmpr",
-              "stick_cmpr": "%sys_tick_cmpr", "stick": "%sys_tick"}
 
 
 def _ancillary() -> list[Op]:
     rows = []
     for number, name, access, feature, extra in _ASRS:
-        asm = _ASM_NAMES.get(name, "%" + name)
         if "r" in access:
             rows.append(op(f"rd{name}", _word(0x28, rs1=number), "-> rd", f"rd {name}", feature=feature,
-                           flags=f"special {extra}", mnemonic="rd", syntax=f"{asm}, {{rd}}"))
+                           flags=f"special {extra}", mnemonic="rd", syntax=f"%{name}, {{rd}}"))
         if "w" in access:
             rows.append(op(f"wr{name}", _word(0x30, rd=number), "rs1, ri", f"wr {name}", feature=feature,
-                           flags=f"special {extra}", mnemonic="wr", syntax=f"{{rs1}}, {{ri}}, {asm}"))
+                           flags=f"special {extra}", mnemonic="wr", syntax=f"{{rs1}}, {{ri}}, %{name}"))
     for number, name in _ASR_HPRIV_WRITES:
-        asm = _ASM_NAMES.get(name, "%" + name)
+        asm = "%asr4" if number == 4 else f"%{name}"  # the assembler has no name for a write of TICK
         rows.append(op(f"wr{name}", _word(0x30, rd=number), "rs1, ri", f"wr {name}", flags="special hpriv",
                        mnemonic="wr", syntax=f"{{rs1}}, {{ri}}, {asm}"))
     rows += [
@@ -180,7 +177,7 @@ def _traps() -> list[Op]:
         for cc, bits in (("icc", 0), ("xcc", 2 << 11)):
             rows.append(op(f"t{name}_{cc}", _word(0x3A, rd=number, low=bits), "rs1, ri8",
                            f"COND_{cc.upper()}({number})", flags="special", mnemonic=f"t{name}",
-                           syntax=f"%{cc}, {{trapnum}}"))
+                           syntax="{trapnum}" if cc == "icc" else "%xcc, {trapnum}"))
     return rows
 
 

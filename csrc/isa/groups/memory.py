@@ -25,9 +25,9 @@ def _word(op3: int, rd: int = 0) -> int:
 # row name, assembler mnemonic, op3, type in the little language
 _INTEGER = (
     ("lduw", "ld", 0x00, "u32"), ("ldub", "ldub", 0x01, "u8"), ("lduh", "lduh", 0x02, "u16"),
-    ("ldd", "ldd", 0x03, "pair"), ("ldsw", "ldsw", 0x08, "i32"), ("ldsb", "ldsb", 0x09, "i8"),
+    ("ldd", "ldtw", 0x03, "pair"), ("ldsw", "ldsw", 0x08, "i32"), ("ldsb", "ldsb", 0x09, "i8"),
     ("ldsh", "ldsh", 0x0A, "i16"), ("ldx", "ldx", 0x0B, "u64"),
-    ("stw", "st", 0x04, "u32"), ("stb", "stb", 0x05, "u8"), ("sth", "sth", 0x06, "u16"), ("std", "std", 0x07, "pair"),
+    ("stw", "st", 0x04, "u32"), ("stb", "stb", 0x05, "u8"), ("sth", "sth", 0x06, "u16"), ("std", "sttw", 0x07, "pair"),
     ("stx", "stx", 0x0E, "u64"),
 )
 _FLOAT = (
@@ -90,7 +90,7 @@ def _atomics() -> list[Op]:
                        flags="atomic"))
     for name, op3, kind in (("casa", 0x3C, "u32"), ("casxa", 0x3E, "u64")):
         rows.append(op(name, _word(op3), "rs1, casasi, rs2 -> rd+", f"cas {kind} asi", flags="atomic",
-                       syntax="[{rs1}] {casasi}, {rs2}, {rd}"))
+                       syntax="[ {rs1} ] {casasi}, {rs2}, {rd}"))
     return rows
 
 
@@ -98,5 +98,5 @@ ROWS: list[Op] = _plain() + _state() + _atomics() + [
     # fcn 5..15 are reserved; the other codes are hints without effect here.
     op("prefetch", _word(0x2D), "addr, prefetch", "prefetch", flags="special"),
     op("prefetcha", _word(0x3D), "asiaddr, prefetch", "prefetch asi", flags="special"),
-    op("flush", 0x81D80000, "addr", "flush", flags="special", syntax="{jumpaddr}"),
+    op("flush", 0x81D80000, "addr", "flush", flags="special"),
 ]

@@ -155,7 +155,7 @@ BYTES = [
     _row("faligndata", 0x048, "fd1, fd2 -> fdd", "dr = vis_faligndata(da, db, GSR & 7);", "vis"),
     # The old destination comes first; binutils 2.40 cannot assemble this one and prints an operand too many.
     _row("faligndatai", 0x049, "rs1, fd2 -> fdd+", "dr = vis_faligndata(dr, db, a & 7);", "sparc5",
-         syntax="fdd, fd2, rs1, fdd"),
+         syntax="{fdd}, {fd2}, {rs1}, {fdd}"),
     _row("bshuffle", 0x04C, "fd1, fd2 -> fdd", "dr = vis_bshuffle(GSR, da, db);", "vis2"),
 ]
 

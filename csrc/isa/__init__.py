@@ -1,0 +1,1 @@
+"""The instruction table and the generators that turn it into C, tests and documentation."""

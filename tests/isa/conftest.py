@@ -1,0 +1,9 @@
+"""The tests of this directory import the instruction table as ``csrc.isa`` and their helpers by name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]

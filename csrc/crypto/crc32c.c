@@ -40,9 +40,29 @@ static const u32 TABLE[256] = {
   0x79b737ba, 0x8bdcb4b9, 0x988c474d, 0x6ae7c44e, 0xbe2da0a5, 0x4c4623a6, 0x5f16d052, 0xad7d5351,
 };
 
-u64 crc32c_update(u64 crc, u64 data) {
+u64 crc32c_update_portable(u64 crc, u64 data) {
   u32 c = __builtin_bswap32((u32)crc);
   for (int shift = 56; shift >= 0; shift -= 8)
     c = c >> 8 ^ TABLE[(c ^ (u32)(data >> shift)) & 0xff];
   return __builtin_bswap32(c);
 }
+
+#if defined(__x86_64__)
+
+/* The host's instruction takes the bytes of a word from the least significant one on. */
+__attribute__((target("sse4.2"))) static u64 crc32c_update_sse42(u64 crc, u64 data) {
+  u64 c = __builtin_ia32_crc32di(__builtin_bswap32((u32)crc), __builtin_bswap64(data));
+  return __builtin_bswap32((u32)c);
+}
+
+u64 crc32c_update(u64 crc, u64 data) {
+  return __builtin_cpu_supports("sse4.2") ? crc32c_update_sse42(crc, data) : crc32c_update_portable(crc, data);
+}
+
+#else
+
+u64 crc32c_update(u64 crc, u64 data) {
+  return crc32c_update_portable(crc, data);
+}
+
+#endif

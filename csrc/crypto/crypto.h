@@ -42,7 +42,8 @@ u64 kasumi_fi_fi(u64 key, u64 data);             /* first two rounds of FO; key 
 u64 kasumi_fi_xor(u64 key, u64 other, u64 data); /* other ^ last round of FO; key = KO3:KI3 */
 
 /* ---- CRC-32C (crc32c.c) ---- */
-u64 crc32c_update(u64 crc, u64 data);
+u64 crc32c_update(u64 crc, u64 data);          /* with the host's instruction where it has one */
+u64 crc32c_update_portable(u64 crc, u64 data);
 
 /* ---- Hashes (md5.c, sha1.c, sha256.c, sha512.c): one block, state and message at their places in the FP file ---- */
 void md5_block(u64 f[32]);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
@@ -379,6 +380,15 @@ def test_crc32c_bit_by_bit() -> None:
             for _bit in range(8):
                 expected = expected >> 1 ^ (0x82F63B78 if expected & 1 else 0)
         assert crc32c(data, start) == expected
+
+
+def test_crc32c_is_the_same_with_and_without_the_hosts_instruction() -> None:
+    portable = build().library.crc32c_update_portable
+    portable.restype = ctypes.c_uint64
+    random = seeded("crc32c portable")
+    for _ in samples(200):
+        crc, data = random.getrandbits(64), random.getrandbits(64)
+        assert portable(ctypes.c_uint64(crc), ctypes.c_uint64(data)) == build()("crc32c", crc, data)
 
 
 def test_crc32c_ignores_the_high_word_of_the_old_value() -> None:

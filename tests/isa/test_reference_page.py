@@ -11,7 +11,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_every_row_has_its_line() -> None:
-    lines = generate_docs.page_text().splitlines()
+    lines = generate_docs.page_text().split("## Other spellings")[0].splitlines()
     for row in ALL:
         assert sum(line.startswith(f"| `{row.name}` |") for line in lines) == 1, row.name
 

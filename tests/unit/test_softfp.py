@@ -162,8 +162,8 @@ def test_conversions(softfp: SoftFp, name: str, operand: int, result: int, flags
 
 @pytest.mark.parametrize(("a", "b", "relation", "lexicographic"), [
     (d(1.0), d(2.0), 1, 1), (d(2.0), d(1.0), 2, 0), (d(-1.0), d(-2.0), 2, 0), (NEG64, 0, 0, 1),
-    (0, NEG64, 0, 0), (NEG64 | INF64, INF64, 1, 1), (d(1.0), d(1.0), 0, 0), (QNAN_A, d(1.0), 3, 2), (d(1.0), QNAN_A, 3, 3),
-    (QNAN_A, QNAN_B, 3, 3),
+    (0, NEG64, 0, 0), (NEG64 | INF64, INF64, 1, 1), (d(1.0), d(1.0), 0, 0), (QNAN_A, d(1.0), 3, 2),
+    (d(1.0), QNAN_A, 3, 3), (QNAN_A, QNAN_B, 3, 3),
 ])
 def test_compares(softfp: SoftFp, a: int, b: int, relation: int, lexicographic: int) -> None:
     assert softfp.one("fp64_compare", a, b) == (relation, 0)

@@ -33,8 +33,9 @@ HARNESS = """
 #include "crypto/crypto.h"
 #define UNUSED __attribute__((unused))
 struct strand {
-  u64 f[32]; u64 outs_locals[8][16]; u32 fcc[4]; u32 cwp, canrestore, fill_traps, fill_behind;
+  u64 f[32]; u64 outs_locals[8][16]; u32 fcc[4]; u32 cwp, canrestore, fill_traps, fill_behind, fprs;
 };
+enum { FPRS_DL = 1, FPRS_DU = 2 };
 static u64 *window_reg(void *ctx, unsigned back, unsigned reg) {
   struct strand *c = ctx;
   unsigned w = (c->cwp + 8 - back) % 8;
@@ -46,7 +47,7 @@ static u64 *window_reg(void *ctx, unsigned back, unsigned reg) {
 
 
 class Strand(ctypes.Structure):
-    """The harness's ``struct strand``: FP doubles, windows (8 outs, 8 locals each), fcc0..3, CWP, CANRESTORE.
+    """The harness's ``struct strand``: FP doubles, windows (8 outs, 8 locals each), fcc0..3, CWP, CANRESTORE, FPRS.
 
     With ``fill_traps`` set, missing windows make a "trap": the instruction leaves, ``fill_behind`` says how
     many windows it wanted. Without it the instruction fails, as it does without an engine.
@@ -54,7 +55,8 @@ class Strand(ctypes.Structure):
 
     _fields_ = [("f", U64 * 32), ("outs_locals", U64 * 16 * WINDOWS), ("fcc", ctypes.c_uint32 * 4),
                 ("cwp", ctypes.c_uint32), ("canrestore", ctypes.c_uint32),
-                ("fill_traps", ctypes.c_uint32), ("fill_behind", ctypes.c_uint32)]
+                ("fill_traps", ctypes.c_uint32), ("fill_behind", ctypes.c_uint32),
+                ("fprs", ctypes.c_uint32)]
 
     def contents(self) -> bytes:
         """All bytes, to compare states."""

@@ -1,9 +1,10 @@
 """Cryptographic instructions of the T4 and later (OSA2011), and the carry-less ones of the M7 (OSA2015).
 
 The bodies are calls of the pure functions of ``csrc/crypto/crypto.h``.  MD5 and the SHAs have no operand fields: they
-work on fixed places of the FP register file ``c->f``.  MPMUL and the Montgomery instructions reach back into the
-register windows: ``MONT_ACCESS`` is a ``const struct window_access *``, ``SET_FCC(n, v)`` writes FSR.fcc``n`` and
-``NEED_WINDOWS(behind)`` leaves with a fill trap while fewer windows than that can be restored (see crypto.h).
+work on fixed places of the FP register file ``c->f`` and mark it dirty in ``c->fprs`` themselves.  MPMUL and the
+Montgomery instructions reach back into the register windows: ``MONT_ACCESS`` is a ``const struct window_access *``,
+``SET_FCC(n, v)`` writes FSR.fcc``n`` and ``NEED_WINDOWS(behind)`` leaves with a fill trap while fewer windows than that
+can be restored (see crypto.h).
 
 The immediate of aes_kexpand1 stands in the rs3 field (13:9), that of all the others in the rs2 field (4:0), as the
 GNU assembler encodes them.
@@ -38,14 +39,15 @@ def _call2(name: str, match: int, feature: str) -> Op:
 
 
 def _block(name: str, match: int) -> Op:
-    """One block of a hash, in place in the FP register file."""
-    return _crypto(name, match, "", f"{name}_block(c->f);", name)
+    """One block of a hash, in place in the FP register file; the state is in the lower half (up to %d14)."""
+    return _crypto(name, match, "", f"{name}_block(c->f); c->fprs |= FPRS_DL;", name)
 
 
 def _bignum(name: str, match: int, feature: str, source: str = OSA2011) -> Op:
     """Operands in register windows and FP registers, imm5 = words - 1, outcome in fcc3."""
-    behind = "MPMUL_WINDOWS_BEHIND" if "mpmul" in name else "MONT_WINDOWS_BEHIND"
-    body = f"NEED_WINDOWS({behind}); SET_FCC(3, crypto_{name}(MONT_ACCESS, c->f, imm));"
+    behind, dirty = ("MPMUL_WINDOWS_BEHIND", "") if "mpmul" in name else \
+        ("MONT_WINDOWS_BEHIND", " c->fprs |= FPRS_DL | FPRS_DU;")  # the result ends in %d24-%d58
+    body = f"NEED_WINDOWS({behind}); SET_FCC(3, crypto_{name}(MONT_ACCESS, c->f, imm));{dirty}"
     return _crypto(name, match, "imm5lo", body, feature, source=source)
 
 

@@ -15,9 +15,14 @@ struct bench_param {
 extern volatile struct bench_param bench_param;
 extern const char bench_name[];
 
-#define BENCH(name, default_work)  \
-  const char bench_name[] = name;  \
-  volatile struct bench_param bench_param = {{'S', '4', 'V', 'B', 'E', 'N', 'C', 'H'}, default_work}
+#ifdef BENCH_WORK /* the native build sets it at compile time */
+#define BENCH_CHOOSE(default_work) BENCH_WORK
+#else
+#define BENCH_CHOOSE(default_work) default_work
+#endif
+#define BENCH(name, default_work) \
+  const char bench_name[] = name; \
+  volatile struct bench_param bench_param = {{'S', '4', 'V', 'B', 'E', 'N', 'C', 'H'}, BENCH_CHOOSE(default_work)}
 
 u64 bench(u64 work);
 

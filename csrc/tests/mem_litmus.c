@@ -8,8 +8,7 @@
  *
  * LOST: the copy is old and the mark is 0. Nobody would ever send that page again. It happens when the writer's check
  * runs while its data is still in the store buffer, so the rounds hold the store buffer up with stores that miss the
- * cache, and both sides start with a random skew. The two threads spin on two processors; after a while of waiting they
- * yield, so that a busy host only makes it slower.
+ * cache, and both sides start with a random skew. The two threads spin on two processors.
  *
  * mem_litmus barrier ROUNDS   plays all rounds with harvest_membarrier
  * mem_litmus none ROUNDS      plays until the first loss, without a barrier
@@ -18,18 +17,13 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <pthread.h>
-#include <sched.h>
 #include <string.h>
 
 #include "check.h"
 #include "mem/mem.h"
+#include "threads.h"
 
-enum { PAGES = 256, CLOG_BYTES = 64 << 20, CLOG_STORES = 4, SPINS = 2000, LINE = 64 };
-
-struct turn {
-  _Alignas(LINE) volatile u64 round;
-};
+enum { PAGES = 256, CLOG_BYTES = 64 << 20, CLOG_STORES = 4 };
 
 struct litmus {
   struct turn start, done;
@@ -41,32 +35,11 @@ struct litmus {
   u64 copy; /* what the sink read */
 };
 
-static void cpu_pin(size_t cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
-static bool cpu_pair(size_t cpus[2]) {
-  cpu_set_t set;
-  int found = 0;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return false;
-  for (size_t cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++)
-    if (CPU_ISSET(cpu, &set)) cpus[found++] = cpu;
-  return found == 2;
-}
-
-static void turn_wait(const struct turn *turn, u64 round) {
-  for (u64 spins = 1; turn->round < round; spins++)
-    if (spins % SPINS == 0) sched_yield();
-}
-
 static void delay(u64 turns) {
   for (u64 i = 0; i < turns; i++) __asm__ volatile("");
 }
 
-/* A word of its own line in the page, another one each time round, so that the data's line is not always in the cache. */
+/* A word of its own line in the page, another one each lap, so that the data is not always in the cache. */
 static volatile u64 *cell(const struct litmus *l, u64 round) {
   return (volatile u64 *)(void *)(l->block->host + (round % PAGES) * PAGE_BYTES + (round / PAGES % 16) * LINE);
 }
@@ -87,7 +60,7 @@ static void *writer_run(void *arg) {
     for (u64 i = 0; i < r / 512 % (CLOG_STORES + 1); i++) *(volatile u8 *)miss[i] = (u8)round;
     *data = round;
     ram_mark(mark, region);
-    l->done.round = round;
+    turn_set(&l->done, round);
   }
   return NULL;
 }
@@ -96,7 +69,7 @@ static void sink_copy(void *ctx, pa_t first, u64 pages) {
   struct litmus *l = ctx;
   (void)first;
   (void)pages;
-  l->copy = *cell(l, l->start.round);
+  l->copy = *cell(l, turn_get(&l->start));
 }
 
 struct tally { u64 rounds, old, lost; };
@@ -110,7 +83,7 @@ static struct tally harvester_run(struct litmus *l, harvest_barrier barrier) {
     ram_mark(mark, l->block->region_map);
     l->copy = ~(u64)0;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    l->start.round = round;
+    turn_set(&l->start, round);
     delay(random_next(&seed) % 1024);
     i64 n = physmem_harvest(l->pm, PA(page * PAGE_BYTES), PAGE_BYTES, barrier, sink_copy, l);
     CHECK(n == 1 && l->copy != ~(u64)0);

@@ -241,6 +241,27 @@ static void test_harvest_order(void) {
   physmem_free(pm);
 }
 
+struct tally { u64 extents, pages, barriers; };
+
+static void tally_sink(void *ctx, pa_t first, u64 pages) {
+  struct tally *t = ctx;
+  CHECK(first.v == t->extents * 2 * K8);
+  t->extents++;
+  t->pages += pages;
+}
+
+static void tally_barrier(void *ctx) { ((struct tally *)ctx)->barriers++; }
+
+/* Every second page: the batch is full of extents before it is full of pages. */
+static void test_harvest_many_extents(void) {
+  struct physmem *pm = one_block(0, GIB);
+  struct tally t = {0};
+  for (u64 at = 0; at < GIB; at += 2 * K8) physmem_written(pm, PA(at), 1);
+  CHECK(physmem_harvest(pm, PA(0), GIB, tally_barrier, tally_sink, &t) == (i64)(GIB / (2 * K8)));
+  CHECK(t.extents == GIB / (2 * K8) && t.pages == t.extents && t.barriers == t.extents / HARVEST_BATCH_EXTENTS + 1);
+  physmem_free(pm);
+}
+
 /* Harvesting a part must not take the rest's region byte away. */
 static void test_harvest_part(void) {
   struct physmem *pm = one_block(0, 3 * (u64)M2 + 3 * K8);
@@ -266,13 +287,13 @@ static void test_harvest_part(void) {
 
 static void test_pins(void) {
   struct physmem *pm = one_block(0, 8 * K8);
-  CHECK(physmem_add_block(pm, PA(GIB), 8 * K8, "second") == 0);
+  CHECK(physmem_add_block(pm, PA(GIB), 16 * K8, "second") == 0);
   const struct mblock *b = physmem_block(pm, 0);
   struct ram *ram = ram_new(pm);
   CHECK(ram_add_segment(ram, RA(0), 4 * K8, PA(0)) == 0 && ram_add_segment(ram, RA(4 * K8), 4 * K8, PA(4 * K8)) == 0);
-  CHECK(ram_add_segment(ram, RA(8 * K8), 8 * K8, PA(GIB)) == 0);
+  CHECK(ram_add_segment(ram, RA(8 * K8), 8 * K8, PA(GIB + 8 * K8)) == 0);
   struct log log = {.block = b};
-  CHECK(ram_map(ram, RA(7 * K8), 2 * K8, true) == NULL); /* two blocks: not contiguous */
+  CHECK(ram_map(ram, RA(7 * K8), 2 * K8, true) == NULL); /* offsets 7 and 8, but of two blocks: not contiguous */
   CHECK(ram_map(ram, RA(0), 0, true) == NULL && ram_map(ram, RA(0), UINT64_MAX, false) == NULL);
   CHECK(ram_map(ram, RA(16 * K8), 1, false) == NULL && ram_map(ram, RA(15 * K8), K8 + 1, false) == NULL);
   CHECK(ram_map(ram, RA(K8), K8, false) == b->host + K8);
@@ -363,6 +384,7 @@ int main(void) {
   test_copies();
   test_zero_large();
   test_harvest_order();
+  test_harvest_many_extents();
   test_harvest_part();
   test_pins();
   test_code_listener();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recove
 
 BuildC = Callable[..., Path]
 
+# The sanitizer run of the suite preloads its library into Python. Compilers and C tests bring their own.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "ASAN_OPTIONS")}
+
 
 @pytest.fixture
 def build_c(tmp_path: Path) -> BuildC:
@@ -24,14 +28,15 @@ def build_c(tmp_path: Path) -> BuildC:
         pytest.skip("needs a C compiler")
 
     def build(test: str, sources: Sequence[str], flags: Sequence[str] = ("-O2",)) -> Path:
-        files = [path for pattern in sources for path in sorted((ROOT / "csrc").glob(pattern))]
-        assert files, sources
+        found = {pattern: sorted((ROOT / "csrc").glob(pattern)) for pattern in sources}
+        assert all(found.values()), found
+        files = [path for paths in found.values() for path in paths]
         program = tmp_path / test
         main = ROOT / "csrc" / "tests" / f"{test}.c"
         include = str(ROOT / "csrc")
         command: list[str | Path] = [compiler, *WARNINGS, *flags, "-I", include, main, *files, "-pthread"]
         command += ["-o", program]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
         assert done.returncode == 0, done.stderr
         return program
 
@@ -46,14 +51,15 @@ def flags(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @pytest.fixture
 def run_c() -> Callable[..., str]:
-    """Return run(program, *arguments): its standard output; a failure shows both outputs, status 77 skips."""
+    """Return run(program, *arguments, data): its output, with `data` as input; status 77 skips, others fail."""
 
-    def run(program: Path, *arguments: object) -> str:
+    def run(program: Path, *arguments: object, data: bytes = b"") -> str:
         command = [str(program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, input=data, capture_output=True, env=ENVIRONMENT, timeout=300, check=False)
+        output = done.stdout.decode()
         if done.returncode == 77:
-            pytest.skip(done.stdout.strip())
-        assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+            pytest.skip(output.strip())
+        assert done.returncode == 0, f"{command}: status {done.returncode}\n{output}{done.stderr.decode()}"
+        return output
 
     return run

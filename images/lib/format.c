@@ -1,5 +1,5 @@
-/* format.c - printf for guest programs: %d %i %u %x %X %o %c %s %p %% with width, -, 0, h, l, ll, z and precision of
- * strings. No floating point. */
+/* format.c - printf for guest programs: %d %i %u %x %X %o %c %s %p %f %g %% with width, -, 0, #, h, l, ll, z, and
+ * precision of strings and %f. Floating point is for magnitudes below 2^63 and never takes the exponent form. */
 #include "runtime.h"
 
 struct sink {
@@ -8,7 +8,7 @@ struct sink {
 };
 
 struct spec {
-  int left, zero, width, precision, size; /* size: -2 char, -1 short, 0 int, 1 long */
+  int left, zero, alternate, width, precision, size; /* size: -2 char, -1 short, 0 int, 1 long */
 };
 
 static void put(struct sink *s, char c) {
@@ -34,6 +34,10 @@ static void put_number(struct sink *s, const struct spec *f, u64 value, int nega
     digits[--at] = (char)(digit < 10 ? (unsigned)'0' + digit : (unsigned)ten + digit - 10);
     value /= base;
   } while (value);
+  if (f->alternate && digits[at] != '0') {
+    if (base == 16) digits[--at] = (char)(ten + 'x' - 'a');
+    if (base != 10) digits[--at] = '0';
+  }
   put_padded(s, f, digits + at, (int)sizeof digits - at, negative);
 }
 
@@ -56,6 +60,8 @@ static const char *parse_spec(const char *p, struct spec *f, va_list *args) {
       f->left = 1;
     else if (*p == '0')
       f->zero = 1;
+    else if (*p == '#')
+      f->alternate = 1;
     else
       break;
   }
@@ -81,6 +87,25 @@ static void put_string(struct sink *s, const struct spec *f, const char *text) {
   put_padded(s, f, text, length, 0);
 }
 
+/* Fixed point, rounded half up in the last of `precision` digits; %g drops trailing zeros. */
+static void put_double(struct sink *s, const struct spec *f, double value, int general) {
+  int precision = f->precision < 0 ? 6 : f->precision > 15 ? 15 : f->precision;
+  int negative = value < 0, at = 48, digits = precision;
+  char text[48];
+  double scale = 1;
+  for (int i = 0; i < precision; i++) scale *= 10;
+  if (negative) value = -value;
+  u64 whole = (u64)(i64)value;
+  u64 fraction = (u64)(i64)((value - (double)(i64)whole) * scale + 0.5);
+  if ((double)(i64)fraction >= scale) fraction = 0, whole++;
+  for (; general && digits > 0 && fraction % 10 == 0; digits--) fraction /= 10;
+  for (int i = 0; i < digits; i++, fraction /= 10) text[--at] = (char)('0' + fraction % 10);
+  if (digits > 0) text[--at] = '.';
+  do text[--at] = (char)('0' + whole % 10);
+  while (whole /= 10);
+  put_padded(s, f, text + at, 48 - at, negative);
+}
+
 static void put_conversion(struct sink *s, struct spec *f, char kind, va_list *args) {
   switch (kind) {
   case 'd':
@@ -97,6 +122,8 @@ static void put_conversion(struct sink *s, struct spec *f, char kind, va_list *a
     put(s, '0'), put(s, 'x');
     put_number(s, f, (u64)va_arg(*args, void *), 0, 16, 'a');
     break;
+  case 'f': put_double(s, f, va_arg(*args, double), 0); break;
+  case 'g': put_double(s, f, va_arg(*args, double), 1); break;
   case 'c': put(s, (char)va_arg(*args, int)); break;
   case 's': put_string(s, f, va_arg(*args, const char *)); break;
   default: put(s, kind); break;

@@ -44,8 +44,9 @@ _start:
 	wrpr	%o0, 0, %tba
 	call	console_open
 	 nop
+	clr	%o0			! no arguments
 	call	main
-	 nop
+	 clr	%o1
 	call	exit
 	 nop
 
@@ -55,8 +56,9 @@ start_user:
 	mov	1, %o1
 	set	runtime_env, %o0
 	stx	%o1, [%o0]
+	clr	%o0			! no arguments
 	call	main
-	 nop
+	 clr	%o1
 	call	exit
 	 nop
 

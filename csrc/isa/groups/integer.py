@@ -55,7 +55,7 @@ def _tagged() -> list[Op]:
         flags = f"u8 ccr = (u8)({ccr}(a, b, 0) | (((a | b) & 3) ? 2 : 0)); "
         rows.append(op(name, _word(op3), _RRI, f"{flags}r = a {sign} b; SET_CCR(ccr);"))
         rows.append(op(name + "tv", _word(op3 + 2), _RRI,
-                       f"{flags}if (ccr & 2) TRAP(0x23); r = a {sign} b; SET_CCR(ccr);"))
+                       f"{flags}if (ccr & 2) {{ TRAP(0x23); }} r = a {sign} b; SET_CCR(ccr);"))
     return rows
 
 
@@ -73,11 +73,11 @@ def _shifts() -> list[Op]:
 
 
 # V9 A.10 and A.38: the 32-bit divides saturate; only the cc forms say so, in icc.V.
-_UDIV = ("u32 divisor = (u32)b; if (divisor == 0) TRAP(0x28); "
+_UDIV = ("u32 divisor = (u32)b; if (divisor == 0) { TRAP(0x28); } "
          "u64 q = ((u64)(u32)c->y << 32 | (u32)a) / divisor; bool over = q > 0xffffffffu; "
          "r = over ? 0xffffffffu : q;")
 # The quotient of INT64_MIN / -1 overflows the host's divide; it saturates to the largest positive value.
-_SDIV = ("i64 divisor = (i32)(u32)b; if (divisor == 0) TRAP(0x28); "
+_SDIV = ("i64 divisor = (i32)(u32)b; if (divisor == 0) { TRAP(0x28); } "
          "i64 dividend = (i64)((u64)(u32)c->y << 32 | (u32)a); "
          "i64 q = divisor == -1 ? (dividend == INT64_MIN ? INT64_MAX : -dividend) : dividend / divisor; "
          "bool over = q > INT32_MAX || q < INT32_MIN; "
@@ -93,9 +93,9 @@ def _multiply_divide() -> list[Op]:
               "r = x + addend; c->y = (u32)((u32)c->y >> 1 | (u32)a << 31); SET_CCR(ccr_addc(x, addend, 0));")
     return [
         op("mulx", _word(0x09), _RRI, "r = a * b;", flags="hot"),
-        op("udivx", _word(0x0D), _RRI, "if (b == 0) TRAP(0x28); r = a / b;"),
+        op("udivx", _word(0x0D), _RRI, "if (b == 0) { TRAP(0x28); } r = a / b;"),
         op("sdivx", _word(0x2D), _RRI,
-           "if (b == 0) TRAP(0x28); r = b == UINT64_MAX ? 0 - a : (u64)((i64)a / (i64)b);",
+           "if (b == 0) { TRAP(0x28); } r = b == UINT64_MAX ? 0 - a : (u64)((i64)a / (i64)b);",
            source="V9 A.36: the most negative number divided by -1 gives itself"),
         op("umul", _word(0x0A), _RRI, umul, flags="hot"),
         op("umulcc", _word(0x1A), _RRI, umul, flags="cc_logic"),

@@ -44,6 +44,9 @@ typedef struct s4v_config {
   uint32_t strands;       /* 1..4096; strand 0 is the boot strand */
   uint32_t deterministic; /* 1: virtual time from the instruction count */
   uint64_t features;      /* bit n: feature n of csrc/isa/feature.def */
+  uint64_t cfr;           /* what RD %cfr (ASR 26) gives */
+  uint32_t cfr_present;   /* 0: RD %cfr is illegal (chips before the T4) */
+  uint32_t pad;
   uint64_t stick_hz;      /* STICK frequency */
   uint64_t tick_hz;       /* TICK (core clock) frequency */
   uint32_t va_bits;       /* 48..64 */
@@ -94,6 +97,8 @@ int s4v_mem_write(s4v_machine *, uint64_t ra, const void *buf, size_t len);
 const void *s4v_mem_ptr(const s4v_machine *, uint64_t ra, size_t len);
 /* Collect and clear the dirty marks: page indexes (RA / 8192) in ascending order; returns how many, at most max. */
 int64_t s4v_dirty_harvest(s4v_machine *, uint64_t *pages, size_t max);
+
+int64_t s4v_dirty_count(const s4v_machine *);                    /* marked pages; the marks stay */
 
 /* Console (CONS_* hypercalls). Input is a queue; output is drained by the client. */
 size_t s4v_console_read(s4v_machine *, void *buf, size_t len);   /* what the guest wrote */

@@ -91,11 +91,11 @@ _ALIGN = "r = (a + b) & ~(u64)7; GSR = vis_gsr_align(GSR, {sum});"
 GSR_SETTERS = [
     _row("alignaddr", 0x018, "rs1, rs2 -> rd", _ALIGN.format(sum="a + b"), "vis", flags="fpu"),
     _row("alignaddrl", 0x01A, "rs1, rs2 -> rd", _ALIGN.format(sum="0 - (a + b)"), "vis", flags="fpu"),
-    _row("bmask", 0x019, "rs1, rs2 -> rd", "r = a + b; GSR = vis_gsr_mask(GSR, (u32)r);", "vis2", flags="fpu"),
+    _row("bmask", 0x019, "rs1, rs2 -> rd", "r = a + b; GSR = vis_gsr_mask(GSR, (u32)r);", "vis2", flags="fpu end"),
     _row("cmask8", 0x01B, "rs2", "GSR = vis_gsr_mask(GSR, vis_cmask8(b));", "vis3", flags="fpu"),
     _row("cmask16", 0x01D, "rs2", "GSR = vis_gsr_mask(GSR, vis_cmask16(b));", "vis3", flags="fpu"),
     _row("cmask32", 0x01F, "rs2", "GSR = vis_gsr_mask(GSR, vis_cmask32(b));", "vis3", flags="fpu"),
-    _row("siam", 0x081, "imm3", "GSR = vis_gsr_siam(GSR, imm);", "vis2", flags="fpu"),
+    _row("siam", 0x081, "imm3", "GSR = vis_gsr_siam(GSR, imm);", "vis2", flags="fpu end"),
 ]
 
 ADD_SUBTRACT = [

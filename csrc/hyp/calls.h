@@ -1,0 +1,12 @@
+/* calls.h - the handlers hcall.def names. Each reads %o0.., writes its results and returns enum body_result. */
+#ifndef S4V_HYP_CALLS_H
+#define S4V_HYP_CALLS_H
+#include "hyp/hyp.h"
+
+u32 hc_status(struct strand *, u32 status); /* %o0 = status, go on */
+
+#define HCALL(trap, function, group, minor, name, handler, text) u32 handler(struct strand *, struct domain *);
+#include "hyp/hcall.def"
+#undef HCALL
+
+#endif

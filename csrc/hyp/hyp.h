@@ -1,0 +1,53 @@
+/* hyp.h - the hypervisor side of one domain: what the hypercalls act on. */
+#ifndef S4V_HYP_HYP_H
+#define S4V_HYP_HYP_H
+#include "strand/strand.h"
+
+enum hv_error {
+  HV_EOK = 0, HV_ENOCPU = 1, HV_ENORADDR = 2, HV_ENOINTR = 3, HV_EBADPGSZ = 4, HV_EBADTSB = 5, HV_EINVAL = 6,
+  HV_EBADTRAP = 7, HV_EBADALIGN = 8, HV_EWOULDBLOCK = 9, HV_ENOACCESS = 10, HV_EIO = 11, HV_ECPUERROR = 12,
+  HV_ENOTSUPPORTED = 13, HV_ENOMAP = 14, HV_ETOOMANY = 15, HV_ECHANNEL = 16, HV_EBUSY = 17,
+};
+
+/* API groups this hypervisor knows; `domain.versions` is indexed by them. */
+enum hv_group { GROUP_SUN4V = 0, GROUP_CORE = 1, GROUP_COUNT = 2 };
+enum { CORE_MINOR = 6 };
+
+enum { CONSOLE_BYTES = 1 << 16 };
+enum console_event { CONSOLE_NONE = 0, CONSOLE_BREAK = 1, CONSOLE_HUP = 2 };
+
+/* A byte queue; `start` and `count` index the ring. */
+struct console_ring {
+  u32 start, count;
+  u8 bytes[CONSOLE_BYTES];
+};
+
+struct domain {
+  struct strand_env env;
+  struct strand **strands;
+  u32 strand_count;
+  u32 page_sizes;
+  u16 major[GROUP_COUNT], minor[GROUP_COUNT]; /* negotiated; major 0: not */
+  u64 tod_offset; /* TOD = offset + elapsed seconds */
+  u64 exit_code;
+  u32 console_event; /* enum console_event, delivered once the input is empty */
+  struct console_ring input, output;
+  u64 (*elapsed_seconds)(struct domain *);
+};
+
+void hyp_init(struct domain *);                         /* as firmware leaves it: SUN4V 1.0, CORE 1.1 */
+u32 hyp_call(struct strand *, u32 trap);                /* strand_env.hypercall */
+struct domain *hyp_domain(const struct strand *);
+struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */
+bool hyp_mondo(struct strand *, u32 queue, const u8 bytes[64]); /* false: queue full or not configured */
+
+u32 console_put(struct console_ring *, const u8 *, u32 len); /* bytes taken */
+u32 console_get(struct console_ring *, u8 *, u32 len);
+
+const char *hyp_call_name(u32 trap, u64 function);      /* for traces; NULL: unknown */
+
+/* Arguments are %o0..%o4, results %o0 (status) and %o1.. */
+static inline u64 hv_arg(const struct strand *s, u32 n) { return s->w[n]; }
+static inline void hv_ret(struct strand *s, u32 n, u64 v) { s->w[n] = v; }
+
+#endif

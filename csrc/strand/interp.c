@@ -1,0 +1,378 @@
+/* interp.c - the interpreter: one handler a micro-op.
+ *
+ * Two shapes from the same text. With optimisation on, handlers call each other in tail position and the hot state
+ * (window pointer, budget, condition-code operands) stays in registers; no handler may contain an ordinary call, so
+ * every slow path is a tail call too. Otherwise (sanitizers, coverage) a loop calls them and the state lives in
+ * the strand.
+ */
+#include "strand/interp.h"
+
+#include "fp/hostfp.h"
+#include "strand/fpu.h"
+#include "strand/internal.h"
+#include "strand/memory.h"
+#include "strand/special.h"
+#include "strand/window.h"
+#include "vis/vis.h"
+
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(S4V_LOOP_DISPATCH) && \
+    (defined(__x86_64__) || defined(__aarch64__))
+#define TAIL_CALLS 1
+#else
+#define TAIL_CALLS 0
+#endif
+
+#if TAIL_CALLS
+#define PARAMS struct strand *c, const struct uop *u, u64 *w, i64 bud, u64 cca, u64 ccb
+typedef void (*handler_fn)(PARAMS);
+#define RET void
+#define W w
+#define BUD bud
+#define CCA cca
+#define CCB ccb
+#define TAIL(fn) return fn(c, u, w, bud, cca, ccb)
+#define DISPATCH return ((handler_fn)u->h)(c, u, w, bud, cca, ccb)
+#define SYNC_OUT (c->budget = bud, c->cc_a = cca, c->cc_b = ccb)
+#define SYNC_IN (w = c->w, bud = c->budget, cca = c->cc_a, ccb = c->cc_b)
+#define LEAVE do { SYNC_OUT; (void)w; return; } while (0)
+#define WINDOW_MOVED (c->w = w)
+#else
+#define PARAMS struct strand *c, const struct uop *u
+typedef const struct uop *(*handler_fn)(PARAMS);
+#define RET const struct uop *
+#define W (c->w)
+#define BUD (c->budget)
+#define CCA (c->cc_a)
+#define CCB (c->cc_b)
+#define TAIL(fn) return fn(c, u)
+#define DISPATCH return u
+#define SYNC_OUT ((void)0)
+#define SYNC_IN ((void)0)
+#define LEAVE return NULL
+#define WINDOW_MOVED ((void)0)
+#endif
+
+#define HANDLER(name) static RET name(PARAMS)
+#define U u
+#define NEXT do { u++; DISPATCH; } while (0)
+#define GREG(field) (((u64 *)(void *)c)[u->field])
+#define WREG(field) (W[u->field])
+#define FREG_D(field) GREG(field)
+#define FREG_S(field) (((u32 *)(void *)c->f)[u->field])
+#define GSR (c->gsr)
+#define ENTER_BLOCK(b) do { c->block = (b); u = (b)->ops; DISPATCH; } while (0)
+
+HANDLER(h_cold);
+HANDLER(h_dispatch);
+
+/* ---- condition codes ---- */
+#define HOT_CC(a_, b_, kind_) (CCA = (a_), CCB = (b_), c->cc_kind = (kind_))
+#define ICC_C (c->cc_kind == CC_SUB ? (u64)((u32)CCA < (u32)CCB) : (u64)((u32)(CCA + CCB) < (u32)CCA))
+#define COND_ICC(n) sub_condition((u64)(i64)(i32)CCA, (u64)(i64)(i32)CCB, (u32)CCA, (u32)CCB, \
+                                  (i32)((u32)CCA - (u32)CCB) < 0, n)
+#define COND_XCC(n) sub_condition(CCA, CCB, CCA, CCB, (i64)(CCA - CCB) < 0, n)
+
+/* Condition n after a subtraction: signed operands, unsigned operands, sign of the difference. */
+static inline bool sub_condition(u64 sa, u64 sb, u64 ua, u64 ub, bool negative, u32 n) {
+  i64 a = (i64)sa, b = (i64)sb;
+  switch (n) {
+  case 1: return ua == ub;
+  case 2: return a <= b;
+  case 3: return a < b;
+  case 4: return ua <= ub;
+  case 5: return ua < ub;
+  case 6: return negative;
+  case 7: return negative != (a < b);
+  case 9: return ua != ub;
+  case 10: return a > b;
+  case 11: return a >= b;
+  case 12: return ua > ub;
+  case 13: return ua >= ub;
+  case 14: return !negative;
+  default: return negative == (a < b);
+  }
+}
+
+/* ---- memory ---- */
+#define LOAD_u8(p) (u64)*(p)
+#define LOAD_u16(p) (u64)be16_load(p)
+#define LOAD_u32(p) (u64)be32_load(p)
+#define LOAD_u64(p) be64_load(p)
+#define LOAD_i8(p) (u64)(i64)(i8)*(p)
+#define LOAD_i16(p) (u64)(i64)(i16)be16_load(p)
+#define LOAD_i32(p) (u64)(i64)(i32)be32_load(p)
+#define LOAD_f32(p) be32_load(p)
+#define LOAD_f64(p) be64_load(p)
+#define STORE_u8(p, v) (*(p) = (u8)(v))
+#define STORE_u16(p, v) be16_store(p, (u16)(v))
+#define STORE_u32(p, v) be32_store(p, (u32)(v))
+#define STORE_u64(p, v) be64_store(p, v)
+#define STORE_f32(p, v) be32_store(p, v)
+#define STORE_f64(p, v) be64_store(p, v)
+enum { BYTES_u8 = 1, BYTES_u16 = 2, BYTES_u32 = 4, BYTES_u64 = 8, BYTES_i8 = 1, BYTES_i16 = 2, BYTES_i32 = 4,
+       BYTES_f32 = 4, BYTES_f64 = 8 };
+
+/* The tag compare includes the low bits, so a misaligned address misses. */
+#define TLB_SLOT(va) ((struct tlb_entry *)(void *)((u8 *)c->dtlb + ((va >> (PAGE_BITS - 5)) & ((TLB_ENTRIES - 1u) << 5))))
+#define TLB_MATCH(tag, kind) LIKELY((tag) == (va & (PAGE_MASK | (u64)(BYTES_##kind - 1))))
+#define HOT_LOAD(kind, cell)                                         \
+  const struct tlb_entry *e = TLB_SLOT(va);                          \
+  if (!TLB_MATCH(e->rtag, kind)) TAIL(h_cold);                       \
+  cell = LOAD_##kind((const u8 *)(uintptr_t)(e->addend + va))
+#define HOT_STORE(kind, cell)                                        \
+  const struct tlb_entry *e = TLB_SLOT(va);                          \
+  if (!TLB_MATCH(e->wtag, kind)) TAIL(h_cold);                       \
+  STORE_##kind((u8 *)(uintptr_t)(e->addend + va), cell)
+_Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
+
+/* ---- windows: the moves that need no copy at the seam of the ring (window.h) ---- */
+#define SAVE_WINDOW                                                                                              \
+  if (UNLIKELY(c->cansave == 0 || c->cleanwin == c->canrestore || c->cwp - 1u >= NWINDOWS - 2u)) TAIL(h_cold);   \
+  c->cwp++;                                                                                                      \
+  c->cansave--;                                                                                                  \
+  c->canrestore++;                                                                                               \
+  W -= 16;                                                                                                       \
+  WINDOW_MOVED
+#define RESTORE_WINDOW                                                                                           \
+  if (UNLIKELY(c->canrestore == 0 || c->cwp < 2)) TAIL(h_cold);                                                  \
+  c->cwp--;                                                                                                      \
+  c->cansave++;                                                                                                  \
+  c->canrestore--;                                                                                               \
+  W += 16;                                                                                                       \
+  WINDOW_MOVED
+
+/* ---- floating point ---- */
+#define FP_LAST(number, a_, b_) (c->fp_last_op = (number), c->fp_last_a = (a_), c->fp_last_b = (b_))
+#define FCC_SET(n, v)                                                     \
+  do {                                                                    \
+    u32 at_ = (n) ? 30u + 2u * (n) : 10u;                                 \
+    c->fsr = (c->fsr & ~(3ull << at_)) | (u64)((v) & 3u) << at_;          \
+  } while (0)
+
+#include "handlers.inc"
+
+/* ---- out of line ---- */
+
+/* PC and NPC of a micro-op, from the block's side table. Returns the index of its instruction. */
+static u32 locate(struct strand *c, const struct uop *u) {
+  const struct block *b = c->block;
+  u32 side = b->side[u - b->ops], index = side & SIDE_INDEX;
+  u64 mask = b->mode & MODE_AM ? 0xffffffffu : ~(u64)0;
+  c->pc = (b->pc + 4u * index) & mask;
+  if ((side & NPC_KIND) == NPC_NEXT)
+    c->npc = (c->pc + 4) & mask;
+  else if ((side & NPC_KIND) == NPC_TARGET)
+    c->npc = b->target;
+  return index;
+}
+
+HANDLER(h_cold) {
+  SYNC_OUT;
+  struct block *b = c->block;
+  u32 index = locate(c, u);
+  c->cold_index = index;
+  u32 result = isa_body[b->rows[index]](c, b->words[index]);
+  c->cold_index = 0;
+  if (LIKELY(result == BODY_OK)) {
+    if (LIKELY(!b->stale)) {
+      SYNC_IN;
+      NEXT;
+    }
+    result = BODY_NEXT;
+  }
+  strand_finish(c, result, index);
+  SYNC_IN;
+  TAIL(h_dispatch);
+}
+
+HANDLER(h_trap) {
+  SYNC_OUT;
+  u32 index = locate(c, u);
+  strand_finish(c, (u32)u->imm, index);
+  SYNC_IN;
+  TAIL(h_dispatch);
+}
+
+/* What a block cannot express: one instruction by the stepper. */
+HANDLER(h_step) {
+  BUD -= locate(c, u);
+  c->single = 1;
+  LEAVE;
+}
+
+HANDLER(h_breakpoint) {
+  BUD -= locate(c, u);
+  c->stop = STOP_BREAKPOINT;
+  LEAVE;
+}
+
+HANDLER(h_stale) {
+  (void)u;
+  c->pc = c->block->pc;
+  c->npc = c->pc + 4;
+  TAIL(h_dispatch);
+}
+
+HANDLER(h_dispatch) {
+  (void)u;
+  if (UNLIKELY(c->attention || c->stop || c->single || BUD < 0 || c->npc != c->pc + 4 || c->mode & MODE_STEP)) LEAVE;
+  SYNC_OUT;
+  struct block *b = strand_lookup(c);
+  if (UNLIKELY(!b)) LEAVE;
+  ENTER_BLOCK(b);
+}
+
+HANDLER(h_link) {
+  W[7] = c->block->pc + (u64)u->imm;
+  NEXT;
+}
+
+HANDLER(h_edge_expired) {
+  const struct edge *e = (const struct edge *)(const void *)u;
+  c->pc = e->target;
+  c->npc = e->target + 4;
+  LEAVE;
+}
+
+HANDLER(h_edge_linked) {
+  const struct edge *e = (const struct edge *)(const void *)u;
+  BUD -= e->insns;
+  if (UNLIKELY(BUD < 0)) TAIL(h_edge_expired);
+  ENTER_BLOCK(e->block);
+}
+
+HANDLER(h_edge) {
+  struct edge *e = (struct edge *)(uintptr_t)u;
+  struct block *from = c->block;
+  BUD -= e->insns;
+  if (UNLIKELY(BUD < 0)) TAIL(h_edge_expired);
+  c->pc = e->target;
+  c->npc = e->target + 4;
+  SYNC_OUT;
+  struct block *to = strand_lookup(c);
+  if (!to) LEAVE;
+  if (!from->stale && to->page == from->page && to->mode == from->mode) {
+    e->block = to;
+    __atomic_store_n(&e->h, (const void *)h_edge_linked, __ATOMIC_RELEASE);
+  }
+  ENTER_BLOCK(to);
+}
+
+#define JUMP_TO(target_)                                                         \
+  do {                                                                           \
+    u64 t_ = (target_);                                                          \
+    const struct jump_entry *j_ = &c->jump[(t_ >> 2) & (JUMP_CACHE - 1)];        \
+    if (LIKELY(j_->pc == t_ && j_->key == c->jump_key)) ENTER_BLOCK(j_->block);  \
+    c->pc = t_;                                                                  \
+    c->npc = t_ + 4;                                                             \
+    TAIL(h_dispatch);                                                            \
+  } while (0)
+
+HANDLER(h_edge_far) {
+  const struct edge *e = (const struct edge *)(const void *)u;
+  BUD -= e->insns;
+  if (UNLIKELY(BUD < 0)) TAIL(h_edge_expired);
+  JUMP_TO(e->target);
+}
+
+HANDLER(h_jump_expired) {
+  (void)u;
+  c->pc = c->npc;
+  c->npc = c->pc + 4;
+  LEAVE;
+}
+
+HANDLER(h_jump) {
+  BUD -= u->imm;
+  if (UNLIKELY(BUD < 0)) TAIL(h_jump_expired);
+  JUMP_TO(c->npc);
+}
+
+/* ---- branches: taken goes on at the next micro-op, not taken skips `imm` ---- */
+#define BRANCH_ON(test)      \
+  do {                       \
+    u += (test) ? 1 : u->imm; \
+    DISPATCH;                \
+  } while (0)
+
+HANDLER(h_branch_any) {
+  SYNC_OUT;
+  struct block *b = c->block;
+  BRANCH_ON(cti_branch_taken(c, b->words[b->side[u - b->ops] & SIDE_INDEX]));
+}
+
+HANDLER(h_compare) {
+  SYNC_OUT;
+  struct block *b = c->block;
+  BRANCH_ON(cti_compare_taken(c, b->words[b->side[u - b->ops] & SIDE_INDEX]));
+}
+
+HANDLER(h_branch_fcc) {
+  static const u8 mask[8] = {0x0, 0xe, 0x6, 0xa, 0x2, 0xc, 0x4, 0x8};
+  u32 at = u->rs1, t = (u32)mask[u->x & 7] >> (c->fsr >> at & 3) & 1;
+  BRANCH_ON(t != (u32)(u->x >> 3));
+}
+
+#define BRANCH_CC(n)                                           \
+  HANDLER(h_bicc_##n) {                                        \
+    if (UNLIKELY(c->cc_kind != CC_SUB)) TAIL(h_branch_any);    \
+    BRANCH_ON(COND_ICC(n));                                    \
+  }                                                            \
+  HANDLER(h_bxcc_##n) {                                        \
+    if (UNLIKELY(c->cc_kind != CC_SUB)) TAIL(h_branch_any);    \
+    BRANCH_ON(COND_XCC(n));                                    \
+  }
+BRANCH_CC(1) BRANCH_CC(2) BRANCH_CC(3) BRANCH_CC(4) BRANCH_CC(5) BRANCH_CC(6) BRANCH_CC(7)
+BRANCH_CC(9) BRANCH_CC(10) BRANCH_CC(11) BRANCH_CC(12) BRANCH_CC(13) BRANCH_CC(14) BRANCH_CC(15)
+
+#define BRANCH_REG(n, test)                                          \
+  HANDLER(h_br_g_##n) { i64 a = (i64)GREG(rs1); BRANCH_ON(test); }   \
+  HANDLER(h_br_w_##n) { i64 a = (i64)WREG(rs1); BRANCH_ON(test); }
+BRANCH_REG(1, a == 0) BRANCH_REG(2, a <= 0) BRANCH_REG(3, a < 0)
+BRANCH_REG(5, a != 0) BRANCH_REG(6, a > 0) BRANCH_REG(7, a >= 0)
+
+#define JMPL(name, rd_, rs1_)                                \
+  HANDLER(name) {                                            \
+    u64 t = rs1_ + (u64)(i64)u->imm;                         \
+    if (UNLIKELY(t & 3)) TAIL(h_cold);                       \
+    rd_ = c->block->pc + 4u * (u64)u->x;                     \
+    c->npc = t;                                              \
+    NEXT;                                                    \
+  }
+JMPL(h_jmpl_gg, GREG(rd), GREG(rs1)) JMPL(h_jmpl_gw, GREG(rd), WREG(rs1))
+JMPL(h_jmpl_wg, WREG(rd), GREG(rs1)) JMPL(h_jmpl_ww, WREG(rd), WREG(rs1))
+
+/* RETURN %iN + imm, the usual one. */
+HANDLER(h_return) {
+  u64 t = WREG(rs1) + (u64)(i64)u->imm;
+  if (UNLIKELY(t & 3)) TAIL(h_cold);
+  RESTORE_WINDOW;
+  c->npc = t;
+  NEXT;
+}
+
+#define CC_ROW(p) {h_branch_any, p##1, p##2, p##3, p##4, p##5, p##6, p##7, \
+                   h_branch_any, p##9, p##10, p##11, p##12, p##13, p##14, p##15}
+const struct interp_handlers interp_handlers = {
+    .cold = h_cold, .trap = h_trap, .step = h_step, .stale = h_stale, .breakpoint = h_breakpoint, .link = h_link,
+    .edge = h_edge, .edge_far = h_edge_far, .jump = h_jump, .branch_fcc = h_branch_fcc, .compare = h_compare,
+    .branch_icc = CC_ROW(h_bicc_), .branch_xcc = CC_ROW(h_bxcc_),
+    .branch_reg = {{0, 0}, {h_br_g_1, h_br_w_1}, {h_br_g_2, h_br_w_2}, {h_br_g_3, h_br_w_3}, {0, 0},
+                   {h_br_g_5, h_br_w_5}, {h_br_g_6, h_br_w_6}, {h_br_g_7, h_br_w_7}},
+    .jmpl = {{h_jmpl_gg, h_jmpl_gw}, {h_jmpl_wg, h_jmpl_ww}}, .ret = h_return,
+};
+
+const void *interp_hot(u32 n) { return (const void *)hot_handlers[n]; }
+
+void interp_mark_stale(struct block *b) { __atomic_store_n(&b->ops[0].h, (const void *)h_stale, __ATOMIC_RELEASE); }
+
+const char *interp_dispatch(void) { return TAIL_CALLS ? "tail calls" : "loop"; }
+
+void interp_enter(struct strand *c) {
+#if TAIL_CALLS
+  h_dispatch(c, NULL, c->w, c->budget, c->cc_a, c->cc_b);
+#else
+  const struct uop *u = h_dispatch(c, NULL);
+  while (u) u = ((handler_fn)u->h)(c, u);
+#endif
+}

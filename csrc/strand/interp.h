@@ -1,0 +1,29 @@
+/* interp.h - the interpreter as the builder and the run loop see it. */
+#ifndef S4V_STRAND_INTERP_H
+#define S4V_STRAND_INTERP_H
+#include "strand/codecache.h"
+
+/* Handlers that are not specialised from a row. */
+struct interp_handlers {
+  const void *cold, *trap, *step, *stale, *breakpoint, *link, *edge, *edge_far, *jump;
+  const void *branch_fcc, *compare;
+  const void *branch_icc[16], *branch_xcc[16]; /* by condition */
+  const void *branch_reg[8][2];                /* by rcond and class of rs1 (G, W) */
+  const void *jmpl[2][2], *ret;                /* by class of rd, rs1; immediate forms */
+};
+extern const struct interp_handlers interp_handlers;
+const void *interp_hot(u32 n);
+void interp_mark_stale(struct block *);
+void interp_enter(struct strand *);
+const char *interp_dispatch(void); /* "tail calls" or "loop" */
+
+/* run.c: the block at the strand's pc, built if need be; NULL when the run loop must look. */
+struct block *strand_lookup(struct strand *);
+/* run.c: account for `completed` instructions of a block and for the result of the one after them. */
+void strand_finish(struct strand *, u32 result, u32 completed);
+
+/* builder.c */
+struct block *builder_build(struct strand *, u64 pc, u64 ra);
+u32 builder_check(const struct strand *, u32 row, u32 mode); /* trap that comes before execution, or 0 */
+
+#endif

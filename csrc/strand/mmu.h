@@ -1,0 +1,51 @@
+/* mmu.h - VA to RA as the sun4v hypervisor does it for a guest: permanent mappings, MMU_MAP_ADDR entries, TSB walk.
+ * Sources: sun4v-cpu 3.3, 3.4, 6.1-6.3 (UltraSPARC Virtual Machine Specification ch. 14, 16). */
+#ifndef S4V_STRAND_MMU_H
+#define S4V_STRAND_MMU_H
+#include "strand/strand.h"
+
+enum access { ACCESS_LOAD = 0, ACCESS_STORE = 1, ACCESS_ATOMIC = 2, ACCESS_FETCH = 3, ACCESS_NOFAULT = 4 };
+
+/* Fault types of the MMU fault status area. */
+enum fault_type {
+  FAULT_MISS_FAST = 1, FAULT_PROTECTION = 2, FAULT_MISS = 3, FAULT_INVALID_RA = 4, FAULT_PRIVILEGE = 5,
+  FAULT_NO_EXECUTE = 6, FAULT_NFO = 7, FAULT_SIDE_EFFECT = 8, FAULT_VA_RANGE = 9, FAULT_ASI = 0xa,
+  FAULT_ATOMIC_NC = 0xb, FAULT_UNALIGNED = 0xe, FAULT_PAGE_SIZE = 0xf, FAULT_INVALID_TSB_RA = 0x10,
+};
+
+enum tte_bit { TTE_P = 1 << 8, TTE_X = 1 << 7, TTE_W = 1 << 6, TTE_CP = 1 << 10, TTE_E = 1 << 11, TTE_IE = 1 << 12 };
+#define TTE_V (1ull << 63)
+#define TTE_NFO (1ull << 62)
+#define TTE_RA_MASK 0x00ffffffffffe000ull
+
+enum { MAP_D = 1, MAP_I = 2 }; /* flags of MMU_MAP_ADDR, MMU_MAP_PERM_ADDR, MMU_DEMAP_* */
+
+static inline u64 bank_key(u32 kind, u64 ctx0, u64 ctx1) { return kind | ctx0 << 2 | ctx1 << 18; }
+static inline u64 key_real(void) { return bank_key(BANK_REAL, 0, 0); }
+static inline u32 tte_shift(u64 tte) { return 13u + 3u * (u32)(tte & 7); }
+
+/* The bank of a key: found, or the least recently used one emptied. */
+struct tlb_bank *mmu_bank(struct strand *, u64 key);
+u64 mmu_implicit_key(const struct strand *); /* of fetches and of loads and stores without ASI */
+
+/* 0 and the TTE-like result in *ra (page RA + offset) and *info (enum tlb_info), or a trap type; then fault_va,
+ * fault_type, fault_context of the strand are set. */
+struct mapping {
+  u64 ra;
+  u32 info; /* enum tlb_info */
+  u32 invert_endian;
+};
+u32 mmu_translate(struct strand *, u64 key, u64 va, u32 access, struct mapping *);
+u32 mmu_fault(struct strand *, u32 tt, u64 va, u32 context, u32 type);
+
+/* The trap's report in the fault status area; false: none is configured (watchdog). No-op for other traps. */
+bool mmu_report(struct strand *, u32 tt);
+
+/* Demaps; `flags` is MAP_D | MAP_I. Permanent mappings stay. */
+void mmu_demap_page(struct strand *, u64 va, u64 context, u32 flags);
+void mmu_demap_context(struct strand *, u64 context, u32 flags);
+void mmu_demap_all(struct strand *, u32 flags);
+void mmu_map(struct strand *, u64 va, u64 context, u64 tte, u32 flags);
+void mmu_drop_writes(struct strand *); /* take back every write permission of the soft TLB */
+
+#endif

@@ -1,0 +1,228 @@
+/* run.c - running a strand: slices, traps, the stepper. */
+#include <stdlib.h>
+
+#include "strand/fpu.h"
+#include "strand/internal.h"
+#include "strand/interp.h"
+#include "strand/memory.h"
+#include "strand/mmu.h"
+#include "strand/special.h"
+#include "strand/window.h"
+
+/* Blocks charge their instructions at their end, so the interpreter stops this many before the budget's end and the
+ * stepper does the rest: the count at a stop is exact. */
+enum { BIAS = BLOCK_INSNS + 2 };
+
+struct strand *strand_new(struct strand_env *env, u32 id) {
+  struct strand *s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
+  if (!s) return NULL;
+  __builtin_memset(s, 0, sizeof *s);
+  s->env = env;
+  s->id = id;
+  s->w = window_base(s, 0);
+  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE;
+  s->bank = &s->banks[0];
+  strand_reset(s);
+  return s;
+}
+
+void strand_free(struct strand *s) { free(s); }
+
+void strand_reset(struct strand *s) {
+  u32 id = s->id;
+  u64 insns = s->insns;
+  u8 *from = (u8 *)&s->arch, *to = (u8 *)&s->arch_end;
+  __builtin_memset(from, 0, (size_t)(to - from));
+  s->id = id;
+  s->insns = insns;
+  s->pstate = PSTATE_PRIV;
+  s->pil = 15;
+  s->cansave = s->cleanwin = NWINDOWS - 2;
+  s->asi = 0x14;
+  s->tick_cmpr = s->stick_cmpr = CMPR_DISABLED;
+  s->tick_fired = s->stick_fired = 1;
+  s->run_state = STRAND_STOPPED;
+  s->cc_kind = CC_EXPLICIT;
+  s->cc_a = s->cc_b = 0;
+  s->fp_last_op = FP_LAST_NONE;
+  s->w = window_base(s, 0);
+  mmu_demap_all(s, MAP_D | MAP_I);
+}
+
+void strand_start(struct strand *s, u64 pc, u64 rtba, u64 arg) {
+  strand_reset(s);
+  s->pc = pc;
+  s->npc = pc + 4;
+  s->tba = s->rtba = rtba;
+  s->run_state = STRAND_RUNNING;
+  reg_set(s, 8, arg);
+  strand_mode_changed(s);
+}
+
+void strand_sync(struct strand *s) {
+  strand_set_ccr(s, strand_ccr(s));
+  s->cc_a = s->cc_b = 0;
+  s->sink = 0;
+}
+
+static void set_jump_key(struct strand *s) { s->jump_key = s->bank->epoch << 16 | s->mode; }
+
+void strand_mode_changed(struct strand *s) {
+  u32 mode = 0;
+  if (s->pstate & PSTATE_AM) mode |= MODE_AM;
+  if (s->pstate & PSTATE_CLE) mode |= MODE_CLE;
+  if ((s->pstate & PSTATE_PEF) && (s->fprs & FPRS_FEF)) mode |= MODE_FP;
+  if (FSR_TEM(s->fsr)) mode |= MODE_STRICT;
+  if (strand_priv(s)) mode |= MODE_PRIV;
+  if (s->env->tracing) mode |= MODE_STEP;
+  s->mode = mode;
+  u64 key = mmu_implicit_key(s);
+  if (s->bank->key != key) s->bank = mmu_bank(s, key);
+  s->dtlb = s->bank->d;
+  set_jump_key(s);
+  fpu_set_host_rounding(s);
+}
+
+void strand_code_changed(struct strand *s) {
+  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].epoch = ++s->epoch_stamp;
+  set_jump_key(s);
+}
+
+u64 strand_slice_done(const struct strand *s) { return (u64)(s->slice_ref - s->budget + s->cold_index); }
+
+void strand_deliver(struct strand *s, u32 tt) {
+  if (!mmu_report(s, tt) || strand_trap(s, tt) == STOP_WATCHDOG) {
+    s->stop = STOP_WATCHDOG;
+    s->stop_tt = tt;
+  }
+}
+
+static void advance(struct strand *s) {
+  u64 mask = s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0;
+  s->pc = s->npc;
+  s->npc = (s->npc + 4) & mask;
+}
+
+void strand_finish(struct strand *s, u32 result, u32 completed) {
+  s->budget -= completed;
+  switch (result) {
+  case BODY_OK:
+  case BODY_NEXT:
+    s->budget--;
+    advance(s);
+    return;
+  case BODY_JUMP: s->budget--; return;
+  case BODY_STOP: /* the hypercall set `stop` */
+    s->budget--;
+    advance(s);
+    return;
+  case BODY_RETRY: return;
+  default:
+    if (result >= TT_TRAP_INSTRUCTION) s->budget--; /* Tcc did its work */
+    strand_deliver(s, result);
+  }
+}
+
+struct block *strand_lookup(struct strand *s) {
+  struct jump_entry *j = &s->jump[(s->pc >> 2) & (JUMP_CACHE - 1)];
+  if (j->pc == s->pc && j->key == s->jump_key) return j->block;
+  u32 insn;
+  u64 ra;
+  u32 tt = mem_fetch(s, s->pc, &insn, &ra);
+  if (tt) {
+    strand_deliver(s, tt);
+    return NULL;
+  }
+  struct ram_ref ref;
+  if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
+  struct block *b = codecache_find(s->env->code, ref.pa, s->pc, s->mode);
+  if (!b) b = builder_build(s, s->pc, ra);
+  if (!b) {
+    s->single = 1; /* no memory for a block: the stepper needs none */
+    return NULL;
+  }
+  *j = (struct jump_entry){.pc = s->pc, .key = s->jump_key, .block = b};
+  return b;
+}
+
+/* One instruction by its body, whatever PC and NPC are. */
+static void step(struct strand *s) {
+  u32 insn = 0, row = ISA_ILLEGAL;
+  u64 ra;
+  s->single = 0;
+  u32 result = mem_fetch(s, s->pc, &insn, &ra);
+  if (!result) {
+    row = isa_decode(insn);
+    result = builder_check(s, row, s->mode);
+  }
+  if (!result) {
+    if (s->env->tracing) s->env->trace(s, insn);
+    u32 class = isa_rows[row].class;
+    result = class >= ISA_BRANCH && class <= ISA_CBCOND ? cti_step(s, insn, row) : isa_body[row](s, insn);
+  }
+  strand_finish(s, result, 0);
+}
+
+static bool at_breakpoint(const struct strand *s) {
+  for (u32 i = 0; i < s->env->breakpoint_count; i++)
+    if (s->env->breakpoints[i] == s->pc) return true;
+  return false;
+}
+
+/* Timers, then the disrupting trap of highest priority. Returns the instructions until the next look is due. */
+static u64 attend(struct strand *s, u64 left) {
+  s->attention = 0;
+  strand_check_timers(s);
+  s->attention = 0;
+  u32 tt = strand_pending(s);
+  if (tt) strand_deliver(s, tt);
+  u64 ticks = strand_timer_insns(s, s->env->tick_now(s, strand_slice_done(s)));
+  if (ticks == ~(u64)0) return left;
+  u64 insns = s->env->insns_until(s, ticks);
+  if (insns == 0) insns = 1;
+  return insns < left ? insns : left;
+}
+
+/* Runs `insns` instructions with no event due among them. */
+static void run_stretch(struct strand *s, u64 end) {
+  i64 ref = (i64)end - BIAS, delta = ref - s->slice_ref;
+  s->slice_ref = ref;
+  s->budget += delta;
+  while (!s->stop && !s->attention) {
+    if (s->budget >= 0 && !s->single && s->npc == s->pc + 4 && !(s->mode & MODE_STEP)) {
+      interp_enter(s);
+      continue;
+    }
+    if (s->budget + BIAS <= 0) return;
+    if (s->env->breakpoint_count && at_breakpoint(s)) {
+      s->stop = STOP_BREAKPOINT;
+      return;
+    }
+    step(s);
+  }
+}
+
+u32 strand_run(struct strand *s, u64 insns) {
+  if (insns > (u64)1 << 60) insns = (u64)1 << 60;
+  codecache_reap(s->env->code);
+  fpu_enter(s);
+  strand_mode_changed(s);
+  s->stop = STOP_NONE;
+  s->single = 0;
+  s->cold_index = 0;
+  s->slice_ref = s->budget = 0;
+  bool first = s->env->breakpoint_count != 0 && at_breakpoint(s);
+  s->attention = 1;
+  while (!s->stop && strand_slice_done(s) < insns) {
+    u64 stretch = attend(s, insns - strand_slice_done(s));
+    if (s->stop) break;
+    if (first) step(s); /* go on from the breakpoint we stand on */
+    first = false;
+    run_stretch(s, strand_slice_done(s) + stretch);
+  }
+  s->insns += strand_slice_done(s);
+  s->slice_ref = s->budget = 0;
+  fpu_leave(s);
+  strand_sync(s);
+  return s->stop;
+}

@@ -38,7 +38,8 @@ CSRC = ROOT / "csrc"
 MODULE = "emulator._core_cffi"
 GENERATORS = ("csrc.isa.generate", "csrc.isa.generate_disasm")
 
-BASE_FLAGS = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fno-strict-aliasing", "-fvisibility=hidden"]
+BASE_FLAGS = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fno-strict-aliasing",
+              "-fno-math-errno", "-frounding-math", "-ffp-contract=off", "-fvisibility=hidden"]
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 CDEF = re.compile(r"/\* CDEF BEGIN \*/(.*?)/\* CDEF END \*/", re.DOTALL)
 

@@ -6,31 +6,14 @@ included by ``csrc/strand/interp.c``.
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
+
+from . import bodies, handlers
+from .groups import ALL
+from .table import Op
 
 HERE = Path(__file__).resolve().parent
-
-
-def _package() -> ModuleType:
-    """csrc/isa as a package, whatever the import path is."""
-    if "sun4v_isa" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("sun4v_isa", HERE / "__init__.py",
-                                                      submodule_search_locations=[str(HERE)])
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["sun4v_isa"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["sun4v_isa"]
-
-
-_package()
-from sun4v_isa import bodies, handlers  # type: ignore[import-not-found]  # noqa: E402
-from sun4v_isa.groups import ALL  # type: ignore[import-not-found]  # noqa: E402
-from sun4v_isa.table import Op  # type: ignore[import-not-found]  # noqa: E402
 
 
 def features() -> dict[str, int]:
@@ -128,7 +111,3 @@ def generate(out_dir: Path) -> list[Path]:
         written.append(path)
     return written
 
-
-if __name__ == "__main__":
-    for written_path in generate(Path(sys.argv[1])):
-        print(written_path)

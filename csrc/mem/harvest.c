@@ -22,7 +22,7 @@
 #include "mem/physmem.h"
 
 typedef u64 __attribute__((may_alias)) u64_map; /* eight map bytes at once */
-enum { WORD_BYTES = 8 };
+enum { WORD_BYTES = 8, STRIDE_BYTES = 64 };
 
 struct extent { u64 first, pages; };
 
@@ -64,10 +64,35 @@ static void batch_flush(struct batch *batch) {
   batch->count = 0;
 }
 
+static inline u64 map_word(const u8 *map, u64 at) {
+  return __atomic_load_n((const u64_map *)(map + at), __ATOMIC_RELAXED);
+}
+
+/* First of the map bytes [from, to) that may be set: a set byte, or a byte of a word that has one. */
+static u64 map_skip(const u8 *map, u64 from, u64 to) {
+  while (from < to && from % WORD_BYTES) {
+    if (__atomic_load_n(map + from, __ATOMIC_RELAXED)) return from;
+    from++;
+  }
+  for (; to - from >= STRIDE_BYTES; from += STRIDE_BYTES) {
+    u64 any = 0;
+    for (u64 i = 0; i < STRIDE_BYTES; i += WORD_BYTES) any |= map_word(map, from + i);
+    if (any) break;
+  }
+  while (to - from >= WORD_BYTES && map_word(map, from) == 0) from += WORD_BYTES;
+  return from;
+}
+
+/* Index of the next byte of map[from, to) that is not 0, or `to`. */
+static u64 map_next(const u8 *map, u64 from, u64 to) {
+  for (from = map_skip(map, from, to); from < to; from = map_skip(map, from + 1, to))
+    if (__atomic_load_n(map + from, __ATOMIC_RELAXED)) return from;
+  return to;
+}
+
 static void collect_word(struct batch *batch, u64 page) {
-  u64_map *word = (u64_map *)(batch->block->page_map + page);
-  if (__atomic_load_n(word, __ATOMIC_RELAXED) == 0) return;
-  u64 marks = __atomic_exchange_n(word, 0, __ATOMIC_ACQ_REL);
+  if (map_word(batch->block->page_map, page) == 0) return;
+  u64 marks = __atomic_exchange_n((u64_map *)(batch->block->page_map + page), 0, __ATOMIC_ACQ_REL);
   u8 bytes[WORD_BYTES];
   memcpy(bytes, &marks, sizeof bytes);
   for (u64 i = 0; i < WORD_BYTES; i++)
@@ -81,7 +106,8 @@ static void collect_byte(struct batch *batch, u64 page) {
 }
 
 static void collect_pages(struct batch *batch, u64 first, u64 end) {
-  for (u64 p = first; p < end;) {
+  const u8 *map = batch->block->page_map;
+  for (u64 p = map_skip(map, first, end); p < end; p = map_skip(map, p, end)) {
     if (p % WORD_BYTES == 0 && end - p >= WORD_BYTES) {
       collect_word(batch, p);
       p += WORD_BYTES;
@@ -90,21 +116,6 @@ static void collect_pages(struct batch *batch, u64 first, u64 end) {
     }
     if (batch_full(batch)) batch_flush(batch);
   }
-}
-
-/* Index of the next byte of map[from, to) that is not 0, or `to`. */
-static u64 map_next(const u8 *map, u64 from, u64 to) {
-  while (from < to) {
-    if (from % WORD_BYTES == 0 && to - from >= WORD_BYTES) {
-      if (__atomic_load_n((const u64_map *)(map + from), __ATOMIC_RELAXED) == 0) {
-        from += WORD_BYTES;
-        continue;
-      }
-    }
-    if (__atomic_load_n(map + from, __ATOMIC_RELAXED)) return from;
-    from++;
-  }
-  return to;
 }
 
 /* The block that holds [base, base + bytes) and the pages of it; NULL if the range is not page-aligned or not in one

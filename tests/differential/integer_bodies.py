@@ -10,14 +10,16 @@ import ctypes
 import random
 import struct
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from csrc.isa.groups.integer import ROWS
 from csrc.isa.table import Op
 
 MASK64 = (1 << 64) - 1
-RS1, RS2, RD = 9, 10, 11  # %o1, %o2, %o3
+# Registers a case may use: %g0, globals, outs, locals, ins; %o0 takes the second value where the operand is immediate.
+POOL = (0, 1, 4, 5, 9, 10, 11, 12, 13, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29)
+UNUSED = 8
 EDGES = (0, 1, 2, 3, 4, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF,
          0x8000000000000000, 0xFFFFFFFF80000000, 0xFFFFFFFF7FFFFFFF, MASK64 - 1, MASK64)
 IMM_BITS = {"ri": 13, "ri11": 11, "ri10": 10}
@@ -64,16 +66,38 @@ static bool fcond(u32 fcc, u32 n) {
 
 @dataclass(frozen=True)
 class Case:
-    """One instruction word with the state before it. ``row`` indexes ``plain_rows()``."""
+    """One instruction word with the state before it.
+
+    ``row`` indexes ``plain_rows()``. ``registers`` are loaded with ``values`` in order: rd, rs1, rs2; where two are the
+    same register the later value counts. ``old``, ``a`` and ``b`` are what the instruction then sees.
+    """
 
     row: int
     word: int
-    a: int
+    registers: tuple[int, int, int]
+    values: tuple[int, int, int]
     b: int
-    old: int
     y: int
     ccr: int
     fsr: int
+
+    def contents(self, register: int) -> int:
+        """What a register holds before the instruction."""
+        held = 0
+        for number, value in zip(self.registers, self.values, strict=True):
+            if number == register != 0:
+                held = value
+        return held
+
+    @property
+    def old(self) -> int:
+        """rd before the instruction."""
+        return self.contents(self.registers[0])
+
+    @property
+    def a(self) -> int:
+        """Operand 1."""
+        return self.contents(self.registers[1])
 
 
 def plain_rows() -> list[Op]:
@@ -86,32 +110,43 @@ def operand2(row: Op) -> str | None:
     return next((t for t in row.tokens() if t in IMM_BITS or t in SHIFT_BITS), None)
 
 
+def _value(rng: random.Random) -> int:
+    pick = rng.random()
+    if pick < 0.5:
+        return rng.choice(EDGES)
+    return rng.getrandbits(64) if pick < 0.8 else rng.getrandbits(32)
+
+
+def _immediate(rng: random.Random, token: str) -> tuple[int, int]:
+    """A field value for operand 2 and the operand it stands for."""
+    bits = IMM_BITS.get(token) or SHIFT_BITS[token]
+    field = rng.choice((0, 1, (1 << bits) - 1, 1 << bits - 1, rng.getrandbits(bits)))
+    if token in SHIFT_BITS:
+        return field, field
+    return field, field - (field >> bits - 1 << bits) & MASK64
+
+
 def make_case(rng: random.Random, number: int, row: Op) -> Case:
     """A random case of one row, with a liking for edge values."""
-
-    def value() -> int:
-        pick = rng.random()
-        if pick < 0.5:
-            return rng.choice(EDGES)
-        return rng.getrandbits(64) if pick < 0.8 else rng.getrandbits(32)
-
-    token, word, b = operand2(row), row.match, value()
-    word |= RS1 << 14 if "rs1" in row.tokens() else 0
-    word |= RD << 25
-    if token and rng.random() < 0.4:
-        bits = IMM_BITS.get(token) or SHIFT_BITS[token]
-        field = rng.choice((0, 1, (1 << bits) - 1, 1 << bits - 1, rng.getrandbits(bits)))
+    rd, rs1, rs2 = (rng.choice(POOL) for _ in range(3))
+    values = _value(rng), _value(rng), _value(rng)
+    token, b = operand2(row), None
+    word = row.match | rd << 25 | (rs1 << 14 if "rs1" in row.tokens() else 0)
+    if token is None or rng.random() < 0.4:
+        rs2 = UNUSED
+    if token and rs2 == UNUSED:
+        field, b = _immediate(rng, token)
         word |= 0x2000 | field
-        b = field | (-(field >> bits - 1) << bits) & MASK64 if token in IMM_BITS else field
     elif token:
-        word |= RS2
+        word |= rs2
     if "imm22" in row.tokens():
         word |= rng.getrandbits(22)
     if "mfcc" in row.tokens():
         word |= rng.getrandbits(2) << 11
     fsr = rng.getrandbits(2) << 10 | rng.getrandbits(6) << 32
     y = rng.choice((0, 0, 1, 0xFFFFFFFF, 0x7FFFFFFF, rng.getrandbits(32)))
-    return Case(number, word, value(), b, value(), y, rng.getrandbits(8), fsr)
+    case = Case(number, word, (rd, rs1, rs2), values, 0, y, rng.getrandbits(8), fsr)
+    return replace(case, b=case.contents(rs2) if b is None else b)
 
 
 def make_cases(seed: int, each: int) -> list[Case]:
@@ -167,21 +202,22 @@ def run_bodies(library: ctypes.CDLL, cases: list[Case]) -> list[tuple[int, int, 
     for case in cases:
         data = (ctypes.c_uint64 * 7)(case.a, case.b, case.old, case.y, case.ccr, case.fsr, case.word)
         library.run(case.row, data, out)
-        results.append((out[0], out[1], out[2], out[3]))
+        results.append((out[0] if case.word >> 25 & 31 else 0, out[1], out[2], out[3]))
     return results
 
 
-GUEST_CASE = """  ldx [%l0], %o1; ldx [%l0+8], %o2; ldx [%l0+16], %o3; ldx [%l0+24], %l2; ldx [%l0+32], %l3
+GUEST_CASE = """  ldx [%l0], {rd}; ldx [%l0+8], {rs1}; ldx [%l0+16], {rs2}; ldx [%l0+24], %l2; ldx [%l0+32], %l3
   ldx [%l0+40], %fsr; wr %l2, 0, %y; wr %l3, 0, %ccr; .word {word:#x}
-  stx %o3, [%l1]; rd %y, %l2; stx %l2, [%l1+8]; rd %ccr, %l3; stx %l3, [%l1+16]
+  stx {rd}, [%l1]; rd %y, %l2; stx %l2, [%l1+8]; rd %ccr, %l3; stx %l3, [%l1+16]
   add %l0, 48, %l0; add %l1, 24, %l1
 """
 GUEST_GCC = ("sparc64-linux-gnu-gcc", "-nostdlib", "-static", "-fno-pie", "-no-pie")
 GUEST = """  .section .text
-  .global _start
+  .global _start, done, output
 _start:
   setx input, %l2, %l0; setx output, %l2, %l1
 {body}
+done:
   mov 1, %o0; setx output, %l2, %o1; setx {size}, %l2, %o2; mov 4, %g1; ta 0x6d
   mov 0, %o0; mov 1, %g1; ta 0x6d
   .data
@@ -194,12 +230,26 @@ output: .skip {size}
 """
 
 
-def run_qemu(cases: list[Case], directory: Path) -> list[tuple[int, int, int]]:
-    """(rd, Y, CCR) of every case as qemu-sparc64 has it. No case may trap."""
-    body = "".join(GUEST_CASE.format(word=case.word) for case in cases)
-    rows = (f"  .xword {c.a}, {c.b}, {c.old}, {c.y}, {c.ccr}, {c.fsr}" for c in cases)
+def build_guest(cases: list[Case], directory: Path) -> Path:
+    """A program that runs every case and, under Linux, writes (rd, Y, CCR) of each; it is straight-line code."""
+    bodies = []
+    for case in cases:
+        rd, rs1, rs2 = (f"%{'goli'[n >> 3]}{n & 7}" for n in case.registers)
+        bodies.append(GUEST_CASE.format(rd=rd, rs1=rs1, rs2=rs2, word=case.word))
+    data = (f"  .xword {', '.join(map(str, (*c.values, c.y, c.ccr, c.fsr)))}" for c in cases)
     source, program = directory / "cases.s", directory / "cases"
-    source.write_text(GUEST.format(body=body, data="\n".join(rows), size=24 * len(cases)))
+    source.write_text(GUEST.format(body="".join(bodies), data="\n".join(data), size=24 * len(cases)))
     subprocess.run([*GUEST_GCC, "-o", str(program), str(source)], check=True)
+    return program
+
+
+def run_qemu(program: Path) -> list[tuple[int, int, int]]:
+    """(rd, Y, CCR) of every case as qemu-sparc64 has it. No case may trap."""
     out = subprocess.run(["qemu-sparc64", str(program)], capture_output=True, check=True).stdout
     return list(struct.iter_unpack(">3Q", out))
+
+
+def read_symbols(program: Path) -> dict[str, int]:
+    """Addresses of the program's global symbols."""
+    out = subprocess.run(["sparc64-linux-gnu-nm", str(program)], capture_output=True, text=True, check=True).stdout
+    return {name: int(address, 16) for address, _, name in map(str.split, out.splitlines())}

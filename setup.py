@@ -8,6 +8,7 @@ distutils knows.
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -33,8 +34,11 @@ class BuildCore(build_ext):
     """`build_ext` whose only extension is the C core."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile and link the core to where setuptools wants it."""
-        load_builder().build_extension(Path(self.get_ext_fullpath(ext.name)))
+        """Compile and link the core to where setuptools wants it; beside it the table it shares with Python."""
+        target = Path(self.get_ext_fullpath(ext.name))
+        load_builder().build_extension(target)
+        if target.parent != ROOT / "emulator":  # a source tree has it in csrc/isa
+            shutil.copyfile(ROOT / "csrc" / "isa" / "feature.def", target.parent / "feature.def")
 
 
 setup(

@@ -222,10 +222,10 @@ def print_disassembly(image: Image) -> int:
 
 def command_platforms(_options: argparse.Namespace) -> int:
     """`sun4v platforms`."""
-    print(f"{'NAME':8} {'SERVER':16} {'CHIP':6} {'SOCKETS':>7} {'STRANDS':>7} {'MEMORY':>7}")
+    print(f"{'NAME':8} {'SERVER':22} {'CHIP':12} {'SOCKETS':>7} {'STRANDS':>7} {'MEMORY':>7}")
     for row in PLATFORMS.values():
         memory = format_size(row.memory_bytes)
-        print(f"{row.name:8} {row.title:16} {row.chip:6} {row.sockets:7} {row.strands:7} {memory:>7}")
+        print(f"{row.name:8} {row.title:22} {row.chip:12} {row.sockets:7} {row.strands:7} {memory:>7}")
     return 0
 
 

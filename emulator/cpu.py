@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emulator.chips import features, find_chip, va_bits
+from emulator.cpuarch import feature_mask, modelled
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cpu:
@@ -23,14 +26,15 @@ class Cpu:
 
 
 def find_cpu(chip: str, cpu_arch: str) -> Cpu:
-    """The numbers of a chip. Raises UnknownPlatformError, UnknownCpuArchError."""
+    """The numbers of a chip under a cpu-arch. Raises UnknownPlatformError, UnknownCpuArchError."""
+    found = find_chip(chip)
     return Cpu(
-        chip=chip,
+        chip=found.name,
         cpu_arch=cpu_arch,
-        features=(1 << 64) - 1,
-        tick_hz=3_600_000_000,
-        stick_hz=1_000_000_000,
-        va_bits=52,
-        page_sizes=0x6B,
-        max_tsbs=4,
+        features=feature_mask(modelled(features(chip, cpu_arch))),
+        tick_hz=found.clock_hz,
+        stick_hz=found.stick_hz,
+        va_bits=va_bits(chip, cpu_arch),
+        page_sizes=found.page_sizes,
+        max_tsbs=found.max_tsbs,
     )

@@ -20,7 +20,7 @@ from elf_support import ENTRY, ILLTRAP, LOOP, NOP, Load, exit_with, hypercall, m
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = ROOT / "images" / "prebuilt" / "hello.elf"
 ECHO = ROOT / "images" / "prebuilt" / "echo.elf"
-COMMAND = [sys.executable, "-c", "import sys; from emulator.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-P", "-c", "import sys; from emulator.cli import main; sys.exit(main())"]
 TIMEOUT = 120  # seconds; against a hanging test only
 
 
@@ -306,7 +306,7 @@ def test_platforms_and_version() -> None:
 
 @pytest.mark.parametrize("module", ["ldmd.cli", "ldmd.daemon"])
 def test_the_manager_says_that_it_is_not_there(module: str) -> None:
-    command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())", "list"]
+    command = [sys.executable, "-P", "-c", f"import sys; from {module} import main; sys.exit(main())", "list"]
     done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"no Logical Domains Manager yet" in done.stderr

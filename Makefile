@@ -26,7 +26,7 @@ SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-f
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
-	$(PY) setup.py -q build_ext --inplace
+	$(PY) -W ignore setup.py -q build_ext --inplace
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "make: no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
@@ -60,7 +60,7 @@ images:
 
 ## sanitize: the core with AddressSanitizer and UndefinedBehaviorSanitizer, under the tests that drive it hardest
 sanitize: $(READY)
-	S4V_SANITIZE=$(SANITIZE) $(PY) setup.py -q build --build-lib $(SAN_LIB)
+	S4V_SANITIZE=$(SANITIZE) $(PY) -W ignore setup.py -q build --build-lib $(SAN_LIB)
 	env LD_PRELOAD="$(SAN_PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=$(SANITIZE) \
 	  $(VENV)/bin/pytest -m "not nosan" $(SAN_TESTS) $(PYTEST_ARGS)

@@ -20,8 +20,10 @@ Environment::
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import io
 import os
 import re
 import shlex
@@ -136,7 +138,8 @@ def write_binding(plan: Plan) -> Path:
     ffi.cdef(found.group(1))
     ffi.set_source(MODULE, '#include "sun4v.h"\n', py_limited_api=True)
     target = plan.work / "_core_cffi.c"
-    ffi.emit_c_code(str(target))  # keeps the file where nothing changed
+    with contextlib.redirect_stdout(io.StringIO()):  # it likes to talk
+        ffi.emit_c_code(str(target))  # keeps the file where nothing changed
     return target
 
 

@@ -7,6 +7,13 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every run, no limit on the clock; S4V_EXAMPLES goes deeper.
+settings.register_profile(
+    "sun4v", derandomize=True, deadline=None, max_examples=int(os.environ.get("S4V_EXAMPLES", "100"))
+)
+settings.load_profile("sun4v")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -62,7 +62,7 @@ images:
 sanitize: $(READY)
 	S4V_SANITIZE=$(SANITIZE) $(PY) -W ignore setup.py -q build --build-lib $(SAN_LIB)
 	env LD_PRELOAD="$(SAN_PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=$(SANITIZE) \
+	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=address \
 	  $(VENV)/bin/pytest -m "not nosan" $(SAN_TESTS) $(PYTEST_ARGS)
 
 ## clean: what was built, but not the virtual environment

@@ -81,7 +81,7 @@ def check_budget(budget_insns: int) -> int:
 class Registers(MutableMapping[str, int]):
     """Registers of a strand by name.
 
-    ``g0..g7 o0..o7 l0..l7 i0..i7`` (current window), ``f0..f63`` (single), ``d0..d62`` (double), ``pc npc ccr
+    ``g0..g7 o0..o7 l0..l7 i0..i7`` (current window), ``f0..f31`` (single), ``d0..d62`` (double), ``pc npc ccr
     asi fprs fsr gsr y tick stick pstate tl gl pil tba cwp cansave canrestore cleanwin otherwin wstate softint
     tick_cmpr stick_cmpr tpc1 tnpc1 tstate1 tt1 ...``. Values are 64-bit and unsigned; a negative value is
     stored as its two's complement. Raises RegisterError for a name that is none, ReadOnlyRegisterError for

@@ -151,8 +151,14 @@ class Session:
     def _death(self, stop: Stop) -> str:
         strand = self.machine.strand(stop.strand)
         trap = stop.trap_type or 0
-        where = f"strand {stop.strand}, pc {strand['pc']:#x}, TL {strand['tl']}"
-        return f"the guest died: trap {trap:#05x} ({trap_name(trap)}), {where}\n{strand.print().rstrip()}"
+        lines = [f"the guest died: {_trap(trap)} on strand {stop.strand}, pc {strand['pc']:#x}, TL {strand['tl']}"]
+        for level in range(1, strand["tl"] + 1):  # the trap at level 1 is where the trouble began
+            lines.append(f"trap level {level}: {_trap(strand[f'tt{level}'])} at pc {strand[f'tpc{level}']:#x}")
+        return "\n".join([*lines, strand.print().rstrip()])
+
+
+def _trap(trap_type: int) -> str:
+    return f"trap {trap_type:#05x} ({trap_name(trap_type)})"
 
 
 def prepare(machine: Machine, image: Image, path: Path, args: Sequence[str]) -> None:

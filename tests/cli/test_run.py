@@ -130,11 +130,12 @@ def test_max_insns(prog: Path) -> None:
 
 
 def test_a_dying_guest_is_reported_with_registers(prog: Path) -> None:
-    done = sun4v("run", write(prog, [mov(0x5A5, "g3"), ILLTRAP]))
+    done = sun4v("run", write(prog, [mov(0x5A5, "l3"), ILLTRAP]))
     text = done.stderr.decode()
     assert done.returncode == 3
     assert text.startswith("sun4v: the guest died: trap 0x")
     assert "strand 0, pc 0x" in text
+    assert f"trap level 1: trap 0x010 (illegal_instruction) at pc {ENTRY + 4:#x}\n" in text
     assert "5a5" in text
     assert "Traceback" not in text
 

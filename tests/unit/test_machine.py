@@ -108,7 +108,7 @@ def test_registers_by_name() -> None:
     assert (strand["f0"], strand["f1"]) == (0x11223344, 0x55667788)
     names = list(strand.regs)
     assert len(names) == len(set(names)) == len(strand.regs)
-    wanted = "g0 g7 o0 l0 i7 f63 d62 pc npc ccr asi fprs fsr gsr y pstate tl gl pil tba cwp cansave wstate tpc1 tt2"
+    wanted = "g0 g7 o0 l0 i7 f31 d62 pc npc ccr asi fprs fsr gsr y pstate tl gl pil tba cwp cansave wstate tpc1 tt2"
     assert set(wanted.split()) <= set(names)
     assert "pc" in strand.regs
     assert "eax" not in strand.regs

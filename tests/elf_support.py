@@ -11,7 +11,7 @@ NOP = 0x01000000
 TA_FAST = 0x91D02080  # ta 0x80: fast hypercall
 LOOP = [0x10800000, NOP]  # ba . ; nop
 ILLTRAP = 0x00000000
-MACH_EXIT, CONS_GETCHAR, CONS_PUTCHAR = 0x00, 0x60, 0x61
+MACH_EXIT, CPU_YIELD, CONS_GETCHAR, CONS_PUTCHAR = 0x00, 0x12, 0x60, 0x61
 
 
 def mov(value: int, register: str) -> int:

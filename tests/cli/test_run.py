@@ -15,7 +15,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from elf_support import ENTRY, ILLTRAP, LOOP, NOP, Load, exit_with, hypercall, make_elf, mov, program, say
+from elf_support import (
+    CONS_GETCHAR,
+    CPU_YIELD,
+    ENTRY,
+    ILLTRAP,
+    LOOP,
+    NOP,
+    Load,
+    exit_with,
+    hypercall,
+    make_elf,
+    mov,
+    program,
+    say,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = ROOT / "images" / "prebuilt" / "hello.elf"
@@ -143,6 +157,33 @@ def test_a_dying_guest_is_reported_with_registers(prog: Path) -> None:
 def test_output_before_a_death_is_not_lost(prog: Path) -> None:
     done = sun4v("run", write(prog, [*say("last words"), ILLTRAP]))
     assert (done.returncode, done.stdout) == (3, b"last words")
+
+
+# wrpr 0, %pil; rd %stick, %g1; sethi %hi(100000000), %g2; add %g1, %g2, %g1; wr %g1, %stick_cmpr: a timer in 0.1 s
+SET_TIMER = [0x91902000, 0x83460000, 0x05017D78, 0x82004002, 0xB3804000]
+
+
+@pytest.mark.parametrize("deterministic", [[], ["--deterministic"]])
+def test_a_guest_that_waits_for_its_timer_goes_on(prog: Path, deterministic: list[str]) -> None:
+    write(prog, [*SET_TIMER, *hypercall(CPU_YIELD), *exit_with(6)])
+    assert sun4v("run", *deterministic, prog).returncode == 6
+
+
+def test_a_guest_that_waits_for_ever_is_reported(prog: Path) -> None:
+    done = sun4v("run", write(prog, [*hypercall(CPU_YIELD), *exit_with(6)]))
+    assert done.returncode == 3
+    assert "the guest waits for ever" in one_line(done)
+
+
+def test_input_wakes_a_guest_that_waits(prog: Path) -> None:
+    """A guest that yields between two looks at the console: it must see what comes later."""
+    poll = [*hypercall(CPU_YIELD), *hypercall(CONS_GETCHAR), 0x0AF23FFC, NOP]  # brnz %o0, . - 16: EWOULDBLOCK
+    write(prog, [*poll, 0x90100009, *hypercall(0)])  # mov %o1, %o0
+    with subprocess.Popen([*COMMAND, "run", str(prog)], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"Z")
+        process.stdin.flush()
+        assert process.wait(timeout=TIMEOUT) == ord("Z")
 
 
 # -- refusals

@@ -22,6 +22,7 @@ EXIT_INTERRUPTED = 130  # SIGINT or Ctrl-]
 EXIT_PIPE = 141  # standard output went away
 
 SLICE_INSNS = 1_000_000  # between two looks at the input: some ten milliseconds
+COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
 TRACE_SLICE_INSNS = 256  # the trace buffer of the core must not overflow
 
 
@@ -141,12 +142,23 @@ class Session:
                 return Outcome(EXIT_DIED, self._death(stop), stop)
             case StopReason.RESET:
                 return Outcome(EXIT_DIED, "the guest asked for a restart (MACH_SIR)", stop)
+            case StopReason.IDLE if self._timer_ahead():
+                pass  # in real time the core comes back while its strands wait, so that input is looked at
             case StopReason.IDLE if self._hung_up:
                 text = "the guest waits for ever: no strand runs, no timer is set, and the input has ended"
                 return Outcome(EXIT_DIED, text, stop)
             case StopReason.IDLE:
                 self._pump_input(wait=True)
         return None
+
+    def _timer_ahead(self) -> bool:
+        """True where a strand has a timer that has not come yet."""
+        for strand in self.machine.strands:
+            for clock in ("tick", "stick"):
+                compare = strand[f"{clock}_cmpr"]
+                if compare & COMPARE_OFF == 0 and compare > strand[clock] & (COMPARE_OFF - 1):
+                    return True
+        return False
 
     def _death(self, stop: Stop) -> str:
         strand = self.machine.strand(stop.strand)

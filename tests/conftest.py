@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Tests import the instruction table as `csrc.isa`. Last, so that the package under test is the one that is installed.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 # The same examples on every run, no limit on the clock; S4V_EXAMPLES goes deeper.
 settings.register_profile(

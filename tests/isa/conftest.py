@@ -6,4 +6,5 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parents[1]))  # last: an emulator built elsewhere (make sanitize) must not be hidden

@@ -44,6 +44,8 @@ class CoreConfig:
     strands: int
     deterministic: bool
     features: int
+    cfr: int
+    cfr_present: bool
     stick_hz: int
     tick_hz: int
     va_bits: int

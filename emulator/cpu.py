@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emulator.chips import features, find_chip, va_bits
+from emulator.chips import cfr_mask, features, find_chip, va_bits
 from emulator.cpuarch import feature_mask, modelled
 
 
@@ -17,21 +17,33 @@ class Cpu:
 
     chip: str
     cpu_arch: str
-    features: int  # bit mask over csrc/isa/feature.def
+    features: int
+    """Bit mask over csrc/isa/feature.def: what is executed. A feature of the chip that is not modelled is not in it."""
+    cfr: int
+    """What a read of CFR (ASR 26) gives; meaningless without `has_cfr`."""
+    has_cfr: bool
+    """The chip has a CFR (T4 and later). Under a class that hides all crypto it is there and reads 0."""
     tick_hz: int
+    """Rate of TICK, the core clock."""
     stick_hz: int
     va_bits: int
-    page_sizes: int  # bit mask over TTE size codes
+    """Width of virtual addresses, 48 to 64."""
+    page_sizes: int
+    """Bit mask over TTE size codes: bit 0 is 8 KiB, each code eight times the one before."""
     max_tsbs: int
+    """TSBs a guest may register per context class (context 0, all others)."""
 
 
 def find_cpu(chip: str, cpu_arch: str) -> Cpu:
     """The numbers of a chip under a cpu-arch. Raises UnknownPlatformError, UnknownCpuArchError."""
     found = find_chip(chip)
+    names = modelled(features(chip, cpu_arch))
     return Cpu(
         chip=found.name,
         cpu_arch=cpu_arch,
-        features=feature_mask(modelled(features(chip, cpu_arch))),
+        features=feature_mask(names),
+        cfr=cfr_mask(names),
+        has_cfr=cfr_mask(found.features) != 0,
         tick_hz=found.clock_hz,
         stick_hz=found.stick_hz,
         va_bits=va_bits(chip, cpu_arch),

@@ -60,6 +60,8 @@ class Machine:
                 strands=strands,
                 deterministic=deterministic,
                 features=self.cpu.features,
+                cfr=self.cpu.cfr,
+                cfr_present=self.cpu.has_cfr,
                 stick_hz=self.cpu.stick_hz,
                 tick_hz=self.cpu.tick_hz,
                 va_bits=self.cpu.va_bits,

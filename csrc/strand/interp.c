@@ -23,17 +23,17 @@
 #endif
 
 #if TAIL_CALLS
-#define PARAMS struct strand *c, const struct uop *u, u64 *w, i64 bud, u64 cca, u64 ccb
+#define PARAMS struct strand *c, const struct uop *u, u64 *w, u64 cca, u64 ccb
 typedef void (*handler_fn)(PARAMS);
 #define RET void
 #define W w
-#define BUD bud
+#define BUD (c->budget)
 #define CCA cca
 #define CCB ccb
-#define TAIL(fn) return fn(c, u, w, bud, cca, ccb)
-#define DISPATCH return ((handler_fn)u->h)(c, u, w, bud, cca, ccb)
-#define SYNC_OUT (c->budget = bud, c->cc_a = cca, c->cc_b = ccb)
-#define SYNC_IN (w = c->w, bud = c->budget, cca = c->cc_a, ccb = c->cc_b)
+#define TAIL(fn) return fn(c, u, w, cca, ccb)
+#define DISPATCH return ((handler_fn)u->h)(c, u, w, cca, ccb)
+#define SYNC_OUT (c->cc_a = cca, c->cc_b = ccb)
+#define SYNC_IN (w = c->w, cca = c->cc_a, ccb = c->cc_b)
 #define LEAVE do { SYNC_OUT; (void)w; return; } while (0)
 #define WINDOW_MOVED (c->w = w)
 #else
@@ -370,7 +370,7 @@ const char *interp_dispatch(void) { return TAIL_CALLS ? "tail calls" : "loop"; }
 
 void interp_enter(struct strand *c) {
 #if TAIL_CALLS
-  h_dispatch(c, NULL, c->w, c->budget, c->cc_a, c->cc_b);
+  h_dispatch(c, NULL, c->w, c->cc_a, c->cc_b);
 #else
   const struct uop *u = h_dispatch(c, NULL);
   while (u) u = ((handler_fn)u->h)(c, u);

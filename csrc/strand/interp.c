@@ -112,16 +112,22 @@ static inline bool sub_condition(u64 sa, u64 sb, u64 ua, u64 ub, bool negative, 
 enum { BYTES_u8 = 1, BYTES_u16 = 2, BYTES_u32 = 4, BYTES_u64 = 8, BYTES_i8 = 1, BYTES_i16 = 2, BYTES_i32 = 4,
        BYTES_f32 = 4, BYTES_f64 = 8 };
 
-/* The tag compare includes the low bits, so a misaligned address misses. */
-#define TLB_SLOT(va) ((struct tlb_entry *)(void *)((u8 *)c->dtlb + ((va >> (PAGE_BITS - 5)) & ((TLB_ENTRIES - 1u) << 5))))
-#define TLB_MATCH(tag, kind) LIKELY((tag) == (va & (PAGE_MASK | (u64)(BYTES_##kind - 1))))
+/* The tag compare includes the low bits, so a misaligned address misses. A page lives in the slot of its number or in
+ * the one half a table away (memory.c), so that two arrays at the same distance do not push each other out. */
+#define TLB_OFFSET(va) (((va) >> (PAGE_BITS - 5)) & ((TLB_ENTRIES - 1u) << 5))
+#define TLB_AT(offset) ((const struct tlb_entry *)(const void *)((const u8 *)c->dtlb + (offset)))
+#define TLB_TAG(kind) (va & (PAGE_MASK | (u64)(BYTES_##kind - 1)))
+#define TLB_FIND(tag, kind)                                          \
+  const struct tlb_entry *e = TLB_AT(TLB_OFFSET(va));                \
+  if (UNLIKELY(e->tag != TLB_TAG(kind))) {                           \
+    e = TLB_AT(TLB_OFFSET(va) ^ (TLB_ENTRIES / 2u << 5));            \
+    if (UNLIKELY(e->tag != TLB_TAG(kind))) TAIL(h_cold);             \
+  }
 #define HOT_LOAD(kind, cell)                                         \
-  const struct tlb_entry *e = TLB_SLOT(va);                          \
-  if (!TLB_MATCH(e->rtag, kind)) TAIL(h_cold);                       \
+  TLB_FIND(rtag, kind)                                               \
   cell = LOAD_##kind((const u8 *)(uintptr_t)(e->addend + va))
 #define HOT_STORE(kind, cell)                                        \
-  const struct tlb_entry *e = TLB_SLOT(va);                          \
-  if (!TLB_MATCH(e->wtag, kind)) TAIL(h_cold);                       \
+  TLB_FIND(wtag, kind)                                               \
   STORE_##kind((u8 *)(uintptr_t)(e->addend + va), cell)
 _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
 

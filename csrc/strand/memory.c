@@ -34,8 +34,19 @@ static void host_store(u8 *p, u32 bytes, u64 v) {
   }
 }
 
+/* A page's two places. */
+static u32 tlb_index(u64 va) { return (u32)(va >> PAGE_BITS) & (TLB_ENTRIES - 1); }
+static u32 tlb_other(u32 index) { return index ^ (TLB_ENTRIES / 2); }
+
+/* The entry that has the page, or the first place emptied for it: what stood there moves to its other place. */
 static struct tlb_entry *tlb_slot(struct tlb_bank *bank, u64 va) {
-  return &bank->d[(va >> PAGE_BITS) & (TLB_ENTRIES - 1)];
+  u32 index = tlb_index(va);
+  struct tlb_entry *first = &bank->d[index], *second = &bank->d[tlb_other(index)];
+  if (first->rtag == (va & PAGE_MASK)) return first;
+  if (second->rtag == (va & PAGE_MASK)) return second;
+  if (first->rtag != TAG_NONE) *second = *first;
+  first->rtag = first->wtag = TAG_NONE;
+  return first;
 }
 
 /* A hit in the soft TLB: permissions that the tags do not express. */

@@ -218,7 +218,8 @@ void mmu_demap_context(struct strand *s, u64 context, u32 flags) {
 void mmu_demap_all(struct strand *s, u32 flags) {
   for (u32 i = 0; i < MAX_MAPPED; i++)
     if (s->mapped[i * MAP_WORDS + 2]) mapped_drop(s, &s->mapped[i * MAP_WORDS], flags);
-  for (u32 i = 0; i < TLB_BANKS; i++) bank_clear(s, &s->banks[i], flags);
+  for (u32 i = 0; i < TLB_BANKS; i++)
+    if (s->banks[i].key != TAG_NONE) bank_clear(s, &s->banks[i], flags);
   strand_mode_changed(s);
 }
 
@@ -234,5 +235,5 @@ void mmu_map(struct strand *s, u64 va, u64 context, u64 tte, u32 flags) {
 
 void mmu_drop_writes(struct strand *s) {
   for (u32 b = 0; b < TLB_BANKS; b++)
-    for (u32 i = 0; i < TLB_ENTRIES; i++) s->banks[b].d[i].wtag = TAG_NONE;
+    for (u32 i = 0; s->banks[b].key != TAG_NONE && i < TLB_ENTRIES; i++) s->banks[b].d[i].wtag = TAG_NONE;
 }

@@ -58,12 +58,14 @@ static void save_bank(const struct tlb_bank *b, struct writer *out) {
   put_u64(out, b->key);
   put_u64(out, b->used);
   u32 entries = 0, fetches = 0;
+  if (b->key == TAG_NONE) return;
   for (u32 i = 0; i < TLB_ENTRIES; i++) entries += b->d[i].rtag != TAG_NONE;
   for (u32 i = 0; i < ITLB_ENTRIES; i++) fetches += b->i[i].tag != TAG_NONE;
   put_u32(out, entries);
   put_u32(out, fetches);
   for (u32 i = 0; i < TLB_ENTRIES; i++) {
     if (b->d[i].rtag == TAG_NONE) continue;
+    put_u32(out, i);
     put_u64(out, b->d[i].rtag);
     put_u64(out, b->d[i].info);
   }
@@ -89,14 +91,18 @@ void strand_save(struct strand *s, struct writer *out) {
 static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
   b->key = get_u64(in);
   b->used = get_u64(in);
+  if (b->key == TAG_NONE) return true;
+  for (u32 i = 0; i < TLB_ENTRIES; i++) b->d[i].rtag = b->d[i].wtag = TAG_NONE;
+  for (u32 i = 0; i < ITLB_ENTRIES; i++) b->i[i].tag = TAG_NONE;
   u32 entries = get_u32(in), fetches = get_u32(in);
   if (entries > TLB_ENTRIES || fetches > ITLB_ENTRIES) return false;
   for (u32 n = 0; n < entries; n++) {
+    u32 index = get_u32(in);
     u64 tag = get_u64(in), info = get_u64(in);
     struct ram_ref ref;
-    if ((tag & ~PAGE_MASK) || !ram_lookup(s->env->ram, RA(info & PAGE_MASK), &ref)) return false;
-    struct tlb_entry *e = &b->d[(tag >> PAGE_BITS) & (TLB_ENTRIES - 1)];
-    *e = (struct tlb_entry){.rtag = tag, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - tag, .info = info};
+    bool placed = index < TLB_ENTRIES && !((index ^ (tag >> PAGE_BITS)) & (TLB_ENTRIES / 2 - 1));
+    if (!placed || (tag & ~PAGE_MASK) || !ram_lookup(s->env->ram, RA(info & PAGE_MASK), &ref)) return false;
+    b->d[index] = (struct tlb_entry){.rtag = tag, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - tag, .info = info};
   }
   for (u32 n = 0; n < fetches; n++) {
     u64 tag = get_u64(in), ra = get_u64(in);

@@ -22,6 +22,8 @@ struct builder {
   u32 n;            /* instructions taken */
   u32 uops;
   u64 target;
+  u32 previous;     /* micro-op of the instruction just before, which may begin a pair; 0: none */
+  u32 previous_row, previous_insn;
   u32 words[BLOCK_INSNS + 2];
   u16 rows[BLOCK_INSNS + 2];
   u8 side[MAX_UOPS];
@@ -113,6 +115,51 @@ static bool mode_forbids(const struct isa_row *r, u32 mode) {
   return (memory && (mode & (MODE_AM | MODE_CLE))) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT));
 }
 
+static bool in_window(u32 reg) { return reg >= 8; }
+
+/* How the instruction uses register `rd`, the result of the one before it; PAIR_FORMS: not in a way that pairs. */
+static u32 pair_form(u32 insn, u32 rd) {
+  bool first = insn_rs1(insn) == rd;
+  if (insn_i(insn)) return first ? PAIR_FI : PAIR_FORMS;
+  if (first) return in_window(insn_rs2(insn)) ? PAIR_FW : PAIR_FORMS;
+  return insn_rs2(insn) == rd && in_window(insn_rs1(insn)) ? PAIR_WF : PAIR_FORMS;
+}
+
+/* An instruction that can begin a pair: result, rs1 and a register operand 2 in the window. */
+static bool begins_pair(u32 insn, u32 row) {
+  if (isa_rows[row].pair_compare) return insn_rd(insn) == 0 && in_window(insn_rs1(insn)) &&
+                                         (insn_i(insn) || in_window(insn_rs2(insn)));
+  if (!isa_rows[row].pair_first || !in_window(insn_rd(insn))) return false;
+  if (isa_rows[row].layout == LAYOUT_R) return true; /* SETHI */
+  return in_window(insn_rs1(insn)) && (insn_i(insn) || in_window(insn_rs2(insn)));
+}
+
+static u32 takes_register(u32 insn, u32 row) { return isa_rows[row].layout != LAYOUT_R && !insn_i(insn); }
+
+/* Gives the micro-op before the one just emitted a handler that does both. */
+static bool make_pair(struct builder *b, u32 insn, u32 row) {
+  u32 first = b->previous_row;
+  u32 result = isa_rows[row].pair_second;
+  bool to_window = isa_rows[row].pair_compare ? insn_rd(insn) == 0 : in_window(insn_rd(insn));
+  if (!isa_rows[first].pair_first || !result || !to_window) return false;
+  u32 form = pair_form(insn, insn_rd(b->previous_insn));
+  if (form == PAIR_FORMS) return false;
+  const void *h = interp_pair(isa_rows[first].pair_first, takes_register(b->previous_insn, first), result, form);
+  if (h) b->ops[b->uops - 2].h = h;
+  return h != NULL;
+}
+
+static void consider_pair(struct builder *b, u32 insn, u32 row) {
+  bool adjacent = b->previous && b->previous == b->uops - 1; /* counted from 1 */
+  if (adjacent && make_pair(b, insn, row)) {
+    b->previous = 0;
+    return;
+  }
+  b->previous = begins_pair(insn, row) ? b->uops : 0;
+  b->previous_row = row;
+  b->previous_insn = insn;
+}
+
 static void emit_body(struct builder *b, u32 insn, u32 row, u32 side) {
   const struct isa_row *r = &isa_rows[row];
   struct uop *u = emit(b, interp_handlers.cold, side);
@@ -141,6 +188,7 @@ static void emit_body(struct builder *b, u32 insn, u32 row, u32 side) {
   default: fp_fields(u, insn, r->fp); break;
   }
   u->h = interp_hot(r->hot + variant);
+  consider_pair(b, insn, row);
 }
 
 /* A plain instruction, or the trap it raises. False: nothing after it is reached. */
@@ -217,8 +265,14 @@ static void build_branch(struct builder *b, u32 insn) {
     emit_way(b, true, NPC_NEXT, pc + 8, at + 2);
   } else {
     u32 branch = b->uops;
+    bool compared = b->previous == branch && branch && isa_rows[b->previous_row].pair_compare;
     emit(b, NULL, at);
     b->ops[branch].h = branch_handler(b, &b->ops[branch], insn);
+    if (compared && (insn >> 22 & 7) <= 2) {
+      u32 xcc = (insn >> 22 & 7) == 1 && (insn >> 21 & 1);
+      b->ops[branch - 1].h = interp_compare_pair(isa_rows[b->previous_row].pair_compare,
+                                                 takes_register(b->previous_insn, b->previous_row), xcc, insn >> 25 & 15);
+    }
     emit_way(b, true, NPC_TARGET, target, at + 2);
     b->ops[branch].imm = (i32)(b->uops - branch);
     emit_way(b, !annul, NPC_NEXT, pc + 8, annul ? at + 1 : at + 2);

@@ -155,7 +155,15 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
     c->fsr = (c->fsr & ~(3ull << at_)) | (u64)((v) & 3u) << at_;          \
   } while (0)
 
+/* ---- branches: taken goes on at the next micro-op, not taken skips `imm` ---- */
+#define BRANCH_ON(test)      \
+  do {                       \
+    u += (test) ? 1 : u->imm; \
+    DISPATCH;                \
+  } while (0)
+
 #include "handlers.inc"
+#include "pairs.inc"
 
 /* ---- out of line ---- */
 
@@ -294,13 +302,6 @@ HANDLER(h_jump) {
   JUMP_TO(c->npc);
 }
 
-/* ---- branches: taken goes on at the next micro-op, not taken skips `imm` ---- */
-#define BRANCH_ON(test)      \
-  do {                       \
-    u += (test) ? 1 : u->imm; \
-    DISPATCH;                \
-  } while (0)
-
 HANDLER(h_branch_any) {
   SYNC_OUT;
   struct block *b = c->block;
@@ -369,6 +370,18 @@ const struct interp_handlers interp_handlers = {
 };
 
 const void *interp_hot(u32 n) { return (const void *)hot_handlers[n]; }
+
+/* Numbers of the tables' dimensions stand in pairs.py; the lengths tell them. */
+enum { PAIR_SECONDS = 14, COMPARE_ROW = 16 };
+
+const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form) {
+  u32 n = (((first - 1) * 2 + first_reg) * PAIR_SECONDS + second - 1) * PAIR_FORMS + form;
+  return n < ARRAY_LEN(pair_handlers) ? (const void *)pair_handlers[n] : NULL;
+}
+
+const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond) {
+  return (const void *)compare_handlers[(((compare - 1) * 2 + first_reg) * 2 + xcc) * COMPARE_ROW + cond];
+}
 
 void interp_mark_stale(struct block *b) { __atomic_store_n(&b->ops[0].h, (const void *)h_stale, __ATOMIC_RELEASE); }
 

@@ -13,6 +13,10 @@ struct interp_handlers {
 };
 extern const struct interp_handlers interp_handlers;
 const void *interp_hot(u32 n);
+/* Pair handlers, or NULL. `first_reg`: operand 2 of the first part is a register; `form`: enum pair_form. */
+enum pair_form { PAIR_FI, PAIR_FW, PAIR_WF, PAIR_FORMS };
+const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form);
+const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond);
 void interp_mark_stale(struct block *);
 void interp_enter(struct strand *);
 const char *interp_dispatch(void); /* "tail calls" or "loop" */

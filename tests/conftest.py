@@ -1,11 +1,9 @@
-"""What all tests share: a header that says which core is under test, and tools that may be missing."""
+"""What all tests share: a header that says which core is under test."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,18 +19,6 @@ settings.register_profile(
 settings.load_profile("sun4v")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Name the core in the first lines of every run."""
-    return f"sun4v core: {_build_info()}"
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """`make sanitize` says what it expects: a run with the wrong core would prove nothing."""
-    wanted = os.environ.get("S4V_EXPECT_SANITIZER")
-    if wanted and wanted not in (info := _build_info()):
-        pytest.exit(f"the core under test is not built with {wanted}: {info}", returncode=3)
-
-
 def _build_info() -> str:
     try:
         from emulator import build_info
@@ -41,14 +27,17 @@ def _build_info() -> str:
     return build_info()
 
 
-@pytest.fixture(scope="session")
-def tool() -> Callable[[str], str]:
-    """Return find(name): the path of a program; the test is skipped where it is not installed."""
+# Imported here, before any other conftest can put the source tree in front of the package under test.
+BUILD_INFO = _build_info()
 
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None:
-            pytest.skip(f"needs {name}")
-        return path
 
-    return find
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the core in the first lines of every run."""
+    return f"sun4v core: {BUILD_INFO}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """`make sanitize` says what it expects: a run with the wrong core would prove nothing."""
+    wanted = os.environ.get("S4V_EXPECT_SANITIZER")
+    if wanted and wanted not in BUILD_INFO:
+        pytest.exit(f"the core under test is not built with {wanted}: {BUILD_INFO}", returncode=3)

@@ -29,7 +29,7 @@ build: $(READY)
 	$(PY) -W ignore setup.py -q build_ext --inplace
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV) || { echo "make: no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "make: no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PY) -m pip install -q --disable-pip-version-check setuptools wheel 'cffi>=1.15'
 	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[oracle]' || \

@@ -121,6 +121,12 @@ int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
 int s4v_trace_enable(s4v_machine *, int on);
 size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
 
+/* Decoded code. Above the limit (default 256 MiB) everything decoded is dropped and decoded again as it runs. */
+uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */
+void s4v_code_limit(s4v_machine *, uint64_t bytes);
+/* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
+void s4v_step_only(s4v_machine *, int on);
+
 /* The instruction table. */
 int s4v_isa_count(void);
 const char *s4v_isa_name(int op);

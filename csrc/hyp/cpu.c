@@ -16,7 +16,7 @@ bool hyp_mondo(struct strand *s, u32 queue, const u8 bytes[64]) {
   return true;
 }
 
-/* Another strand has work now: give the scheduler a look. */
+/* Another strand starts or stops to work: give the scheduler a look. */
 static u32 woke_other(struct strand *s, u32 status) {
   hv_ret(s, 0, status);
   s->stop = STOP_EVENT;
@@ -39,7 +39,7 @@ u32 hc_cpu_stop(struct strand *s, struct domain *d) {
   if (!t) return hc_status(s, HV_ENOCPU);
   if (t == s || t->run_state != STRAND_RUNNING) return hc_status(s, HV_EINVAL);
   strand_reset(t);
-  return hc_status(s, HV_EOK);
+  return woke_other(s, HV_EOK); /* turns change with the number of strands at work */
 }
 
 u32 hc_cpu_yield(struct strand *s, struct domain *d) {

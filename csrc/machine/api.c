@@ -212,6 +212,10 @@ int s4v_trace_enable(s4v_machine *m, int on) {
   return S4V_OK;
 }
 
+uint64_t s4v_code_bytes(const s4v_machine *m) { return codecache_bytes(m->domain.env.code); }
+void s4v_code_limit(s4v_machine *m, uint64_t bytes) { codecache_set_limit(m->domain.env.code, bytes); }
+void s4v_step_only(s4v_machine *m, int on) { m->domain.env.step_only = on != 0; }
+
 size_t s4v_trace_read(s4v_machine *m, char *buf, size_t len) {
   u32 n = m->trace_count < len ? m->trace_count : (u32)len;
   for (u32 i = 0; i < n; i++) buf[i] = (char)m->trace[(m->trace_start + i) % TRACE_BYTES];

@@ -27,6 +27,7 @@ struct s4v_machine {
 u64 machine_tick(struct strand *, u64 insns_in_slice);
 u64 machine_insns_until(struct strand *, u64 ticks);
 void machine_advance(s4v_machine *, u64 insns);
+void machine_settle_time(s4v_machine *); /* at the end of a run: what the clock says becomes state */
 u64 machine_elapsed_seconds(struct domain *);
 u64 machine_host_ns(void);
 

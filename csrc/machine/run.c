@@ -57,11 +57,11 @@ static void next_turn(s4v_machine *m) {
   machine_new_turn(m);
 }
 
-/* Nobody can run. True: time has moved on to the next timer. */
+/* Nobody can run. True: time has moved on towards the next timer. */
 static bool idle(s4v_machine *m) {
   u64 ticks = next_timer(m);
+  if (ticks == ~(u64)0) return false;
   if (m->config.deterministic) {
-    if (ticks == ~(u64)0) return false;
     m->tick_base += ticks;
     if (ticks) m->tick_fraction = 0;
     wake_waiting(m);
@@ -69,8 +69,7 @@ static bool idle(s4v_machine *m) {
   }
   struct timespec nap = {0, IDLE_NAP_NS};
   nanosleep(&nap, NULL);
-  wake_waiting(m);
-  return active_count(m) != 0;
+  return true; /* the caller looks for a kick and wakes whose time has come */
 }
 
 static bool fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop) {
@@ -116,48 +115,58 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
 
 static void stop_init(s4v_stop *stop) { *stop = (s4v_stop){.reason = S4V_STOP_BUDGET}; }
 
-int s4v_run(s4v_machine *m, uint64_t budget, s4v_stop *stop) {
-  stop_init(stop);
+static void run_turns(s4v_machine *m, u64 budget, s4v_stop *stop) {
   while (stop->insns < budget) {
     if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
       stop->reason = S4V_STOP_KICK;
-      return S4V_OK;
+      return;
     }
     wake_waiting(m);
     struct strand *s = m->domain.strands[m->turn];
     if (active_count(m) == 0) {
       if (idle(m)) continue;
       stop->reason = S4V_STOP_IDLE;
-      return S4V_OK;
+      return;
     }
     if (!is_active(s) || m->turn_left == 0) {
       next_turn(m);
       s = m->domain.strands[m->turn];
     }
-    if (run_once(m, s, budget - stop->insns, stop)) return S4V_OK;
+    if (run_once(m, s, budget - stop->insns, stop)) return;
   }
+}
+
+static void run_alone(s4v_machine *m, struct strand *s, u64 budget, s4v_stop *stop) {
+  while (stop->insns < budget) {
+    if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
+      stop->reason = S4V_STOP_KICK;
+      return;
+    }
+    wake_waiting(m);
+    if (!is_active(s)) {
+      stop->reason = S4V_STOP_IDLE;
+      return;
+    }
+    m->turn_left = budget - stop->insns;
+    if (run_once(m, s, m->turn_left, stop)) return;
+  }
+}
+
+int s4v_run(s4v_machine *m, uint64_t budget, s4v_stop *stop) {
+  stop_init(stop);
+  run_turns(m, budget, stop);
+  machine_settle_time(m);
   return S4V_OK;
 }
 
 int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *stop) {
   stop_init(stop);
   if (strand >= m->domain.strand_count) return S4V_ENOENT;
-  struct strand *s = m->domain.strands[strand];
   m->turn = strand;
   machine_new_turn(m);
-  while (stop->insns < budget) {
-    if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
-      stop->reason = S4V_STOP_KICK;
-      return S4V_OK;
-    }
-    wake_waiting(m);
-    if (!is_active(s)) {
-      stop->reason = S4V_STOP_IDLE;
-      return S4V_OK;
-    }
-    m->turn_left = budget - stop->insns;
-    if (run_once(m, s, m->turn_left, stop)) return S4V_OK;
-  }
+  run_alone(m, m->domain.strands[strand], budget, stop);
+  machine_new_turn(m); /* what is left of the budget is no state */
+  machine_settle_time(m);
   return S4V_OK;
 }
 

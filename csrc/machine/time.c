@@ -34,6 +34,13 @@ void machine_advance(s4v_machine *m, u64 insns) {
   m->tick_fraction %= TICK_UNIT;
 }
 
+void machine_settle_time(s4v_machine *m) {
+  if (m->config.deterministic) return;
+  u64 now = machine_host_ns();
+  m->tick_base += (u64)((u128)(now - m->host_start_ns) * m->config.tick_hz / 1000000000u);
+  m->host_start_ns = now;
+}
+
 u64 machine_elapsed_seconds(struct domain *d) {
   s4v_machine *m = machine_of(d);
   struct strand *s = d->strands[m->turn];

@@ -216,9 +216,15 @@ static bool is_transfer(u32 row) {
   return row != ISA_ILLEGAL && isa_rows[row].class >= ISA_BRANCH && isa_rows[row].class <= ISA_CBCOND;
 }
 
+static bool is_breakpoint(const struct strand *s, u64 pc) {
+  for (u32 i = 0; i < s->env->breakpoint_count; i++)
+    if (s->env->breakpoints[i] == pc) return true;
+  return false;
+}
+
 /* The delay slot of the instruction just taken can be decoded with it. */
 static bool slot_fits(struct builder *b) {
-  if (b->n >= b->limit) return false;
+  if (b->n >= b->limit || is_breakpoint(b->s, b->pc + 4u * b->n)) return false;
   return !is_transfer(isa_decode(be32_load(b->code + 4u * b->n)));
 }
 
@@ -338,12 +344,6 @@ static void build_transfer(struct builder *b, u32 row) {
   }
 }
 
-static bool is_breakpoint(const struct strand *s, u64 pc) {
-  for (u32 i = 0; i < s->env->breakpoint_count; i++)
-    if (s->env->breakpoints[i] == pc) return true;
-  return false;
-}
-
 static void build(struct builder *b) {
   for (;;) {
     if (b->s->env->breakpoint_count && is_breakpoint(b->s, b->pc + 4u * b->n)) {
@@ -385,6 +385,8 @@ struct block *builder_build(struct strand *s, u64 pc, u64 ra) {
   __builtin_memcpy(block->rows, b.rows, b.n * sizeof b.rows[0]);
   __builtin_memcpy(block->side, b.side, b.uops);
   __builtin_memcpy(block->ops, b.ops, b.uops * sizeof b.ops[0]);
-  if (codecache_insert(s->env->code, block, ref.pa, ref.code)) s->env->drop_writes(s->env->machine);
+  i32 inserted = codecache_insert(s->env->code, block, ref.pa, ref.code);
+  if (inserted < 0) return NULL;
+  if (inserted > 0) s->env->drop_writes(s->env->machine);
   return block;
 }

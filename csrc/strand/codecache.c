@@ -6,11 +6,13 @@
 #include "strand/interp.h"
 
 enum { HASH_PAGES = 1024 };
+#define DEFAULT_LIMIT ((u64)256 << 20)
 
 struct codecache {
   struct code_page *pages[HASH_PAGES];
   struct block *retired;
-  u64 bytes;
+  u64 bytes, retired_bytes; /* live; stale but not yet freed */
+  u64 limit;
   void (*changed)(void *);
   void *ctx;
 };
@@ -22,6 +24,7 @@ struct codecache *codecache_new(void (*changed)(void *), void *ctx) {
   struct codecache *cc = calloc(1, sizeof *cc);
   if (!cc) return NULL;
   cc->changed = changed;
+  cc->limit = DEFAULT_LIMIT;
   cc->ctx = ctx;
   return cc;
 }
@@ -74,13 +77,12 @@ static u64 granule_mask(u64 first, u64 last, u32 word) {
   return (~(u64)0 >> (63 - high)) & (~(u64)0 << low);
 }
 
-bool codecache_insert(struct codecache *cc, struct block *b, pa_t pa, u8 *code_byte) {
+i32 codecache_insert(struct codecache *cc, struct block *b, pa_t pa, u8 *code_byte) {
   struct code_page *p = page_find(cc, pa.v & PAGE_MASK);
   if (!p) p = page_make(cc, pa.v & PAGE_MASK, code_byte);
   if (!p) {
-    b->next = cc->retired;
-    cc->retired = b;
-    return false;
+    free(b);
+    return -1;
   }
   u64 first = (pa.v & ~PAGE_MASK) >> GRANULE_BITS;
   u64 last = ((pa.v & ~PAGE_MASK) + (b->insns ? b->insns * 4u - 1 : 0)) >> GRANULE_BITS;
@@ -103,6 +105,7 @@ static void page_retire(struct codecache *cc, struct code_page *p) {
       b->page = NULL;
       interp_mark_stale(b);
       cc->bytes -= block_bytes(b);
+      cc->retired_bytes += block_bytes(b);
       b->next = cc->retired;
       cc->retired = b;
     }
@@ -143,7 +146,16 @@ void codecache_reap(struct codecache *cc) {
     cc->retired = b->next;
     free(b);
   }
+  cc->retired_bytes = 0;
 }
+
+void codecache_trim(struct codecache *cc) {
+  if (cc->bytes > cc->limit) codecache_flush(cc);
+  codecache_reap(cc);
+}
+
+void codecache_set_limit(struct codecache *cc, u64 bytes) { cc->limit = bytes; }
+bool codecache_is_over(const struct codecache *cc) { return codecache_bytes(cc) > cc->limit; }
 
 void codecache_free(struct codecache *cc) {
   if (!cc) return;
@@ -153,4 +165,4 @@ void codecache_free(struct codecache *cc) {
   free(cc);
 }
 
-u64 codecache_bytes(const struct codecache *cc) { return cc->bytes; }
+u64 codecache_bytes(const struct codecache *cc) { return cc->bytes + cc->retired_bytes; }

@@ -57,13 +57,17 @@ struct code_page {
 struct codecache *codecache_new(void (*changed)(void *), void *ctx);
 void codecache_free(struct codecache *);
 struct block *codecache_find(const struct codecache *, pa_t, u64 pc, u32 mode);
-/* Takes the block. True when the page had no code before: write permissions to it must go. */
-bool codecache_insert(struct codecache *, struct block *, pa_t, u8 *code_byte);
+/* Takes the block. 1: the page had no code before, write permissions to it must go; 0: it had; -1: the host has no
+ * memory, and the block is gone. */
+i32 codecache_insert(struct codecache *, struct block *, pa_t, u8 *code_byte);
 struct block *block_new(u32 insns, u32 uops);
 /* Bytes were written to a page with code: true if decoded code was hit (all blocks of the page are stale now). */
 bool codecache_written(struct codecache *, pa_t, u64 bytes);
 void codecache_flush(struct codecache *);  /* everything */
 void codecache_reap(struct codecache *);   /* free what is stale; no strand may be inside a block */
-u64 codecache_bytes(const struct codecache *);
+void codecache_trim(struct codecache *);   /* reap, and flush what is above the limit; as codecache_reap */
+void codecache_set_limit(struct codecache *, u64 bytes);
+u64 codecache_bytes(const struct codecache *); /* what is stale but not yet freed counts */
+bool codecache_is_over(const struct codecache *);
 
 #endif

@@ -24,7 +24,7 @@ static u32 effective_rounding(const struct strand *s) {
 void fpu_set_host_rounding(struct strand *s) {
   static const int modes[4] = {FE_TONEAREST, FE_TOWARDZERO, FE_UPWARD, FE_DOWNWARD};
   u32 rounding = effective_rounding(s);
-  if (rounding == s->host_rounding) return;
+  if (rounding == s->host_rounding || s->host_rounding == ROUNDING_NOT_OURS) return;
   fpu_collect(s); /* the last fast FPop was rounded the old way */
   fesetround(modes[rounding]);
   s->host_rounding = rounding;
@@ -42,9 +42,11 @@ void fpu_leave(struct strand *s) {
   fpu_collect(s);
   feclearexcept(FE_ALL_EXCEPT);
   fesetround(FE_TONEAREST);
+  s->host_rounding = ROUNDING_NOT_OURS;
 }
 
 void fpu_collect(struct strand *s) {
+  if (s->host_rounding == ROUNDING_NOT_OURS) return;
   if (fetestexcept(FE_INEXACT)) {
     s->fsr |= (u64)FP_NX << 5;
     feclearexcept(FE_ALL_EXCEPT);

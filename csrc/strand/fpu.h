@@ -29,6 +29,7 @@ static inline void fpu_restore_fcc(struct strand *s, u64 fsr) {
   s->fsr = (s->fsr & ~FSR_FCC_ALL) | (fsr & FSR_FCC_ALL);
 }
 
+enum { ROUNDING_NOT_OURS = 4 }; /* host_rounding while the strand does not run: the host FPU is not its own */
 #define FSR_TEM(fsr) ((u32)((fsr) >> 23) & 31)
 #define FSR_RD(fsr) ((u32)((fsr) >> 30) & 3)
 

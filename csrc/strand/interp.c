@@ -76,6 +76,7 @@ HANDLER(h_dispatch);
 static inline bool sub_condition(u64 sa, u64 sb, u64 ua, u64 ub, bool negative, u32 n) {
   i64 a = (i64)sa, b = (i64)sb;
   switch (n) {
+  case 0: return false;
   case 1: return ua == ub;
   case 2: return a <= b;
   case 3: return a < b;
@@ -83,6 +84,7 @@ static inline bool sub_condition(u64 sa, u64 sb, u64 ua, u64 ub, bool negative, 
   case 5: return ua < ub;
   case 6: return negative;
   case 7: return negative != (a < b);
+  case 8: return true;
   case 9: return ua != ub;
   case 10: return a > b;
   case 11: return a >= b;

@@ -18,6 +18,8 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   if (!s) return NULL;
   s->env = env;
   s->id = id;
+  s->break_pc = TAG_NONE;
+  s->host_rounding = ROUNDING_NOT_OURS;
   s->w = window_base(s, 0);
   for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE;
   s->bank = &s->banks[0];
@@ -73,7 +75,7 @@ void strand_mode_changed(struct strand *s) {
   if ((s->pstate & PSTATE_PEF) && (s->fprs & FPRS_FEF)) mode |= MODE_FP;
   if (FSR_TEM(s->fsr)) mode |= MODE_STRICT;
   if (strand_priv(s)) mode |= MODE_PRIV;
-  if (s->env->tracing) mode |= MODE_STEP;
+  if (s->env->tracing || s->env->step_only) mode |= MODE_STEP;
   s->mode = mode;
   u64 key = mmu_implicit_key(s);
   if (s->bank->key != key) s->bank = mmu_bank(s, key);
@@ -98,7 +100,7 @@ void strand_deliver(struct strand *s, u32 tt) {
 
 static void advance(struct strand *s) {
   u64 mask = s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0;
-  s->pc = s->npc;
+  s->pc = s->npc & mask;
   s->npc = (s->npc + 4) & mask;
 }
 
@@ -135,7 +137,10 @@ struct block *strand_lookup(struct strand *s) {
   struct ram_ref ref;
   if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
   struct block *b = codecache_find(s->env->code, ref.pa, s->pc, s->mode);
-  if (!b) b = builder_build(s, s->pc, ra);
+  if (!b) {
+    b = builder_build(s, s->pc, ra);
+    if (codecache_is_over(s->env->code)) s->attention = 1; /* leave the blocks, so that they can go */
+  }
   if (!b) {
     s->single = 1; /* no memory for a block: the stepper needs none */
     return NULL;
@@ -190,6 +195,7 @@ static void run_stretch(struct strand *s, u64 end) {
   while (!s->stop && !s->attention) {
     if (s->budget >= 0 && !s->single && s->npc == s->pc + 4 && !(s->mode & MODE_STEP)) {
       interp_enter(s);
+      if (s->mode & MODE_AM) s->npc = (u32)s->npc; /* an edge to the last word below 4 GiB */
       continue;
     }
     if (s->budget + BIAS <= 0) return;
@@ -203,22 +209,25 @@ static void run_stretch(struct strand *s, u64 end) {
 
 u32 strand_run(struct strand *s, u64 insns) {
   if (insns > (u64)1 << 60) insns = (u64)1 << 60;
-  codecache_reap(s->env->code);
+  codecache_trim(s->env->code);
   fpu_enter(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = 0;
   s->cold_index = 0;
   s->slice_ref = s->budget = 0;
-  bool first = s->env->breakpoint_count != 0 && at_breakpoint(s);
+  u64 past = s->break_pc;
+  s->break_pc = TAG_NONE;
   s->attention = 1;
   while (!s->stop && strand_slice_done(s) < insns) {
     u64 stretch = attend(s, insns - strand_slice_done(s));
     if (s->stop) break;
-    if (first) step(s); /* go on from the breakpoint we stand on */
-    first = false;
+    if (past == s->pc && at_breakpoint(s)) step(s); /* reported by the last run */
+    past = TAG_NONE;
     run_stretch(s, strand_slice_done(s) + stretch);
+    if (codecache_is_over(s->env->code)) codecache_trim(s->env->code);
   }
+  if (s->stop == STOP_BREAKPOINT) s->break_pc = s->pc;
   s->insns += strand_slice_done(s);
   s->slice_ref = s->budget = 0;
   fpu_leave(s);

@@ -116,7 +116,7 @@ static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
 static bool plausible(const struct strand *s) {
   return s->cwp < NWINDOWS && s->gl <= MAX_GL && s->tl <= MAX_TL && s->g[0] == 0 && s->perm_count <= MAX_PERM &&
          s->mapped_next < MAX_MAPPED && s->tsb_count[0] <= MAX_TSBS && s->tsb_count[1] <= MAX_TSBS && s->pil < 16 &&
-         !((s->pc | s->npc) & 3) && s->cansave < 8 && s->cleanwin < 8 && s->otherwin < 8 &&
+         !((s->pc | s->npc) & 3) && s->cansave < 8 && s->canrestore < 8 && s->cleanwin < 8 && s->otherwin < 8 &&
          s->run_state >= STRAND_STOPPED && s->run_state <= STRAND_ERROR;
 }
 

@@ -137,6 +137,7 @@ struct strand_env {
   u64 (*insns_until)(struct strand *, u64 ticks);       /* instructions until TICK has advanced so far */
   void (*trace)(struct strand *, u32 insn);             /* before each instruction, while `tracing` */
   u32 tracing;
+  u32 step_only; /* no blocks: every instruction by the stepper */
   u32 breakpoint_count;
   const u64 *breakpoints;
   void *machine;
@@ -170,6 +171,7 @@ struct strand {
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
   u32 cold_index;   /* while a body runs out of line: its index in the block */
+  u64 break_pc;     /* breakpoint that ended the last run, TAG_NONE: none; the next run goes on past it */
   u32 single;       /* the next instruction goes through the stepper */
   u32 attention;    /* interrupts may be pending: look before going on */
   u32 stop;         /* enum strand_stop */

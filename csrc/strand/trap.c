@@ -68,6 +68,7 @@ u32 strand_done(struct strand *s, bool retry) {
   s->pstate = ts >> 8 & PSTATE_ALL;
   if ((ts & 7) != s->cwp) window_set_cwp(s, ts & 7);
   s->tl = (u8)(tl - 1);
+  if (s->pstate & PSTATE_AM) s->pc = (u32)s->pc, s->npc = (u32)s->npc;
   strand_mode_changed(s);
   s->attention = 1;
   return BODY_JUMP;
@@ -83,7 +84,8 @@ static u32 softint_levels(const struct strand *s) {
 static bool queue_pending(const struct strand *s, u32 q) { return s->queue_head[q] != s->queue_tail[q]; }
 
 u32 strand_pending(const struct strand *s) {
-  if (queue_pending(s, 3)) return TT_NONRESUMABLE_ERROR;
+  /* Not maskable, but level-triggered: its own handler must not be interrupted by it, so only at TL 0. */
+  if (queue_pending(s, 3) && s->tl == 0) return TT_NONRESUMABLE_ERROR;
   if (!(s->pstate & PSTATE_IE)) return 0;
   u32 levels = softint_levels(s) >> (s->pil + 1u) << (s->pil + 1u);
   if (levels) return TT_INTERRUPT_LEVEL_0 + 31u - (u32)__builtin_clz(levels);

@@ -9,7 +9,6 @@
 
 #include "strand/internal.h"
 
-enum { FSR_VER = 7 };
 #define FSR_CEXC 0x1full
 #define FSR_AEXC (0x1full << 5)
 #define FSR_FTT (7ull << 14)
@@ -95,7 +94,7 @@ u32 fpu_unimplemented(struct strand *s) {
 
 u64 fpu_read_fsr(struct strand *s) {
   fpu_collect(s);
-  return s->fsr | (u64)FSR_VER << 17;
+  return s->fsr; /* VER is 0, as on every UltraSPARC; 7 would say that there is no FPU (V9 5.1.7.4) */
 }
 
 void fpu_write_fsr(struct strand *s, u64 value, bool extended, bool with_ftt) {

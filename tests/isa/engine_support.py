@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 from csrc.isa.table import FIELDS, I_FIELDS, Op
 from emulator import Machine
+
+# The models of VIS and floating point and the crypto sequences are those of the tests without an engine.
+TESTS = Path(__file__).resolve().parents[1]
+sys.path += [str(TESTS / "unit"), str(TESTS / "differential")]
 
 CODE, DATA, TABLE, MEMORY = 0x4000, 0x6000, 0x8000, 0x10000
 OFFSET = 8  # second operand of integer instructions and of addresses
@@ -14,7 +22,12 @@ ASI_PRIMARY = 0x80
 PEF, PRIV, AM = 0x10, 0x04, 0x08
 ILLEGAL, PRIVILEGED, FP_DISABLED, FP_OTHER = 0x10, 0x11, 0x20, 0x22
 NOP = bytes.fromhex("01000000")
-FP_REGISTERS = tuple(f"d{n}" for n in range(0, 64, 2))
+INTEGERS = tuple(f"{kind}{n}" for kind in "goli" for n in range(8))
+DOUBLES = tuple(f"d{n}" for n in range(0, 64, 2))
+DIRTY_LOWER, DIRTY_UPPER, FEF = 1, 2, 4  # FPRS
+GSR_BITS = 0xFFFFFFFF_0E0000FF  # those that exist
+MASK64 = (1 << 64) - 1
+BLOCK = 200  # a budget for which whole blocks are decoded; 1 goes through the stepper
 
 # Field values with which no row traps, given Bench's registers: %o0 a data address, %o1 a small number, %o2 the rest.
 HARMLESS = {
@@ -61,6 +74,53 @@ def random_operands(row: Op, rng: random.Random, count: int) -> list[int]:
     return [match | rng.getrandbits(32) & ~mask & 0xFFFFFFFF for match, mask, _ in (rng.choice(forms),) * count]
 
 
+def double_index(number: int) -> int:
+    """Index into the 32 doubles of a register field: bit 0 of the field is bit 5 of the number."""
+    return (number & 0x1E | (number & 1) << 5) // 2
+
+
+@dataclass
+class Registers:
+    """What an arithmetic instruction can see or change."""
+
+    integers: list[int] = field(default_factory=lambda: [0] * 32)
+    doubles: list[int] = field(default_factory=lambda: [0] * 32)
+    ccr: int = 0
+    gsr: int = 0
+    fsr: int = 0
+    fprs: int = FEF
+    y: int = 0
+
+    def single(self, number: int) -> int:
+        """%f`number`, 0 to 31."""
+        return self.doubles[number // 2] >> (0 if number & 1 else 32) & 0xFFFFFFFF
+
+    def set_single(self, number: int, value: int) -> None:
+        """Write %f`number`, and say so in FPRS."""
+        shift = 0 if number & 1 else 32
+        self.doubles[number // 2] = self.doubles[number // 2] & ~(0xFFFFFFFF << shift) | value << shift
+        self.fprs |= DIRTY_LOWER
+
+    def set_double(self, index: int, value: int) -> None:
+        """Write a double by index, and say so in FPRS."""
+        self.doubles[index] = value
+        self.fprs |= DIRTY_LOWER if index < 16 else DIRTY_UPPER
+
+    def set_integer(self, number: int, value: int) -> None:
+        """Write an integer register; %g0 stays 0."""
+        self.integers[number] = value & MASK64 if number else 0
+
+    def differences(self, other: Registers) -> str:
+        """Both values of every register that is not the same, for messages."""
+        names = [*INTEGERS, *DOUBLES]
+        pairs = zip(names, self.integers + self.doubles, other.integers + other.doubles, strict=True)
+        found = [f"{name} {a:#x} {b:#x}" for name, a, b in pairs if a != b]
+        for name in ("ccr", "gsr", "fsr", "fprs", "y"):
+            if getattr(self, name) != getattr(other, name):
+                found.append(f"{name} {getattr(self, name):#x} {getattr(other, name):#x}")
+        return ", ".join(found)
+
+
 class Bench:
     """A machine with one strand, its trap table, and a page of code."""
 
@@ -104,3 +164,36 @@ class Bench:
         """`ready`, then `step`."""
         self.ready(word, user=user, fpu=fpu, windows=windows)
         return self.step()
+
+    # -- arithmetic on all registers
+
+    def place(self, words: Iterable[int]) -> None:
+        """Instructions at CODE, NOPs after them."""
+        code = b"".join(word.to_bytes(4, "big") for word in words)
+        self.machine.memory.write(CODE, code + NOP * 2)
+
+    def load(self, state: Registers, *, address_mask: bool = False) -> None:
+        """Privileged at TL 0 before the code, with these registers."""
+        self.regs["pstate"] = PEF | PRIV | (AM if address_mask else 0)
+        for name, value in (("tl", 0), ("gl", 0), ("pc", CODE), ("npc", CODE + 4), ("tba", TABLE)):
+            self.regs[name] = value
+        for name, value in zip(INTEGERS, state.integers, strict=True):
+            self.regs[name] = value
+        for name, value in zip(DOUBLES, state.doubles, strict=True):
+            self.regs[name] = value
+        for name in ("ccr", "gsr", "fsr", "fprs", "y"):
+            self.regs[name] = getattr(state, name)
+
+    def read(self) -> Registers:
+        """All registers."""
+        return Registers([self.regs[name] for name in INTEGERS], [self.regs[name] for name in DOUBLES],
+                         *(self.regs[name] for name in ("ccr", "gsr", "fsr", "fprs", "y")))
+
+    def run(self, state: Registers, *, budget: int = 1, address_mask: bool = False) -> tuple[Registers, int]:
+        """The code on these registers: what they are afterwards, and the trap it made (0: none)."""
+        self.load(state, address_mask=address_mask)
+        self.strand.run(budget)
+        trap = self.regs["tt1"] if self.regs["tl"] else 0
+        if trap:
+            self.regs["gl"] = 0
+        return self.read(), trap

@@ -41,7 +41,7 @@ def _flags(row: Op) -> str:
     dest = (row.dest or "").rstrip("+")
     if bodies.needs_fpu(row):
         flags.append("ISA_FPU")
-    flags += [f"ISA_{f.upper()}" for f in ("priv", "hpriv", "hot", "ieee", "load", "store") if f in row.flags]
+    flags += [f"ISA_{f.upper()}" for f in ("priv", "hpriv", "hot", "ieee", "load", "store", "quad") if f in row.flags]
     if dest == "fsd":
         flags.append("ISA_FP_SINGLE")
     if dest == "fdd":

@@ -38,7 +38,7 @@ OPERANDS = {
 REMARKS = {
     "cti": "delay slot", "cc_add": "sets icc, xcc", "cc_sub": "sets icc, xcc", "cc_logic": "sets icc, xcc",
     "load": "load", "store": "store", "atomic": "load and store", "ieee": "IEEE exceptions",
-    "quad": "trap: unimplemented FPop",
+    "quad": "in no hardware: trap",
 }
 TRAPS = {"0x10": "illegal_instruction", "0x23": "tag_overflow", "0x28": "division_by_zero"}
 INTRODUCTION = """# Instructions

@@ -25,7 +25,11 @@ enum isa_flag {
   ISA_IEEE = 64,
   ISA_LOAD = 128,
   ISA_STORE = 256,
+  ISA_QUAD = 512,     /* quad precision, in no chip's hardware */
 };
+
+/* The bit of POPC in feature.def: the UltraSPARC T1 is the one chip that lacks it. */
+enum { FEATURE_POPC = 4 };
 
 /* Which specialised handlers a hot row has: one per class of operand, G for globals, W for the window, I immediate. */
 enum isa_layout {

@@ -148,5 +148,5 @@ FLAGS: dict[str, str] = {
     "cti": "control transfer with a delay slot",
     "end": "ends a block: mode, window or address space may change",
     "special": "decoded and executed by hand-written engine code; the body is a comment",
-    "quad": "quad precision: fp_exception_other, unimplemented_FPop",
+    "quad": "quad precision: illegal_instruction; on a T1 fp_exception_other, unimplemented_FPop",
 }

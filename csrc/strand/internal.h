@@ -27,7 +27,7 @@ struct fp_env;
 void fpu_begin(struct strand *, struct fp_env *);
 u32 fpu_end(struct strand *, const struct fp_env *);
 void fpu_fop(struct strand *);                /* FMOV, FABS, FNEG: cexc and ftt cleared */
-u32 fpu_unimplemented(struct strand *);       /* quad: ftt 3, trap 0x22 */
+u32 fpu_unimplemented(struct strand *);       /* quad on a T1: ftt 3, trap 0x22 */
 void fpu_collect(struct strand *);            /* host inexact flag and last fast FPop -> FSR */
 void fpu_enter(struct strand *);              /* before running guest code on this host thread */
 void fpu_leave(struct strand *);

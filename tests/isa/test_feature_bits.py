@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from engine_support import FP_DISABLED, ILLEGAL, PRIVILEGED, Bench, harmless_words, random_operands
+from engine_support import FP_DISABLED, FP_OTHER, ILLEGAL, PRIVILEGED, Bench, harmless_words, random_operands
 from isa_support import SEED
 from test_execution import ALWAYS_ILLEGAL, needs_fpu
 
@@ -53,6 +53,8 @@ def exists(row: Op, bench: Bench, features: set[str]) -> bool:
     """Whether a guest may execute the row at all."""
     if "hpriv" in row.flags or row.name in ALWAYS_ILLEGAL:
         return False
+    if "quad" in row.flags:
+        return bench.machine.platform.chip == "t1"
     if row.name == "rdcfr":
         return bench.machine.platform.chip in HAS_CFR
     return row.feature == "v9" or row.feature in features
@@ -76,8 +78,8 @@ def test_rows_execute_or_are_illegal(machine: tuple[Bench, set[str]]) -> None:
             trap = bench.trap(word, windows=windows(row))
             if not exists(row, bench, features):
                 assert trap == ILLEGAL, f"{row.name} {word:#010x}: {trap:#x}"
-            elif "quad" not in row.flags:
-                allowed = {0, 0x108} if "ri8" in row.tokens() else {0}
+            else:
+                allowed = {0x108, 0} if "ri8" in row.tokens() else {FP_OTHER} if "quad" in row.flags else {0}
                 assert trap in allowed, f"{row.name} {word:#010x}: {trap:#x}"
                 executed += 1
     assert executed > 500
@@ -103,7 +105,7 @@ def test_privileged_rows_in_user_mode(machine: tuple[Bench, set[str]]) -> None:
             trap = bench.trap(word, user=True, fpu=False, windows=windows(row))
             if not exists(row, bench, features):
                 assert trap == ILLEGAL, row.name
-            elif "quad" not in row.flags:
+            else:
                 assert (trap == PRIVILEGED) == ("priv" in row.flags), f"{row.name} {trap:#x}"
 
 
@@ -112,8 +114,8 @@ def test_rows_that_need_the_fpu(machine: tuple[Bench, set[str]]) -> None:
     for row in ALL:
         for word in harmless_words(row):
             trap = bench.trap(word, fpu=False, windows=windows(row))
-            if exists(row, bench, features) and "quad" not in row.flags:
-                assert (trap == FP_DISABLED) == needs_fpu(row), f"{row.name} {trap:#x}"
+            if exists(row, bench, features):
+                assert (trap == FP_DISABLED) == (needs_fpu(row) or "quad" in row.flags), f"{row.name} {trap:#x}"
 
 
 def test_cfr_says_what_is_executed(machine: tuple[Bench, set[str]]) -> None:

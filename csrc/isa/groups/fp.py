@@ -5,7 +5,8 @@ collects the exceptions.  Compares use ``SET_FCC(n, v)``; a compare that traps m
 Conditional moves use ``COND_ICC``, ``COND_XCC`` and ``COND_FCC`` as in ``integer.py``; an FMOV whose condition is false
 still completes as an FPop and clears FSR.cexc and ftt (flag ``fop``).
 
-Quad precision is in no chip's hardware: those rows have the flag ``quad`` and no body.
+Quad precision is in no chip's hardware: those rows have the flag ``quad`` and no body. The kernel completes them; from
+the T2 on it gets there through illegal_instruction (Linux, arch/sparc/math-emu).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ EXIT_LIMIT = 124  # --max-insns reached; the status timeout(1) uses
 EXIT_INTERRUPTED = 130  # SIGINT or Ctrl-]
 EXIT_PIPE = 141  # standard output went away
 
-SLICE_INSNS = 1_000_000  # between two looks at the input: some ten milliseconds
+SLICE_INSNS = 4_000_000  # between two looks at the input: some ten milliseconds
 COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
 TRACE_SLICE_INSNS = 256  # the trace buffer of the core must not overflow
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 
 import pytest
@@ -334,6 +335,49 @@ def test_saved_state_continues_bit_for_bit() -> None:
         other.run(5000)
         assert other.digest() == machine.digest()
         assert other.memory.load(0x30000) > 1000
+
+
+LDX_G2_TO_G1 = 0xC2588000  # ldx [%g2], %g1
+COUNT_UP = [LDX_G2_TO_G1, ADD_G1, STX_G1_AT_G2, 0x10BFFFFD, NOP]  # ba . - 12
+SHARED = 0x30000
+
+
+def racing(strands: int, quantum: int) -> Machine:
+    """Strands that count up one shared word without a lock: the sum depends on how they are interleaved."""
+    machine = Machine("1M", strands=strands, deterministic=True, quantum=quantum)
+    machine.load_image(parse_image(program(*COUNT_UP)))
+    for strand in machine.strands:
+        strand.start(ENTRY)
+        strand["g2"] = SHARED
+    return machine
+
+
+@pytest.mark.parametrize(("strands", "quantum"), [(1, 10_000), (2, 3), (3, 7), (5, 1000), (16, 61)])
+def test_a_deterministic_run_does_not_depend_on_its_cuts(strands: int, quantum: int) -> None:
+    """One long run, many short ones, and one through a saved state end in the same digest."""
+    seed, total = 11, 20_000
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    whole, cut = racing(strands, quantum), racing(strands, quantum)
+    assert whole.run(total).insns == total
+    left = total
+    while left:
+        if rng.random() < 0.05:
+            state, cut = cut.save(), racing(strands, quantum)
+            cut.load(state)
+        left -= cut.run(min(left, rng.choice([1, 2, 3, 50, rng.randrange(1, 2000)]))).insns
+    assert cut.digest() == whole.digest()
+    assert 0 < whole.memory.load(SHARED) <= total // 5 + 1
+
+
+def test_the_quantum_decides_how_strands_are_interleaved() -> None:
+    """The race is real: another quantum, another sum. Otherwise the test above proves nothing."""
+    sums = set()
+    for quantum in (3, 7, 1000):
+        machine = racing(3, quantum)
+        machine.run(20_000)
+        sums.add(machine.memory.load(SHARED))
+    assert len(sums) > 1
 
 
 def test_damaged_states_are_refused() -> None:

@@ -6,5 +6,6 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+# The models and sequences of the tests without an engine are run on the engine here.
+sys.path[:0] = [str(HERE), str(HERE.parent / "unit"), str(HERE.parent / "differential")]
 sys.path.append(str(HERE.parents[1]))  # last: an emulator built elsewhere (make sanitize) must not be hidden

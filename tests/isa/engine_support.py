@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 
 from csrc.isa.table import FIELDS, I_FIELDS, Op
 from emulator import Machine
-
-# The models of VIS and floating point and the crypto sequences are those of the tests without an engine.
-TESTS = Path(__file__).resolve().parents[1]
-sys.path += [str(TESTS / "unit"), str(TESTS / "differential")]
 
 CODE, DATA, TABLE, MEMORY = 0x4000, 0x6000, 0x8000, 0x10000
 OFFSET = 8  # second operand of integer instructions and of addresses

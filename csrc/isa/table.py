@@ -140,7 +140,7 @@ FLAGS: dict[str, str] = {
     "ieee": "FPop1/FPop2 arithmetic: body uses `struct fp_env *e`; flags, TEM traps and cexc/aexc follow",
     "fop": "FPop that raises no IEEE exception but clears cexc/ftt (FMOV, FABS, FNEG)",
     "priv": "privileged_opcode in user mode",
-    "hpriv": "always illegal_instruction for a guest (hyperprivileged)",
+    "hpriv": "illegal_instruction for a guest (hyperprivileged); with priv only in privileged mode",
     "hot": "gets specialised interpreter handlers",
     "cc_add": "sets icc/xcc as a + b", "cc_sub": "sets icc/xcc as a - b",
     "cc_logic": "sets icc/xcc from r, V=C=0",

@@ -1,6 +1,7 @@
 /* asi.c - alternate-space loads, stores and atomics (sun4v-cpu 5). */
 #include "strand/asi.h"
 
+#include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/memory.h"
 #include "strand/window.h"
@@ -25,23 +26,44 @@ static u32 asi_number(const struct strand *s, u32 insn) { return insn_i(insn) ? 
 
 /* Privilege, then existence. */
 static u32 asi_open(struct strand *s, u32 asi, u64 va) {
-  if (asi < 0x80 && (!strand_priv(s) || asi >= 0x30)) return mmu_fault(s, TT_PRIVILEGED_ACTION, va, (u32)s->context[0], 0);
+  if (asi < 0x80 && (!strand_priv(s) || asi >= 0x30))
+    return mmu_fault(s, TT_PRIVILEGED_ACTION, va, (u32)s->context[0], FAULT_PRIVILEGED_ACTION);
   const struct asi_info *a = &asi_table[asi];
-  if (a->kind == ASI_BAD || (a->feature != ISA_BASE && !(s->env->features >> a->feature & 1)))
-    return asi_fault(s, va, FAULT_ASI);
+  if (a->kind == ASI_BAD || (a->from_t4 && !s->env->cfr_present)) return asi_fault(s, va, FAULT_ASI);
   return 0;
 }
 
-static u32 unaligned(struct strand *s, u64 va) {
-  return mmu_fault(s, TT_MEM_ADDRESS_NOT_ALIGNED, va, (u32)s->context[0], FAULT_UNALIGNED);
+static u32 unaligned(struct strand *s, u32 tt, u32 space, u64 va) {
+  return mmu_fault(s, tt, va, (u32)(asi_key(s, space) >> 2) & 0xffff, FAULT_UNALIGNED);
+}
+
+static bool is_twin(const struct asi_info *a, u32 type) {
+  return type == MT_PAIR && (a->kind == ASI_QUAD || (a->kind == ASI_TWIN && !a->size));
+}
+
+static u32 alignment(const struct asi_info *a, u32 type, bool store) {
+  if (!store && is_twin(a, type)) return 16;
+  if (type == MT_F64 && a->kind == ASI_BLOCK) return 64;
+  return type == MT_F64 && a->kind == ASI_SHORT ? a->size : mem_size(type);
+}
+
+/* In the order of sun4v-cpu 3.2: registers that cannot be named, alignment, privilege, existence. */
+static u32 asi_check(struct strand *s, u32 insn, u32 type, u64 va, bool store) {
+  u32 asi = asi_number(s, insn), rd = insn_rd(insn);
+  const struct asi_info *a = &asi_table[asi];
+  if (type == MT_PAIR && (rd & 1)) return TT_ILLEGAL_INSTRUCTION;
+  if (type == MT_F64 && a->kind == ASI_BLOCK && (fp_double_index(rd) & 7)) return TT_ILLEGAL_INSTRUCTION;
+  if (type == MT_F64 && a->kind == ASI_PARTIAL && store && insn_i(insn)) return TT_ILLEGAL_INSTRUCTION;
+  u32 bytes = alignment(a, type, store), tt = TT_MEM_ADDRESS_NOT_ALIGNED;
+  if (!(va & (bytes - 1))) return asi_open(s, asi, va);
+  if (type == MT_F64 && bytes == 8 && !(va & 3)) tt = store ? TT_STDF_NOT_ALIGNED : TT_LDDF_NOT_ALIGNED;
+  return unaligned(s, tt, a->space, va);
 }
 
 /* LDTXA: 16 bytes at once into rd and rd+1. */
 static u32 twin_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   u32 rd = insn_rd(insn);
   struct memref ref;
-  if (rd & 1) return TT_ILLEGAL_INSTRUCTION;
-  if (va & 15) return unaligned(s, va);
   u32 tt = mem_ref(s, key, va, ACCESS_LOAD, &ref);
   if (tt) return tt;
   u64 words[2];
@@ -74,23 +96,21 @@ static u32 load_fp_forms(struct strand *s, u32 insn, const struct asi_info *a, u
 
 u32 asi_load(struct strand *s, u32 insn, u32 type) {
   u64 va = mem_address(s, insn), value = 0;
-  u32 asi = asi_number(s, insn), tt = asi_open(s, asi, va);
+  u32 tt = asi_check(s, insn, type, va, false);
   if (tt) return tt;
-  const struct asi_info *a = &asi_table[asi];
+  const struct asi_info *a = &asi_table[asi_number(s, insn)];
   u64 key = asi_key(s, a->space);
   switch (a->kind) {
   case ASI_MEMORY: return mem_load_to(s, insn, type, key, va, a->little, ACCESS_LOAD);
   case ASI_NOFAULT: return mem_load_to(s, insn, type, key, va, a->little, ACCESS_NOFAULT);
   case ASI_TWIN:
   case ASI_QUAD:
-    return type == MT_PAIR && !(a->kind == ASI_TWIN && a->size) ? twin_load(s, insn, key, va, a->little)
-                                                                : asi_fault(s, va, FAULT_ASI);
+    return is_twin(a, type) ? twin_load(s, insn, key, va, a->little) : asi_fault(s, va, FAULT_ASI);
   case ASI_BLOCK: case ASI_PARTIAL: case ASI_SHORT:
     return type == MT_F64 ? load_fp_forms(s, insn, a, key, va) : asi_fault(s, va, FAULT_ASI);
   default: break;
   }
   if (type != MT_U64) return asi_fault(s, va, FAULT_ASI);
-  if (va & 7) return unaligned(s, va);
   tt = asi_register_load(s, a->kind, va, &value);
   if (!tt) reg_set(s, insn_rd(insn), value);
   return tt;
@@ -98,17 +118,17 @@ u32 asi_load(struct strand *s, u32 insn, u32 type) {
 
 static u32 store_fp_forms(struct strand *s, u32 insn, const struct asi_info *a, u64 key, u64 va) {
   if (a->kind == ASI_BLOCK && a->size != 64) return asi_block_store(s, insn, key, va, a->little);
-  if (a->kind == ASI_PARTIAL) return asi_partial_store(s, insn, a, key);
+  if (a->kind == ASI_PARTIAL) return asi_partial_store(s, insn, a, key, va);
   if (a->kind == ASI_SHORT) return asi_short_store(s, insn, a, key, va);
   return asi_fault(s, va, FAULT_ASI);
 }
 
 u32 asi_store(struct strand *s, u32 insn, u32 type) {
-  u32 asi = asi_number(s, insn);
-  const struct asi_info *a = &asi_table[asi];
+  const struct asi_info *a = &asi_table[asi_number(s, insn)];
   /* a partial store's second field is its mask, not part of the address */
-  u64 va = a->kind == ASI_PARTIAL && type == MT_F64 ? reg_get(s, insn_rs1(insn)) : mem_address(s, insn);
-  u32 tt = asi_open(s, asi, va);
+  bool partial = a->kind == ASI_PARTIAL && type == MT_F64;
+  u64 va = partial ? reg_get(s, insn_rs1(insn)) & mem_mask(s) : mem_address(s, insn);
+  u32 tt = asi_check(s, insn, type, va, true);
   if (tt) return tt;
   u64 key = asi_key(s, a->space);
   switch (a->kind) {
@@ -122,15 +142,15 @@ u32 asi_store(struct strand *s, u32 insn, u32 type) {
   default: break;
   }
   if (type != MT_U64) return asi_fault(s, va, FAULT_ASI);
-  if (va & 7) return unaligned(s, va);
   return asi_register_store(s, a->kind, va, reg_get(s, insn_rd(insn)));
 }
 
-/* Atomics: ordinary memory and real addresses only. */
+/* Atomics: ordinary memory and real addresses of memory only. */
 static u32 atomic_open(struct strand *s, u32 insn, u64 va, const struct asi_info **a) {
   u32 asi = asi_number(s, insn), tt = asi_open(s, asi, va);
   *a = &asi_table[asi];
   if (!tt && (*a)->kind != ASI_MEMORY) tt = asi_fault(s, va, FAULT_ASI);
+  if (!tt && (*a)->io) tt = asi_fault(s, va, FAULT_ATOMIC_NC);
   return tt;
 }
 
@@ -138,7 +158,7 @@ u32 asi_swap(struct strand *s, u32 insn, u32 type) {
   const struct asi_info *a;
   u64 va = mem_address(s, insn);
   (void)type;
-  if (va & 3) return unaligned(s, va);
+  if (va & 3) return unaligned(s, TT_MEM_ADDRESS_NOT_ALIGNED, asi_table[asi_number(s, insn)].space, va);
   u32 tt = atomic_open(s, insn, va, &a);
   return tt ? tt : mem_swap_at(s, insn, asi_key(s, a->space), va, a->little);
 }
@@ -153,9 +173,9 @@ u32 asi_ldstub(struct strand *s, u32 insn, u32 type) {
 
 u32 asi_cas(struct strand *s, u32 insn, u32 type) {
   const struct asi_info *a;
-  u64 va = reg_get(s, insn_rs1(insn));
-  if (s->pstate & PSTATE_AM) va = (u32)va;
-  if (va & (mem_size(type) - 1)) return unaligned(s, va);
+  u64 va = reg_get(s, insn_rs1(insn)) & mem_mask(s);
+  if (va & (mem_size(type) - 1))
+    return unaligned(s, TT_MEM_ADDRESS_NOT_ALIGNED, asi_table[asi_number(s, insn)].space, va);
   u32 tt = atomic_open(s, insn, va, &a);
   struct memref ref;
   if (!tt) tt = mem_ref(s, asi_key(s, a->space), va, ACCESS_ATOMIC, &ref);
@@ -179,7 +199,8 @@ u32 asi_cas(struct strand *s, u32 insn, u32 type) {
 }
 
 u32 asi_prefetch(struct strand *s, u32 insn) {
-  u32 asi = asi_number(s, insn);
-  if (asi < 0x80 && !strand_priv(s)) return mmu_fault(s, TT_PRIVILEGED_ACTION, mem_address(s, insn), 0, 0);
-  return mem_prefetch(s, insn);
+  u32 asi = asi_number(s, insn), tt = mem_prefetch(s, insn);
+  if (!tt && asi < 0x80 && !strand_priv(s))
+    tt = mmu_fault(s, TT_PRIVILEGED_ACTION, mem_address(s, insn), (u32)s->context[0], FAULT_PRIVILEGED_ACTION);
+  return tt;
 }

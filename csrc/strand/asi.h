@@ -24,7 +24,8 @@ struct asi_info {
   u8 space;   /* enum asi_space */
   u8 little;
   u8 size;    /* lane or access bytes of PARTIAL and SHORT */
-  u8 feature; /* bit of the feature the ASI needs, ISA_BASE: none */
+  u8 from_t4; /* first in the T4 */
+  u8 io;      /* real addresses of devices: no atomics */
 };
 
 extern const struct asi_info asi_table[256];
@@ -34,10 +35,10 @@ u64 asi_key(const struct strand *, u32 space); /* translation bank of a space */
 u32 asi_register_load(struct strand *, u32 kind, u64 va, u64 *value);
 u32 asi_register_store(struct strand *, u32 kind, u64 va, u64 value);
 
-/* asi_vis.c: block, partial and short forms on FP registers. */
+/* asi_vis.c: block, partial and short forms on FP registers; registers and alignment have been checked. */
 u32 asi_block_load(struct strand *, u32 insn, u64 key, u64 va, bool little);
 u32 asi_block_store(struct strand *, u32 insn, u64 key, u64 va, bool little);
-u32 asi_partial_store(struct strand *, u32 insn, const struct asi_info *, u64 key);
+u32 asi_partial_store(struct strand *, u32 insn, const struct asi_info *, u64 key, u64 va);
 u32 asi_short_load(struct strand *, u32 insn, const struct asi_info *, u64 key, u64 va);
 u32 asi_short_store(struct strand *, u32 insn, const struct asi_info *, u64 key, u64 va);
 u32 asi_fault(struct strand *, u64 va, u32 type);

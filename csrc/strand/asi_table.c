@@ -1,7 +1,7 @@
 /* asi_table.c - which ASI is what. Little-endian twins stand 8 above their big-endian ASI. */
 #include "strand/asi.h"
 
-#define ROW(kind, space, little, size) {kind, space, little, size, ISA_BASE}
+#define ROW(kind, space, little, size) {kind, space, little, size, 0, 0}
 #define BOTH(n, kind, space, size) [n] = ROW(kind, space, 0, size), [(n) + 8] = ROW(kind, space, 1, size)
 
 const struct asi_info asi_table[256] = {
@@ -9,7 +9,8 @@ const struct asi_info asi_table[256] = {
     BOTH(0x10, ASI_MEMORY, SPACE_USER_PRIMARY, 0),
     BOTH(0x11, ASI_MEMORY, SPACE_USER_SECONDARY, 0),
     BOTH(0x14, ASI_MEMORY, SPACE_REAL, 0),
-    BOTH(0x15, ASI_MEMORY, SPACE_REAL, 0),
+    [0x15] = {ASI_MEMORY, SPACE_REAL, 0, 0, 0, 1},
+    [0x1d] = {ASI_MEMORY, SPACE_REAL, 1, 0, 0, 1},
     BOTH(0x16, ASI_BLOCK, SPACE_USER_PRIMARY, 0),
     BOTH(0x17, ASI_BLOCK, SPACE_USER_SECONDARY, 0),
     [0x20] = ROW(ASI_SCRATCHPAD, 0, 0, 0),
@@ -24,7 +25,7 @@ const struct asi_info asi_table[256] = {
     BOTH(0x81, ASI_MEMORY, SPACE_SECONDARY, 0),
     BOTH(0x82, ASI_NOFAULT, SPACE_PRIMARY, 0),
     BOTH(0x83, ASI_NOFAULT, SPACE_SECONDARY, 0),
-    [0xb0] = ROW(ASI_PIC, 0, 0, 0),
+    [0xb0] = {ASI_PIC, 0, 0, 0, 1, 0},
     BOTH(0xc0, ASI_PARTIAL, SPACE_PRIMARY, 1),
     BOTH(0xc1, ASI_PARTIAL, SPACE_SECONDARY, 1),
     BOTH(0xc2, ASI_PARTIAL, SPACE_PRIMARY, 2),
@@ -41,6 +42,9 @@ const struct asi_info asi_table[256] = {
     BOTH(0xe3, ASI_TWIN, SPACE_SECONDARY, 0),
     BOTH(0xf0, ASI_BLOCK, SPACE_PRIMARY, 0),
     BOTH(0xf1, ASI_BLOCK, SPACE_SECONDARY, 0),
-    BOTH(0xf2, ASI_TWIN, SPACE_PRIMARY, 1),
-    BOTH(0xf3, ASI_TWIN, SPACE_SECONDARY, 1),
+    /* block-init stores only: no twin load */
+    [0xf2] = {ASI_TWIN, SPACE_PRIMARY, 0, 1, 1, 0},
+    [0xfa] = {ASI_TWIN, SPACE_PRIMARY, 1, 1, 1, 0},
+    [0xf3] = {ASI_TWIN, SPACE_SECONDARY, 0, 1, 1, 0},
+    [0xfb] = {ASI_TWIN, SPACE_SECONDARY, 1, 1, 1, 0},
 };

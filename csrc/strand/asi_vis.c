@@ -5,15 +5,9 @@
 #include "strand/memory.h"
 #include "strand/window.h"
 
-static u32 block_open(struct strand *s, u32 insn, u64 va) {
-  if (fp_double_index(insn_rd(insn)) & 7) return TT_ILLEGAL_INSTRUCTION;
-  return va & 63 ? mmu_fault(s, TT_MEM_ADDRESS_NOT_ALIGNED, va, (u32)s->context[0], FAULT_UNALIGNED) : 0;
-}
-
 u32 asi_block_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   struct memref ref;
-  u32 tt = block_open(s, insn, va), at = fp_double_index(insn_rd(insn));
-  if (!tt) tt = mem_ref(s, key, va, ACCESS_LOAD, &ref);
+  u32 at = fp_double_index(insn_rd(insn)), tt = mem_ref(s, key, va, ACCESS_LOAD, &ref);
   if (tt) return tt;
   bool raw = little != (ref.swap != 0);
   for (u32 i = 0; i < 8; i++) {
@@ -27,8 +21,7 @@ u32 asi_block_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 
 u32 asi_block_store(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   struct memref ref;
-  u32 tt = block_open(s, insn, va), at = fp_double_index(insn_rd(insn));
-  if (!tt) tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
+  u32 at = fp_double_index(insn_rd(insn)), tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
   if (tt) return tt;
   bool raw = little != (ref.swap != 0);
   for (u32 i = 0; i < 8; i++) {
@@ -40,13 +33,10 @@ u32 asi_block_store(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 }
 
 /* STPARTIALF: i must be 0; the mask's bit n is lane n counted from the least significant. */
-u32 asi_partial_store(struct strand *s, u32 insn, const struct asi_info *a, u64 key) {
-  u64 va = reg_get(s, insn_rs1(insn)), mask = reg_get(s, insn_rs2(insn));
+u32 asi_partial_store(struct strand *s, u32 insn, const struct asi_info *a, u64 key, u64 va) {
+  u64 mask = reg_get(s, insn_rs2(insn));
   struct memref ref;
-  if (insn_i(insn)) return TT_ILLEGAL_INSTRUCTION;
-  if (s->pstate & PSTATE_AM) va = (u32)va;
-  u32 tt = mem_check_alignment(s, va, MT_F64, true);
-  if (!tt) tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
+  u32 tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
   if (tt) return tt;
   u64 v = s->f[fp_double_index(insn_rd(insn))];
   bool little = a->little != (ref.swap != 0);
@@ -61,18 +51,14 @@ u32 asi_partial_store(struct strand *s, u32 insn, const struct asi_info *a, u64 
   return BODY_OK;
 }
 
-static u32 short_type(const struct asi_info *a) { return a->size == 1 ? MT_U8 : MT_U16; }
-
 u32 asi_short_load(struct strand *s, u32 insn, const struct asi_info *a, u64 key, u64 va) {
   u64 v;
-  u32 tt = mem_check_alignment(s, va, short_type(a), false);
-  if (!tt) tt = mem_read(s, key, va, a->size, a->little, ACCESS_LOAD, &v);
+  u32 tt = mem_read(s, key, va, a->size, a->little, ACCESS_LOAD, &v);
   if (!tt) fp_write_double(s, insn_rd(insn), v);
   return tt;
 }
 
 u32 asi_short_store(struct strand *s, u32 insn, const struct asi_info *a, u64 key, u64 va) {
   u64 v = s->f[fp_double_index(insn_rd(insn))];
-  u32 tt = mem_check_alignment(s, va, short_type(a), true);
-  return tt ? tt : mem_write(s, key, va, a->size, a->little, v & (a->size == 1 ? 0xff : 0xffff));
+  return mem_write(s, key, va, a->size, a->little, v & (a->size == 1 ? 0xff : 0xffff));
 }

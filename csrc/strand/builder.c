@@ -37,9 +37,9 @@ u32 builder_check(const struct strand *s, u32 row, u32 mode) {
   if (row == ISA_ILLEGAL) return TT_ILLEGAL_INSTRUCTION;
   const struct isa_row *r = &isa_rows[row];
   if (r->feature != ISA_BASE && !(s->env->features >> r->feature & 1)) return TT_ILLEGAL_INSTRUCTION;
-  if (r->flags & ISA_HPRIV) return TT_ILLEGAL_INSTRUCTION;
   if ((r->flags & ISA_QUAD) && quad_is_illegal(s)) return TT_ILLEGAL_INSTRUCTION;
   if ((r->flags & ISA_PRIV) && !(mode & MODE_PRIV)) return TT_PRIVILEGED_OPCODE;
+  if (r->flags & ISA_HPRIV) return TT_ILLEGAL_INSTRUCTION;
   if ((r->flags & ISA_FPU) && !(mode & MODE_FP)) return TT_FP_DISABLED;
   return 0;
 }

@@ -101,5 +101,4 @@ void fpu_write_fsr(struct strand *s, u64 value, bool extended, bool with_ftt) {
   fpu_collect(s);
   u64 mask = FSR_LOW_WRITABLE | (extended ? FSR_HIGH_WRITABLE : 0) | (with_ftt ? FSR_FTT : 0);
   s->fsr = (s->fsr & ~mask) | (value & mask);
-  if (!with_ftt) s->fsr &= ~FSR_FTT;
 }

@@ -49,16 +49,12 @@ static struct tlb_entry *tlb_slot(struct tlb_bank *bank, u64 va) {
   return first;
 }
 
-/* A hit in the soft TLB: permissions that the tags do not express. */
-static u32 check_hit(struct strand *s, const struct tlb_entry *e, u64 key, u64 va, u32 access) {
-  u32 ctx = (u32)(key >> 2) & 0xffff;
-  if (access == ACCESS_NOFAULT && (e->info & TLB_E))
-    return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, ctx, FAULT_SIDE_EFFECT);
-  if (access == ACCESS_ATOMIC && !(e->info & TLB_CP))
-    return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, ctx, FAULT_ATOMIC_NC);
-  if ((access == ACCESS_STORE || access == ACCESS_ATOMIC) && !(e->info & TLB_W))
-    return mmu_fault(s, TT_FAST_DATA_ACCESS_PROTECTION, va & PAGE_MASK, ctx, FAULT_PROTECTION);
-  return 0;
+/* A hit in the soft TLB that the access may use. What it may not, the walk decides anew: it names the trap, and finds
+ * a permission that a TSB entry has gained since. */
+static bool hit_allows(const struct tlb_entry *e, u32 access) {
+  if (access == ACCESS_NOFAULT) return !(e->info & TLB_E);
+  if (access == ACCESS_ATOMIC && !(e->info & TLB_CP)) return false;
+  return access == ACCESS_LOAD || (e->info & TLB_W);
 }
 
 u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
@@ -68,9 +64,7 @@ u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
   u64 ra;
   out->swap = 0;
   out->entry = e;
-  if (e->rtag == (va & PAGE_MASK)) {
-    u32 tt = check_hit(s, e, key, va, access);
-    if (tt) return tt;
+  if (e->rtag == (va & PAGE_MASK) && hit_allows(e, access)) {
     ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK);
   } else {
     struct mapping m;

@@ -3,6 +3,7 @@
 
 #include "strand/fpu.h"
 #include "strand/internal.h"
+#include "strand/mmu.h"
 #include "strand/window.h"
 
 u32 special_flushw(struct strand *s, u32 insn) { (void)insn; return window_flush(s); }
@@ -72,13 +73,18 @@ enum { ASR_Y = 0, ASR_CCR = 2, ASR_ASI, ASR_TICK, ASR_PC, ASR_FPRS, ASR_ENTROPY 
        ASR_GSR = 19, ASR_SOFTINT_SET, ASR_SOFTINT_CLR, ASR_SOFTINT, ASR_TICK_CMPR, ASR_STICK, ASR_STICK_CMPR, ASR_CFR,
        ASR_PAUSE, ASR_MWAIT };
 
+/* TICK and STICK under NPT, PIC under PCR.PRIV. */
+static u32 privileged_action(struct strand *s) {
+  return mmu_fault(s, TT_PRIVILEGED_ACTION, 0, 0, FAULT_PRIVILEGED_ACTION);
+}
+
 static u32 read_asr(struct strand *s, u32 n, u64 *v) {
   switch (n) {
   case ASR_Y: *v = s->y; return 0;
   case ASR_CCR: *v = strand_ccr(s); return 0;
   case ASR_ASI: *v = s->asi; return 0;
   case ASR_TICK:
-    if (s->tick_npt && !strand_priv(s)) return TT_PRIVILEGED_ACTION;
+    if (s->tick_npt && !strand_priv(s)) return privileged_action(s);
     *v = tick_now(s) | s->tick_npt << 63;
     return 0;
   case ASR_PC: *v = s->pstate & PSTATE_AM ? (u32)s->pc : s->pc; return 0;
@@ -86,14 +92,14 @@ static u32 read_asr(struct strand *s, u32 n, u64 *v) {
   case ASR_MCDPER: *v = s->mcdper; return 0;
   case ASR_PCR: *v = s->pcr; return 0;
   case ASR_PIC:
-    if (!strand_priv(s) && (s->pcr & 1)) return TT_PRIVILEGED_ACTION; /* PCR.PRIV */
+    if (!strand_priv(s) && (s->pcr & 1)) return privileged_action(s); /* PCR.PRIV */
     *v = s->pic[0];
     return 0;
   case ASR_GSR: *v = s->gsr; return 0;
   case ASR_SOFTINT: *v = s->softint; return 0;
   case ASR_TICK_CMPR: *v = s->tick_cmpr; return 0;
   case ASR_STICK:
-    if (s->stick_npt && !strand_priv(s)) return TT_PRIVILEGED_ACTION;
+    if (s->stick_npt && !strand_priv(s)) return privileged_action(s);
     *v = (strand_stick_of_tick(s, tick_now(s)) & ~CMPR_DISABLED) | s->stick_npt << 63;
     return 0;
   case ASR_STICK_CMPR: *v = s->stick_cmpr; return 0;
@@ -131,7 +137,7 @@ u32 special_wr(struct strand *s, u32 insn) {
   case ASR_MCDPER: s->mcdper = v; return BODY_OK;
   case ASR_PCR: s->pcr = v; return BODY_OK;
   case ASR_PIC:
-    if (!strand_priv(s) && (s->pcr & 1)) return TT_PRIVILEGED_ACTION;
+    if (!strand_priv(s) && (s->pcr & 1)) return privileged_action(s);
     s->pic[0] = v;
     return BODY_OK;
   case ASR_GSR:
@@ -197,7 +203,10 @@ static u32 write_level(struct strand *s, u32 n, u64 v) {
 
 static u32 write_mode(struct strand *s, u32 n, u64 v) {
   switch (n) {
-  case PR_PSTATE: s->pstate = v & PSTATE_ALL; break;
+  case PR_PSTATE:
+    s->pstate = v & PSTATE_ALL;
+    if (s->pstate & PSTATE_AM) s->npc = (u32)s->npc;
+    break;
   case PR_TL: s->tl = (u8)(v > MAX_TL ? MAX_TL : v); break;
   case PR_PIL: s->pil = v & 15; break;
   case PR_CWP: window_set_cwp(s, v % NWINDOWS); break;

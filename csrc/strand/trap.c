@@ -66,6 +66,10 @@ u32 strand_done(struct strand *s, bool retry) {
   s->cc_kind = CC_EXPLICIT;
   s->asi = ts >> 24 & 0xff;
   s->pstate = ts >> 8 & PSTATE_ALL;
+  if (s->pstate & PSTATE_AM) { /* the addresses may come from WRPR */
+    s->pc = (u32)s->pc;
+    s->npc = (u32)s->npc;
+  }
   if ((ts & 7) != s->cwp) window_set_cwp(s, ts & 7);
   s->tl = (u8)(tl - 1);
   if (s->pstate & PSTATE_AM) s->pc = (u32)s->pc, s->npc = (u32)s->npc;
@@ -97,7 +101,8 @@ u32 strand_pending(const struct strand *s) {
 bool strand_wakeable(const struct strand *s) {
   for (u32 q = 0; q < 4; q++)
     if (queue_pending(s, q)) return true;
-  return (softint_levels(s) >> (s->pil + 1u)) != 0 || s->poked;
+  /* a timer's match ends the wait under any PIL (sun4v-cpu 3.5) */
+  return (softint_levels(s) >> (s->pil + 1u)) != 0 || (s->softint & (SOFTINT_TM | SOFTINT_SM)) || s->poked;
 }
 
 static bool compare_passed(u64 cmpr, u64 now) { return !(cmpr & CMPR_DISABLED) && (i64)(now - cmpr) >= 0; }

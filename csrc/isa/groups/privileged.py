@@ -26,11 +26,11 @@ _HYPER = ((0, "hpstate"), (1, "htstate"), (3, "hintp"), (5, "htba"), (6, "hver")
 def _registers() -> list[Op]:
     rows = []
     for number, name, feature in _REGISTERS:
-        read = "special hpriv" if name == "ver" else "special priv"
+        read = "special priv hpriv" if name == "ver" else "special priv"
         rows.append(op(f"rdpr_{name}", _word(0x2A, rs1=number), "-> rd", f"rdpr {name}", feature=feature, flags=read,
                        mnemonic="rdpr", syntax=f"%{name}, {{rd}}"))
         if name != "ver":
-            write = "special hpriv" if name == "tick" else "special priv"
+            write = "special priv hpriv" if name == "tick" else "special priv"
             rows.append(op(f"wrpr_{name}", _word(0x32, rd=number), "rs1, ri", f"wrpr {name}", feature=feature,
                            flags=write, mnemonic="wrpr", syntax=f"{{rs1}}, {{ri}}, %{name}"))
     for number, name in _HYPER:

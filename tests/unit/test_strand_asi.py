@@ -86,9 +86,11 @@ WRONG = [
     ("FP store to a block-init ASI", store(0xE2, "stdfa", "d0")), ("quad load by ldxa", load(0x26)),
     ("store to quad load", store(0x26)), ("twin load of MRU block-init", load(0xF2, "ldda")),
     ("integer load of a block ASI", load(0xF0)), ("integer store to a block ASI", store(0xF0)),
-    ("single load of a block ASI", load(0xF0, "ldfa", "f0")), ("load of a partial store ASI", load(0xC0, "lddfa", "d0")),
+    ("single load of a block ASI", load(0xF0, "ldfa", "f0")),
+    ("load of a partial store ASI", load(0xC0, "lddfa", "d0")),
     ("integer load of a short ASI", load(0xD0)), ("block commit load", load(0xE0, "lddfa", "d0")),
-    ("block commit store, illegal on the T series", store(0xE0, "stdfa", "d0")), ("swap on a block ASI", load(0xF0, "swapa")),
+    ("block commit store, illegal on the T series", store(0xE0, "stdfa", "d0")),
+    ("swap on a block ASI", load(0xF0, "swapa")),
     ("ldstub on a block-init ASI", load(0xE2, "ldstuba")),
 ]
 
@@ -183,6 +185,7 @@ def test_twin_load(asi: int) -> None:
 
 # -- block-init stores
 
+NEXT_WORD = asm("add", "g1", 8, "g1")
 INIT = [0x22, 0x23, 0x27, 0x2A, 0x2B, 0x2F, 0xE2, 0xE3, 0xEA, 0xEB, *sorted(MRU)]
 
 
@@ -192,9 +195,9 @@ def test_block_init_store_clears_the_line_from_its_start(asi: int) -> None:
     data = value.to_bytes(8, "little" if asi & 8 else "big")
     guest = ready(g2=value).run(store(asi))
     assert guest.memory.read(DATA, 64) == data + bytes(56)
-    guest = ready(g2=value).run(store(asi), g_at := asm("add", "g1", 8, "g1"), store(asi))
+    guest = ready(g2=value).run(store(asi), NEXT_WORD, store(asi))
     assert guest.memory.read(DATA, 64) == data * 2 + bytes(48), "other offsets are plain stores"
-    guest = ready(g2=value).run(g_at, store(asi))
+    guest = ready(g2=value).run(NEXT_WORD, store(asi))
     assert guest.memory.read(DATA, 64) == BYTES[:8] + data + BYTES[16:]
 
 
@@ -206,8 +209,8 @@ def test_block_init_store_of_a_byte_needs_only_its_own_alignment() -> None:
 
 
 def test_block_init_store_drops_decoded_code() -> None:
-    guest = Guest().set(g1=MORE, g2=0x86102007 << 32 | 0x81C3E008, g3=0)  # mov 7, %g3 ; retl
-    guest.memory.write(MORE, bytes.fromhex("86102001 81c3e008 01000000"))  # mov 1, %g3 ; retl ; nop
+    guest = Guest().set(g1=MORE, g2=0x81C3E008 << 32 | 0x86102007, g3=0)  # retl ; mov 7, %g3
+    guest.memory.write(MORE, bytes.fromhex("81c3e008 86102001"))  # retl ; mov 1, %g3
     call = asm("call", MORE - 0x10000)
     guest.run(call, 0x01000000, store(0xE2), asm("call", MORE - 0x1000C), 0x01000000)
     assert guest["g3"] == 7
@@ -224,7 +227,7 @@ def test_block_load_and_store(asi: int, first: int) -> None:
     for n in range(8):
         assert guest[f"d{first + 2 * n}"] == int.from_bytes(BYTES[8 * n : 8 * n + 8], order)
     assert guest["fprs"] == 4 | (1 if first < 32 else 2)
-    guest.run(store(asi, "stdfa", f"d{first}"), at=0x12000) if guest.set(g1=MORE) else None
+    guest.set(g1=MORE).run(store(asi, "stdfa", f"d{first}"))
     assert guest.memory.read(MORE, 64) == BYTES
 
 
@@ -275,7 +278,8 @@ def test_short_fp(asi: int, size: int) -> None:
         assert guest["d4"] == int.from_bytes(BYTES[:size], order), "zero-extended"
         assert guest["fprs"] == 5
         guest = ready(d4=0x1122334455667788, **FPU).run(store(asi + little, "stdfa", "d4"))
-        assert guest.memory.read(DATA, 8) == (0x7788).to_bytes(2, order)[-size if not little else 0 :][:size] + BYTES[size:8]
+        low = 0x88 if size == 1 else 0x7788
+        assert guest.memory.read(DATA, 8) == low.to_bytes(size, order) + BYTES[size:8]
     assert ready(**FPU).trap(load(asi, "lddfa", "d4"), g1=DATA + 1) == (0x34 if size == 2 else 0)
 
 

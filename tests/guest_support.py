@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from asm_support import HERE, code, ta
+from asm_support import HERE, asm, code, ta
 
 from emulator import Machine, Stop, StopReason, Strand
 
@@ -120,6 +120,14 @@ class Guest:
         """MMU on: the first 4 MB of VA are mapped 1:1 by a permanent privileged mapping."""
         assert self.hcall(0x25, 0, 0, V | CP | P | X | W | 3, 3)[0] == EOK
         return self.set(mmu_enabled=1)
+
+    def contexts(self, primary: int, secondary: int) -> Guest:
+        """Write the context registers; the page at CODE is mapped in both contexts, for user and kernel."""
+        enabled, pstate = self["mmu_enabled"], self["pstate"]
+        for register, context in ((0x08, primary), (0x10, secondary)):
+            self.map(CODE, V | CP | X | CODE, context=context)
+            self.set(mmu_enabled=0, pstate=PRIV, g1=register, g2=context).run(asm("stxa", "g2", ("g1", "g0", 0x21)))
+        return self.set(mmu_enabled=enabled, pstate=pstate)
 
     def area(self, offset: int) -> Fault:
         words = [self.memory.load(AREA + 0x100 * self.number + offset + 8 * n) for n in range(3)]

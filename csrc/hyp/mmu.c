@@ -107,11 +107,10 @@ u32 hc_mmu_demap_all(struct strand *s, struct domain *d) {
   return hc_status(s, status);
 }
 
-static u64 *perm_find(struct strand *s, u64 va) {
-  for (u64 i = 0; i < s->perm_count; i++) {
-    u64 *m = &s->perm[i * MAP_WORDS];
-    if (!((m[0] ^ va) >> tte_shift(m[1]))) return m;
-  }
+/* The permanent mapping that shares an address with a page; an 8 KiB page: the one that covers va. */
+static u64 *perm_find(struct strand *s, u64 va, u64 tte) {
+  for (u64 i = 0; i < s->perm_count; i++)
+    if (map_overlaps(&s->perm[i * MAP_WORDS], va, tte)) return &s->perm[i * MAP_WORDS];
   return NULL;
 }
 
@@ -121,7 +120,7 @@ u32 hc_mmu_map_perm_addr(struct strand *s, struct domain *d) {
   if (hv_arg(s, 1) || !flags_valid(flags)) return hc_status(s, HV_EINVAL);
   u32 status = check_tte(s, tte);
   if (status) return hc_status(s, status);
-  u64 *m = perm_find(s, va);
+  u64 *m = perm_find(s, va, tte);
   if (m) { /* the same mapping for the other of D and I joins it */
     if (m[1] != tte || (m[2] & flags)) return hc_status(s, HV_EINVAL);
     mmu_demap_page(s, va, 0, (u32)flags);
@@ -141,7 +140,7 @@ u32 hc_mmu_unmap_perm_addr(struct strand *s, struct domain *d) {
   u64 va = hv_arg(s, 0), flags = hv_arg(s, 2);
   (void)d;
   if (hv_arg(s, 1) || !flags_valid(flags)) return hc_status(s, HV_EINVAL);
-  u64 *m = perm_find(s, va);
+  u64 *m = perm_find(s, va, 0);
   if (!m || !(m[2] & flags)) return hc_status(s, HV_ENOMAP);
   m[2] &= ~flags;
   if (!m[2]) {

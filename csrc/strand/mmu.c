@@ -187,10 +187,9 @@ static bool bank_has_context(const struct tlb_bank *b, u64 ctx) {
   return b->key != TAG_NONE && (b->key & 3) != BANK_REAL && (key_ctx0(b->key) == ctx || key_ctx1(b->key) == ctx);
 }
 
-static void mapped_drop(struct strand *s, u64 *m, u32 flags) {
+static void mapped_drop(u64 *m, u32 flags) {
   m[2] &= ~(u64)flags;
   if (!(m[2] & (MAP_D | MAP_I))) m[0] = m[1] = m[2] = 0;
-  (void)s;
 }
 
 /* A large page leaves many 8 KiB pieces in a bank, so a demapped page empties the context's banks: cheap (16 KiB of
@@ -198,7 +197,7 @@ static void mapped_drop(struct strand *s, u64 *m, u32 flags) {
 void mmu_demap_page(struct strand *s, u64 va, u64 context, u32 flags) {
   for (u32 i = 0; i < MAX_MAPPED; i++) {
     u64 *m = &s->mapped[i * MAP_WORDS];
-    if (m[2] && m[2] >> 8 == context && map_matches(m, va, MAP_D | MAP_I)) mapped_drop(s, m, flags);
+    if (m[2] && m[2] >> 8 == context && map_matches(m, va, MAP_D | MAP_I)) mapped_drop(m, flags);
   }
   for (u32 i = 0; i < TLB_BANKS; i++)
     if (bank_has_context(&s->banks[i], context)) bank_clear(s, &s->banks[i], flags);
@@ -208,7 +207,7 @@ void mmu_demap_page(struct strand *s, u64 va, u64 context, u32 flags) {
 void mmu_demap_context(struct strand *s, u64 context, u32 flags) {
   for (u32 i = 0; i < MAX_MAPPED; i++) {
     u64 *m = &s->mapped[i * MAP_WORDS];
-    if (m[2] && m[2] >> 8 == context) mapped_drop(s, m, flags);
+    if (m[2] && m[2] >> 8 == context) mapped_drop(m, flags);
   }
   for (u32 i = 0; i < TLB_BANKS; i++)
     if (bank_has_context(&s->banks[i], context)) bank_clear(s, &s->banks[i], flags);
@@ -217,13 +216,18 @@ void mmu_demap_context(struct strand *s, u64 context, u32 flags) {
 
 void mmu_demap_all(struct strand *s, u32 flags) {
   for (u32 i = 0; i < MAX_MAPPED; i++)
-    if (s->mapped[i * MAP_WORDS + 2]) mapped_drop(s, &s->mapped[i * MAP_WORDS], flags);
+    if (s->mapped[i * MAP_WORDS + 2]) mapped_drop(&s->mapped[i * MAP_WORDS], flags);
   for (u32 i = 0; i < TLB_BANKS; i++)
     if (s->banks[i].key != TAG_NONE) bank_clear(s, &s->banks[i], flags);
   strand_mode_changed(s);
 }
 
+/* An address has one translation: what the new page overlaps goes. */
 void mmu_map(struct strand *s, u64 va, u64 context, u64 tte, u32 flags) {
+  for (u32 i = 0; i < MAX_MAPPED; i++) {
+    u64 *old = &s->mapped[i * MAP_WORDS];
+    if (old[2] && old[2] >> 8 == context && map_overlaps(old, va, tte)) mapped_drop(old, flags);
+  }
   mmu_demap_page(s, va, context, flags);
   u64 *m = &s->mapped[s->mapped_next * MAP_WORDS];
   if (m[2]) mmu_demap_page(s, m[0], m[2] >> 8, MAP_D | MAP_I); /* the oldest entry makes room */

@@ -23,6 +23,11 @@ enum { MAP_D = 1, MAP_I = 2 }; /* flags of MMU_MAP_ADDR, MMU_MAP_PERM_ADDR, MMU_
 static inline u64 bank_key(u32 kind, u64 ctx0, u64 ctx1) { return kind | ctx0 << 2 | ctx1 << 18; }
 static inline u64 key_real(void) { return bank_key(BANK_REAL, 0, 0); }
 static inline u32 tte_shift(u64 tte) { return 13u + 3u * (u32)(tte & 7); }
+/* Does a mapping (va, tte, flags) share an address with the page of `tte` at `va`? */
+static inline bool map_overlaps(const u64 *m, u64 va, u64 tte) {
+  u32 a = tte_shift(m[1]), b = tte_shift(tte);
+  return !((m[0] ^ va) >> (a > b ? a : b));
+}
 
 /* The bank of a key: found, or the least recently used one emptied. */
 struct tlb_bank *mmu_bank(struct strand *, u64 key);

@@ -173,7 +173,7 @@ SYNCHRONOUS = [
     ("lddf with the FPU off", 0x20, [asm("lddf", ("g1", 0), "d0")], {}),
     ("1 / 0 with DZM", 0x21, [asm("fdivd", "d0", "d2", "d4")], {**FPU, "fsr": DZM, "d0": ONE}),
     ("1 / 0 without", 0, [asm("fdivd", "d0", "d2", "d4")], {**FPU, "d0": ONE}),
-    ("quad FPop", 0x22, [asm("faddq", 0, 0, 0)], FPU),
+    ("quad FPop", 0x10, [asm("faddq", 0, 0, 0)], FPU),
     ("tagged add of 1", 0x23, [asm("taddcctv", "g1", 0, "g2")], {"g1": 1}),
     ("division by zero", 0x28, [asm("udivx", "g1", 0, "g2")], {"g1": 1}),
     ("load, address 4", 0x34, [asm("ldx", ("g0", 4), "g2")], {}),
@@ -197,6 +197,12 @@ SYNCHRONOUS = [
 def test_synchronous_traps(why: str, tt: int, words: list[int], regs: dict[str, int]) -> None:
     guest = Guest()
     assert guest.trap(*words, **regs) == tt, why
+
+
+def test_quad_of_the_t1_is_unimplemented() -> None:
+    guest = Guest(platform="t2000")
+    assert guest.trap(asm("faddq", 0, 0, 0), **FPU, fsr=0x3FF) == 0x22
+    assert guest["fsr"] & 0x1C3FF == 3 << 14 | 0x3FF, "ftt 3; aexc and cexc as they were"
 
 
 # -- priorities (3.2): (the higher one, tt, words, registers)

@@ -226,6 +226,20 @@ def va_bits(chip: str, cpu_arch: str) -> int:
     return width if cpu_arch == "native" else max(width, MIN_VA_BITS_UNKNOWN_CHIP)
 
 
+def page_sizes(chip: str, cpu_arch: str) -> int:
+    """Page sizes as bits of TTE codes. Under a class those of all its chips: the guest may move to any (inferred).
+
+    Raises UnknownPlatformError for the chip, UnknownCpuArchError for a cpu-arch that the chip does not offer.
+    """
+    sizes = find_chip(chip).page_sizes
+    if cpu_arch == "native":
+        return sizes
+    features(chip, cpu_arch)
+    for other in CPU_ARCHS[cpu_arch].chips:
+        sizes &= CHIPS[other].page_sizes
+    return sizes
+
+
 def compatible(chip: str, cpu_arch: str) -> tuple[str, ...]:
     """``compatible`` of a cpu node, most specific first: under a class without the chip's name (inferred)."""
     own = find_chip(chip).compatible if cpu_arch == "native" else ()

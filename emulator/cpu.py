@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emulator.chips import cfr_mask, features, find_chip, va_bits
+from emulator.chips import cfr_mask, features, find_chip, page_sizes, va_bits
 from emulator.cpuarch import feature_mask, modelled
 
 
@@ -47,6 +47,6 @@ def find_cpu(chip: str, cpu_arch: str) -> Cpu:
         tick_hz=found.clock_hz,
         stick_hz=found.stick_hz,
         va_bits=va_bits(chip, cpu_arch),
-        page_sizes=found.page_sizes,
+        page_sizes=page_sizes(chip, cpu_arch),
         max_tsbs=found.max_tsbs,
     )

@@ -84,6 +84,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages", "ldmd.unfinished"},
     "images": set(),
     "csrc": {"csrc"},
+    "docs": {"emulator"},
     "tests": None,
     "setup": None,
 }

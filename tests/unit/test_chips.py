@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from emulator.chips import CHIPS, CPU_ARCHS, cfr_mask, compatible, cpu_archs, features, find_chip, va_bits
+from emulator.chips import (
+    CHIPS,
+    CPU_ARCHS,
+    cfr_mask,
+    compatible,
+    cpu_archs,
+    features,
+    find_chip,
+    page_sizes,
+    va_bits,
+)
 from emulator.cpuarch import (
     UNMODELLED,
     feature_mask,
@@ -108,6 +118,14 @@ def test_sizes_per_chip() -> None:
     assert sizes["sparc64-x"] == (32, 52, 47, 0x6B, 4)
     assert {(chip.max_ptl, chip.max_pgl, chip.windows) for chip in CHIPS.values()} == {(2, 2, 8)}
     assert (CHIPS["t5"].clock_hz, CHIPS["t5"].stick_hz) == (3_600_000_000, 1_000_000_000)
+
+
+def test_page_sizes_of_a_class_are_those_of_all_its_chips() -> None:
+    sizes = {pair: page_sizes(*pair) for pair in (("t5", "native"), ("t5", "generic"), ("m7", "native"),
+             ("m7", "migration-class1"), ("m7", "generic"), ("m10", "sparc64-class1"))}
+    assert list(sizes.values()) == [0x6B, 0x2B, 0xEB, 0x6B, 0x2B, 0x6B]
+    with pytest.raises(UnknownCpuArchError):
+        page_sizes("t3", "migration-class1")
 
 
 def test_a_class_hides_the_chip() -> None:

@@ -1,0 +1,1 @@
+"""The hypervisor: C, and the generator of its reference page."""

@@ -95,7 +95,8 @@ int s4v_reg_set(s4v_machine *, uint32_t strand, int reg, uint64_t value);
 int s4v_mem_read(const s4v_machine *, uint64_t ra, void *buf, size_t len);
 int s4v_mem_write(s4v_machine *, uint64_t ra, const void *buf, size_t len);
 const void *s4v_mem_ptr(const s4v_machine *, uint64_t ra, size_t len);
-/* Collect and clear the dirty marks: page indexes (RA / 8192) in ascending order; returns how many, at most max. */
+/* Collect and clear the dirty marks: page indexes (RA / 8192) in ascending order; returns how many. S4V_EINVAL, and the
+ * marks stay, if there are more than max (ask s4v_dirty_count). */
 int64_t s4v_dirty_harvest(s4v_machine *, uint64_t *pages, size_t max);
 
 int64_t s4v_dirty_count(const s4v_machine *);                    /* marked pages; the marks stay */

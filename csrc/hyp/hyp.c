@@ -40,7 +40,7 @@ const char *hyp_call_name(u32 trap, u64 function) {
 
 u32 hyp_call(struct strand *s, u32 trap) {
   struct domain *d = hyp_domain(s);
-  const struct hcall *h = find(trap, s->w[5]);
+  const struct hcall *h = find(trap, reg_get(s, 13));
   bool core = trap == 0xff;
   if (!h || (!core && (d->major[h->group] != 1 || d->minor[h->group] < h->minor))) {
     hv_ret(s, 0, HV_EBADTRAP);

@@ -2,6 +2,7 @@
 #ifndef S4V_HYP_HYP_H
 #define S4V_HYP_HYP_H
 #include "strand/strand.h"
+#include "strand/window.h"
 
 enum hv_error {
   HV_EOK = 0, HV_ENOCPU = 1, HV_ENORADDR = 2, HV_ENOINTR = 3, HV_EBADPGSZ = 4, HV_EBADTSB = 5, HV_EINVAL = 6,
@@ -47,7 +48,7 @@ u32 console_get(struct console_ring *, u8 *, u32 len);
 const char *hyp_call_name(u32 trap, u64 function);      /* for traces; NULL: unknown */
 
 /* Arguments are %o0..%o4, results %o0 (status) and %o1.. */
-static inline u64 hv_arg(const struct strand *s, u32 n) { return s->w[n]; }
-static inline void hv_ret(struct strand *s, u32 n, u64 v) { s->w[n] = v; }
+static inline u64 hv_arg(const struct strand *s, u32 n) { return reg_get(s, 8 + n); }
+static inline void hv_ret(struct strand *s, u32 n, u64 v) { reg_set(s, 8 + n, v); }
 
 #endif

@@ -1,7 +1,6 @@
 """Specialised interpreter handlers of the hot rows.
 
-An operand is G (globals, reached from the strand), W (current window) or I (immediate); each combination is a handler
-of its own, so no handler picks a base at run time. The macros are in ``csrc/strand/interp.c``.
+Operand 2 is R (register) or I (immediate); each is a handler of its own. The macros are in ``csrc/strand/interp.c``.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ _SIMPLE = {"fmovs", "fmovd", "fnegs", "fnegd", "fabss", "fabsd", "fzerod", "fzer
            "fsrc1s", "fsrc2s", "fxord", "ford", "fandd", "fpadd32", "fpadd64"}
 
 _DIRTY = "c->fprs |= U->x;"  # which half of the FP registers the destination is in
-_REG = {"G": "GREG({})", "W": "WREG({})"}
 
 
 def fast_rows(rows: list[Op]) -> list[Op]:
@@ -85,16 +83,11 @@ def spec(row: Op) -> Spec:
     return Spec("LAYOUT_RI", _IMM[second]) if dest == "rd" else Spec()
 
 
-def _variants(layout: str) -> list[tuple[str, str, str]]:
-    """(rd, rs1, operand 2) classes in the order of enum isa_layout's comment; '' where there is none."""
-    table = {
-        "LAYOUT_RRI": [(d, s, o) for d in "GW" for s in "GW" for o in "GWI"],
-        "LAYOUT_RI": [(d, "", o) for d in "GW" for o in "GWI"],
-        "LAYOUT_R": [(d, "", "") for d in "GW"],
-        "LAYOUT_FMEM": [("", s, o) for s in "GW" for o in "GWI"],
-        "LAYOUT_FP": [("", "", "")],
-    }
-    return table.get(layout, [])
+def _variants(layout: str) -> tuple[str, ...]:
+    """Classes of operand 2 in the order the builder counts them; '' where there is no operand 2."""
+    if layout in ("LAYOUT_RRI", "LAYOUT_RI", "LAYOUT_FMEM"):
+        return ("R", "I")
+    return ("",) if layout != "LAYOUT_NONE" else ()
 
 
 def bases(rows: list[Op]) -> dict[str, int]:
@@ -109,26 +102,20 @@ def bases(rows: list[Op]) -> dict[str, int]:
 
 
 def _second(row: Op, kind: str) -> str:
-    token = _operand2(row)
     if kind == "I":
         return "(u64)(i64)U->imm"
-    value = _REG[kind].format("rs2")
-    mask = {"shcnt32": " & 31", "shcnt64": " & 63"}.get(token or "", "")
-    return value + mask
+    return "REG(rs2)" + {"shcnt32": " & 31", "shcnt64": " & 63"}.get(_operand2(row) or "", "")
 
 
-def _handler_name(row: Op, variant: tuple[str, str, str]) -> str:
-    return f"h_{row.name}_{''.join(variant)}".rstrip("_").lower()
+def _handler_name(row: Op, variant: str) -> str:
+    return f"h_{row.name}_{variant}".rstrip("_").lower()
 
 
-def _integer(row: Op, variant: tuple[str, str, str]) -> list[str]:
-    rd, rs1, second = variant
-    lines = []
-    if rs1:
-        lines.append(f"u64 a = {_REG[rs1].format('rs1')};")
-    if second:
-        lines.append(f"u64 b = {_second(row, second)};")
-    target = _REG[rd].format("rd")
+def _integer(row: Op, variant: str) -> list[str]:
+    lines = ["u64 a = REG(rs1);"] if "rs1" in row.sources else []
+    if variant:
+        lines.append(f"u64 b = {_second(row, variant)};")
+    target = "REG(rd)"
     if row.name in ("save", "restore"):
         return [*lines, f"{row.name.upper()}_WINDOW;", f"{target} = a + b;", "NEXT;"]
     old = target if (row.dest or "").endswith("+") else "0"
@@ -148,13 +135,12 @@ def _integer(row: Op, variant: tuple[str, str, str]) -> list[str]:
     return [*lines, "NEXT;"]
 
 
-def _memory(row: Op, variant: tuple[str, str, str]) -> list[str]:
-    rd, rs1, second = variant
+def _memory(row: Op, variant: str) -> list[str]:
     verb, kind = row.body.split()[:2]
-    lines = [f"u64 va = {_REG[rs1].format('rs1')} + {_second(row, second)};"]
-    cell = _REG[rd].format("rd") if rd else ("FREG_D(rd)" if kind == "f64" else "FREG_S(rd)")
+    lines = [f"u64 va = REG(rs1) + {_second(row, variant)};"]
+    cell = {"f64": "FREG_D(rd)", "f32": "FREG_S(rd)"}.get(kind, "REG(rd)")
     lines.append(f"HOT_{verb.upper()}({kind}, {cell});")
-    return [*lines, *([] if rd or verb == "store" else [_DIRTY]), "NEXT;"]
+    return [*lines, *([_DIRTY] if kind[0] == "f" and verb == "load" else []), "NEXT;"]
 
 
 def _fp(row: Op, number: int) -> list[str]:

@@ -31,14 +31,14 @@ enum isa_flag {
 /* The bit of POPC in feature.def: the UltraSPARC T1 is the one chip that lacks it. */
 enum { FEATURE_POPC = 4 };
 
-/* Which specialised handlers a hot row has: one per class of operand, G for globals, W for the window, I immediate. */
+/* Which specialised handlers a hot row has: one for each class of operand 2, register or immediate. */
 enum isa_layout {
   LAYOUT_NONE = 0,
-  LAYOUT_RRI,   /* rd {G,W} x rs1 {G,W} x operand 2 {G,W,I} */
-  LAYOUT_RI,    /* rd {G,W} x operand 2 {G,W,I} */
-  LAYOUT_R,     /* rd {G,W} */
-  LAYOUT_FMEM,  /* rs1 {G,W} x operand 2 {G,W,I} */
-  LAYOUT_FP,    /* one */
+  LAYOUT_RRI,   /* rd, rs1, operand 2 */
+  LAYOUT_RI,    /* rd, operand 2 */
+  LAYOUT_R,     /* rd and an immediate */
+  LAYOUT_FMEM,  /* FP register, rs1, operand 2 */
+  LAYOUT_FP,    /* FP registers */
 };
 enum isa_imm { IMM_NONE = 0, IMM_S13, IMM_S11, IMM_S10, IMM_SH5, IMM_SH6, IMM_HI22 };
 enum isa_fp_operand { FP_RS1_D = 1, FP_RS2_D = 2, FP_RD_D = 4, FP_RD_FCC = 8, FP_RS1_S = 16, FP_RS3_D = 32, FP_RS3_S = 64 };

@@ -15,11 +15,11 @@ _ALU = ("add", "sub", "and", "or", "xor", "sll", "srl", "sra", "sllx", "srlx")
 _LOADS = ("ldub", "lduw", "ldx", "lduh")
 _COMPARES = ("subcc", "andcc")
 
-# first parts: rows with rd in the window; the class of operand 2, and rs1 in the window
+# first parts, in two forms: operand 2 immediate or a register
 FIRST = (*_ALU, *_LOADS, "sethi")
-# second parts: rows that use the result as rs1 (F.) or as operand 2 (.F)
+# second parts: F stands for the forwarded result, R for a register, I for an immediate
 SECOND = (*_ALU, "subcc", "ldub", "lduw", "ldx")
-SECOND_FORMS = ("FI", "FW", "WF")
+SECOND_FORMS = ("FI", "FR", "RF")
 # compare, then branch on it
 CONDITIONS = (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15)
 
@@ -47,28 +47,28 @@ def _value(row: Op, a: str, b: str) -> str:
            f"{row.body} t = r; }}"
 
 
-_OPERAND = {"I": "(u64)(i64)U->imm", "W": "WREG(rs2)"}
+_OPERAND = {"I": "(u64)(i64)U->imm", "R": "REG(rs2)"}
 
 
 def _first(row: Op, second: str) -> str:
-    return f"u64 t; {_value(row, 'WREG(rs1)', _OPERAND[second])} WREG(rd) = t; u++;"
+    return f"u64 t; {_value(row, 'REG(rs1)', _OPERAND[second])} REG(rd) = t; u++;"
 
 
 def _second(row: Op, form: str) -> str:
-    a = "f" if form[0] == "F" else "WREG(rs1)"
+    a = "f" if form[0] == "F" else "REG(rs1)"
     b = "f" if form[1] == "F" else _OPERAND[form[1]]
     if row.name == "subcc":
         return f"HOT_CC({a}, {b}, CC_SUB); NEXT;"
-    return f"{_value(row, a, b)} WREG(rd) = t; NEXT;"
+    return f"{_value(row, a, b)} REG(rd) = t; NEXT;"
 
 
 def _pair_handlers(rows: dict[str, Op]) -> tuple[list[str], list[str]]:
     out, names = [], []
     for first in FIRST:
-        for operand in ("I", "W"):
+        for operand in ("I", "R"):
             for second in SECOND:
                 for form in SECOND_FORMS:
-                    if first == "sethi" and operand == "W":
+                    if first == "sethi" and operand == "R":
                         names.append("0")
                         continue
                     name = f"p_{first}_{operand}_{second}_{form}".lower()
@@ -81,14 +81,14 @@ def _pair_handlers(rows: dict[str, Op]) -> tuple[list[str], list[str]]:
 def _compare_handlers(rows: dict[str, Op]) -> tuple[list[str], list[str]]:
     out, names = [], []
     for compare in _COMPARES:
-        for operand in ("I", "W"):
+        for operand in ("I", "R"):
             for width in ("icc", "xcc"):
                 for n in range(16):
                     if n not in CONDITIONS:
                         names.append("0")
                         continue
                     name = f"p_{compare}_{operand}_b{width}_{n}".lower()
-                    load = f"u64 a = WREG(rs1), b = {_OPERAND[operand]};"
+                    load = f"u64 a = REG(rs1), b = {_OPERAND[operand]};"
                     setter = "HOT_CC(a, b, CC_SUB);" if compare == "subcc" else "HOT_CC(a & b, 0, CC_SUB);"
                     out.append(f"HANDLER({name}) {{ {load} {setter} u++; BRANCH_ON(COND_{width.upper()}({n})); }}")
                     names.append(name)

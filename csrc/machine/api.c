@@ -160,12 +160,23 @@ size_t s4v_console_read(s4v_machine *m, void *buf, size_t len) {
   return console_get(&m->domain.output, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
 }
 
+/* A strand that waits for a console without interrupts wakes: CPU_YIELD may return at any time. */
+static void wake_all(s4v_machine *m) {
+  for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->waiting = 0;
+}
+
 size_t s4v_console_feed(s4v_machine *m, const void *buf, size_t len) {
+  wake_all(m);
   return console_put(&m->domain.input, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
 }
 
-void s4v_console_break(s4v_machine *m) { m->domain.console_event |= CONSOLE_BREAK; }
-void s4v_console_hangup(s4v_machine *m) { m->domain.console_event |= CONSOLE_HUP; }
+static void console_signal(s4v_machine *m, u32 event) {
+  m->domain.console_event |= event;
+  wake_all(m);
+}
+
+void s4v_console_break(s4v_machine *m) { console_signal(m, CONSOLE_BREAK); }
+void s4v_console_hangup(s4v_machine *m) { console_signal(m, CONSOLE_HUP); }
 
 int s4v_strand_print(const s4v_machine *m, uint32_t strand, char *buf, size_t len) {
   if (strand >= m->domain.strand_count) return S4V_ENOENT;
@@ -228,13 +239,11 @@ size_t s4v_trace_read(s4v_machine *m, char *buf, size_t len) {
 #define S4V_VERSION "development"
 #endif
 
-const char *s4v_build_info(void) {
-#if defined(__SANITIZE_ADDRESS__)
-#define S4V_CHECKS "address sanitizer"
-#else
-#define S4V_CHECKS "none"
+#ifndef S4V_SANITIZERS
+#define S4V_SANITIZERS "none"
 #endif
-  static char text[128];
-  snprintf(text, sizeof text, "%s; interpreter; %s; sanitizers %s", S4V_VERSION, interp_dispatch(), S4V_CHECKS);
-  return text;
+
+const char *s4v_build_info(void) {
+  return TAIL_CALLS ? S4V_VERSION "; interpreter; tail calls; sanitizers " S4V_SANITIZERS
+                    : S4V_VERSION "; interpreter; loop; sanitizers " S4V_SANITIZERS;
 }

@@ -10,6 +10,7 @@
 #include "strand/internal.h"
 #include "strand/interp.h"
 #include "strand/special.h"
+#include "strand/window.h"
 
 enum { MAX_UOPS = BLOCK_INSNS + 16 };
 
@@ -62,20 +63,11 @@ static u32 take(struct builder *b) {
   return row;
 }
 
-enum { GLOBAL = 0, WINDOW = 1, IMMEDIATE = 2 };
+enum { REGISTER = 0, IMMEDIATE = 1 };
 
 static u8 word_index(size_t offset) { return (u8)(offset / 8); }
-
-static u32 int_operand(u32 reg, u8 *field) {
-  *field = reg < 8 ? (u8)(word_index(offsetof(struct strand, g)) + reg) : (u8)(reg - 8);
-  return reg < 8 ? GLOBAL : WINDOW;
-}
-
-static u32 int_dest(u32 reg, u8 *field) {
-  if (reg != 0) return int_operand(reg, field);
-  *field = word_index(offsetof(struct strand, sink));
-  return GLOBAL;
-}
+static u8 int_source(u32 reg) { return (u8)reg_index(reg); }
+static u8 int_dest(u32 reg) { return (u8)(reg ? reg_index(reg) : REG_SINK); }
 
 static i32 immediate(u32 insn, u32 kind) {
   switch (kind) {
@@ -93,7 +85,8 @@ static u32 second_operand(struct uop *u, u32 insn, u32 kind) {
     u->imm = immediate(insn, kind);
     return IMMEDIATE;
   }
-  return int_operand(insn_rs2(insn), &u->rs2);
+  u->rs2 = int_source(insn_rs2(insn));
+  return REGISTER;
 }
 
 static u8 fp_operand(u32 field, bool is_double) {
@@ -119,23 +112,18 @@ static bool mode_forbids(const struct isa_row *r, u32 mode) {
   return (memory && (mode & (MODE_AM | MODE_CLE))) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT));
 }
 
-static bool in_window(u32 reg) { return reg >= 8; }
-
-/* How the instruction uses register `rd`, the result of the one before it; PAIR_FORMS: not in a way that pairs. */
+/* How the instruction uses register `rd`, the result of the one before it; PAIR_FORMS: not at all. */
 static u32 pair_form(u32 insn, u32 rd) {
   bool first = insn_rs1(insn) == rd;
   if (insn_i(insn)) return first ? PAIR_FI : PAIR_FORMS;
-  if (first) return in_window(insn_rs2(insn)) ? PAIR_FW : PAIR_FORMS;
-  return insn_rs2(insn) == rd && in_window(insn_rs1(insn)) ? PAIR_WF : PAIR_FORMS;
+  if (first) return PAIR_FR;
+  return insn_rs2(insn) == rd ? PAIR_RF : PAIR_FORMS;
 }
 
-/* An instruction that can begin a pair: result, rs1 and a register operand 2 in the window. */
+/* A result for the next instruction, or a compare for the next branch. */
 static bool begins_pair(u32 insn, u32 row) {
-  if (isa_rows[row].pair_compare) return insn_rd(insn) == 0 && in_window(insn_rs1(insn)) &&
-                                         (insn_i(insn) || in_window(insn_rs2(insn)));
-  if (!isa_rows[row].pair_first || !in_window(insn_rd(insn))) return false;
-  if (isa_rows[row].layout == LAYOUT_R) return true; /* SETHI */
-  return in_window(insn_rs1(insn)) && (insn_i(insn) || in_window(insn_rs2(insn)));
+  if (isa_rows[row].pair_compare) return insn_rd(insn) == 0;
+  return isa_rows[row].pair_first && insn_rd(insn) != 0;
 }
 
 static u32 takes_register(u32 insn, u32 row) { return isa_rows[row].layout != LAYOUT_R && !insn_i(insn); }
@@ -144,8 +132,8 @@ static u32 takes_register(u32 insn, u32 row) { return isa_rows[row].layout != LA
 static bool make_pair(struct builder *b, u32 insn, u32 row) {
   u32 first = b->previous_row;
   u32 result = isa_rows[row].pair_second;
-  bool to_window = isa_rows[row].pair_compare ? insn_rd(insn) == 0 : in_window(insn_rd(insn));
-  if (!isa_rows[first].pair_first || !result || !to_window) return false;
+  bool wanted = (isa_rows[row].pair_compare != 0) == (insn_rd(insn) == 0); /* compares, and results that are kept */
+  if (!isa_rows[first].pair_first || !result || !wanted) return false;
   u32 form = pair_form(insn, insn_rd(b->previous_insn));
   if (form == PAIR_FORMS) return false;
   const void *h = interp_pair(isa_rows[first].pair_first, takes_register(b->previous_insn, first), result, form);
@@ -171,23 +159,20 @@ static void emit_body(struct builder *b, u32 insn, u32 row, u32 side) {
   u32 variant = 0;
   switch (r->layout) {
   case LAYOUT_RRI:
-    variant = (r->flags & ISA_STORE ? int_operand(insn_rd(insn), &u->rd) : int_dest(insn_rd(insn), &u->rd)) * 6;
-    variant += int_operand(insn_rs1(insn), &u->rs1) * 3;
-    variant += second_operand(u, insn, r->imm);
-    break;
+    u->rs1 = int_source(insn_rs1(insn)); /* fall through */
   case LAYOUT_RI:
-    variant = int_dest(insn_rd(insn), &u->rd) * 3;
-    variant += second_operand(u, insn, r->imm);
+    u->rd = r->flags & ISA_STORE ? int_source(insn_rd(insn)) : int_dest(insn_rd(insn));
+    variant = second_operand(u, insn, r->imm);
     break;
   case LAYOUT_R:
-    variant = int_dest(insn_rd(insn), &u->rd);
+    u->rd = int_dest(insn_rd(insn));
     u->imm = immediate(insn, r->imm);
     break;
   case LAYOUT_FMEM:
     u->rd = fp_operand(insn_rd(insn), (r->fp & FP_RD_D) != 0);
     u->x = fp_half(insn_rd(insn), (r->fp & FP_RD_D) != 0);
-    variant = int_operand(insn_rs1(insn), &u->rs1) * 3;
-    variant += second_operand(u, insn, r->imm);
+    u->rs1 = int_source(insn_rs1(insn));
+    variant = second_operand(u, insn, r->imm);
     break;
   default: fp_fields(u, insn, r->fp); break;
   }
@@ -244,7 +229,7 @@ static const void *branch_handler(struct builder *b, struct uop *u, u32 insn) {
   switch (insn >> 22 & 7) {
   case 1: return insn >> 21 & 1 ? interp_handlers.branch_xcc[cond] : interp_handlers.branch_icc[cond];
   case 2: return interp_handlers.branch_icc[cond];
-  case 3: return interp_handlers.branch_reg[cond & 7][int_operand(insn_rs1(insn), &u->rs1)];
+  case 3: u->rs1 = int_source(insn_rs1(insn)); return interp_handlers.branch_reg[cond & 7];
   default: {
     u32 fcc = (insn >> 22 & 7) == 5 ? insn >> 20 & 3 : 0;
     u->rs1 = (u8)(fcc ? 30 + 2 * fcc : 10);
@@ -313,11 +298,9 @@ static void build_jump(struct builder *b, u32 insn, u32 row) {
   if (insn_i(insn) && !(b->mode & MODE_AM)) {
     u->imm = immediate(insn, IMM_S13);
     u->x = (u8)at;
-    u32 source = int_operand(insn_rs1(insn), &u->rs1);
-    if (isa_rows[row].class == ISA_JMPL)
-      u->h = interp_handlers.jmpl[int_dest(insn_rd(insn), &u->rd)][source];
-    else if (source == WINDOW)
-      u->h = interp_handlers.ret;
+    u->rs1 = int_source(insn_rs1(insn));
+    u->rd = int_dest(insn_rd(insn));
+    u->h = isa_rows[row].class == ISA_JMPL ? interp_handlers.jmpl : interp_handlers.ret;
   }
   take(b);
   if (!emit_instruction(b, b->n - 1, NPC_DYNAMIC)) return;

@@ -15,13 +15,6 @@
 #include "strand/window.h"
 #include "vis/vis.h"
 
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(S4V_LOOP_DISPATCH) && \
-    (defined(__x86_64__) || defined(__aarch64__))
-#define TAIL_CALLS 1
-#else
-#define TAIL_CALLS 0
-#endif
-
 #if TAIL_CALLS
 #define PARAMS struct strand *c, const struct uop *u, u64 *w, u64 cca, u64 ccb
 typedef void (*handler_fn)(PARAMS);
@@ -55,9 +48,8 @@ typedef const struct uop *(*handler_fn)(PARAMS);
 #define HANDLER(name) static RET name(PARAMS)
 #define U u
 #define NEXT do { u++; DISPATCH; } while (0)
-#define GREG(field) (((u64 *)(void *)c)[u->field])
-#define WREG(field) (W[u->field])
-#define FREG_D(field) GREG(field)
+#define REG(field) (W[u->field])
+#define FREG_D(field) (((u64 *)(void *)c)[u->field])
 #define FREG_S(field) (((u32 *)(void *)c->f)[u->field])
 #define GSR (c->gsr)
 #define ENTER_BLOCK(b) do { c->block = (b); u = (b)->ops; DISPATCH; } while (0)
@@ -139,6 +131,7 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
   c->cwp++;                                                                                                      \
   c->cansave--;                                                                                                  \
   c->canrestore++;                                                                                               \
+  __builtin_memcpy(W - 16, W, 64);                                                                               \
   W -= 16;                                                                                                       \
   WINDOW_MOVED
 #define RESTORE_WINDOW                                                                                           \
@@ -146,6 +139,7 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
   c->cwp--;                                                                                                      \
   c->cansave++;                                                                                                  \
   c->canrestore--;                                                                                               \
+  __builtin_memcpy(W + 16, W, 64);                                                                               \
   W += 16;                                                                                                       \
   WINDOW_MOVED
 
@@ -239,7 +233,7 @@ HANDLER(h_dispatch) {
 }
 
 HANDLER(h_link) {
-  W[7] = c->block->pc + (u64)u->imm;
+  W[WINDOW_AT + 7] = c->block->pc + (u64)u->imm;
   NEXT;
 }
 
@@ -334,26 +328,22 @@ HANDLER(h_branch_fcc) {
 BRANCH_CC(1) BRANCH_CC(2) BRANCH_CC(3) BRANCH_CC(4) BRANCH_CC(5) BRANCH_CC(6) BRANCH_CC(7)
 BRANCH_CC(9) BRANCH_CC(10) BRANCH_CC(11) BRANCH_CC(12) BRANCH_CC(13) BRANCH_CC(14) BRANCH_CC(15)
 
-#define BRANCH_REG(n, test)                                          \
-  HANDLER(h_br_g_##n) { i64 a = (i64)GREG(rs1); BRANCH_ON(test); }   \
-  HANDLER(h_br_w_##n) { i64 a = (i64)WREG(rs1); BRANCH_ON(test); }
+#define BRANCH_REG(n, test) \
+  HANDLER(h_br_##n) { i64 a = (i64)REG(rs1); BRANCH_ON(test); }
 BRANCH_REG(1, a == 0) BRANCH_REG(2, a <= 0) BRANCH_REG(3, a < 0)
 BRANCH_REG(5, a != 0) BRANCH_REG(6, a > 0) BRANCH_REG(7, a >= 0)
 
-#define JMPL(name, rd_, rs1_)                                \
-  HANDLER(name) {                                            \
-    u64 t = rs1_ + (u64)(i64)u->imm;                         \
-    if (UNLIKELY(t & 3)) TAIL(h_cold);                       \
-    rd_ = c->block->pc + 4u * (u64)u->x;                     \
-    c->npc = t;                                              \
-    NEXT;                                                    \
-  }
-JMPL(h_jmpl_gg, GREG(rd), GREG(rs1)) JMPL(h_jmpl_gw, GREG(rd), WREG(rs1))
-JMPL(h_jmpl_wg, WREG(rd), GREG(rs1)) JMPL(h_jmpl_ww, WREG(rd), WREG(rs1))
+HANDLER(h_jmpl) {
+  u64 t = REG(rs1) + (u64)(i64)u->imm;
+  if (UNLIKELY(t & 3)) TAIL(h_cold);
+  REG(rd) = c->block->pc + 4u * (u64)u->x;
+  c->npc = t;
+  NEXT;
+}
 
 /* RETURN %iN + imm, the usual one. */
 HANDLER(h_return) {
-  u64 t = WREG(rs1) + (u64)(i64)u->imm;
+  u64 t = REG(rs1) + (u64)(i64)u->imm;
   if (UNLIKELY(t & 3)) TAIL(h_cold);
   RESTORE_WINDOW;
   c->npc = t;
@@ -366,9 +356,7 @@ const struct interp_handlers interp_handlers = {
     .cold = h_cold, .trap = h_trap, .step = h_step, .stale = h_stale, .breakpoint = h_breakpoint, .link = h_link,
     .edge = h_edge, .edge_far = h_edge_far, .jump = h_jump, .branch_fcc = h_branch_fcc, .compare = h_compare,
     .branch_icc = CC_ROW(h_bicc_), .branch_xcc = CC_ROW(h_bxcc_),
-    .branch_reg = {{0, 0}, {h_br_g_1, h_br_w_1}, {h_br_g_2, h_br_w_2}, {h_br_g_3, h_br_w_3}, {0, 0},
-                   {h_br_g_5, h_br_w_5}, {h_br_g_6, h_br_w_6}, {h_br_g_7, h_br_w_7}},
-    .jmpl = {{h_jmpl_gg, h_jmpl_gw}, {h_jmpl_wg, h_jmpl_ww}}, .ret = h_return,
+    .branch_reg = {0, h_br_1, h_br_2, h_br_3, 0, h_br_5, h_br_6, h_br_7}, .jmpl = h_jmpl, .ret = h_return,
 };
 
 const void *interp_hot(u32 n) { return (const void *)hot_handlers[n]; }
@@ -386,8 +374,6 @@ const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond) {
 }
 
 void interp_mark_stale(struct block *b) { __atomic_store_n(&b->ops[0].h, (const void *)h_stale, __ATOMIC_RELEASE); }
-
-const char *interp_dispatch(void) { return TAIL_CALLS ? "tail calls" : "loop"; }
 
 void interp_enter(struct strand *c) {
 #if TAIL_CALLS

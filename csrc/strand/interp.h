@@ -3,23 +3,31 @@
 #define S4V_STRAND_INTERP_H
 #include "strand/codecache.h"
 
+/* The shape of the interpreter, see interp.c. */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(S4V_LOOP_DISPATCH) && \
+    (defined(__x86_64__) || defined(__aarch64__))
+#define TAIL_CALLS 1
+#else
+#define TAIL_CALLS 0
+#endif
+
+
 /* Handlers that are not specialised from a row. */
 struct interp_handlers {
   const void *cold, *trap, *step, *stale, *breakpoint, *link, *edge, *edge_far, *jump;
   const void *branch_fcc, *compare;
   const void *branch_icc[16], *branch_xcc[16]; /* by condition */
-  const void *branch_reg[8][2];                /* by rcond and class of rs1 (G, W) */
-  const void *jmpl[2][2], *ret;                /* by class of rd, rs1; immediate forms */
+  const void *branch_reg[8];                   /* by rcond */
+  const void *jmpl, *ret;                      /* immediate forms */
 };
 extern const struct interp_handlers interp_handlers;
 const void *interp_hot(u32 n);
 /* Pair handlers, or NULL. `first_reg`: operand 2 of the first part is a register; `form`: enum pair_form. */
-enum pair_form { PAIR_FI, PAIR_FW, PAIR_WF, PAIR_FORMS };
+enum pair_form { PAIR_FI, PAIR_FR, PAIR_RF, PAIR_FORMS };
 const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form);
 const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond);
 void interp_mark_stale(struct block *);
 void interp_enter(struct strand *);
-const char *interp_dispatch(void); /* "tail calls" or "loop" */
 
 /* run.c: the block at the strand's pc, built if need be; NULL when the run loop must look. */
 struct block *strand_lookup(struct strand *);

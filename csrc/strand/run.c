@@ -34,6 +34,7 @@ void strand_reset(struct strand *s) {
   u64 insns = s->insns;
   u8 *from = (u8 *)&s->arch, *to = (u8 *)&s->arch_end;
   __builtin_memset(from, 0, (size_t)(to - from));
+  __builtin_memset(s->wglob, 0, sizeof s->wglob);
   s->id = id;
   s->insns = insns;
   s->pstate = PSTATE_PRIV;
@@ -63,7 +64,6 @@ void strand_start(struct strand *s, u64 pc, u64 rtba, u64 arg) {
 void strand_sync(struct strand *s) {
   strand_set_ccr(s, strand_ccr(s));
   s->cc_a = s->cc_b = 0;
-  s->sink = 0;
 }
 
 static void set_jump_key(struct strand *s) { s->jump_key = s->bank->epoch << 16 | s->mode; }

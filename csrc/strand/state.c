@@ -11,7 +11,7 @@
 /* Every byte between the marks belongs to a field of the table. */
 #define FIELD(type, name) +sizeof(type)
 #define ARRAY(type, name, count) +sizeof(type) * (count)
-_Static_assert(offsetof(struct strand, arch_end) - offsetof(struct strand, g) == 0
+_Static_assert(offsetof(struct strand, arch_end) - offsetof(struct strand, arch) - sizeof(u64) == 0
 #include "strand/fields.def"
                , "fields.def has padding: order the fields by size");
 #undef FIELD
@@ -33,7 +33,7 @@ void strand_normalise(struct strand *s) {
     __builtin_memcpy(&s->win[0], &s->win[NWINDOWS * 16], 64);
   else
     __builtin_memcpy(&s->win[NWINDOWS * 16], &s->win[0], 64);
-  __builtin_memcpy(&s->glob[s->gl * 8u], s->g, sizeof s->g);
+  __builtin_memcpy(&s->glob[s->gl * 8u], s->w, 64);
 }
 
 static u64 field_word(const struct strand *s, const struct strand_field *f, u32 i) {
@@ -114,7 +114,7 @@ static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
 
 /* Values that index something must be in range before anything runs. */
 static bool plausible(const struct strand *s) {
-  return s->cwp < NWINDOWS && s->gl <= MAX_GL && s->tl <= MAX_TL && s->g[0] == 0 && s->perm_count <= MAX_PERM &&
+  return s->cwp < NWINDOWS && s->gl <= MAX_GL && s->tl <= MAX_TL && s->glob[0] == 0 && s->glob[8] == 0 && s->glob[16] == 0 && s->perm_count <= MAX_PERM &&
          s->mapped_next < MAX_MAPPED && s->tsb_count[0] <= MAX_TSBS && s->tsb_count[1] <= MAX_TSBS && s->pil < 16 &&
          !((s->pc | s->npc) & 3) && s->cansave < 8 && s->canrestore < 8 && s->cleanwin < 8 && s->otherwin < 8 &&
          s->run_state >= STRAND_STOPPED && s->run_state <= STRAND_ERROR;
@@ -139,6 +139,7 @@ bool strand_load(struct strand *s, struct reader *in) {
   s->bank = &s->banks[current];
   s->cc_kind = CC_EXPLICIT;
   s->w = window_base(s, s->cwp);
+  __builtin_memcpy(s->w, &s->glob[s->gl * 8u], 64);
   strand_mode_changed(s);
   return true;
 }

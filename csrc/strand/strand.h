@@ -149,7 +149,6 @@ enum strand_stop {
 
 struct strand {
   /* hot, reached by scaled 8-bit index from the strand pointer */
-  u64 sink; /* writes to %g0 */
   struct tlb_entry *dtlb;
   u64 cc_a, cc_b;
   i64 budget;
@@ -157,7 +156,8 @@ struct strand {
   u64 jump_key;
   u32 cc_kind, mode;
   u64 fp_last_op, fp_last_a, fp_last_b, fp_last_c; /* last fast FPop, for cexc */
-  u64 *w;   /* current window: outs, locals, ins */
+  u64 *w;   /* current window: base of all 32 integer registers, see window.h */
+  u64 wglob[WINDOW_WORDS]; /* globals beside the ring of windows */
   u64 arch; /* start of the architectural part (offset mark) */
 #define FIELD(type, name) type name;
 #define ARRAY(type, name, count) type name[count];

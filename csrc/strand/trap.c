@@ -9,9 +9,9 @@ static u64 tstate_pack(const struct strand *s) {
 
 void strand_set_gl(struct strand *s, u32 gl) {
   if (gl == s->gl) return;
-  __builtin_memcpy(&s->glob[s->gl * 8u], s->g, sizeof s->g);
+  __builtin_memcpy(&s->glob[s->gl * 8u], s->w, 64);
   s->gl = (u8)gl;
-  __builtin_memcpy(s->g, &s->glob[gl * 8u], sizeof s->g);
+  __builtin_memcpy(s->w, &s->glob[gl * 8u], 64);
 }
 
 /* Window traps leave CWP where their handler works (V9 7.5.2.2). */

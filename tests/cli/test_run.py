@@ -175,7 +175,6 @@ def test_a_guest_that_waits_for_ever_is_reported(prog: Path) -> None:
     assert "the guest waits for ever" in one_line(done)
 
 
-@pytest.mark.xfail(strict=True, reason="the core does not wake a strand in CPU_YIELD when input comes")
 def test_input_wakes_a_guest_that_waits(prog: Path) -> None:
     """A guest that yields between two looks at the console: it must see what comes later."""
     poll = [*hypercall(CPU_YIELD), *hypercall(CONS_GETCHAR), 0x0AF23FFC, NOP]  # brnz %o0, . - 16: EWOULDBLOCK

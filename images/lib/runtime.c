@@ -5,9 +5,10 @@
 
 u64 runtime_env;
 u64 runtime_arg;
+volatile struct fault_area fault_area ALIGNED(64);
 trap_handler trap_handlers[TRAP_TYPES];
 extern u32 trap_table[];
-void console_open(void);
+void hypervisor_open(void);
 void trap_report(u64 tt, u64 tpc, u64 tl) __attribute__((noreturn));
 
 enum { LINUX_EXIT_GROUP = 188, LINUX_READ = 3, LINUX_WRITE = 4 };
@@ -25,12 +26,15 @@ static i64 linux_call(u64 number, u64 a, u64 b, u64 c) {
   return failed ? -1 : (i64)o0;
 }
 
-/* CONS_WRITE belongs to CORE 1.1; both groups must be asked for before their calls work. */
-void console_open(void) {
+/* CONS_WRITE belongs to CORE 1.1; both groups must be asked for before their calls work. Without a fault area the
+ * hypervisor cannot report a misaligned access or an MMU miss, and ends the program. */
+void hypervisor_open(void) {
   struct hcall sun4v = {{GROUP_SUN4V, 1, 0}};
   struct hcall core = {{GROUP_CORE, 1, 1}};
+  struct hcall area = {{(u64)&fault_area}};
   hcall_core(API_SET_VERSION, &sun4v);
   hcall_core(API_SET_VERSION, &core);
+  hcall_fast(MMU_FAULT_AREA_CONF, &area);
 }
 
 void console_write(const void *text, size_t bytes) {

@@ -68,6 +68,14 @@ void trap_handler_set(unsigned tt, trap_handler handler);
 /* Put raw code in the trap table itself (8 instructions an entry, 32 for window traps), for TL = 0. */
 void trap_entry_patch(unsigned tt, const u32 *code, unsigned instructions);
 
+/* MMU fault status area (sun4v-cpu 3.4): type, address and context of the last instruction and data fault. */
+struct fault_area {
+  u64 ift, ifa, ifc, reserved0[5];
+  u64 dft, dfa, dfc, reserved1[5];
+};
+extern volatile struct fault_area fault_area;
+enum { FAULT_PRIVILEGE = 5, FAULT_MISS = 3, FAULT_REAL_ADDRESS = 4, FAULT_VA_HOLE = 9, FAULT_ASI = 10, FAULT_ALIGN = 14 };
+
 #define RDPR(reg)                                      \
   __extension__({                                      \
     u64 v_;                                            \

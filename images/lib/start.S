@@ -42,7 +42,7 @@ _start:
 	 nop
 	set	trap_table, %o0
 	wrpr	%o0, 0, %tba
-	call	console_open
+	call	hypervisor_open
 	 nop
 	clr	%o0			! no arguments
 	call	main

@@ -58,10 +58,8 @@ static void floating_point(void) {
   CHECK_EQUAL(result, 7);               /* the destination is not written */
   fsr = 0;
   __asm__ volatile("ldx [%0], %%fsr" : : "r"(&fsr) : "memory");
-  CHECK_TRAP(0x022, AT(".word 0x81a00860", "r"(0))); /* faddq %f0, %f0, %f0 */
-  __asm__ volatile("stx %%fsr, [%0]" : : "r"(&seen) : "memory");
-  CHECK_EQUAL(seen >> 14 & 7, 3); /* ftt: unimplemented_FPop */
-  __asm__ volatile("ldx [%0], %%fsr" : : "r"(&fsr) : "memory");
+  /* faddq %f0, %f0, %f0: no chip from the T2 on decodes quad precision */
+  CHECK_TRAP(0x010, AT(".word 0x81a00860", "r"(0)));
 }
 
 static void software_traps(void) {

@@ -66,6 +66,11 @@ struct hcall {
   return o0
 
 static inline u64_hcall hcall_fast(u64_hcall function, struct hcall *h) { HCALL_BODY(HTRAP_FAST); }
+/* MMU_MAP_ADDR has a trap number of its own: va, context, TTE, flags. */
+static inline u64_hcall hcall_map_addr(struct hcall *h) {
+  u64_hcall function = 0;
+  HCALL_BODY(HTRAP_MMU_MAP_ADDR);
+}
 static inline u64_hcall hcall_core(u64_hcall function, struct hcall *h) { HCALL_BODY(HTRAP_CORE); }
 #endif
 #endif

@@ -127,7 +127,7 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
 
 /* ---- windows: the moves that need no copy at the seam of the ring (window.h) ---- */
 #define SAVE_WINDOW                                                                                              \
-  if (UNLIKELY(c->cansave == 0 || c->cleanwin == c->canrestore || c->cwp - 1u >= NWINDOWS - 2u)) TAIL(h_cold);   \
+  if (UNLIKELY(c->cansave == 0 || c->cleanwin <= c->canrestore || c->cwp - 1u >= NWINDOWS - 2u)) TAIL(h_cold);   \
   c->cwp++;                                                                                                      \
   c->cansave--;                                                                                                  \
   c->canrestore++;                                                                                               \
@@ -135,7 +135,7 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
   W -= 16;                                                                                                       \
   WINDOW_MOVED
 #define RESTORE_WINDOW                                                                                           \
-  if (UNLIKELY(c->canrestore == 0 || c->cwp < 2)) TAIL(h_cold);                                                  \
+  if (UNLIKELY(c->canrestore == 0 || c->cansave >= 7 || c->cwp < 2)) TAIL(h_cold);                                                  \
   c->cwp--;                                                                                                      \
   c->cansave++;                                                                                                  \
   c->canrestore--;                                                                                               \

@@ -8,14 +8,14 @@ u32 window_save(struct strand *s) {
   if (s->cleanwin == s->canrestore) return TT_CLEAN_WINDOW;
   window_set_cwp(s, (s->cwp + 1u) % NWINDOWS);
   s->cansave--;
-  s->canrestore++;
+  s->canrestore = (s->canrestore + 1u) & 7u; /* three bits, whatever the guest has written to them */
   return 0;
 }
 
 u32 window_restore(struct strand *s) {
   if (s->canrestore == 0) return window_trap_type(s, TT_FILL_NORMAL, TT_FILL_OTHER);
   window_set_cwp(s, (s->cwp + NWINDOWS - 1u) % NWINDOWS);
-  s->cansave++;
+  s->cansave = (s->cansave + 1u) & 7u;
   s->canrestore--;
   return 0;
 }

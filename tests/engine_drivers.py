@@ -1,0 +1,70 @@
+"""Builds the C drivers csrc/tests/engine_*.c with the whole core, plain or under the sanitizers, and runs them.
+
+The core's objects are those of `make` and `make sanitize` (same directory, same flags), so only what changed since is
+compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
+DEPTH = int(os.environ.get("SUN4V_ENGINE_DEPTH", "1"))  # multiplies every count
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "ASAN_OPTIONS")}
+SANITIZERS = "address,undefined"
+
+
+def _builder() -> ModuleType:
+    """emulator/_build_core.py of the source tree, whichever package is under test."""
+    spec = importlib.util.spec_from_file_location("build_core", ROOT / "emulator" / "_build_core.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["build_core"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def driver(name: str, *, sanitize: bool = False) -> Path:
+    """The program of csrc/tests/`name`.c. Skips where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    core = _builder()
+    checks = SANITIZERS if sanitize else ""
+    work = ROOT / "build" / ("core-" + SANITIZERS.replace(",", "-") if sanitize else "core")
+    plan = core.Plan(work=work, compiler=[compiler], sanitize=checks, werror=True)
+    work.mkdir(parents=True, exist_ok=True)
+    units = [core.make_unit(plan, source, core.WARNINGS) for source in core.core_sources() + core.run_generators(plan)]
+    for unit in units:
+        assert unit.is_fresh() or not unit.compile()
+    program = work / name
+    command = [*plan.compiler, *plan.flags(), *core.WARNINGS, str(ROOT / "csrc" / "tests" / f"{name}.c")]
+    command += [*(str(unit.target) for unit in units), "-lm", "-lpthread", "-o", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def run_driver(program: Path, *arguments: object) -> str:
+    """Its output; anything but status 0 fails the test with what it said."""
+    command = [str(program), *map(str, arguments)]
+    print(*command)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr[-8000:]}"
+    return done.stdout
+
+
+def numbers(output: str) -> list[int]:
+    """The numbers of the last line."""
+    return [int(word) for word in output.splitlines()[-1].split() if word.isdigit()]

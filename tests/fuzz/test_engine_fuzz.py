@@ -1,0 +1,41 @@
+"""Hostile guests under AddressSanitizer and UBSan: random words, random modes, random hypercalls.
+
+A few seconds each; SUN4V_ENGINE_DEPTH=20 is a deep run.
+"""
+
+from __future__ import annotations
+
+import pytest
+from engine_drivers import DEPTH, SEED, driver, numbers, run_driver
+
+pytestmark = pytest.mark.nosan
+
+
+@pytest.mark.parametrize(
+    ("what", "count", "least"),
+    [("flow", 150, 1_000_000), ("single", 400_000, 1_000_000), ("calls", 200_000, 10_000)],
+)
+def test_hostile_code(what: str, count: int, least: int) -> None:
+    program = driver("engine_fuzz", sanitize=True)
+    total, done = numbers(run_driver(program, what, SEED, count * DEPTH))
+    assert total == count * DEPTH
+    assert done > least  # instructions completed; calls that succeeded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "count"), [("flow", 1000), ("single", 10_000_000), ("calls", 1_000_000)])
+def test_hostile_code_for_long(what: str, count: int) -> None:
+    run_driver(driver("engine_fuzz", sanitize=True), what, SEED + 1, count * DEPTH)
+
+
+def test_damaged_state_images() -> None:
+    """Refused or loaded, never worse; a good image is taken afterwards."""
+    count, loaded, wrong = numbers(run_driver(driver("engine_replay", sanitize=True), "mutate", SEED, 60 * DEPTH))
+    assert (count, wrong) == (60 * DEPTH, 0)
+    assert 0 < loaded < 12 * count
+
+
+def test_blocks_against_stepper_in_the_loop_build() -> None:
+    """The sanitized core dispatches by a loop instead of tail calls: the same equality."""
+    programs, _, wrong = numbers(run_driver(driver("engine_lockstep", sanitize=True), SEED, 150 * DEPTH))
+    assert (programs, wrong) == (150 * DEPTH, 0)

@@ -21,6 +21,7 @@ DOUBLES = tuple(f"d{n}" for n in range(0, 64, 2))
 DIRTY_LOWER, DIRTY_UPPER, FEF = 1, 2, 4  # FPRS
 GSR_BITS = 0xFFFFFFFF_0E0000FF  # those that exist
 MASK64 = (1 << 64) - 1
+NO_TRAP = 0x1FF  # a trap type nothing raises
 BLOCK = 200  # a budget for which whole blocks are decoded; 1 goes through the stepper
 
 # Field values with which no row traps, given Bench's registers: %o0 a data address, %o1 a small number, %o2 the rest.
@@ -140,6 +141,7 @@ class Bench:
         """
         level = 0 if user else 1
         self.machine.memory.write(CODE, word.to_bytes(4, "big"))
+        self.machine.memory.write(DATA, NOP * 32)  # a jump goes there
         state = {"pstate": (PEF if fpu else 0) | (0 if user else PRIV), "fprs": 4 if fpu else 0, "tl": level,
                  "gl": level, "pc": CODE, "npc": CODE + 4, "tba": TABLE, "cwp": 3, "cansave": 6 - windows,
                  "canrestore": windows, "otherwin": 0, "cleanwin": 7, "wstate": 0, "fsr": 0, "gsr": 0, "pil": 15,
@@ -148,16 +150,17 @@ class Bench:
         for name, value in state.items():
             self.regs[name] = value
 
-    def step(self) -> int:
-        """Execute one instruction; the trap it raised, 0 for none."""
-        self.strand.run(1)
-        pc = self.regs["pc"]
-        return (pc - TABLE) >> 5 & 0x1FF if TABLE <= pc < TABLE + 0x8000 else 0
+    def step(self, budget: int = 1) -> int:
+        """Execute one instruction (and NOPs, with a larger budget); the trap it raised, 0 for none."""
+        place = f"tt{self.regs['tl'] + 1}"
+        self.regs[place] = NO_TRAP
+        self.strand.run(budget)
+        return 0 if self.regs[place] == NO_TRAP else self.regs[place]
 
-    def trap(self, word: int, *, user: bool = False, fpu: bool = True, windows: int = 3) -> int:
+    def trap(self, word: int, *, user: bool = False, fpu: bool = True, windows: int = 3, budget: int = 1) -> int:
         """`ready`, then `step`."""
         self.ready(word, user=user, fpu=fpu, windows=windows)
-        return self.step()
+        return self.step(budget)
 
     # -- arithmetic on all registers
 

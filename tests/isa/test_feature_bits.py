@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from engine_support import FP_DISABLED, FP_OTHER, ILLEGAL, PRIVILEGED, Bench, harmless_words, random_operands
+from engine_support import BLOCK, FP_DISABLED, FP_OTHER, ILLEGAL, PRIVILEGED, Bench, harmless_words, random_operands
 from isa_support import SEED
 from test_execution import ALWAYS_ILLEGAL, needs_fpu
 
@@ -41,6 +41,7 @@ HAS_CFR = {"t4", "t5", "m7", "m8"}
 SPILLED = {"mpmul", "montmul", "montsqr", "xmpmul", "xmontmul", "xmontsqr"}  # read six windows back
 HIDDEN = {"priv", "hpriv"}  # registers of the hypervisor among the privileged ones: %ver, writes of %tick
 RANDOM_WORDS = 4  # of every row that must be illegal
+both_ways = pytest.mark.parametrize("budget", [1, BLOCK], ids=["stepper", "blocks"])
 
 
 @pytest.fixture(scope="module", params=list(MACHINES), ids="-".join)
@@ -71,12 +72,13 @@ def test_the_machine_has_exactly_these_features(machine: tuple[Bench, set[str]])
     assert feature_names(bench.machine.cpu.features) == features | ONLY_32BIT
 
 
-def test_rows_execute_or_are_illegal(machine: tuple[Bench, set[str]]) -> None:
+@both_ways
+def test_rows_execute_or_are_illegal(machine: tuple[Bench, set[str]], budget: int) -> None:
     bench, features = machine
     executed = 0
     for row in ALL:
         for word in harmless_words(row):
-            trap = bench.trap(word, windows=windows(row))
+            trap = bench.trap(word, windows=windows(row), budget=budget)
             if not exists(row, bench, features):
                 assert trap == ILLEGAL, f"{row.name} {word:#010x}: {trap:#x}"
             else:
@@ -100,22 +102,24 @@ def test_missing_rows_are_illegal_whatever_their_operands(machine: tuple[Bench, 
             assert bench.trap(word, user=user, fpu=fpu) == expected, f"{row.name} {word:#010x}"
 
 
-def test_privileged_rows_in_user_mode(machine: tuple[Bench, set[str]]) -> None:
+@both_ways
+def test_privileged_rows_in_user_mode(machine: tuple[Bench, set[str]], budget: int) -> None:
     bench, features = machine
     for row in ALL:
         for word in harmless_words(row):
-            trap = bench.trap(word, user=True, fpu=False, windows=windows(row))
+            trap = bench.trap(word, user=True, fpu=False, windows=windows(row), budget=budget)
             if not exists(row, bench, features) and not HIDDEN.issubset(row.flags):
                 assert trap == ILLEGAL, row.name
             else:
                 assert (trap == PRIVILEGED) == ("priv" in row.flags), f"{row.name} {trap:#x}"
 
 
-def test_rows_that_need_the_fpu(machine: tuple[Bench, set[str]]) -> None:
+@both_ways
+def test_rows_that_need_the_fpu(machine: tuple[Bench, set[str]], budget: int) -> None:
     bench, features = machine
     for row in ALL:
         for word in harmless_words(row):
-            trap = bench.trap(word, fpu=False, windows=windows(row))
+            trap = bench.trap(word, fpu=False, windows=windows(row), budget=budget)
             if exists(row, bench, features):
                 assert (trap == FP_DISABLED) == (needs_fpu(row) or "quad" in row.flags), f"{row.name} {trap:#x}"
 

@@ -80,6 +80,8 @@ class Session:
         self.timing = Timing()
         self._pending = b""  # input the guest's queue had no room for
         self._hung_up = False
+        self._quiet = False  # the last stop was idle, and no timer was set
+        self._last: Stop | None = None
 
     def run(self) -> Outcome:
         """Run to the end. KeyboardInterrupt, QuitError and BrokenPipeError pass through."""
@@ -104,11 +106,10 @@ class Session:
             self._last = stop = self.machine.run(budget)
             self.timing.instructions += stop.insns
             self._pump_output()
+            self._quiet &= stop.reason is StopReason.IDLE
             outcome = self._judge(stop)
             if outcome is not None:
                 return outcome
-
-    _last: Stop | None = None
 
     def _slice(self) -> int:
         wanted = SLICE_INSNS if self.trace is None else TRACE_SLICE_INSNS
@@ -142,14 +143,23 @@ class Session:
                 return Outcome(EXIT_DIED, self._death(stop), stop)
             case StopReason.RESET:
                 return Outcome(EXIT_DIED, "the guest asked for a restart (MACH_SIR)", stop)
-            case StopReason.IDLE if self._timer_ahead():
-                pass  # in real time the core comes back while its strands wait, so that input is looked at
+            case StopReason.IDLE if not self._at_rest(stop):
+                pass
             case StopReason.IDLE if self._hung_up:
                 text = "the guest waits for ever: no strand runs, no timer is set, and the input has ended"
                 return Outcome(EXIT_DIED, text, stop)
             case StopReason.IDLE:
                 self._pump_input(wait=True)
         return None
+
+    def _at_rest(self, stop: Stop) -> bool:
+        """True where nothing but input can make the guest go on.
+
+        In real time the core comes back while its strands wait for a timer, so that the input is looked at. A timer
+        may come between its return and our look: only the second idle stop in a row without one counts.
+        """
+        before, self._quiet = self._quiet, stop.insns == 0 and not self._timer_ahead()
+        return before and self._quiet
 
     def _timer_ahead(self) -> bool:
         """True where a strand has a timer that has not come yet."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from engine_support import BLOCK, GSR_BITS, MASK64, Bench, Registers, double_index
+from engine_support import BLOCK, CODE, GSR_BITS, MASK64, Bench, Registers, double_index
 from isa_support import SEED
 
 pytest.importorskip("gmpy2", reason="the oracle is MPFR, through gmpy2")
@@ -201,25 +201,43 @@ def test_row_on_the_engine(benches: dict[str, Bench], name: str, budget: int) ->
         assert same(after, wanted, exact_dirty=moved), f"{name} {word:#010x}: {after.differences(wanted)}"
 
 
-@pytest.mark.parametrize("budget", [40, 1 << 12], ids=["exact", "blocks"])
-def test_programs(benches: dict[str, Bench], budget: int) -> None:
-    """Forty instructions in a row: exceptions accrue, cexc is the last FPop's, rounding holds throughout."""
-    rng = random.Random(f"{SEED} programs {budget}")
-    print(f"S4V_TEST_SEED={SEED} S4V_ENGINE_STATES={STATES}")
+def random_program(rng: random.Random, length: int) -> list[tuple[Op, int]]:
+    """Rows and words, mostly arithmetic."""
     rows = [row for name, row in ROWS.items() if name not in QUAD and row.feature != "fjfmau"]
     fast = [row for row in rows if row.name in ARITHMETIC]
-    for _ in range(4 * STATES):
-        state, program, bench = random_state(rng), [], benches["m7"]
+    program = []
+    for _ in range(length):
+        row = rng.choice(fast if rng.random() < 0.8 else rows)
+        match, mask, _ = rng.choice(row.forms())
+        program.append((row, match | rng.getrandbits(32) & ~mask))
+    return program
+
+
+@pytest.mark.parametrize("budget", [40, 1 << 12], ids=["exact", "blocks"])
+@pytest.mark.parametrize("tem", [0, NX, DZ | OF, UF, NV, 31])
+def test_programs(benches: dict[str, Bench], budget: int, tem: int) -> None:
+    """Forty instructions in a row: exceptions accrue, cexc is the last FPop's, rounding holds throughout.
+
+    With exceptions enabled the first one that is raised ends the program, at its own address.
+    """
+    rng, bench, trapped = random.Random(f"{SEED} programs {budget} {tem}"), benches["m7"], 0
+    print(f"S4V_TEST_SEED={SEED} S4V_ENGINE_STATES={STATES}")
+    for _ in range(2 * STATES):
+        state, program = random_state(rng), random_program(rng, 40)
         state.doubles = [rng.choice((0x3FF, 0x400, 0x3FE, 0x433)) << 52 | rng.getrandbits(50) << 2 for _ in range(32)]
-        state.fsr &= ~(1 << 4)
-        for _ in range(40):
-            row = rng.choice(fast if rng.random() < 0.8 else rows)
-            match, mask, _ = rng.choice(row.forms())
-            program.append((row, match | rng.getrandbits(32) & ~mask))
+        state.fsr = state.fsr & ~(1 << 4) | tem << TEM
         bench.place([word for _, word in program])
         after, trap = bench.run(state, budget=budget)
         wanted = replace(state, integers=list(state.integers), doubles=list(state.doubles))
-        assert [execute(row, word, wanted) for row, word in program] == [0] * 40
-        assert trap == 0
-        text = " ".join(row.name for row, _ in program)
+        stop, expected_trap = 0, 0
+        for stop, (row, word) in enumerate(program):  # noqa: B007
+            expected_trap = execute(row, word, wanted)
+            if expected_trap:
+                break
+        text = " ".join(row.name for row, _ in program[:stop + 1])
+        assert trap == expected_trap, text
+        if trap:
+            trapped += 1
+            assert bench.regs["tpc1"] == CODE + 4 * stop, text
         assert same(after, wanted, exact_dirty=False), f"{text}: {after.differences(wanted)}"
+    assert (trapped > 0) == (tem != 0)

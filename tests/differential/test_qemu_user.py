@@ -53,15 +53,18 @@ EXCLUDED = {
 pytestmark = pytest.mark.skipif(missing_tool() is not None, reason=f"needs {missing_tool()}")
 
 
-def run_ours(elf: Path, count: int) -> list[tuple[int, ...]]:
-    """Final states in a Machine."""
+LIMIT_INSNS = 200_000_000
+
+
+def run_ours(elf: Path, count: int, slice_insns: int = LIMIT_INSNS) -> list[tuple[int, ...]]:
+    """Final states in a Machine that runs ``slice_insns`` instructions at a time."""
     output = b""
     with emulator.Machine("16M", deterministic=True) as machine:
         machine.boot(elf)
-        stop = machine.run(200_000_000)
-        while stop.reason is emulator.StopReason.CONSOLE:
+        stop = machine.run(slice_insns)
+        while stop.reason in (emulator.StopReason.CONSOLE, emulator.StopReason.BUDGET) and machine.insns < LIMIT_INSNS:
             output += machine.console.read()
-            stop = machine.run(200_000_000)
+            stop = machine.run(slice_insns)
         output += machine.console.read()
         if stop.reason is not emulator.StopReason.EXIT or stop.exit_code != 0:
             raise RunError(f"{stop}: {output[-200:]!r}\n{machine.strands[0].print()}")
@@ -87,6 +90,16 @@ def test_sequences_leave_the_state_qemu_leaves(batch: int, tmp_path: Path) -> No
     theirs = run_qemu_user(elf, len(sequences))
     ours = run_ours(elf, len(sequences))
     found = differences(sequences, ours, theirs)
+    assert not found, report(found, sequences, tmp_path)
+
+
+@pytest.mark.parametrize("slice_insns", [1, 7, 97])
+def test_slices_of_a_run_leave_the_same_state(slice_insns: int, tmp_path: Path) -> None:
+    count = min(200, 2 * slice_insns)
+    generator = Generator(random.Random(f"{SEED} {slice_insns}"), make_pools(frozenset(EXCLUDED), FEATURES))
+    sequences = [generator.sequence() for _ in range(count)]
+    elf = build(sequences, tmp_path)
+    found = differences(sequences, run_ours(elf, count, slice_insns), run_ours(elf, count))
     assert not found, report(found, sequences, tmp_path)
 
 

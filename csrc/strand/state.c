@@ -17,6 +17,18 @@ _Static_assert(offsetof(struct strand, arch_end) - offsetof(struct strand, arch)
 #undef FIELD
 #undef ARRAY
 
+/* Every other byte of a strand: made anew from the fields, or alive only while it runs, or saved below by its own
+ * code (bank, use_stamp, banks). A new member of struct strand is in fields.def or is put here, with this in mind. */
+#define NO_FIELDS(X)                                                                                               \
+  X(dtlb) X(cc_a) X(cc_b) X(budget) X(block) X(jump_key) X(cc_kind) X(mode) X(fp_last_op) X(fp_last_a) X(fp_last_b) \
+  X(fp_last_c) X(w) X(wglob) X(arch) X(arch_end) X(env) X(bank) X(use_stamp) X(epoch_stamp) X(slice_ref)            \
+  X(break_pc) X(cold_index) X(single) X(attention) X(stop) X(stop_tt) X(host_rounding) X(stop_code) X(fault_va)     \
+  X(fault_type) X(fault_context) X(jump) X(banks)
+#define X(name) +sizeof(((struct strand *)0)->name)
+_Static_assert(sizeof(struct strand) - (offsetof(struct strand, arch_end) - offsetof(struct strand, arch)) + sizeof(u64) ==
+                   0 NO_FIELDS(X), "a member of struct strand is neither in fields.def nor in NO_FIELDS");
+#undef X
+
 const struct strand_field strand_fields[] = {
 #define FIELD(type, name) {#name, offsetof(struct strand, name), sizeof(type), 1},
 #define ARRAY(type, name, count) {#name, offsetof(struct strand, name), sizeof(type), count},

@@ -170,8 +170,8 @@ struct strand {
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
-  u32 cold_index;   /* while a body runs out of line: its index in the block */
   u64 break_pc;     /* breakpoint that ended the last run, TAG_NONE: none; the next run goes on past it */
+  u32 cold_index;   /* while a body runs out of line: its index in the block */
   u32 single;       /* the next instruction goes through the stepper */
   u32 attention;    /* interrupts may be pending: look before going on */
   u32 stop;         /* enum strand_stop */

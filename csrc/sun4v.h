@@ -34,7 +34,9 @@ enum {
   S4V_STOP_IDLE = 4,       /* every strand waits and no timer is set: only outside input can wake the guest */
   S4V_STOP_BREAKPOINT = 5, /* a breakpoint or watchpoint: `strand`, `address` */
   S4V_STOP_KICK = 6,       /* s4v_kick() was called */
-  S4V_STOP_RESET = 7       /* MACH_SIR: the guest asks to be restarted */
+  S4V_STOP_RESET = 7,      /* MACH_SIR: the guest asks to be restarted */
+  S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
+  S4V_STOP_EXPIRED = 9     /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
 };
 
 typedef struct s4v_machine s4v_machine;
@@ -54,6 +56,7 @@ typedef struct s4v_config {
   uint32_t max_tsbs;      /* TSBs per context class */
   uint32_t quantum;       /* instructions a strand runs before the next one's turn (deterministic) */
   uint64_t tod_seconds;   /* TOD at start, seconds since the epoch */
+  uint64_t rng_seed;      /* of the stream that RNG_DATA_READ gives */
 } s4v_config;
 
 typedef struct s4v_stop {
@@ -113,6 +116,19 @@ int64_t s4v_state_save(const s4v_machine *, void *buf, size_t len);
 int s4v_state_load(s4v_machine *, const void *buf, size_t len, char *err, size_t err_bytes);
 void s4v_digest(s4v_machine *, uint8_t out[32]);                 /* SHA-256 over state and memory */
 int s4v_strand_print(const s4v_machine *, uint32_t strand, char *buf, size_t len); /* register dump text */
+
+/* Soft state (SOFT_STATE_SET): 1 normal, 2 transition; `text` gets 32 bytes, NUL-terminated. */
+int s4v_soft_state(const s4v_machine *, char text[32]);
+/* Ends MACH_SUSPEND with a status for the guest, 0 (EOK) or a hypervisor error. S4V_EINVAL: it is not suspended. */
+int s4v_resume(s4v_machine *, uint64_t status);
+int s4v_suspended(const s4v_machine *);                          /* 1: in MACH_SUSPEND */
+/* Reset of the domain, as MACH_SIR asks for: strands stopped and reset, negotiated versions, soft state, watchdog as at
+ * start; memory, reboot data, console and time of day stay. */
+void s4v_reset(s4v_machine *);
+uint64_t s4v_watchdog_ms(const s4v_machine *);                   /* until the watchdog bites, 0: off */
+/* Data for the next boot (MACH_REBOOT_DATA_SET): at most 512 bytes. Returns the length. */
+int64_t s4v_reboot_data_get(const s4v_machine *, void *buf, size_t len);
+int s4v_reboot_data_set(s4v_machine *, const void *buf, size_t len);
 
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);

@@ -53,6 +53,7 @@ class CoreConfig:
     max_tsbs: int
     quantum: int
     tod_seconds: int
+    rng_seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +285,41 @@ class Core:
     def console_hangup(self) -> None:
         """No more input: the guest sees HUP once the queue is empty."""
         lib.s4v_console_hangup(self._machine)
+
+    # -- hypervisor services
+
+    def soft_state(self) -> tuple[int, bytes]:
+        """State (1 normal, 2 transition) and the text without its NULs."""
+        text = ffi.new("char[32]")
+        state = int(lib.s4v_soft_state(self._machine, text))
+        return state, bytes(ffi.buffer(text, 32)).rstrip(b"\0")
+
+    def suspended(self) -> bool:
+        """True while the guest is in MACH_SUSPEND."""
+        return bool(lib.s4v_suspended(self._machine))
+
+    def resume(self, status: int) -> None:
+        """End MACH_SUSPEND. Raises CoreError where the guest is not suspended."""
+        if lib.s4v_resume(self._machine, status) != 0:
+            raise CoreError("the guest is not suspended")
+
+    def reset(self) -> None:
+        """Domain reset: every strand stopped; memory and reboot data stay."""
+        lib.s4v_reset(self._machine)
+
+    def watchdog_ms(self) -> int:
+        """Milliseconds until the guest's watchdog bites, 0 where it is off."""
+        return int(lib.s4v_watchdog_ms(self._machine))
+
+    def reboot_data(self) -> bytes:
+        """What MACH_REBOOT_DATA_SET left."""
+        buffer = ffi.new("char[]", 512)
+        return bytes(ffi.buffer(buffer, lib.s4v_reboot_data_get(self._machine, buffer, 512)))
+
+    def reboot_data_set(self, data: bytes) -> None:
+        """Set the reboot data, at most 512 bytes."""
+        if lib.s4v_reboot_data_set(self._machine, data, len(data)) != 0:
+            raise CoreError(f"reboot data has at most 512 bytes, not {len(data)}")
 
     # -- state
 

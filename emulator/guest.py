@@ -31,6 +31,10 @@ class StopReason(enum.Enum):
     """`Machine.kick()` was called."""
     RESET = 7
     """The guest called MACH_SIR: it asks to be restarted."""
+    SUSPEND = 8
+    """The guest called MACH_SUSPEND: nothing runs until `Machine.resume()`."""
+    EXPIRED = 9
+    """The time the guest gave MACH_SET_WATCHDOG is up; its watchdog is off now."""
 
 
 class StrandState(enum.Enum):

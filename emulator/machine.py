@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ from emulator import _core
 from emulator.cpu import Cpu, find_cpu
 from emulator.errors import ConfigError, StrandError
 from emulator.guest import Stop, Strand, check_budget
+from emulator.hypervisor import SoftState
 from emulator.loader import Image, load_image, read_image
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
 from emulator.units import format_size, parse_size
 
 DEFAULT_QUANTUM = 10_000
+DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
@@ -32,7 +35,8 @@ class Machine:
     `cpu_arch` one of native, generic, migration-class1, sparc64-class1. With `deterministic` time is counted
     in instructions and every strand runs `quantum` instructions in its turn: same inputs at the same
     instructions give the same `digest()`. `tod_seconds` is the time of day at start (default: now, or a fixed
-    date when deterministic).
+    date when deterministic), `rng_seed` makes the stream the guest's random number generator gives
+    (default: from the host, or fixed when deterministic).
 
     Raises ConfigError. Not for two threads at once, except `kick()`. A context manager; `close()` frees it.
     """
@@ -47,6 +51,7 @@ class Machine:
         deterministic: bool = False,
         quantum: int = DEFAULT_QUANTUM,
         tod_seconds: int | None = None,
+        rng_seed: int | None = None,
     ) -> None:
         self.platform: Platform = find_platform(platform)
         self.cpu: Cpu = find_cpu(self.platform.chip, cpu_arch)
@@ -54,6 +59,8 @@ class Machine:
         size_bytes = _check_shape(self.platform, parse_size(memory), strands, quantum)
         if tod_seconds is None:
             tod_seconds = DETERMINISTIC_TOD if deterministic else int(time.time())
+        if rng_seed is None:
+            rng_seed = DETERMINISTIC_SEED if deterministic else secrets.randbits(64)
         self._core = _core.Core(
             _core.CoreConfig(
                 memory_bytes=size_bytes,
@@ -69,6 +76,7 @@ class Machine:
                 max_tsbs=self.cpu.max_tsbs,
                 quantum=quantum,
                 tod_seconds=tod_seconds,
+                rng_seed=rng_seed,
             )
         )
         self.memory = Memory(self._core, size_bytes)
@@ -136,6 +144,45 @@ class Machine:
         if not 0 <= number < len(self.strands):
             raise StrandError(f"no strand {number}: the machine has {len(self.strands)}")
         return self.strands[number]
+
+    # -- hypervisor services
+
+    @property
+    def soft_state(self) -> SoftState:
+        """What the guest last said of itself with SOFT_STATE_SET (`ldm list` shows it)."""
+        state, text = self._core.soft_state()
+        return SoftState(normal=state == SoftState.NORMAL, text=text.decode("ascii", "replace"))
+
+    @property
+    def suspended(self) -> bool:
+        """True while the guest is in MACH_SUSPEND: nothing runs."""
+        return self._core.suspended()
+
+    def resume(self, status: int = 0) -> None:
+        """Let MACH_SUSPEND return `status` (0: EOK) to the guest. Raises CoreError where it is not suspended."""
+        self._core.resume(status)
+
+    def reset(self) -> None:
+        """Reset the domain, as MACH_SIR asks for.
+
+        Every strand is stopped and as new, negotiated API versions, soft state and watchdog are as at start.
+        Memory, reboot data, console and time of day stay. Start a strand, or `boot`, to go on.
+        """
+        self._core.reset()
+
+    @property
+    def watchdog_ms(self) -> int:
+        """Milliseconds of the guest's time until its watchdog bites; 0: off."""
+        return self._core.watchdog_ms()
+
+    @property
+    def reboot_data(self) -> bytes:
+        """What the guest left for its next boot (MACH_REBOOT_DATA_SET); survives `reset`."""
+        return self._core.reboot_data()
+
+    @reboot_data.setter
+    def reboot_data(self, data: bytes) -> None:
+        self._core.reboot_data_set(data)
 
     # -- state
 

@@ -4,6 +4,7 @@
 #include "hyp/hyp.h"
 
 u32 hc_status(struct strand *, u32 status); /* %o0 = status, go on */
+u32 hc_event(struct strand *, u32 status);  /* the same; others may have work now: the scheduler looks */
 
 #define HCALL(trap, function, group, minor, name, handler, text) u32 handler(struct strand *, struct domain *);
 #include "hyp/hcall.def"

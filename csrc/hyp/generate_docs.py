@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "reference" / "hypercalls.md"
 
-GROUPS = {0x000: "SUN4V", 0x001: "CORE"}
+GROUPS = {0x000: "SUN4V 1", 0x001: "CORE 1", 0x003: "SOFT_STATE 1", 0x104: "RNG 2", 0x110: "REBOOT_DATA 1"}
 # section title -> names, in the order of the page
 SECTIONS: dict[str, dict[str, str]] = {
     "API versions and the CORE trap": {
@@ -30,6 +30,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "MACH_EXIT": "Ends the domain; does not return. The code is the exit status of `sun4v run`.",
         "MACH_DESC": "Copies the machine description. *Not there yet:* size 0 and ENOTSUPPORTED.",
         "MACH_SIR": "Asks for a restart; does not return. `sun4v run` ends there.",
+        "MACH_SET_WATCHDOG": "The machine stops (the client's policy follows) when the time is up before the next call. "
+                             "Time is the guest's, rounded up to a second, at most 31536000000 ms; 0: off.",
+        "MACH_SUSPEND": "Everything stands still until the client resumes the domain, maybe elsewhere; the other strands "
+                        "must be quiet.",
         "CPU_TICK_NPT": "Sets TICK.NPT of the caller: user code that reads TICK then traps privileged_action.",
         "CPU_STICK_NPT": "Sets STICK.NPT of the caller.",
     },
@@ -81,6 +85,16 @@ SECTIONS: dict[str, dict[str, str]] = {
         "CONS_READ": "At most 512 bytes; -1 and -2 as in CONS_GETCHAR.",
         "CONS_WRITE": "At most 4096 bytes a call. Waits as CONS_PUTCHAR does.",
     },
+    "Soft state, reboot data, random numbers": {
+        "SOFT_STATE_SET": "1 normal, 2 transition, and a text of up to 31 characters with its NUL in 32 aligned bytes.",
+        "SOFT_STATE_GET": "What SOFT_STATE_SET has set; at start 2 and an empty text.",
+        "REBOOT_DATA_GET": "Length 0 asks for the length. EINVAL for a buffer that is too small; the length comes back.",
+        "REBOOT_DATA_SET": "At most 512 bytes, aligned to 16, that survive a reset; length 0 forgets them.",
+        "RNG_CTL_READ": "Control of the unit is not the guest's.",
+        "RNG_CTL_WRITE": "As RNG_CTL_READ.",
+        "RNG_DATA_READ_DIAG": "As RNG_CTL_READ.",
+        "RNG_DATA_READ": "8 bytes of a stream that the machine's seed determines: not for secrets.",
+    },
 }
 MISSING = """## Not there yet
 
@@ -88,15 +102,11 @@ The hypervisor does not know these; they answer EBADTRAP, their groups EINVAL.
 
 | Calls | Group | Needed by |
 | --- | --- | --- |
-| MACH_SET_WATCHDOG | 0x001 CORE | a machine description with a watchdog |
-| MACH_SUSPEND | 0x001 CORE 1.2 | guests that help with migration |
 | INTR_*, VINTR_* | 0x002 INTR | interrupts of the console and of channels |
-| SOFT_STATE_SET, SOFT_STATE_GET | 0x003 SOFT_STATE | the guest's state in `ldm list` |
 | LDC_* | 0x101 LDOM | virtual devices |
 | SVC_* | 0x102 SVC | firmware services of old domains |
 | NCS_* | 0x103 NCS | crypto queues of the T1, T2 and T3 |
-| RNG_* | 0x104 RNG | the guest's entropy |
-| MACH_PRI, MACH_VARS, REBOOT_DATA_* | 0x105, 0x110 | the control domain, reboot with arguments |
+| MACH_PRI, MACH_VARS | 0x105 | the control domain |
 | TTRACE_*, DUMP_BUF_* | 0x001 CORE | trap traces and crash dumps |
 | PCI, IOTSB, TPM, DAX, performance counters, global demap | their own | not planned, or with the devices |
 """
@@ -140,7 +150,7 @@ class Call:
     @property
     def version(self) -> str:
         """Group and version; the CORE trap is always there."""
-        return "always" if self.trap == 0xFF else f"{GROUPS[self.group]} 1.{self.minor}"
+        return "always" if self.trap == 0xFF else f"{GROUPS[self.group]}.{self.minor}"
 
 
 _LINE = re.compile(r'^HCALL\((\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)"\)', re.MULTILINE)

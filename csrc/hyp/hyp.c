@@ -1,17 +1,29 @@
-/* hyp.c - dispatch, API versions, machine and console calls. */
+/* hyp.c - dispatch, API versions, machine, memory and time calls. */
 #include "hyp/hyp.h"
 
 #include "hyp/calls.h"
 
 struct hcall {
-  u16 trap, function;
   u8 group, minor;
   u32 (*handler)(struct strand *, struct domain *);
   const char *name;
 };
 
-static const struct hcall hcalls[] = {
-#define HCALL(trap, function, group, minor, name, handler, text) {trap, function, group, minor, handler, #name},
+/* A slot for every call: functions of trap 0x80, then of trap 0xff, then the traps without functions. */
+enum { FAST_SLOTS = 0x200, CORE_SLOTS = 4, FIRST_PLAIN_TRAP = 0x83, PLAIN_SLOTS = 3 };
+#define SLOT(trap, function)                            \
+  ((trap) == 0x80   ? (function)                        \
+   : (trap) == 0xff ? FAST_SLOTS + (function)           \
+                    : FAST_SLOTS + CORE_SLOTS + (trap) - FIRST_PLAIN_TRAP)
+#define GROUP_INDEX(number)                                          \
+  ((number) == 0x003   ? GROUP_SOFT_STATE                            \
+   : (number) == 0x104 ? GROUP_RNG                                   \
+   : (number) == 0x110 ? GROUP_REBOOT_DATA                           \
+                       : (number))
+
+static const struct hcall hcalls[FAST_SLOTS + CORE_SLOTS + PLAIN_SLOTS] = {
+#define HCALL(trap, function, group, minor, name, handler, text) \
+  [SLOT(trap, function)] = {GROUP_INDEX(group), minor, handler, #name},
 #include "hyp/hcall.def"
 #undef HCALL
 };
@@ -20,17 +32,61 @@ struct domain *hyp_domain(const struct strand *s) { return s->env->machine; }
 
 struct strand *hyp_strand(struct domain *d, u64 cpuid) { return cpuid < d->strand_count ? d->strands[cpuid] : NULL; }
 
-void hyp_init(struct domain *d) {
+/* One major version of each group, up to a minor one. */
+static const struct group {
+  u16 number, major, minor;
+} groups[GROUP_COUNT] = {
+    [GROUP_SUN4V] = {0x000, 1, 0}, [GROUP_CORE] = {0x001, 1, 6}, [GROUP_SOFT_STATE] = {0x003, 1, 0},
+    [GROUP_RNG] = {0x104, 2, 0},   [GROUP_REBOOT_DATA] = {0x110, 1, 0},
+};
+
+static void versions_reset(struct domain *d) {
+  __builtin_memset(d->major, 0, sizeof d->major);
+  __builtin_memset(d->minor, 0, sizeof d->minor);
   d->major[GROUP_SUN4V] = d->major[GROUP_CORE] = 1;
-  d->minor[GROUP_SUN4V] = 0;
   d->minor[GROUP_CORE] = 1;
 }
 
+void hyp_init(struct domain *d, u64 seed) {
+  versions_reset(d);
+  services_init(&d->services, seed);
+}
+
+void hyp_reset(struct domain *d) {
+  versions_reset(d);
+  services_reset(&d->services);
+}
+
+void hyp_save(const struct domain *d, struct writer *w) {
+  for (u32 i = 0; i < GROUP_COUNT; i++) {
+    put_u16(w, d->major[i]);
+    put_u16(w, d->minor[i]);
+  }
+  services_save(&d->services, w);
+}
+
+bool hyp_load(struct domain *d, struct reader *in) {
+  bool good = true;
+  for (u32 i = 0; i < GROUP_COUNT; i++) {
+    d->major[i] = get_u16(in);
+    d->minor[i] = get_u16(in);
+    good &= (d->major[i] == 0 || d->major[i] == groups[i].major) && d->minor[i] <= groups[i].minor;
+  }
+  good &= services_load(&d->services, in);
+  return good && d->services.suspend_strand < d->strand_count;
+}
+
 static const struct hcall *find(u32 trap, u64 function) {
-  bool numbered = trap == 0x80 || trap == 0xff;
-  for (size_t i = 0; i < ARRAY_LEN(hcalls); i++)
-    if (hcalls[i].trap == trap && (!numbered || hcalls[i].function == function)) return &hcalls[i];
-  return NULL;
+  size_t slot;
+  if (trap == 0x80 && function < FAST_SLOTS)
+    slot = function;
+  else if (trap == 0xff && function < CORE_SLOTS)
+    slot = FAST_SLOTS + function;
+  else if (trap >= FIRST_PLAIN_TRAP && trap < FIRST_PLAIN_TRAP + PLAIN_SLOTS)
+    slot = FAST_SLOTS + CORE_SLOTS + trap - FIRST_PLAIN_TRAP;
+  else
+    return NULL;
+  return hcalls[slot].handler ? &hcalls[slot] : NULL;
 }
 
 const char *hyp_call_name(u32 trap, u64 function) {
@@ -42,7 +98,7 @@ u32 hyp_call(struct strand *s, u32 trap) {
   struct domain *d = hyp_domain(s);
   const struct hcall *h = find(trap, reg_get(s, 13));
   bool core = trap == 0xff;
-  if (!h || (!core && (d->major[h->group] != 1 || d->minor[h->group] < h->minor))) {
+  if (!h || (!core && (d->major[h->group] == 0 || d->minor[h->group] < h->minor))) {
     hv_ret(s, 0, HV_EBADTRAP);
     return BODY_NEXT;
   }
@@ -54,15 +110,28 @@ u32 hc_status(struct strand *s, u32 status) {
   return BODY_NEXT;
 }
 
+u32 hc_event(struct strand *s, u32 status) {
+  hv_ret(s, 0, status);
+  s->stop = STOP_EVENT;
+  return BODY_STOP;
+}
+
+/* GROUP_COUNT: unknown. */
+static u32 group_find(u64 number) {
+  u32 i = 0;
+  while (i < GROUP_COUNT && groups[i].number != number) i++;
+  return i;
+}
+
 u32 hc_api_set_version(struct strand *s, struct domain *d) {
-  u64 group = hv_arg(s, 0), major = hv_arg(s, 1), minor = hv_arg(s, 2);
-  static const u16 supported[GROUP_COUNT] = {0, CORE_MINOR};
-  if (group >= GROUP_COUNT) return hc_status(s, HV_EINVAL);
-  if (major > 1) {
+  u32 group = group_find(hv_arg(s, 0));
+  u64 major = hv_arg(s, 1), minor = hv_arg(s, 2);
+  if (group == GROUP_COUNT) return hc_status(s, HV_EINVAL);
+  if (major && major != groups[group].major) {
     hv_ret(s, 1, 0);
     return hc_status(s, HV_ENOTSUPPORTED);
   }
-  u64 granted = major == 0 ? 0 : minor < supported[group] ? minor : supported[group];
+  u64 granted = major == 0 ? 0 : minor < groups[group].minor ? minor : groups[group].minor;
   d->major[group] = (u16)major;
   d->minor[group] = (u16)granted;
   hv_ret(s, 1, granted);
@@ -70,8 +139,8 @@ u32 hc_api_set_version(struct strand *s, struct domain *d) {
 }
 
 u32 hc_api_get_version(struct strand *s, struct domain *d) {
-  u64 group = hv_arg(s, 0);
-  if (group >= GROUP_COUNT || d->major[group] == 0) return hc_status(s, HV_EINVAL);
+  u32 group = group_find(hv_arg(s, 0));
+  if (group == GROUP_COUNT || d->major[group] == 0) return hc_status(s, HV_EINVAL);
   hv_ret(s, 1, d->major[group]);
   hv_ret(s, 2, d->minor[group]);
   return hc_status(s, HV_EOK);

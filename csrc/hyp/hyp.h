@@ -1,6 +1,7 @@
 /* hyp.h - the hypervisor side of one domain: what the hypercalls act on. */
 #ifndef S4V_HYP_HYP_H
 #define S4V_HYP_HYP_H
+#include "hyp/services.h"
 #include "strand/strand.h"
 #include "strand/window.h"
 
@@ -10,9 +11,10 @@ enum hv_error {
   HV_ENOTSUPPORTED = 13, HV_ENOMAP = 14, HV_ETOOMANY = 15, HV_ECHANNEL = 16, HV_EBUSY = 17,
 };
 
-/* API groups this hypervisor knows; `domain.versions` is indexed by them. */
-enum hv_group { GROUP_SUN4V = 0, GROUP_CORE = 1, GROUP_COUNT = 2 };
-enum { CORE_MINOR = 6 };
+/* API groups this hypervisor knows; `domain.major` is indexed by them. hyp.c has their numbers and versions. */
+enum hv_group {
+  GROUP_SUN4V = 0, GROUP_CORE, GROUP_SOFT_STATE, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
+};
 
 enum { CONSOLE_BYTES = 1 << 16 };
 enum console_event { CONSOLE_NONE = 0, CONSOLE_BREAK = 1, CONSOLE_HUP = 2 };
@@ -33,10 +35,14 @@ struct domain {
   u64 exit_code;
   u32 console_event; /* enum console_event, delivered once the input is empty */
   struct console_ring input, output;
+  struct services services;
   u64 (*elapsed_seconds)(struct domain *);
 };
 
-void hyp_init(struct domain *);                         /* as firmware leaves it: SUN4V 1.0, CORE 1.1 */
+void hyp_init(struct domain *, u64 seed);               /* as firmware leaves it: SUN4V 1.0, CORE 1.1 */
+void hyp_reset(struct domain *);                        /* what a reset of the domain forgets; strands are the caller's */
+void hyp_save(const struct domain *, struct writer *);
+bool hyp_load(struct domain *, struct reader *);        /* false: malformed */
 u32 hyp_call(struct strand *, u32 trap);                /* strand_env.hypercall */
 struct domain *hyp_domain(const struct strand *);
 struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */

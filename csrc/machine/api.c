@@ -72,7 +72,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
     snprintf(err, err_bytes, "%s", why ? why : "the host has not enough memory for this machine");
     return NULL;
   }
-  hyp_init(&m->domain);
+  hyp_init(&m->domain, config->rng_seed);
   m->domain.tod_offset = config->tod_seconds;
   m->domain.elapsed_seconds = machine_elapsed_seconds;
   m->host_start_ns = machine_host_ns();

@@ -28,7 +28,7 @@ static void wake_waiting(s4v_machine *m) {
   }
 }
 
-/* TICKs until the first timer of a waiting strand; ~0: none. */
+/* TICKs until the first timer of a waiting strand or the watchdog; ~0: none. */
 static u64 next_timer(s4v_machine *m) {
   u64 best = ~(u64)0;
   for (u32 i = 0; i < m->domain.strand_count; i++) {
@@ -37,7 +37,29 @@ static u64 next_timer(s4v_machine *m) {
     u64 left = strand_timer_insns(s, machine_tick(s, 0));
     if (left < best) best = left;
   }
+  u64 at = m->domain.services.watchdog_tick;
+  if (at) {
+    u64 now = machine_tick(m->domain.strands[0], 0);
+    if (at <= now) return 0;
+    if (at - now < best) best = at - now;
+  }
   return best;
+}
+
+/* The watchdog of the domain bites once; what follows is the client's policy. */
+static bool watchdog_expired(s4v_machine *m, s4v_stop *stop) {
+  u64 at = m->domain.services.watchdog_tick;
+  if (!at || machine_tick(m->domain.strands[0], 0) < at) return false;
+  m->domain.services.watchdog_tick = 0;
+  stop->reason = S4V_STOP_EXPIRED;
+  return true;
+}
+
+static bool suspended(const s4v_machine *m, s4v_stop *stop) {
+  if (!m->domain.services.suspended) return false;
+  stop->reason = S4V_STOP_SUSPEND;
+  stop->strand = (u32)m->domain.services.suspend_strand;
+  return true;
 }
 
 void machine_new_turn(s4v_machine *m) {
@@ -75,7 +97,7 @@ static bool idle(s4v_machine *m) {
 static bool fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop) {
   static const i32 reason[] = {[STOP_EXIT] = S4V_STOP_EXIT, [STOP_WATCHDOG] = S4V_STOP_WATCHDOG,
                                [STOP_CONSOLE] = S4V_STOP_CONSOLE, [STOP_BREAKPOINT] = S4V_STOP_BREAKPOINT,
-                               [STOP_RESET] = S4V_STOP_RESET};
+                               [STOP_RESET] = S4V_STOP_RESET, [STOP_SUSPEND] = S4V_STOP_SUSPEND};
   if (why == STOP_NONE || why == STOP_YIELD || why == STOP_EVENT) return false;
   stop->reason = reason[why];
   stop->strand = s->id;
@@ -121,6 +143,7 @@ static void run_turns(s4v_machine *m, u64 budget, s4v_stop *stop) {
       stop->reason = S4V_STOP_KICK;
       return;
     }
+    if (suspended(m, stop) || watchdog_expired(m, stop)) return;
     wake_waiting(m);
     struct strand *s = m->domain.strands[m->turn];
     if (active_count(m) == 0) {
@@ -142,6 +165,7 @@ static void run_alone(s4v_machine *m, struct strand *s, u64 budget, s4v_stop *st
       stop->reason = S4V_STOP_KICK;
       return;
     }
+    if (suspended(m, stop) || watchdog_expired(m, stop)) return;
     wake_waiting(m);
     if (!is_active(s)) {
       stop->reason = S4V_STOP_IDLE;

@@ -1,6 +1,6 @@
 /* state.c - saving and loading a whole machine, and its digest.
  *
- *   magic, version | machine fields | domain fields | consoles | strands | pages: RA, 8 KiB ... | end mark
+ *   magic, version | machine fields | hypervisor (hyp.c) | consoles | strands | pages: RA, 8 KiB ... | end mark
  *
  * Pages that hold only zeros are left out. Everything read is checked before it is used: an image may come from
  * anywhere.
@@ -13,13 +13,13 @@
 #include "strand/state.h"
 #include "util/sha256.h"
 
-enum { IMAGE_VERSION = 1 };
+enum { IMAGE_VERSION = 2 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 
 #define MACHINE_FIELDS(X) \
   X(tick_base) X(tick_fraction) X(unit) X(turn) X(turn_left) X(insns) X(domain.tod_offset) X(domain.exit_code) \
-  X(domain.console_event) X(domain.major[0]) X(domain.major[1]) X(domain.minor[0]) X(domain.minor[1])
+  X(domain.console_event)
 
 static void save_ring(const struct console_ring *r, struct writer *w) {
   put_u32(w, r->count);
@@ -72,6 +72,7 @@ static void save_core(const s4v_machine *m, struct writer *w) {
 #define X(field) put_u64(w, m->field);
   MACHINE_FIELDS(X)
 #undef X
+  hyp_save(&m->domain, w);
   save_ring(&m->domain.input, w);
   save_ring(&m->domain.output, w);
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_save(m->domain.strands[i], w);
@@ -124,6 +125,7 @@ static bool load_core(s4v_machine *m, struct reader *in) {
   MACHINE_FIELDS(X)
 #undef X
   bool good = m->unit >= 1 && m->unit <= TICK_UNIT && m->turn < m->domain.strand_count && m->tick_fraction < TICK_UNIT;
+  if (!hyp_load(&m->domain, in)) return false;
   if (!load_ring(&m->domain.input, in) || !load_ring(&m->domain.output, in) || in->failed) return false;
   for (u32 i = 0; good && i < m->domain.strand_count; i++) good = strand_load(m->domain.strands[i], in);
   return good && !in->failed;
@@ -133,6 +135,7 @@ static bool load_core(s4v_machine *m, struct reader *in) {
 static int give_up(s4v_machine *m, char *err, size_t err_bytes, const char *why) {
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_reset(m->domain.strands[i]);
   m->tick_fraction = m->turn = 0;
+  hyp_init(&m->domain, m->config.rng_seed);
   m->domain.input.count = m->domain.output.count = 0;
   machine_new_turn(m);
   return refuse(err, err_bytes, why);

@@ -1,0 +1,46 @@
+/* services.c - what a client sees and sets of the hypervisor's services. */
+#include <string.h>
+
+#include "machine/machine.h"
+
+int s4v_soft_state(const s4v_machine *m, char text[32]) {
+  memcpy(text, m->domain.services.soft_text, SOFT_STATE_BYTES);
+  return (int)m->domain.services.soft_state;
+}
+
+int s4v_suspended(const s4v_machine *m) { return m->domain.services.suspended != 0; }
+
+int s4v_resume(s4v_machine *m, uint64_t status) {
+  struct services *v = &m->domain.services;
+  if (!v->suspended) return S4V_EINVAL;
+  hv_ret(m->domain.strands[v->suspend_strand], 0, status);
+  v->suspended = v->suspend_strand = 0;
+  return S4V_OK;
+}
+
+void s4v_reset(s4v_machine *m) {
+  for (u32 i = 0; i < m->domain.strand_count; i++) strand_reset(m->domain.strands[i]);
+  hyp_reset(&m->domain);
+  m->turn = 0;
+  machine_new_turn(m);
+}
+
+uint64_t s4v_watchdog_ms(const s4v_machine *m) {
+  u64 at = m->domain.services.watchdog_tick, now = machine_tick(m->domain.strands[0], 0);
+  return at > now ? (u64)(((u128)(at - now) * 1000 + m->config.tick_hz - 1) / m->config.tick_hz) : 0;
+}
+
+int64_t s4v_reboot_data_get(const s4v_machine *m, void *buf, size_t len) {
+  u64 n = m->domain.services.reboot_length;
+  memcpy(buf, m->domain.services.reboot_data, n < len ? n : len);
+  return (int64_t)n;
+}
+
+int s4v_reboot_data_set(s4v_machine *m, const void *buf, size_t len) {
+  struct services *v = &m->domain.services;
+  if (len > REBOOT_DATA_BYTES) return S4V_EINVAL;
+  memset(v->reboot_data, 0, sizeof v->reboot_data);
+  if (len) memcpy(v->reboot_data, buf, len);
+  v->reboot_length = len;
+  return S4V_OK;
+}

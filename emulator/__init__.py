@@ -17,6 +17,7 @@ from emulator._core import build_info
 from emulator.disasm import Instruction, decode, disassemble, instructions
 from emulator.errors import EmulatorError, ImageError
 from emulator.guest import Registers, Stop, StopReason, Strand, StrandState
+from emulator.hypervisor import SoftState
 from emulator.loader import Image, Segment, parse_image, read_image
 from emulator.machine import Machine
 from emulator.memory import Console, Memory
@@ -36,6 +37,7 @@ __all__ = [
     "Platform",
     "Registers",
     "Segment",
+    "SoftState",
     "Stop",
     "StopReason",
     "Strand",

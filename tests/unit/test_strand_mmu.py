@@ -212,6 +212,26 @@ def test_real_address_without_memory() -> None:
     assert guest.ifault == Fault(0x10, VA + 8, 0)
 
 
+@pytest.mark.parametrize(("word", "tt", "context"), [
+    (LDX, 0x34, 6), (STX, 0x34, 6), (load(0x11), 0x34, 9), (load(0x04), 0x34, 0), (store(0x81), 0x34, 9),
+    (load(0x14), 0x34, 0), (asm("lddf", ("g1", 0), "d0"), 0x35, 6), (asm("stdf", "d0", ("g1", 0)), 0x36, 6),
+    (asm("lddfa", ("g1", "g0", 0x81), "d0"), 0x35, 9), (asm("swapa", ("g3", "g0", 0x81), "g2"), 0x34, 9),
+    (asm("casxa", "g1", 0x11, "g2", "g2"), 0x34, 9),
+])
+def test_misaligned_accesses_report_type_address_and_context(word: int, tt: int, context: int) -> None:
+    guest = ready().contexts(6, 9).set(fprs=4)
+    swap = word >> 19 & 0x3F == 0x1F
+    assert guest.trap(word, g1=VA + 0x124, g3=VA + 0x122, pstate=PRIV | 16) == tt
+    assert guest.dfault == Fault(0xE, VA + (0x122 if swap else 0x124), context)
+
+
+def test_misaligned_jump_reports_its_target() -> None:
+    guest = ready()
+    assert guest.trap(*JUMP, g1=VA + 2) == 0x34
+    assert guest.dfault == Fault(0xE, VA + 2, 0)
+    assert guest["tpc1"] == 0x10000
+
+
 @pytest.mark.parametrize("size", range(8, 16))
 def test_reserved_page_sizes_in_a_tsb(size: int) -> None:
     guest = with_tsb(VA, V | CP | P | W | X | size)

@@ -113,6 +113,16 @@ def test_call_and_jmpl_give_masked_addresses_in_am() -> None:
     assert (guest["pc"], guest["g2"]) == (CODE + 0x40, CODE)
 
 
+def test_performance_counter_is_the_users_unless_pcr_says_no() -> None:
+    for words in ([asm("rdpic", "g1")], [asm("wrpic", "g0", 1)]):
+        assert Guest().trap(*words, pstate=0) == 0
+        guest = Guest().set(g1=1).run(asm("wrpcr", "g1", 0))
+        assert guest.trap(*words) == 0
+        assert guest.trap(*words, pstate=0) == 0x37
+        assert (guest.dfault.type, guest.dfault.address) == (0xC, 0)
+    assert Guest().trap(asm("rdpcr", "g1"), pstate=0) == 0x11
+
+
 # -- SOFTINT
 
 

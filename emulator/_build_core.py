@@ -69,6 +69,7 @@ class Plan:
         flags = [*BASE_FLAGS, f"-I{CSRC}", f"-I{self.generated}", f'-DS4V_VERSION="{read_version()}"']
         if self.sanitize:
             flags += [f"-fsanitize={self.sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+            flags.append(f'-DS4V_SANITIZERS="{self.sanitize}"')  # what build_info() says
         return flags + shlex.split(os.environ.get("CFLAGS", ""))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -14,12 +15,13 @@ from typing import NoReturn, TypeVar
 
 from emulator import build_info, runner
 from emulator.disasm import listing
-from emulator.errors import EmulatorError, UnitError
+from emulator.errors import EmulatorError, PlatformFileError, UnitError
 from emulator.loader import Image, read_image
 from emulator.machine import Machine
-from emulator.platforms import PLATFORMS
+from emulator.platforms import PLATFORMS, find_platform, load_platform
+from emulator.platforms.listing import list_json, sheet_text, table_text
 from emulator.terminal import HostConsole, QuitError
-from emulator.units import format_size, parse_count, parse_size
+from emulator.units import parse_count, parse_size
 from emulator.version import __version__
 
 T = TypeVar("T")
@@ -88,7 +90,7 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> Parser:
         "--platform",
         metavar="NAME",
         default="t5-2",
-        help="server to be, or a chip's name (default t5-2; see `sun4v platforms`)",
+        help="server to be, a chip's name, or a file ending in .toml (default t5-2; see `sun4v platforms`)",
     )
     run.add_argument(
         "--cpu-arch",
@@ -124,6 +126,27 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> Parser:
     return run
 
 
+def _add_platforms(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    platforms = commands.add_parser(
+        "platforms",
+        usage="sun4v platforms [--json] [--file FILE] [NAME ...]",
+        help="list the servers that can be emulated",
+        description="List the servers that can be emulated, or show all that is known of some.",
+        epilog="exit status:\n  0    all is well\n  2    unknown name, or a file that does not describe a server",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    platforms.add_argument(
+        "names", metavar="NAME", nargs="*", help="a server, a chip's name, or a file ending in .toml"
+    )
+    platforms.add_argument(
+        "--file", metavar="FILE", action="append", default=[], help="check and show the server of a TOML file"
+    )
+    platforms.add_argument("--json", action="store_true", help="print JSON: sizes in bytes, rates in Hz")
+    platforms.set_defaults(handler=command_platforms)
+    return platforms
+
+
 def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser of `sun4v`, and those of its commands by name."""
     top = Parser(
@@ -131,11 +154,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    platforms = commands.add_parser(
-        "platforms", help="list the servers that can be emulated", allow_abbrev=False
-    )
-    platforms.set_defaults(handler=command_platforms)
-    return top, {"run": _add_run(commands), "platforms": platforms}
+    return top, {"run": _add_run(commands), "platforms": _add_platforms(commands)}
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -220,12 +239,23 @@ def print_disassembly(image: Image) -> int:
     return 0
 
 
-def command_platforms(_options: argparse.Namespace) -> int:
+def command_platforms(options: argparse.Namespace) -> int:
     """`sun4v platforms`."""
-    print(f"{'NAME':8} {'SERVER':22} {'CHIP':12} {'SOCKETS':>7} {'STRANDS':>7} {'MEMORY':>7}")
-    for row in PLATFORMS.values():
-        memory = format_size(row.memory_bytes)
-        print(f"{row.name:8} {row.title:22} {row.chip:12} {row.sockets:7} {row.strands:7} {memory:>7}")
+    chosen = []
+    try:
+        chosen += [load_platform(Path(name)) for name in options.file]
+        chosen += [find_platform(name) for name in options.names]
+    except PlatformFileError as error:
+        for problem in error.problems:
+            complain(problem)
+        return runner.EXIT_USAGE
+    except EmulatorError as error:
+        complain(str(error))
+        return runner.EXIT_USAGE
+    if options.json:
+        print(json.dumps(list_json(chosen or PLATFORMS.values()), indent=2))
+    else:
+        print("\n\n".join(map(sheet_text, chosen)) if chosen else table_text(PLATFORMS.values()))
     return 0
 
 

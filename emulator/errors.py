@@ -6,6 +6,8 @@ may. `str(error)` is one line for people.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class EmulatorError(Exception):
     """Root of the tree. `code` is stable; the message is one line."""
@@ -29,6 +31,18 @@ class UnknownPlatformError(ConfigError):
     """No such platform or chip."""
 
     code = "config.platform"
+
+
+class PlatformFileError(ConfigError):
+    """A file does not describe a server. `problems` has one line for each fault: file, key, what is wrong, what
+    is allowed."""
+
+    code = "config.platform-file"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = len(problems) - 1
+        super().__init__(problems[0] + (f" (and {more} more)" if more else ""))
+        self.problems = tuple(problems)
 
 
 class UnknownCpuArchError(ConfigError):

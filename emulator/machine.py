@@ -31,12 +31,12 @@ class Machine:
     ...     machine.strands[0].start(0x1000)
     ...     stop = machine.strands[0].step()
 
-    `memory` is a size (``"256M"`` or bytes; a multiple of 8 KiB), `platform` a server or chip name,
-    `cpu_arch` one of native, generic, migration-class1, sparc64-class1. With `deterministic` time is counted
-    in instructions and every strand runs `quantum` instructions in its turn: same inputs at the same
-    instructions give the same `digest()`. `tod_seconds` is the time of day at start (default: now, or a fixed
-    date when deterministic), `rng_seed` makes the stream the guest's random number generator gives
-    (default: from the host, or fixed when deterministic).
+    `memory` is a size (``"256M"`` or bytes; a multiple of 8 KiB), `platform` a server or chip name, or a
+    file ending in .toml, `cpu_arch` one of native, generic, migration-class1, sparc64-class1. With
+    `deterministic` time is counted in instructions and every strand runs `quantum` instructions in its turn:
+    same inputs at the same instructions give the same `digest()`. `tod_seconds` is the time of day at start
+    (default: now, or a fixed date when deterministic), `rng_seed` makes the stream the guest's random number
+    generator gives (default: from the host, or fixed when deterministic).
 
     Raises ConfigError. Not for two threads at once, except `kick()`. A context manager; `close()` frees it.
     """
@@ -69,8 +69,8 @@ class Machine:
                 features=self.cpu.features,
                 cfr=self.cpu.cfr,
                 cfr_present=self.cpu.has_cfr,
-                stick_hz=self.cpu.stick_hz,
-                tick_hz=self.cpu.tick_hz,
+                stick_hz=self.platform.stick_hz,
+                tick_hz=self.platform.clock_hz,  # some servers clock the chip differently
                 va_bits=self.cpu.va_bits,
                 page_sizes=self.cpu.page_sizes,
                 max_tsbs=self.cpu.max_tsbs,

@@ -22,7 +22,8 @@ enum {
   S4V_EFAULT = -3,   /* an address is not backed by guest memory */
   S4V_ENOMEM = -4,   /* the host refused memory */
   S4V_EFORMAT = -5,  /* a state image is malformed or of another version */
-  S4V_EREADONLY = -6 /* the register cannot be written */
+  S4V_EREADONLY = -6, /* the register cannot be written */
+  S4V_EFULL = -7      /* the guest's queue is full or not there */
 };
 
 /* Why s4v_run() returned. */
@@ -129,6 +130,21 @@ uint64_t s4v_watchdog_ms(const s4v_machine *);                   /* until the wa
 /* Data for the next boot (MACH_REBOOT_DATA_SET): at most 512 bytes. Returns the length. */
 int64_t s4v_reboot_data_get(const s4v_machine *, void *buf, size_t len);
 int s4v_reboot_data_set(s4v_machine *, const void *buf, size_t len);
+
+/* Error reports for fault experiments: an entry of the resumable or non-resumable error queue of a running strand, with
+ * a handle (EHDL) of its own, its time and the CPU. The last entry that fits has attr bit 31 (queue full) set. S4V_EFULL:
+ * no room, no queue or the strand is stopped; nothing changes. */
+typedef struct s4v_error {
+  uint32_t desc;          /* 1 uncorrected resumable, 2 precise, 3 deferred, 4 shutdown, 5 dump core, 6 SP state change */
+  uint32_t attr;          /* bit 0 CPU, 1 memory, 2 PIO, 3 integer, 4 FP registers, 5 shutdown, ...; bit 31 is ignored */
+  uint64_t ra;            /* all ones: unknown */
+  uint32_t size;          /* bytes concerned */
+  uint16_t grace_seconds; /* before a shutdown */
+  uint16_t asr;           /* ASR number, bit 15: valid */
+  uint8_t asi;
+  uint8_t pad[7];
+} s4v_error;
+int s4v_error_report(s4v_machine *, uint32_t strand, int resumable, const s4v_error *error, uint64_t *handle);
 
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);

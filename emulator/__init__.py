@@ -17,7 +17,7 @@ from emulator._core import build_info
 from emulator.disasm import Instruction, decode, disassemble, instructions
 from emulator.errors import EmulatorError, ImageError
 from emulator.guest import Registers, Stop, StopReason, Strand, StrandState
-from emulator.hypervisor import SoftState
+from emulator.hypervisor import ErrorAttribute, ErrorKind, ErrorReport, SoftState
 from emulator.loader import Image, Segment, parse_image, read_image
 from emulator.machine import Machine
 from emulator.memory import Console, Memory
@@ -29,6 +29,9 @@ __all__ = [
     "PLATFORMS",
     "Console",
     "EmulatorError",
+    "ErrorAttribute",
+    "ErrorKind",
+    "ErrorReport",
     "Image",
     "ImageError",
     "Instruction",

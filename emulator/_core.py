@@ -321,6 +321,14 @@ class Core:
         if lib.s4v_reboot_data_set(self._machine, data, len(data)) != 0:
             raise CoreError(f"reboot data has at most 512 bytes, not {len(data)}")
 
+    def error_report(self, strand: int, resumable: bool, fields: dict[str, int]) -> int | None:
+        """Queue an error report (`s4v_error`); its handle, or None where there is no room."""
+        handle = ffi.new("uint64_t *")
+        status = lib.s4v_error_report(self._machine, strand, resumable, ffi.new("s4v_error *", fields), handle)
+        if status == lib.S4V_ENOENT:
+            raise StrandError(f"no strand {strand}")
+        return int(handle[0]) if status == 0 else None
+
     # -- state
 
     def save(self) -> bytes:

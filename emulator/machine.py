@@ -12,7 +12,7 @@ from emulator import _core
 from emulator.cpu import Cpu, find_cpu
 from emulator.errors import ConfigError, StrandError
 from emulator.guest import Stop, Strand, check_budget
-from emulator.hypervisor import SoftState
+from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
@@ -183,6 +183,14 @@ class Machine:
     @reboot_data.setter
     def reboot_data(self, data: bytes) -> None:
         self._core.reboot_data_set(data)
+
+    def report_error(self, strand: int, report: ErrorReport) -> int | None:
+        """Queue an error report for a strand, as the hypervisor does when hardware fails.
+
+        Returns the report's handle, or None where the strand is stopped or has no (room in its) queue.
+        Raises StrandError.
+        """
+        return self._core.error_report(strand, report.resumable, report.fields())
 
     # -- state
 

@@ -80,6 +80,7 @@ u32 hc_cpu_qconf(struct strand *s, struct domain *d) {
   s->queue_base[q] = n ? base : 0;
   s->queue_entries[q] = n;
   s->queue_head[q] = s->queue_tail[q] = 0;
+  intr_queue_moved(s, q);
   return hc_status(s, HV_EOK);
 }
 

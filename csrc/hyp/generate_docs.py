@@ -16,7 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "reference" / "hypercalls.md"
 
-GROUPS = {0x000: "SUN4V 1", 0x001: "CORE 1", 0x003: "SOFT_STATE 1", 0x104: "RNG 2", 0x110: "REBOOT_DATA 1"}
+GROUPS = {0x000: "SUN4V 1", 0x001: "CORE 1", 0x002: "INTR 1", 0x003: "SOFT_STATE 1", 0x104: "RNG 2",
+          0x110: "REBOOT_DATA 1"}
 # section title -> names, in the order of the page
 SECTIONS: dict[str, dict[str, str]] = {
     "API versions and the CORE trap": {
@@ -95,6 +96,26 @@ SECTIONS: dict[str, dict[str, str]] = {
         "RNG_DATA_READ_DIAG": "As RNG_CTL_READ.",
         "RNG_DATA_READ": "8 bytes of a stream that the machine's seed determines: not for secrets.",
     },
+    "Interrupts": {
+        "INTR_DEVINO2SYSINO": "Sysino = handle + devino. Handles: 0x100 virtual-devices (the console's devino is 0x11), 0x200 "
+                              "channel-devices. Every call: EINVAL for a source that is not there.",
+        "INTR_GETENABLED": "1: enabled.",
+        "INTR_SETENABLED": "Enables or disables the source. Like every call that sets something it looks at the source "
+                           "again: while its event lasts and it is enabled and idle, a device mondo goes out, with the cookie "
+                           "in word 0 or else the sysino, and the state is delivered. A full queue delays it.",
+        "INTR_GETSTATE": "0 idle, 1 received, 2 delivered.",
+        "INTR_SETSTATE": "0 ends an interrupt.",
+        "INTR_GETTARGET": "The CPU that gets the mondos; 0 at start.",
+        "INTR_SETTARGET": "Sets it.",
+        "VINTR_GETCOOKIE": "0: none. The VINTR calls reach the same sources as the INTR calls.",
+        "VINTR_SETCOOKIE": "1 to 2047 are EINVAL; 0 takes the cookie away and disables the source. Cookies end with a reset.",
+        "VINTR_GETVALID": "As INTR_GETENABLED.",
+        "VINTR_SETVALID": "As INTR_SETENABLED.",
+        "VINTR_GETSTATE": "As INTR_GETSTATE.",
+        "VINTR_SETSTATE": "As INTR_SETSTATE.",
+        "VINTR_GETTARGET": "As INTR_GETTARGET.",
+        "VINTR_SETTARGET": "As INTR_SETTARGET.",
+    },
 }
 MISSING = """## Not there yet
 
@@ -102,7 +123,6 @@ The hypervisor does not know these; they answer EBADTRAP, their groups EINVAL.
 
 | Calls | Group | Needed by |
 | --- | --- | --- |
-| INTR_*, VINTR_* | 0x002 INTR | interrupts of the console and of channels |
 | LDC_* | 0x101 LDOM | virtual devices |
 | SVC_* | 0x102 SVC | firmware services of old domains |
 | NCS_* | 0x103 NCS | crypto queues of the T1, T2 and T3 |
@@ -149,8 +169,8 @@ class Call:
 
     @property
     def version(self) -> str:
-        """Group and version; the CORE trap is always there."""
-        return "always" if self.trap == 0xFF else f"{GROUPS[self.group]}.{self.minor}"
+        """Group and version; the CORE trap and INTR, which Linux uses without asking, are always there."""
+        return "always" if self.trap == 0xFF or self.group == 0x002 else f"{GROUPS[self.group]}.{self.minor}"
 
 
 _LINE = re.compile(r'^HCALL\((\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)"\)', re.MULTILINE)

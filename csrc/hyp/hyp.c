@@ -16,8 +16,7 @@ enum { FAST_SLOTS = 0x200, CORE_SLOTS = 4, FIRST_PLAIN_TRAP = 0x83, PLAIN_SLOTS 
    : (trap) == 0xff ? FAST_SLOTS + (function)           \
                     : FAST_SLOTS + CORE_SLOTS + (trap) - FIRST_PLAIN_TRAP)
 #define GROUP_INDEX(number)                                          \
-  ((number) == 0x003   ? GROUP_SOFT_STATE                            \
-   : (number) == 0x104 ? GROUP_RNG                                   \
+  ((number) == 0x104   ? GROUP_RNG                                   \
    : (number) == 0x110 ? GROUP_REBOOT_DATA                           \
                        : (number))
 
@@ -35,9 +34,14 @@ struct strand *hyp_strand(struct domain *d, u64 cpuid) { return cpuid < d->stran
 /* One major version of each group, up to a minor one. */
 static const struct group {
   u16 number, major, minor;
+  bool always; /* Linux uses the calls without asking for a version */
 } groups[GROUP_COUNT] = {
-    [GROUP_SUN4V] = {0x000, 1, 0}, [GROUP_CORE] = {0x001, 1, 6}, [GROUP_SOFT_STATE] = {0x003, 1, 0},
-    [GROUP_RNG] = {0x104, 2, 0},   [GROUP_REBOOT_DATA] = {0x110, 1, 0},
+    [GROUP_SUN4V] = {0x000, 1, 0, false},
+    [GROUP_CORE] = {0x001, 1, 6, false},
+    [GROUP_INTR] = {0x002, 1, 0, true},
+    [GROUP_SOFT_STATE] = {0x003, 1, 0, false},
+    [GROUP_RNG] = {0x104, 2, 0, false},
+    [GROUP_REBOOT_DATA] = {0x110, 1, 0, false},
 };
 
 static void versions_reset(struct domain *d) {
@@ -50,11 +54,13 @@ static void versions_reset(struct domain *d) {
 void hyp_init(struct domain *d, u64 seed) {
   versions_reset(d);
   services_init(&d->services, seed);
+  intr_init(&d->interrupts);
 }
 
 void hyp_reset(struct domain *d) {
   versions_reset(d);
   services_reset(&d->services);
+  intr_reset(&d->interrupts);
 }
 
 void hyp_save(const struct domain *d, struct writer *w) {
@@ -63,6 +69,7 @@ void hyp_save(const struct domain *d, struct writer *w) {
     put_u16(w, d->minor[i]);
   }
   services_save(&d->services, w);
+  intr_save(&d->interrupts, w);
 }
 
 bool hyp_load(struct domain *d, struct reader *in) {
@@ -72,7 +79,7 @@ bool hyp_load(struct domain *d, struct reader *in) {
     d->minor[i] = get_u16(in);
     good &= (d->major[i] == 0 || d->major[i] == groups[i].major) && d->minor[i] <= groups[i].minor;
   }
-  good &= services_load(&d->services, in);
+  good = good && services_load(&d->services, in) && intr_load(&d->interrupts, in, d->strand_count);
   return good && d->services.suspend_strand < d->strand_count;
 }
 
@@ -94,11 +101,15 @@ const char *hyp_call_name(u32 trap, u64 function) {
   return h ? h->name : NULL;
 }
 
+static bool permitted(const struct domain *d, u32 trap, const struct hcall *h) {
+  if (trap == 0xff || groups[h->group].always) return true;
+  return d->major[h->group] != 0 && d->minor[h->group] >= h->minor;
+}
+
 u32 hyp_call(struct strand *s, u32 trap) {
   struct domain *d = hyp_domain(s);
   const struct hcall *h = find(trap, reg_get(s, 13));
-  bool core = trap == 0xff;
-  if (!h || (!core && (d->major[h->group] == 0 || d->minor[h->group] < h->minor))) {
+  if (!h || !permitted(d, trap, h)) {
     hv_ret(s, 0, HV_EBADTRAP);
     return BODY_NEXT;
   }

@@ -1,6 +1,7 @@
 /* hyp.h - the hypervisor side of one domain: what the hypercalls act on. */
 #ifndef S4V_HYP_HYP_H
 #define S4V_HYP_HYP_H
+#include "hyp/interrupt.h"
 #include "hyp/services.h"
 #include "strand/strand.h"
 #include "strand/window.h"
@@ -13,7 +14,7 @@ enum hv_error {
 
 /* API groups this hypervisor knows; `domain.major` is indexed by them. hyp.c has their numbers and versions. */
 enum hv_group {
-  GROUP_SUN4V = 0, GROUP_CORE, GROUP_SOFT_STATE, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
+  GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
 };
 
 enum { CONSOLE_BYTES = 1 << 16 };
@@ -36,6 +37,7 @@ struct domain {
   u32 console_event; /* enum console_event, delivered once the input is empty */
   struct console_ring input, output;
   struct services services;
+  struct interrupts interrupts;
   u64 (*elapsed_seconds)(struct domain *);
 };
 
@@ -47,6 +49,16 @@ u32 hyp_call(struct strand *, u32 trap);                /* strand_env.hypercall 
 struct domain *hyp_domain(const struct strand *);
 struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */
 bool hyp_mondo(struct strand *, u32 queue, const u8 bytes[64]); /* false: queue full or not configured */
+
+struct error_report {
+  u32 desc, attr; /* as the guest reads them; bit 31 of attr (queue full) is set here */
+  u64 ra;         /* all ones: unknown */
+  u32 size;
+  u16 grace_seconds, asr;
+  u8 asi;
+};
+/* Queues an error report for a strand. Returns its handle (EHDL), 0: stopped, no queue, or no room. */
+u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const struct error_report *);
 
 u32 console_put(struct console_ring *, const u8 *, u32 len); /* bytes taken */
 u32 console_get(struct console_ring *, u8 *, u32 len);

@@ -42,7 +42,8 @@ static bool make_parts(s4v_machine *m) {
   d->env = (struct strand_env){
       .features = c->features, .cfr = c->cfr, .cfr_present = c->cfr_present, .va_bits = c->va_bits,
       .page_sizes = c->page_sizes, .max_tsbs = c->max_tsbs, .stick_hz = c->stick_hz, .tick_hz = c->tick_hz,
-      .hypercall = hyp_call, .drop_writes = drop_writes, .code_changed = code_changed, .tick_now = machine_tick,
+      .hypercall = hyp_call, .drop_writes = drop_writes, .code_changed = code_changed, .queue_moved = intr_queue_moved,
+      .tick_now = machine_tick,
       .insns_until = machine_insns_until, .trace = NULL, .breakpoints = m->breakpoints, .machine = d,
   };
   m->physmem = physmem_new();
@@ -167,12 +168,15 @@ static void wake_all(s4v_machine *m) {
 
 size_t s4v_console_feed(s4v_machine *m, const void *buf, size_t len) {
   wake_all(m);
-  return console_put(&m->domain.input, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
+  u32 taken = console_put(&m->domain.input, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
+  intr_update(&m->domain, SYSINO_CONSOLE);
+  return taken;
 }
 
 static void console_signal(s4v_machine *m, u32 event) {
   m->domain.console_event |= event;
   wake_all(m);
+  intr_once(&m->domain, SYSINO_CONSOLE); /* a hang-up lasts: as a level it would never let the guest go */
 }
 
 void s4v_console_break(s4v_machine *m) { console_signal(m, CONSOLE_BREAK); }

@@ -44,3 +44,13 @@ int s4v_reboot_data_set(s4v_machine *m, const void *buf, size_t len) {
   v->reboot_length = len;
   return S4V_OK;
 }
+
+int s4v_error_report(s4v_machine *m, uint32_t strand, int resumable, const s4v_error *e, uint64_t *handle) {
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
+  if (e->desc > 0xff) return S4V_EINVAL;
+  const struct error_report report = {.desc = e->desc, .attr = e->attr, .ra = e->ra, .size = e->size,
+                                      .grace_seconds = e->grace_seconds, .asr = e->asr, .asi = e->asi};
+  *handle = hyp_report_error(&m->domain, s, resumable != 0, &report);
+  return *handle ? S4V_OK : S4V_EFULL;
+}

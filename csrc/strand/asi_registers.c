@@ -64,6 +64,7 @@ static u32 queue_store(struct strand *s, u64 va, u64 value) {
   u64 bytes = s->queue_entries[q] * 64;
   s->queue_head[q] = bytes ? (value & ~63ull) % bytes : 0;
   s->attention = 1;
+  s->env->queue_moved(s, q);
   return BODY_NEXT;
 }
 

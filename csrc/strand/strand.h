@@ -133,6 +133,7 @@ struct strand_env {
   /* Another strand's decoded code or write permission must go (called with this domain's strands at rest). */
   void (*drop_writes)(void *machine);
   void (*code_changed)(void *machine);
+  void (*queue_moved)(struct strand *, u32 queue);      /* the guest moved a queue's head: there may be room */
   u64 (*tick_now)(struct strand *, u64 insns_in_slice); /* TICK counter value */
   u64 (*insns_until)(struct strand *, u64 ticks);       /* instructions until TICK has advanced so far */
   void (*trace)(struct strand *, u32 insn);             /* before each instruction, while `tracing` */

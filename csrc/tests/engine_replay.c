@@ -145,7 +145,7 @@ static bool harvest(u64 seed, u64 *pages) {
   s4v_machine *m = guest_new(&g, &forms, &rng);
   bool good = true;
   memset(shadow, 0, sizeof shadow);
-  for (u32 n = 0; good && n < 12; n++) {
+  for (u32 n = 0; good && n < 8; n++) {
     int64_t count = s4v_dirty_harvest(m, list, MEMORY / 8192);
     good = count >= 0;
     for (int64_t i = 0; i < count; i++)

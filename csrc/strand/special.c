@@ -203,10 +203,7 @@ static u32 write_level(struct strand *s, u32 n, u64 v) {
 
 static u32 write_mode(struct strand *s, u32 n, u64 v) {
   switch (n) {
-  case PR_PSTATE:
-    s->pstate = v & PSTATE_ALL;
-    if (s->pstate & PSTATE_AM) s->npc = (u32)s->npc;
-    break;
+  case PR_PSTATE: s->pstate = v & PSTATE_ALL; break;
   case PR_TL: s->tl = (u8)(v > MAX_TL ? MAX_TL : v); break;
   case PR_PIL: s->pil = v & 15; break;
   case PR_CWP: window_set_cwp(s, v % NWINDOWS); break;

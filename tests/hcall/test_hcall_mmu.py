@@ -235,6 +235,13 @@ def test_instruction_and_data_merge_into_one() -> None:
     assert guest.hcall(MAP_PERM, VA + 0x2000 * 7, 0, PAGE, 3)[0] == EOK, "room again"
 
 
+def test_another_tte_does_not_merge() -> None:
+    guest = ready()
+    assert guest.hcall(MAP_PERM, VA, 0, PAGE, 1)[0] == EOK
+    assert guest.hcall(MAP_PERM, VA, 0, PAGE ^ W, 2)[0] == EINVAL
+    assert (loads(guest), fetches(guest)) == (0, 0x64)
+
+
 def test_unmap_permanent() -> None:
     guest = ready()
     assert guest.hcall(MAP_PERM, VA, 0, PAGE, 3)[0] == EOK

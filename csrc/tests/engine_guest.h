@@ -20,6 +20,7 @@
 #include "sun4v.h"
 
 typedef uint8_t u8;
+typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 
@@ -249,8 +250,9 @@ static u32 random_insn(const struct forms *f, u64 *rng) {
 
 /* %o0.. and %o5 set for a hypercall that may do something. */
 static u32 hypercall_sequence(u32 *code, u64 *rng) {
-  static const u32 functions[] = {0x10, 0x11, 0x12, 0x13, 0x13, 0x14, 0x42, 0x42, 0x20, 0x22, 0x23, 0x24, 0x31, 0x50, 0x61, 0x62};
-  u32 n = 0, function = functions[below(rng, 16)];
+  static const u32 functions[] = {0x10, 0x11, 0x12, 0x13, 0x13, 0x14, 0x42, 0x42, 0x20, 0x22, 0x23, 0x24, 0x31, 0x50, 0x61, 0x62,
+                                  0x05, 0x70, 0x133, 0x134};
+  u32 n = 0, function = functions[below(rng, 20)];
   code[n++] = ri(OR, 13, 0, function);
   code[n++] = function == 0x42 || one_in(rng, 4) ? ri(OR, 8, 0, below(rng, 4)) : ri(OR, 8, 0, below(rng, 16));
   code[n++] = function == 0x42 ? sethi(9, MONDO_LIST) : function == 0x10 ? sethi(9, CODE) : sethi(9, DATA);

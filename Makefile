@@ -22,7 +22,7 @@ SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine.py t
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 
 .DEFAULT_GOAL = build
-.PHONY: build test check bench images sanitize clean distclean help lint types
+.PHONY: build test check bench bench-cost images sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -53,6 +53,10 @@ types: build
 ## bench: guest MIPS of our engine, qemu and native code, in one interleaved run
 bench: build
 	$(PY) tests/benchmarks/bench.py $(BENCH_ARGS)
+
+## bench-cost: what instruction counting and dirty marking cost
+bench-cost: build
+	$(PY) tests/benchmarks/cost.py $(BENCH_ARGS)
 
 ## images: build the guest programs again (needs gcc-sparc64-linux-gnu; built ones are in images/prebuilt)
 images:

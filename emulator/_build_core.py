@@ -15,6 +15,7 @@ Environment::
     CFLAGS, LDFLAGS  appended to ours
     S4V_WERROR=1     development build: all our warnings, as errors
     S4V_SANITIZE     e.g. ``address,undefined``: instrumented build in a directory of its own
+    S4V_VARIANT      name of a build with other CFLAGS: a directory of its own
     S4V_JOBS         compilers run at once (default 2)
 """
 
@@ -87,7 +88,7 @@ def make_plan() -> Plan:
     compiler = shlex.split(os.environ.get("CC", "")) or [shutil.which("cc") or shutil.which("gcc") or ""]
     if not compiler[0] or shutil.which(compiler[0]) is None:
         raise BuildError("no C compiler found: install gcc (Debian: apt-get install gcc), or set CC")
-    suffix = "-" + sanitize.replace(",", "-") if sanitize else ""
+    suffix = "".join("-" + word.replace(",", "-") for word in (sanitize, os.environ.get("S4V_VARIANT", "")) if word)
     return Plan(
         work=ROOT / "build" / f"core{suffix}",
         compiler=compiler,

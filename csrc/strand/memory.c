@@ -96,7 +96,9 @@ u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
 }
 
 void mem_written(struct strand *s, const struct memref *ref, u32 bytes) {
+#ifndef S4V_COST_NO_DIRTY /* a build without marks measures what they cost (tests/benchmarks/cost.py) */
   ram_mark(ref->page, ref->region);
+#endif
   if (*ref->code)
     codecache_written(s->env->code, ref->pa, bytes);
   else if (ref->entry && (ref->entry->info & TLB_W))

@@ -1,6 +1,6 @@
-"""Pairs of hot rows in one handler: the second takes the first one's result from a register of the host.
+"""Pairs of hot rows in one handler; where the second uses the first one's result, it takes it from a host register.
 
-What a pair saves is a dispatch and, more, the trip of the result through memory. Both micro-ops stay in the block,
+What a pair saves is a dispatch and, where it forwards, the trip of the result through memory. Both micro-ops stay in the block,
 each with its own handler: only the first one's handler is replaced, so everything that looks at a micro-op
 (traps, side table) finds what it would find without pairs. A second part that takes its slow path does so as itself.
 """
@@ -19,7 +19,7 @@ _COMPARES = ("subcc", "andcc")
 FIRST = (*_ALU, *_LOADS, "sethi")
 # second parts: F stands for the forwarded result, R for a register, I for an immediate
 SECOND = (*_ALU, "subcc", "ldub", "lduw", "ldx")
-SECOND_FORMS = ("FI", "FR", "RF")
+SECOND_FORMS = ("FI", "FR", "RF", "RI", "RR")
 # compare, then branch on it
 CONDITIONS = (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15)
 
@@ -72,7 +72,7 @@ def _pair_handlers(rows: dict[str, Op]) -> tuple[list[str], list[str]]:
                         names.append("0")
                         continue
                     name = f"p_{first}_{operand}_{second}_{form}".lower()
-                    out.append(f"HANDLER({name}) {{ {_first(rows[first], operand)} const u64 f = t; "
+                    out.append(f"HANDLER({name}) {{ {_first(rows[first], operand)} const u64 f = t; (void)f; "
                                f"{_second(rows[second], form)} }}")
                     names.append(name)
     return out, names
@@ -101,6 +101,7 @@ def build(rows: list[Op]) -> PairTable:
     pairs, pair_names = _pair_handlers(by_name)
     compares, compare_names = _compare_handlers(by_name)
     tables = [
+        f"enum {{ PAIR_SECONDS = {len(SECOND)}, COMPARE_ROW = 16 }};",
         "static const handler_fn pair_handlers[] = {\n" + "\n".join(f"  {n}," for n in pair_names) + "\n};",
         "static const handler_fn compare_handlers[] = {\n" + "\n".join(f"  {n}," for n in compare_names) + "\n};",
     ]

@@ -112,12 +112,12 @@ static bool mode_forbids(const struct isa_row *r, u32 mode) {
   return (memory && (mode & (MODE_AM | MODE_CLE))) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT));
 }
 
-/* How the instruction uses register `rd`, the result of the one before it; PAIR_FORMS: not at all. */
+/* How the instruction uses register `rd`, the result of the one before it. */
 static u32 pair_form(u32 insn, u32 rd) {
   bool first = insn_rs1(insn) == rd;
-  if (insn_i(insn)) return first ? PAIR_FI : PAIR_FORMS;
+  if (insn_i(insn)) return first ? PAIR_FI : PAIR_RI;
   if (first) return PAIR_FR;
-  return insn_rs2(insn) == rd ? PAIR_RF : PAIR_FORMS;
+  return insn_rs2(insn) == rd ? PAIR_RF : PAIR_RR;
 }
 
 /* A result for the next instruction, or a compare for the next branch. */
@@ -135,7 +135,6 @@ static bool make_pair(struct builder *b, u32 insn, u32 row) {
   bool wanted = (isa_rows[row].pair_compare != 0) == (insn_rd(insn) == 0); /* compares, and results that are kept */
   if (!isa_rows[first].pair_first || !result || !wanted) return false;
   u32 form = pair_form(insn, insn_rd(b->previous_insn));
-  if (form == PAIR_FORMS) return false;
   const void *h = interp_pair(isa_rows[first].pair_first, takes_register(b->previous_insn, first), result, form);
   if (h) b->ops[b->uops - 2].h = h;
   return h != NULL;
@@ -265,8 +264,9 @@ static void build_branch(struct builder *b, u32 insn) {
     b->ops[branch].h = branch_handler(b, &b->ops[branch], insn);
     if (compared && (insn >> 22 & 7) <= 2) {
       u32 xcc = (insn >> 22 & 7) == 1 && (insn >> 21 & 1);
-      b->ops[branch - 1].h = interp_compare_pair(isa_rows[b->previous_row].pair_compare,
-                                                 takes_register(b->previous_insn, b->previous_row), xcc, insn >> 25 & 15);
+      const void *h = interp_compare_pair(isa_rows[b->previous_row].pair_compare,
+                                          takes_register(b->previous_insn, b->previous_row), xcc, insn >> 25 & 15);
+      if (h) b->ops[branch - 1].h = h;
     }
     emit_way(b, true, NPC_TARGET, target, at + 2);
     b->ops[branch].imm = (i32)(b->uops - branch);

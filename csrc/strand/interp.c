@@ -166,7 +166,9 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
   } while (0)
 
 #include "handlers.inc"
+#if TAIL_CALLS /* in the loop a pair saves nothing */
 #include "pairs.inc"
+#endif
 
 /* ---- out of line ---- */
 
@@ -368,9 +370,7 @@ const struct interp_handlers interp_handlers = {
 
 const void *interp_hot(u32 n) { return (const void *)hot_handlers[n]; }
 
-/* Numbers of the tables' dimensions stand in pairs.py; the lengths tell them. */
-enum { PAIR_SECONDS = 14, COMPARE_ROW = 16 };
-
+#if TAIL_CALLS
 const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form) {
   u32 n = (((first - 1) * 2 + first_reg) * PAIR_SECONDS + second - 1) * PAIR_FORMS + form;
   return n < ARRAY_LEN(pair_handlers) ? (const void *)pair_handlers[n] : NULL;
@@ -379,6 +379,17 @@ const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form) {
 const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond) {
   return (const void *)compare_handlers[(((compare - 1) * 2 + first_reg) * 2 + xcc) * COMPARE_ROW + cond];
 }
+#else
+const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form) {
+  (void)first, (void)first_reg, (void)second, (void)form;
+  return NULL;
+}
+
+const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond) {
+  (void)compare, (void)first_reg, (void)xcc, (void)cond;
+  return NULL;
+}
+#endif
 
 void interp_mark_stale(struct block *b) { __atomic_store_n(&b->ops[0].h, (const void *)h_stale, __ATOMIC_RELEASE); }
 

@@ -23,7 +23,7 @@ struct interp_handlers {
 extern const struct interp_handlers interp_handlers;
 const void *interp_hot(u32 n);
 /* Pair handlers, or NULL. `first_reg`: operand 2 of the first part is a register; `form`: enum pair_form. */
-enum pair_form { PAIR_FI, PAIR_FR, PAIR_RF, PAIR_FORMS };
+enum pair_form { PAIR_FI, PAIR_FR, PAIR_RF, PAIR_RI, PAIR_RR, PAIR_FORMS };
 const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form);
 const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond);
 void interp_mark_stale(struct block *);

@@ -86,7 +86,7 @@ uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
 int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
 
-/* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f63 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
+/* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f31 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
  * pil tba cwp cansave canrestore cleanwin otherwin wstate softint tick_cmpr stick_cmpr tpc1 tnpc1 tstate1 tt1 ... */
 int s4v_reg_count(void);
 const char *s4v_reg_name(int reg);                               /* NULL past the end */

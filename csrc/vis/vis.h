@@ -7,7 +7,7 @@
  */
 #ifndef S4V_VIS_VIS_H
 #define S4V_VIS_VIS_H
-#include "../util/types.h"
+#include "util/types.h"
 
 /* GSR: mask 63:32, im 27, irnd 26:25, scale 7:3, align 2:0. */
 static inline unsigned vis_gsr_scale(u64 gsr) { return (unsigned)(gsr >> 3) & 31; }

@@ -66,7 +66,7 @@ typedef struct s4v_stop {
   uint32_t tt;       /* trap type, for S4V_STOP_WATCHDOG */
   uint32_t pad;
   uint64_t code;     /* exit code */
-  uint64_t address;  /* breakpoint or fault address */
+  uint64_t address;  /* PC of the strand that stopped */
   uint64_t insns;    /* instructions completed by all strands during this call */
 } s4v_stop;
 

@@ -103,7 +103,7 @@ static bool fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop)
   stop->strand = s->id;
   stop->tt = s->stop_tt;
   stop->code = m->domain.exit_code;
-  stop->address = why == STOP_WATCHDOG ? s->fault_va : s->pc;
+  stop->address = s->pc;
   if (why == STOP_WATCHDOG) s->run_state = STRAND_ERROR;
   if (why == STOP_EXIT)
     for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->run_state = STRAND_STOPPED;

@@ -103,7 +103,7 @@ def library() -> ctypes.CDLL:
         flags = shlex.split("-std=gnu11 -O2 -fPIC -shared -Wall -Wextra -Wconversion -Wshadow -Werror")
         flags += shlex.split(os.environ.get("S4V_VIS_CFLAGS", ""))
         sources = [str(source), *map(str, sorted((ROOT / "csrc" / "vis").glob("*.c")))]
-        flags.append(f"-I{ROOT / 'csrc' / 'vis'}")
+        flags += [f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'csrc' / 'vis'}"]
         subprocess.run([*compiler, *flags, *sources, "-o", str(output)], check=True)
         return ctypes.CDLL(str(output))
 

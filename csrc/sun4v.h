@@ -37,7 +37,8 @@ enum {
   S4V_STOP_KICK = 6,       /* s4v_kick() was called */
   S4V_STOP_RESET = 7,      /* MACH_SIR: the guest asks to be restarted */
   S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
-  S4V_STOP_EXPIRED = 9     /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
+  S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
+  S4V_STOP_CHANNEL = 10    /* the guest did something to channel `code`, at whose other end the client is */
 };
 
 typedef struct s4v_machine s4v_machine;
@@ -120,7 +121,8 @@ int s4v_strand_print(const s4v_machine *, uint32_t strand, char *buf, size_t len
 
 /* Soft state (SOFT_STATE_SET): 1 normal, 2 transition; `text` gets 32 bytes, NUL-terminated. */
 int s4v_soft_state(const s4v_machine *, char text[32]);
-/* Ends MACH_SUSPEND with a status for the guest, 0 (EOK) or a hypervisor error. S4V_EINVAL: it is not suspended. */
+/* Ends MACH_SUSPEND with a status for the guest, 0 (EOK; every channel then reports RESET: its other end is another) or
+ * a hypervisor error. S4V_EINVAL: it is not suspended. */
 int s4v_resume(s4v_machine *, uint64_t status);
 int s4v_suspended(const s4v_machine *);                          /* 1: in MACH_SUSPEND */
 /* Reset of the domain, as MACH_SIR asks for: strands stopped and reset, negotiated versions, soft state, watchdog as at
@@ -145,6 +147,36 @@ typedef struct s4v_error {
   uint8_t pad[7];
 } s4v_error;
 int s4v_error_report(s4v_machine *, uint32_t strand, int resumable, const s4v_error *error, uint64_t *handle);
+
+/* Channels (LDC), numbers 0..767; devinos of channel n: TX 2n, RX 2n + 1 of the channel-devices. At the other end of a
+ * channel is the client (host) or another endpoint of this domain. S4V_EINVAL: the number is taken or out of range;
+ * S4V_ENOENT, of all the others: there is no such channel, or the client is not at its other end. */
+typedef struct s4v_ldc {
+  uint32_t host;          /* 1: the client is at the other end */
+  uint32_t peer;          /* else the endpoint that is */
+  uint32_t up;            /* 1: s4v_ldc_up(..., 1) */
+  uint32_t tx_entries;    /* of the guest's queues, 0: not configured */
+  uint32_t rx_entries;
+  uint32_t tx_packets;    /* packets for the client */
+  uint32_t rx_room;       /* packets the guest has room for */
+  uint32_t pad;
+  uint64_t map_entries;
+  uint64_t resets;        /* times the guest has configured its RX queue: another value is a reset of the link */
+} s4v_ldc;
+int s4v_ldc_add(s4v_machine *, uint32_t channel);                /* with the client at the other end, not up */
+int s4v_ldc_connect(s4v_machine *, uint32_t a, uint32_t b);
+int s4v_ldc_remove(s4v_machine *, uint32_t channel);             /* of a connected pair: both */
+int s4v_ldc_info(const s4v_machine *, uint32_t channel, s4v_ldc *out);
+int s4v_ldc_up(s4v_machine *, uint32_t channel, int up);         /* the guest sees UP or DOWN */
+int s4v_ldc_reset(s4v_machine *, uint32_t channel);              /* the guest sees RESET once */
+/* 64-byte packets. Both return how many went through; a guest without room makes the run stop (S4V_STOP_CHANNEL) when
+ * it has made some. */
+int64_t s4v_ldc_send(s4v_machine *, uint32_t channel, const void *packets, size_t count);
+int64_t s4v_ldc_receive(s4v_machine *, uint32_t channel, void *packets, size_t count);
+/* Memory the guest has exported on this channel, under LDC_COPY's rules but for alignment. Returns 0, S4V_EFAULT (not
+ * mapped, or no such memory) or S4V_EREADONLY (the entry does not allow it); then a first part may have been copied. */
+int s4v_ldc_read(s4v_machine *, uint32_t channel, uint64_t cookie, void *buf, size_t len);
+int s4v_ldc_write(s4v_machine *, uint32_t channel, uint64_t cookie, const void *buf, size_t len);
 
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from emulator import errors
 from emulator._core import build_info
+from emulator.channel import Channel, ChannelInfo
 from emulator.disasm import Instruction, decode, disassemble, instructions
 from emulator.errors import EmulatorError, ImageError
 from emulator.guest import Registers, Stop, StopReason, Strand, StrandState
@@ -27,6 +28,8 @@ from emulator.version import __version__
 
 __all__ = [
     "PLATFORMS",
+    "Channel",
+    "ChannelInfo",
     "Console",
     "EmulatorError",
     "ErrorAttribute",

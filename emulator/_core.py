@@ -15,6 +15,7 @@ from typing import Any
 from emulator.errors import (
     AddressError,
     BusyError,
+    ChannelError,
     ClosedError,
     ConfigError,
     CoreError,
@@ -299,9 +300,9 @@ class Core:
         return bool(lib.s4v_suspended(self._machine))
 
     def resume(self, status: int) -> None:
-        """End MACH_SUSPEND. Raises CoreError where the guest is not suspended."""
+        """End MACH_SUSPEND. Raises StrandError where the guest is not suspended."""
         if lib.s4v_resume(self._machine, status) != 0:
-            raise CoreError("the guest is not suspended")
+            raise StrandError("the guest is not suspended")
 
     def reset(self) -> None:
         """Domain reset: every strand stopped; memory and reboot data stay."""
@@ -319,7 +320,7 @@ class Core:
     def reboot_data_set(self, data: bytes) -> None:
         """Set the reboot data, at most 512 bytes."""
         if lib.s4v_reboot_data_set(self._machine, data, len(data)) != 0:
-            raise CoreError(f"reboot data has at most 512 bytes, not {len(data)}")
+            raise ConfigError(f"reboot data has at most 512 bytes, not {len(data)}")
 
     def error_report(self, strand: int, resumable: bool, fields: dict[str, int]) -> int | None:
         """Queue an error report (`s4v_error`); its handle, or None where there is no room."""
@@ -328,6 +329,66 @@ class Core:
         if status == lib.S4V_ENOENT:
             raise StrandError(f"no strand {strand}")
         return int(handle[0]) if status == 0 else None
+
+    # -- channels
+
+    def _channel_status(self, status: int, channel: int) -> int:
+        if status == lib.S4V_ENOENT:
+            raise ChannelError(f"no channel {channel} with the client at its other end")
+        if status == lib.S4V_EINVAL:
+            raise ChannelError(f"channel {channel} is out of range or taken")
+        if status == lib.S4V_EREADONLY:
+            raise ChannelError(f"channel {channel}: the guest's map table does not allow it")
+        if status == lib.S4V_EFAULT:
+            raise AddressError(f"channel {channel}: the cookie stands for no memory of the guest")
+        return status
+
+    def ldc_add(self, channel: int) -> None:
+        """A channel with the client at its other end."""
+        self._channel_status(lib.s4v_ldc_add(self._machine, channel), channel)
+
+    def ldc_connect(self, one: int, other: int) -> None:
+        """Two endpoints of the guest, connected."""
+        self._channel_status(lib.s4v_ldc_connect(self._machine, one, other), one)
+
+    def ldc_remove(self, channel: int) -> None:
+        """Remove a channel; of a connected pair, both endpoints."""
+        self._channel_status(lib.s4v_ldc_remove(self._machine, channel), channel)
+
+    def ldc_info(self, channel: int) -> dict[str, Any]:
+        """`s4v_ldc` by the names of its members."""
+        raw = ffi.new("s4v_ldc *")
+        self._channel_status(lib.s4v_ldc_info(self._machine, channel, raw), channel)
+        names = ("peer", "tx_entries", "rx_entries", "tx_packets", "rx_room", "map_entries", "resets")
+        return {"host": bool(raw.host), "up": bool(raw.up), **{name: int(getattr(raw, name)) for name in names}}
+
+    def ldc_up(self, channel: int, up: bool) -> None:
+        """UP or DOWN for the guest."""
+        self._channel_status(lib.s4v_ldc_up(self._machine, channel, int(up)), channel)
+
+    def ldc_reset(self, channel: int) -> None:
+        """RESET, once, for the guest."""
+        self._channel_status(lib.s4v_ldc_reset(self._machine, channel), channel)
+
+    def ldc_send(self, channel: int, packets: bytes, count: int) -> int:
+        """Packets the guest's queue took."""
+        return self._channel_status(int(lib.s4v_ldc_send(self._machine, channel, packets, count)), channel)
+
+    def ldc_receive(self, channel: int, most: int) -> bytes:
+        """Packets from the guest, one after the other."""
+        buffer = ffi.new("char[]", 64 * max(most, 1))
+        count = self._channel_status(int(lib.s4v_ldc_receive(self._machine, channel, buffer, most)), channel)
+        return bytes(ffi.buffer(buffer, 64 * count))
+
+    def ldc_read(self, channel: int, cookie: int, length: int) -> bytes:
+        """Memory behind a cookie."""
+        buffer = ffi.new("char[]", max(length, 1))
+        self._channel_status(lib.s4v_ldc_read(self._machine, channel, cookie, buffer, length), channel)
+        return bytes(ffi.buffer(buffer, length))
+
+    def ldc_write(self, channel: int, cookie: int, data: bytes) -> None:
+        """Write memory behind a cookie."""
+        self._channel_status(lib.s4v_ldc_write(self._machine, channel, cookie, data, len(data)), channel)
 
     # -- state
 

@@ -96,6 +96,12 @@ class StateError(EmulatorError):
     code = "state"
 
 
+class ChannelError(EmulatorError):
+    """No such channel, a number that is taken, a partial packet, or memory the guest does not export that way."""
+
+    code = "channel"
+
+
 class CoreError(EmulatorError):
     """The C core refused a call for a reason that the caller could not have caused."""
 

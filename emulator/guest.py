@@ -35,6 +35,8 @@ class StopReason(enum.Enum):
     """The guest called MACH_SUSPEND: nothing runs until `Machine.resume()`."""
     EXPIRED = 9
     """The time the guest gave MACH_SET_WATCHDOG is up; its watchdog is off now."""
+    CHANNEL = 10
+    """The guest sent on `Stop.channel`, configured a queue of it, or made room there."""
 
 
 class StrandState(enum.Enum):
@@ -50,7 +52,8 @@ class Stop:
     """How a run ended.
 
     `insns` counts the instructions completed during this run, over all strands that ran. `exit_code` is set
-    for EXIT, `trap_type` for WATCHDOG, `address` (virtual) for BREAKPOINT and WATCHDOG; the others are None.
+    for EXIT, `trap_type` for WATCHDOG, `channel` for CHANNEL, `address` (virtual) for BREAKPOINT and WATCHDOG; the
+    others are None.
     """
 
     reason: StopReason
@@ -59,6 +62,7 @@ class Stop:
     exit_code: int | None = None
     trap_type: int | None = None
     address: int | None = None
+    channel: int | None = None
 
     @classmethod
     def from_core(cls, raw: _core.CoreStop) -> Stop:
@@ -72,6 +76,7 @@ class Stop:
             exit_code=raw.code if reason is StopReason.EXIT else None,
             trap_type=raw.tt if reason is StopReason.WATCHDOG else None,
             address=raw.address if with_address else None,
+            channel=raw.code if reason is StopReason.CHANNEL else None,
         )
 
 

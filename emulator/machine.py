@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from emulator import _core
+from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
 from emulator.errors import ConfigError, StrandError
 from emulator.guest import Stop, Strand, check_budget
@@ -159,7 +160,7 @@ class Machine:
         return self._core.suspended()
 
     def resume(self, status: int = 0) -> None:
-        """Let MACH_SUSPEND return `status` (0: EOK) to the guest. Raises CoreError where it is not suspended."""
+        """Let MACH_SUSPEND return `status` (0: EOK) to the guest. Raises StrandError where it is not suspended."""
         self._core.resume(status)
 
     def reset(self) -> None:
@@ -191,6 +192,29 @@ class Machine:
         Raises StrandError.
         """
         return self._core.error_report(strand, report.resumable, report.fields())
+
+    # -- channels
+
+    def add_channel(self, number: int) -> Channel:
+        """A logical domain channel (0 to 767) with the client at its other end, not up yet.
+
+        Its devinos are 2 * number (transmit) and 2 * number + 1. Raises ChannelError where the number is taken.
+        """
+        self._core.ldc_add(number)
+        return Channel(self._core, number)
+
+    def channel(self, number: int) -> Channel:
+        """A channel that is there already, as after `load`. Raises ChannelError."""
+        self._core.ldc_info(number)
+        return Channel(self._core, number)
+
+    def connect_channels(self, one: int, other: int) -> None:
+        """Two endpoints of the guest with each other at the other end. Raises ChannelError."""
+        self._core.ldc_connect(one, other)
+
+    def remove_channel(self, number: int) -> None:
+        """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""
+        self._core.ldc_remove(number)
 
     # -- state
 

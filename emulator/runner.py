@@ -143,6 +143,10 @@ class Session:
                 return Outcome(EXIT_DIED, self._death(stop), stop)
             case StopReason.RESET:
                 return Outcome(EXIT_DIED, "the guest asked for a restart (MACH_SIR)", stop)
+            case StopReason.EXPIRED:
+                return Outcome(EXIT_DIED, "the guest's watchdog expired (MACH_SET_WATCHDOG)", stop)
+            case StopReason.SUSPEND:
+                return Outcome(EXIT_DIED, "the guest suspended itself (MACH_SUSPEND) and nobody would resume it", stop)
             case StopReason.IDLE if not self._at_rest(stop):
                 pass
             case StopReason.IDLE if self._hung_up:
@@ -162,7 +166,9 @@ class Session:
         return before and self._quiet
 
     def _timer_ahead(self) -> bool:
-        """True where a strand has a timer that has not come yet."""
+        """True where a strand has a timer that has not come yet, or the watchdog is on."""
+        if self.machine.watchdog_ms:
+            return True
         for strand in self.machine.strands:
             for clock in ("tick", "stick"):
                 compare = strand[f"{clock}_cmpr"]

@@ -16,8 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "reference" / "hypercalls.md"
 
-GROUPS = {0x000: "SUN4V 1", 0x001: "CORE 1", 0x002: "INTR 1", 0x003: "SOFT_STATE 1", 0x104: "RNG 2",
-          0x110: "REBOOT_DATA 1"}
+GROUPS = {0x000: "SUN4V 1", 0x001: "CORE 1", 0x002: "INTR 1", 0x003: "SOFT_STATE 1", 0x101: "LDOM 1",
+          0x104: "RNG 2", 0x110: "REBOOT_DATA 1"}
 # section title -> names, in the order of the page
 SECTIONS: dict[str, dict[str, str]] = {
     "API versions and the CORE trap": {
@@ -116,6 +116,25 @@ SECTIONS: dict[str, dict[str, str]] = {
         "VINTR_GETTARGET": "As INTR_GETTARGET.",
         "VINTR_SETTARGET": "As INTR_SETTARGET.",
     },
+    "Channels (LDC)": {
+        "LDC_TX_QCONF": "Places the transmit queue: a power of two of 64-byte packets, 2 to 262144, aligned to its size. Head "
+                        "and tail become 0, packets in it are lost; 0 entries take it away. Every call: ECHANNEL for a "
+                        "channel that is not there.",
+        "LDC_TX_QINFO": "What LDC_TX_QCONF has set; 0 entries: not configured.",
+        "LDC_TX_GET_STATE": "0 down: nobody at the other end, 1 up, 2 reset: the other end has started anew, reported once. "
+                            "EINVAL without a queue.",
+        "LDC_TX_SET_QTAIL": "Hands packets over. What finds no room at the other end stays queued. A tail that passes the "
+                            "head is EINVAL.",
+        "LDC_RX_QCONF": "As LDC_TX_QCONF; the other end sees another state.",
+        "LDC_RX_QINFO": "As LDC_TX_QINFO.",
+        "LDC_RX_GET_STATE": "As LDC_TX_GET_STATE.",
+        "LDC_RX_SET_QHEAD": "Frees entries; packets that wait at the other end follow. A head that passes the tail is EINVAL.",
+        "LDC_SET_MAP_TABLE": "Places the table of exported pages: a power of two of 16-byte entries, 2 to 2^24, aligned to its "
+                             "size; 0 entries: none.",
+        "LDC_GET_MAP_TABLE": "What LDC_SET_MAP_TABLE has set.",
+        "LDC_COPY": "Copies from (0) or to (1) memory that the other end exports. Cookie, RA and length are multiples of 8. "
+                    "Goes on over page ends, at most 1 MiB a call; an error after the first page shows as a shorter length.",
+    },
 }
 MISSING = """## Not there yet
 
@@ -123,7 +142,7 @@ The hypervisor does not know these; they answer EBADTRAP, their groups EINVAL.
 
 | Calls | Group | Needed by |
 | --- | --- | --- |
-| LDC_* | 0x101 LDOM | virtual devices |
+| LDC_MAPIN, LDC_UNMAP, LDC_REVOKE | 0x101 LDOM 1.1 | direct access to shared memory |
 | SVC_* | 0x102 SVC | firmware services of old domains |
 | NCS_* | 0x103 NCS | crypto queues of the T1, T2 and T3 |
 | MACH_PRI, MACH_VARS | 0x105 | the control domain |

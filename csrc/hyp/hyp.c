@@ -16,7 +16,8 @@ enum { FAST_SLOTS = 0x200, CORE_SLOTS = 4, FIRST_PLAIN_TRAP = 0x83, PLAIN_SLOTS 
    : (trap) == 0xff ? FAST_SLOTS + (function)           \
                     : FAST_SLOTS + CORE_SLOTS + (trap) - FIRST_PLAIN_TRAP)
 #define GROUP_INDEX(number)                                          \
-  ((number) == 0x104   ? GROUP_RNG                                   \
+  ((number) == 0x101   ? GROUP_LDOM                                  \
+   : (number) == 0x104 ? GROUP_RNG                                   \
    : (number) == 0x110 ? GROUP_REBOOT_DATA                           \
                        : (number))
 
@@ -40,6 +41,7 @@ static const struct group {
     [GROUP_CORE] = {0x001, 1, 6, false},
     [GROUP_INTR] = {0x002, 1, 0, true},
     [GROUP_SOFT_STATE] = {0x003, 1, 0, false},
+    [GROUP_LDOM] = {0x101, 1, 0, false},
     [GROUP_RNG] = {0x104, 2, 0, false},
     [GROUP_REBOOT_DATA] = {0x110, 1, 0, false},
 };
@@ -61,6 +63,7 @@ void hyp_reset(struct domain *d) {
   versions_reset(d);
   services_reset(&d->services);
   intr_reset(&d->interrupts);
+  ldc_unconfigure(d);
 }
 
 void hyp_save(const struct domain *d, struct writer *w) {
@@ -70,6 +73,7 @@ void hyp_save(const struct domain *d, struct writer *w) {
   }
   services_save(&d->services, w);
   intr_save(&d->interrupts, w);
+  ldc_save(&d->channels, w);
 }
 
 bool hyp_load(struct domain *d, struct reader *in) {
@@ -79,7 +83,8 @@ bool hyp_load(struct domain *d, struct reader *in) {
     d->minor[i] = get_u16(in);
     good &= (d->major[i] == 0 || d->major[i] == groups[i].major) && d->minor[i] <= groups[i].minor;
   }
-  good = good && services_load(&d->services, in) && intr_load(&d->interrupts, in, d->strand_count);
+  good = good && services_load(&d->services, in) && intr_load(&d->interrupts, in, d->strand_count) &&
+         ldc_load(d, in);
   return good && d->services.suspend_strand < d->strand_count;
 }
 

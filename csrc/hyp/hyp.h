@@ -2,6 +2,7 @@
 #ifndef S4V_HYP_HYP_H
 #define S4V_HYP_HYP_H
 #include "hyp/interrupt.h"
+#include "hyp/ldc.h"
 #include "hyp/services.h"
 #include "strand/strand.h"
 #include "strand/window.h"
@@ -14,7 +15,7 @@ enum hv_error {
 
 /* API groups this hypervisor knows; `domain.major` is indexed by them. hyp.c has their numbers and versions. */
 enum hv_group {
-  GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
+  GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_LDOM, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
 };
 
 enum { CONSOLE_BYTES = 1 << 16 };
@@ -38,6 +39,7 @@ struct domain {
   struct console_ring input, output;
   struct services services;
   struct interrupts interrupts;
+  struct channels channels;
   u64 (*elapsed_seconds)(struct domain *);
 };
 

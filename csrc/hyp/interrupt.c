@@ -52,7 +52,7 @@ bool intr_load(struct interrupts *in, struct reader *from, u32 strand_count) {
 
 static bool level(const struct domain *d, u32 sysino) {
   if (sysino == SYSINO_CONSOLE) return d->input.count != 0 || (d->console_event & CONSOLE_BREAK);
-  return false;
+  return sysino >= CHANNEL_HANDLE && ldc_level(d, sysino - CHANNEL_HANDLE);
 }
 
 static bool wants(const struct domain *d, const struct intr_source *source) {

@@ -146,7 +146,7 @@ struct strand_env {
 
 enum strand_stop {
   STOP_NONE = 0, STOP_EXIT, STOP_WATCHDOG, STOP_CONSOLE, STOP_YIELD, STOP_BREAKPOINT, STOP_RESET, STOP_EVENT,
-  STOP_SUSPEND,
+  STOP_SUSPEND, STOP_CHANNEL,
 };
 
 struct strand {

@@ -7,7 +7,7 @@ from asm_support import HERE, asm, code, ta
 from guest_support import CODE, DATA, EBADALIGN, EBADTRAP, EINVAL, ENORADDR, ENOTSUPPORTED, EOK, Guest
 
 from emulator import Machine, StopReason
-from emulator.errors import CoreError
+from emulator.errors import ConfigError, StrandError
 
 WATCHDOG, SOFT_SET, SOFT_GET, REBOOT_GET, REBOOT_SET, SUSPEND = 0x05, 0x70, 0x71, 0x171, 0x172, 0x181
 RNG_CTL_READ, RNG_DATA = 0x131, 0x134
@@ -172,7 +172,7 @@ def test_reboot_data_from_the_client() -> None:
     guest.machine.reboot_data = b"boot disk1 -s"
     assert guest.hcall(REBOOT_GET, DATA, 16)[:2] == (EOK, 13)
     assert guest.memory.read(DATA, 13) == b"boot disk1 -s"
-    with pytest.raises(CoreError, match="512"):
+    with pytest.raises(ConfigError, match="512"):
         guest.machine.reboot_data = bytes(513)
 
 
@@ -224,7 +224,7 @@ def test_suspend_stops_the_other_strands() -> None:
 def test_suspend_needs_core_1_2_and_resume_a_suspended_guest() -> None:
     guest = guest_with((CORE, 1, 1))
     assert guest.hcall(SUSPEND)[0] == EBADTRAP
-    with pytest.raises(CoreError, match="not suspended"):
+    with pytest.raises(StrandError, match="not suspended"):
         guest.machine.resume()
 
 

@@ -1,0 +1,60 @@
+/* ldc.h - logical domain channels: queues, states, packets, exported memory (ldc-vio-ds 1).
+ *
+ *   guest TX queue --> other endpoint of this domain: its RX queue    (LDC_GUEST)
+ *                  --> the client, which takes packets from the queue (LDC_HOST)
+ *
+ * What finds no room stays in the TX queue. Devinos of channel n: TX 2n, RX 2n + 1.
+ */
+#ifndef S4V_HYP_LDC_H
+#define S4V_HYP_LDC_H
+#include "hyp/interrupt.h"
+
+enum { LDC_ENDPOINTS = 768, LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24 };
+enum ldc_kind { LDC_NONE = 0, LDC_HOST = 1, LDC_GUEST = 2 };
+enum ldc_state { LDC_DOWN = 0, LDC_UP = 1, LDC_RESET = 2 };
+
+/* A ring of packets in guest memory. bytes 0: not configured. head, tail: byte offsets; empty: equal. */
+#define LDC_QUEUE_FIELDS(X) X(u64, base) X(u64, bytes) X(u64, head) X(u64, tail)
+struct ldc_queue { LDC_QUEUE_FIELDS(HYP_MEMBER) };
+
+#define LDC_FIELDS(X)                                                       \
+  X(u64, map_base)                                                          \
+  X(u64, map_entries) /* 0: no map table */                                 \
+  X(u64, resets)      /* times the guest has configured its RX queue */     \
+  X(u32, peer)        /* the other endpoint, LDC_GUEST */                   \
+  X(u8, kind)         /* enum ldc_kind */                                   \
+  X(u8, up)           /* LDC_HOST: the client is there */                   \
+  X(u8, reset)        /* LDC_RESET is to be reported, once */               \
+  X(u8, rx_event)     /* the state has changed since the last look */       \
+  X(u8, tx_event)     /* there is room in TX again */                       \
+  X(u8, host_waits)   /* the client found no room in RX */
+
+struct ldc_endpoint {
+  struct ldc_queue tx, rx;
+  LDC_FIELDS(HYP_MEMBER)
+};
+
+struct channels { struct ldc_endpoint endpoint[LDC_ENDPOINTS]; };
+
+void ldc_add_host(struct domain *, u32 id);
+void ldc_connect(struct domain *, u32 a, u32 b);
+void ldc_remove(struct domain *, u32 id);              /* a connected one with its peer */
+void ldc_unconfigure(struct domain *);                 /* domain reset: queues and tables go, channels stay */
+void ldc_reset_all(struct domain *);                   /* every channel is to report RESET: the other ends are new */
+void ldc_set_up(struct domain *, u32 id, bool up);
+void ldc_reset(struct domain *, u32 id);
+u64 ldc_send(struct domain *, u32 id, const u8 *packets, u64 count); /* to the guest; packets taken */
+u64 ldc_receive(struct domain *, u32 id, u8 *packets, u64 count);    /* from the guest */
+bool ldc_level(const struct domain *, u32 devino);
+u32 ldc_state(struct domain *, struct ldc_endpoint *); /* enum ldc_state; RESET is reported once */
+bool ldc_pump(struct domain *, u32 id);                /* these three: true, an interrupt went out */
+bool ldc_pull(struct domain *, u32 id);
+bool ldc_rx_changed(struct domain *, u32 id);
+void ldc_save(const struct channels *, struct writer *);
+bool ldc_load(struct domain *, struct reader *);
+
+/* ldc_map.c: a run of bytes that a cookie of this endpoint's map table stands for. Returns enum hv_error. */
+enum ldc_right { LDC_COPY_READ = 1 << 9, LDC_COPY_WRITE = 1 << 10 };
+u32 ldc_translate(const struct domain *, const struct ldc_endpoint *, u64 cookie, u32 right, u64 *ra, u64 *bytes);
+
+#endif

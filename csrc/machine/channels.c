@@ -1,0 +1,96 @@
+/* channels.c - the client's end of channels. */
+#include "machine/machine.h"
+
+static bool channel_there(const s4v_machine *m, u32 id) {
+  return id < LDC_ENDPOINTS && m->domain.channels.endpoint[id].kind != LDC_NONE;
+}
+
+static bool host_channel(const s4v_machine *m, u32 id) {
+  return id < LDC_ENDPOINTS && m->domain.channels.endpoint[id].kind == LDC_HOST;
+}
+
+int s4v_ldc_add(s4v_machine *m, uint32_t id) {
+  if (id >= LDC_ENDPOINTS || channel_there(m, id)) return S4V_EINVAL;
+  ldc_add_host(&m->domain, id);
+  return S4V_OK;
+}
+
+int s4v_ldc_connect(s4v_machine *m, uint32_t a, uint32_t b) {
+  if (a >= LDC_ENDPOINTS || b >= LDC_ENDPOINTS || a == b || channel_there(m, a) || channel_there(m, b))
+    return S4V_EINVAL;
+  ldc_connect(&m->domain, a, b);
+  return S4V_OK;
+}
+
+int s4v_ldc_remove(s4v_machine *m, uint32_t id) {
+  if (!channel_there(m, id)) return S4V_ENOENT;
+  ldc_remove(&m->domain, id);
+  return S4V_OK;
+}
+
+int s4v_ldc_info(const s4v_machine *m, uint32_t id, s4v_ldc *out) {
+  if (!channel_there(m, id)) return S4V_ENOENT;
+  const struct ldc_endpoint *e = &m->domain.channels.endpoint[id];
+  u64 used = e->rx.bytes ? (e->rx.tail - e->rx.head) & (e->rx.bytes - 1) : 0;
+  u64 waiting = e->tx.bytes ? (e->tx.tail - e->tx.head) & (e->tx.bytes - 1) : 0;
+  *out = (s4v_ldc){
+      .host = e->kind == LDC_HOST, .peer = e->peer, .up = e->up, .tx_entries = (u32)(e->tx.bytes / LDC_PACKET),
+      .rx_entries = (u32)(e->rx.bytes / LDC_PACKET), .tx_packets = (u32)(waiting / LDC_PACKET),
+      .rx_room = e->rx.bytes ? (u32)((e->rx.bytes - used) / LDC_PACKET - 1) : 0, .map_entries = e->map_entries,
+      .resets = e->resets,
+  };
+  return S4V_OK;
+}
+
+int s4v_ldc_up(s4v_machine *m, uint32_t id, int up) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  ldc_set_up(&m->domain, id, up != 0);
+  return S4V_OK;
+}
+
+int s4v_ldc_reset(s4v_machine *m, uint32_t id) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  ldc_reset(&m->domain, id);
+  return S4V_OK;
+}
+
+int64_t s4v_ldc_send(s4v_machine *m, uint32_t id, const void *packets, size_t count) {
+  return host_channel(m, id) ? (int64_t)ldc_send(&m->domain, id, packets, count) : S4V_ENOENT;
+}
+
+int64_t s4v_ldc_receive(s4v_machine *m, uint32_t id, void *packets, size_t count) {
+  return host_channel(m, id) ? (int64_t)ldc_receive(&m->domain, id, packets, count) : S4V_ENOENT;
+}
+
+/* Finds the next run of at most `len` bytes behind a cookie. */
+static int next_run(const s4v_machine *m, u32 id, u64 cookie, u32 right, u64 *ra, u64 *len) {
+  u64 bytes = 0;
+  u32 status = ldc_translate(&m->domain, &m->domain.channels.endpoint[id], cookie, right, ra, &bytes);
+  if (status) return status == HV_ENOACCESS ? S4V_EREADONLY : S4V_EFAULT;
+  if (bytes < *len) *len = bytes;
+  return S4V_OK;
+}
+
+int s4v_ldc_read(s4v_machine *m, uint32_t id, uint64_t cookie, void *buf, size_t len) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  for (u64 at = 0; at < len;) {
+    u64 ra = 0, bytes = len - at;
+    int status = next_run(m, id, cookie + at, LDC_COPY_READ, &ra, &bytes);
+    if (!status) status = s4v_mem_read(m, ra, (u8 *)buf + at, bytes);
+    if (status) return status;
+    at += bytes;
+  }
+  return S4V_OK;
+}
+
+int s4v_ldc_write(s4v_machine *m, uint32_t id, uint64_t cookie, const void *buf, size_t len) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  for (u64 at = 0; at < len;) {
+    u64 ra = 0, bytes = len - at;
+    int status = next_run(m, id, cookie + at, LDC_COPY_WRITE, &ra, &bytes);
+    if (!status) status = s4v_mem_write(m, ra, (const u8 *)buf + at, bytes);
+    if (status) return status;
+    at += bytes;
+  }
+  return S4V_OK;
+}

@@ -1,0 +1,91 @@
+"""The client's end of a logical domain channel (LDC)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emulator import _core
+from emulator.errors import ChannelError
+
+PACKET_BYTES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelInfo:
+    """How a channel stands. Entries and packets are counts of 64-byte packets."""
+
+    host: bool
+    """True: the client is at the other end; False: another endpoint of the guest, `peer`."""
+    peer: int
+    up: bool
+    """True: the client has said so (`Channel.up`)."""
+    tx_entries: int
+    """Size of the guest's transmit queue; 0: not configured."""
+    rx_entries: int
+    tx_packets: int
+    """Packets that wait for `Channel.receive`."""
+    rx_room: int
+    """Packets that `Channel.send` could send now."""
+    map_entries: int
+    """Entries of the guest's map table; 0: none."""
+    resets: int
+    """Times the guest has configured its receive queue: when this changes, the link starts anew."""
+
+
+class Channel:
+    """The client's end of a channel of a machine: `Machine.add_channel`, `Machine.channel`.
+
+    Packets are 64 bytes. When the guest sends, configures a queue, or makes room that `send` lacked, `Machine.run`
+    stops with reason CHANNEL; the guest goes on at the next run.
+    """
+
+    def __init__(self, core: _core.Core, number: int) -> None:
+        self._core = core
+        self.number = number
+
+    @property
+    def info(self) -> ChannelInfo:
+        """How the channel stands now. Raises ChannelError where it was removed."""
+        return ChannelInfo(**self._core.ldc_info(self.number))
+
+    @property
+    def up(self) -> bool:
+        """True: the guest sees the channel UP (once RESET after `reset`), False: DOWN."""
+        return self.info.up
+
+    @up.setter
+    def up(self, up: bool) -> None:
+        self._core.ldc_up(self.number, up)
+
+    def reset(self) -> None:
+        """Let the guest see RESET once, as when the other end has started anew."""
+        self._core.ldc_reset(self.number)
+
+    def send(self, packets: bytes) -> int:
+        """Put whole packets in the guest's receive queue; returns how many packets it took.
+
+        All of them are there before the guest is interrupted. 0 while the channel is not up or the guest has no queue.
+        Raises ChannelError where `packets` is not a multiple of 64 bytes.
+        """
+        if len(packets) % PACKET_BYTES:
+            raise ChannelError(f"packets have {PACKET_BYTES} bytes each, and {len(packets)} is no multiple")
+        return self._core.ldc_send(self.number, packets, len(packets) // PACKET_BYTES)
+
+    def receive(self, most: int = 1024) -> list[bytes]:
+        """Take what the guest has sent, at most `most` packets of 64 bytes."""
+        data = self._core.ldc_receive(self.number, most)
+        return [data[at : at + PACKET_BYTES] for at in range(0, len(data), PACKET_BYTES)]
+
+    def read(self, cookie: int, length: int) -> bytes:
+        """Memory the guest exports under `cookie` (its map table; the entry must allow copies for reading).
+
+        Raises AddressError where nothing is mapped, ChannelError where the right is missing.
+        """
+        return self._core.ldc_read(self.number, cookie, length)
+
+    def write(self, cookie: int, data: bytes) -> None:
+        """Write to memory the guest exports; as `read`, with the right to write."""
+        self._core.ldc_write(self.number, cookie, data)
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.number}>"

@@ -1,0 +1,109 @@
+"""Hostile arguments: whatever a guest passes, the machine answers, stays whole and can be saved.
+
+``S4V_HCALL_CALLS`` (default 3000) and ``S4V_HCALL_SEED`` set how many calls, and which.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+from guest_support import EBADTRAP, EOK, MORE, Guest
+
+from csrc.hyp.generate_docs import calls
+
+CALLS = int(os.environ.get("S4V_HCALL_CALLS", "3000"))
+SEED = int(os.environ.get("S4V_HCALL_SEED", "20261122"))
+ENDS = {"MACH_EXIT", "API_EXIT", "MACH_SIR", "MACH_SUSPEND", "CPU_YIELD", "MMU_ENABLE"}  # these do not come back at once
+STATUSES = {*range(18), 18, 23}
+SERVICES = (0x002, 0x003, 0x101, 0x104, 0x110)
+EDGES = [0, 1, 2, 3, 4, 5, 8, 0x11, 0x100, 0x111, 0x200, 0x205, 63, 64, 128, 448, 512, 767, 768, 2047, 2048, 8192, 1 << 13,
+         MORE, MORE + 64, MORE + 0x10000, 0x200000, 0x3FFFC0, 0x400000 - 8, 0x400000, 1 << 32, 1 << 40, (1 << 60) - 8,
+         1 << 60, 1 << 63, (1 << 64) - 64, (1 << 64) - 1]  # fmt: skip
+
+
+def argument(seed: random.Random) -> int:
+    kind = seed.randrange(10)
+    if kind < 6:
+        return seed.choice(EDGES)
+    if kind < 8:
+        return seed.choice(EDGES) + seed.choice([-64, -8, -1, 1, 8, 64]) & (1 << 64) - 1
+    return seed.getrandbits(seed.choice([4, 10, 22, 33, 64]))
+
+
+def prepared() -> Guest:
+    """Every group negotiated; channels to the client and between two endpoints, with queues and tables."""
+    guest = Guest(strands=2)
+    for group in (1, *SERVICES):
+        assert guest.hcall(0, group, 2 if group == 0x104 else 1, 9, trap=0xFF)[0] == EOK
+    guest.machine.add_channel(1).up = True
+    guest.machine.connect_channels(2, 3)
+    for channel in (1, 2, 3):
+        for call in (0xE0, 0xE4):
+            assert guest.hcall(call, channel, 0x200000 + 0x1000 * channel + 0x10000 * (call & 4), 8)[0] == EOK
+        assert guest.hcall(0xEA, channel, 0x300000 + 0x1000 * channel, 16)[0] == EOK
+        for entry in range(16):
+            guest.memory.store(0x300000 + 0x1000 * channel + 16 * entry, 0x380000 + 8192 * entry | 0x600)
+    return guest
+
+
+def check_whole(guest: Guest) -> None:
+    """The state goes into an image that another machine takes, and the digests agree."""
+    image, digest = guest.machine.save(), guest.machine.digest()
+    other = Guest(strands=2)
+    other.machine.load(image)
+    assert other.machine.digest() == digest
+
+
+def test_hostile_arguments() -> None:
+    print(f"seed {SEED}, {CALLS} calls")
+    seed = random.Random(SEED)
+    able = [call for call in calls() if call.name not in ENDS]
+    services = [call for call in able if call.group in SERVICES or call.name == "MACH_SET_WATCHDOG"]
+    guest = prepared()
+    answers: dict[str, set[int]] = {}
+    for n in range(CALLS):
+        if n % 500 == 0:
+            guest = prepared()
+        call = seed.choice(services if n % 3 else able)
+        status = guest.hcall(call.function, *(argument(seed) for _ in range(5)), trap=call.trap)[0]
+        answers.setdefault(call.name, set()).add(status)
+        if n % 50 == 0:
+            assert guest.machine.channel(1).receive() is not None
+            guest.machine.channel(1).send(bytes(64 * seed.randrange(12)))
+            guest.machine.console.feed(b"x")
+            guest.machine.console.read()
+        if n % 250 == 249:
+            check_whole(guest)
+        if call.name == "API_SET_VERSION":
+            guest.hcall(0, 1, 1, 6, trap=0xFF)
+            for group in SERVICES:
+                guest.hcall(0, group, 2 if group == 0x104 else 1, 9, trap=0xFF)
+    known = {status for each in answers.values() for status in each}
+    assert known <= STATUSES, known - STATUSES
+    reached = {name for name, each in answers.items() if each - {EBADTRAP}}
+    assert reached >= {call.name for call in services}
+    assert {name for name in reached if EOK in answers[name]} >= {"LDC_COPY", "LDC_TX_QCONF", "INTR_SETSTATE"}
+
+
+def test_damaged_state_images_are_refused_or_taken() -> None:
+    """Flipped bytes in the hypervisor's part of an image."""
+    seed = random.Random(SEED)
+    guest = prepared()
+    image = guest.machine.save()
+    start, end = 8 + 4, len(image) - 8192
+    outcomes = set()
+    for _ in range(150):
+        damaged = bytearray(image)
+        for _ in range(seed.randrange(1, 4)):
+            damaged[seed.randrange(start, min(end, start + 2500))] ^= 1 << seed.randrange(8)
+        other = Guest(strands=2)
+        try:
+            other.machine.load(bytes(damaged))
+            outcomes.add("taken")
+            other.machine.run(2000)
+            other.machine.digest()
+        except Exception as refused:  # noqa: BLE001 - looked at below
+            assert type(refused).__name__ == "StateError"
+            outcomes.add("refused")
+    assert outcomes == {"taken", "refused"}

@@ -23,6 +23,11 @@ EXIT_PIPE = 141  # standard output went away
 
 SLICE_INSNS = 4_000_000  # between two looks at the input: some ten milliseconds
 COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
+LAST_WORDS = {
+    StopReason.RESET: "the guest asked for a restart (MACH_SIR)",
+    StopReason.EXPIRED: "the guest's watchdog expired (MACH_SET_WATCHDOG)",
+    StopReason.SUSPEND: "the guest suspended itself (MACH_SUSPEND), and nobody is there to resume it",
+}
 TRACE_SLICE_INSNS = 256  # the trace buffer of the core must not overflow
 
 
@@ -141,12 +146,8 @@ class Session:
                 return Outcome(stop.exit_code & 0xFF, "", stop)
             case StopReason.WATCHDOG:
                 return Outcome(EXIT_DIED, self._death(stop), stop)
-            case StopReason.RESET:
-                return Outcome(EXIT_DIED, "the guest asked for a restart (MACH_SIR)", stop)
-            case StopReason.EXPIRED:
-                return Outcome(EXIT_DIED, "the guest's watchdog expired (MACH_SET_WATCHDOG)", stop)
-            case StopReason.SUSPEND:
-                return Outcome(EXIT_DIED, "the guest suspended itself (MACH_SUSPEND) and nobody would resume it", stop)
+            case StopReason.RESET | StopReason.EXPIRED | StopReason.SUSPEND:
+                return Outcome(EXIT_DIED, LAST_WORDS[stop.reason], stop)
             case StopReason.IDLE if not self._at_rest(stop):
                 pass
             case StopReason.IDLE if self._hung_up:

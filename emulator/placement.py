@@ -7,6 +7,7 @@ another server (`Same`, migration). docs/internals/physical-memory.md tells the 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -414,30 +415,61 @@ def _units(piece: _Piece, page: int) -> Iterator[_Piece]:
 def _split_greedily(pieces: Sequence[_Piece], runs: tuple[_Run, ...], page: int,
                     rank: dict[int, int]) -> list[Mblock] | None:
     """Each piece from its beginning, as much at a time as any run takes: few cuts, but not sure to find a way."""
-    placed = []
+    placed: list[Mblock] = []
     for piece in pieces:
         rest: _Piece | None = piece
         while rest is not None:
             whole = next(_candidates(rest, runs, page, rank), None)
-            index, pa, size = (*whole, rest.size_bytes) if whole else _longest(rest, runs, page)
-            if size <= 0:
-                return None
-            placed.append(Mblock(pa, size, runs[index][2], None, rest.ra))
-            runs = _without(runs, index, pa, pa + size)
-            left = rest.size_bytes - size
-            rest = _Piece(rest.ra + size, left, rest.delta) if left else None
+            if whole is not None:
+                index, pa = whole
+                placed.append(Mblock(pa, rest.size_bytes, runs[index][2], None, rest.ra))
+                runs, rest = _without(runs, index, pa, pa + rest.size_bytes), None
+            else:
+                begin, rest = rest, _take_beginnings(rest, runs, page, placed)
+                if rest.ra == begin.ra:
+                    return None
+                runs = _all_without(runs, placed)
     return placed
 
 
-def _longest(piece: _Piece, runs: tuple[_Run, ...], page: int) -> tuple[int, int, int]:
-    """(index of the run, physical address, size) of the longest beginning of a piece that any run takes."""
-    best = (0, 0, 0)
-    for index, (low, end, _) in enumerate(runs):
+def _take_beginnings(piece: _Piece, runs: tuple[_Run, ...], page: int, placed: list[Mblock]) -> _Piece:
+    """Place beginnings of a piece, up to a cut that is allowed, in the runs that take most; returns what is left.
+
+    Stops when one run could take all that is left, or none takes anything.
+    """
+    rooms = []  # (room, first address, node), tightest first
+    for low, end, node in runs:
         pa = low + (piece.ra - piece.delta - low) % page
-        size = (piece.ra + end - pa) // page * page - piece.ra  # up to the last cut allowed
-        if size > best[2]:
-            best = (index, pa, size)
-    return best
+        if pa < end:
+            rooms.append((end - pa, -pa, node))
+    rooms.sort()
+    ra, stop = piece.ra, piece.ra + piece.size_bytes
+    while rooms and stop - ra > rooms[-1][0]:
+        room, minus_pa, node = rooms.pop()
+        cut = (ra + room) // page * page  # the last place in this run where the piece may be cut
+        if cut <= ra:
+            break
+        placed.append(Mblock(-minus_pa, cut - ra, node, None, ra))
+        ra = cut
+        if piece.ra % page:
+            break  # what is left begins at another remainder
+    return _Piece(ra, stop - ra, piece.delta)
+
+
+def _all_without(runs: tuple[_Run, ...], placed: Iterable[Mblock]) -> tuple[_Run, ...]:
+    """The runs less the blocks that lie in them."""
+    spans = {block.pa: block.end for block in placed}
+    left: list[_Run] = []
+    firsts = sorted(spans)
+    for low, end, node in runs:
+        begin = low
+        for pa in firsts[bisect_left(firsts, low) : bisect_left(firsts, end)]:
+            if begin < pa:
+                left.append((begin, pa, node))
+            begin = spans[pa]
+        if begin < end:
+            left.append((begin, end, node))
+    return tuple(left)
 
 
 def _joined(placed: Iterable[Mblock], owner: str, begins: set[int]) -> tuple[Mblock, ...]:

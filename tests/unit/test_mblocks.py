@@ -205,6 +205,17 @@ def test_a_layout_that_needs_splitting() -> None:
         (0x20000000, 6 * GIB - 0x20000000, 0), (6 * GIB, 2 * GIB + 0x20000000, 0)]
 
 
+def test_many_cuts_all_keep_the_congruence() -> None:
+    """A block that does not begin on a page border, and a target of single pages: a piece for each page it touches."""
+    source = (Mblock(0x20000000, 9 * GIB, 0, "a", 0x20000000), Mblock(0x400000000, 3 * GIB, 0, "a", 0x400000000))
+    target = MemoryMap.of_banks([Bank(n * 3 * GIB, 2 * GIB if n % 2 else 3 * GIB, n % 4) for n in range(40)])
+    found = placed(place(target, Same(owner="a", largest_page=PAGE, source=source, split=True)))
+    assert [block.ra for block in found.blocks] == [
+        0x20000000, *range(PAGE, 9 * GIB + 0x20000000, PAGE), 0x400000000]
+    assert all((block.pa - (block.ra or 0)) % PAGE == 0 for block in found.blocks)
+    target.assign(found.blocks)  # they do not overlap
+
+
 def test_the_search_tries_every_place_of_a_run() -> None:
     """The larger block first and at the lowest place leaves no room for the other one."""
     source = (Mblock(4 * GIB, 5 * GIB, 0, "a", 4 * GIB), Mblock(12 * GIB, 4 * GIB, 0, "a", 12 * GIB))

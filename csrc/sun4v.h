@@ -75,6 +75,11 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 void s4v_machine_free(s4v_machine *);
 void s4v_machine_config(const s4v_machine *, s4v_config *out);
 
+/* The machine description that MACH_DESC copies to the guest: opaque bytes, at most 64 MiB, kept as a copy and part of
+ * the state image. len 0: none. get: how many bytes it has; they are copied only where all of them fit. */
+int s4v_machine_set_md(s4v_machine *, const void *buf, size_t len);
+size_t s4v_machine_get_md(const s4v_machine *, void *buf, size_t len);
+
 /* Run strands until the budget (instructions, all strands together) is used or something else stops them. */
 int s4v_run(s4v_machine *, uint64_t budget_insns, s4v_stop *stop);
 /* Run one strand alone; the others stand still. */

@@ -390,6 +390,24 @@ class Core:
         """Write memory behind a cookie."""
         self._channel_status(lib.s4v_ldc_write(self._machine, channel, cookie, data, len(data)), channel)
 
+    # -- machine description
+
+    def set_md(self, blob: bytes) -> None:
+        """What MACH_DESC gives the guest."""
+        status = lib.s4v_machine_set_md(self._machine, blob, len(blob))
+        if status == lib.S4V_EINVAL:
+            raise ConfigError(f"a machine description of {len(blob)} bytes is too large")
+        if status != 0:
+            raise CoreError(f"machine description: the core returned {status}")
+
+    def md(self) -> bytes:
+        """The machine description's bytes; empty: none."""
+        size = lib.s4v_machine_get_md(self._machine, ffi.NULL, 0)
+        buffer = bytearray(size)
+        if size:
+            lib.s4v_machine_get_md(self._machine, ffi.from_buffer(buffer), size)
+        return bytes(buffer)
+
     # -- state
 
     def save(self) -> bytes:

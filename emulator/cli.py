@@ -18,6 +18,7 @@ from emulator.disasm import listing
 from emulator.errors import EmulatorError, PlatformFileError, UnitError
 from emulator.loader import Image, read_image
 from emulator.machine import Machine
+from emulator.mdesc.command import add_md
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
 from emulator.terminal import HostConsole, QuitError
@@ -154,7 +155,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     )
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    return top, {"run": _add_run(commands), "platforms": _add_platforms(commands)}
+    return top, {"run": _add_run(commands), "platforms": _add_platforms(commands), "md": add_md(commands)}
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -15,6 +15,7 @@ from emulator.errors import ConfigError, StrandError
 from emulator.guest import Stop, Strand, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
+from emulator.mdesc import MachineDescription, build, decode, encode, plain_resources
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
 from emulator.units import format_size, parse_size
@@ -37,7 +38,8 @@ class Machine:
     `deterministic` time is counted in instructions and every strand runs `quantum` instructions in its turn:
     same inputs at the same instructions give the same `digest()`. `tod_seconds` is the time of day at start
     (default: now, or a fixed date when deterministic), `rng_seed` makes the stream the guest's random number
-    generator gives (default: from the host, or fixed when deterministic).
+    generator gives (default: from the host, or fixed when deterministic). `machine_description` is what MACH_DESC
+    gives the guest (default: one built from the other arguments, see `emulator.mdesc`).
 
     Raises ConfigError. Not for two threads at once, except `kick()`. A context manager; `close()` frees it.
     """
@@ -53,6 +55,7 @@ class Machine:
         quantum: int = DEFAULT_QUANTUM,
         tod_seconds: int | None = None,
         rng_seed: int | None = None,
+        machine_description: MachineDescription | None = None,
     ) -> None:
         self.platform: Platform = find_platform(platform)
         self.cpu: Cpu = find_cpu(self.platform.chip, cpu_arch)
@@ -80,6 +83,10 @@ class Machine:
                 rng_seed=rng_seed,
             )
         )
+        if machine_description is None:
+            plain = plain_resources(self.platform, strands, size_bytes, cpu_arch=cpu_arch)
+            machine_description = build(self.platform, plain)
+        self.machine_description = machine_description
         self.memory = Memory(self._core, size_bytes)
         self.console = Console(self._core)
         self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
@@ -215,6 +222,15 @@ class Machine:
     def remove_channel(self, number: int) -> None:
         """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""
         self._core.ldc_remove(number)
+
+    @property
+    def machine_description(self) -> MachineDescription:
+        """What MACH_DESC gives the guest; part of the state. Raises MdescError after a `load` of a damaged one."""
+        return decode(self._core.md())
+
+    @machine_description.setter
+    def machine_description(self, md: MachineDescription) -> None:
+        self._core.set_md(encode(md))
 
     # -- state
 

@@ -29,7 +29,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Machine": {
         "MACH_EXIT": "Ends the domain; does not return. The code is the exit status of `sun4v run`.",
-        "MACH_DESC": "Copies the machine description. *Not there yet:* size 0 and ENOTSUPPORTED.",
+        "MACH_DESC": "Copies the machine description to a buffer aligned to 16 bytes. The size is a result also of EINVAL, "
+                     "the buffer being too small: ask with (0, 0). ENOTSUPPORTED and size 0: there is none.",
         "MACH_SIR": "Asks for a restart; does not return. `sun4v run` ends there.",
         "MACH_SET_WATCHDOG": "The machine stops (the client's policy follows) when the time is up before the next call. "
                              "Time is the guest's, rounded up to a second, at most 31536000000 ms; 0: off.",

@@ -168,13 +168,6 @@ u32 hc_mach_exit(struct strand *s, struct domain *d) {
   return BODY_STOP;
 }
 
-/* No machine description yet: size 0, as a probe with (0, 0) expects. */
-u32 hc_mach_desc(struct strand *s, struct domain *d) {
-  (void)d;
-  hv_ret(s, 1, 0);
-  return hc_status(s, hv_arg(s, 0) & 15 ? HV_EBADALIGN : HV_ENOTSUPPORTED);
-}
-
 u32 hc_mach_sir(struct strand *s, struct domain *d) {
   (void)d;
   s->stop = STOP_RESET;

@@ -18,7 +18,7 @@ enum hv_group {
   GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_LDOM, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
 };
 
-enum { CONSOLE_BYTES = 1 << 16 };
+enum { CONSOLE_BYTES = 1 << 16, MD_MAX_BYTES = 1 << 26 };
 enum console_event { CONSOLE_NONE = 0, CONSOLE_BREAK = 1, CONSOLE_HUP = 2 };
 
 /* A byte queue; `start` and `count` index the ring. */
@@ -40,6 +40,8 @@ struct domain {
   struct services services;
   struct interrupts interrupts;
   struct channels channels;
+  u8 *md; /* machine description in its transport format; owned; NULL: none */
+  size_t md_bytes;
   u64 (*elapsed_seconds)(struct domain *);
 };
 
@@ -61,6 +63,7 @@ struct error_report {
 };
 /* Queues an error report for a strand. Returns its handle (EHDL), 0: stopped, no queue, or no room. */
 u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const struct error_report *);
+bool hyp_set_md(struct domain *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */
 
 u32 console_put(struct console_ring *, const u8 *, u32 len); /* bytes taken */
 u32 console_get(struct console_ring *, u8 *, u32 len);

@@ -1,6 +1,7 @@
 /* api.c - the public interface: machine life, memory, console, breakpoints, trace. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "isa/disasm.h"
 #include "machine/machine.h"
@@ -85,6 +86,7 @@ void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_free(m->domain.strands[i]);
   free(m->domain.strands);
+  hyp_set_md(&m->domain, NULL, 0);
   codecache_free(m->domain.env.code);
   ram_free(m->domain.env.ram);
   physmem_free(m->physmem);
@@ -97,6 +99,16 @@ uint64_t s4v_insns(const s4v_machine *m) { return m->insns; }
 
 uint64_t s4v_strand_insns(const s4v_machine *m, uint32_t strand) {
   return strand < m->domain.strand_count ? m->domain.strands[strand]->insns : 0;
+}
+
+int s4v_machine_set_md(s4v_machine *m, const void *buf, size_t len) {
+  if (len > MD_MAX_BYTES) return S4V_EINVAL;
+  return hyp_set_md(&m->domain, buf, len) ? S4V_OK : S4V_ENOMEM;
+}
+
+size_t s4v_machine_get_md(const s4v_machine *m, void *buf, size_t len) {
+  if (m->domain.md_bytes && m->domain.md_bytes <= len) memcpy(buf, m->domain.md, m->domain.md_bytes);
+  return m->domain.md_bytes;
 }
 
 /* Memory is reached by real address only: RTBA and PC of a first strand. */

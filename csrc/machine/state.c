@@ -1,6 +1,7 @@
 /* state.c - saving and loading a whole machine, and its digest.
  *
- *   magic, version | machine fields | hypervisor (hyp.c) | consoles | strands | pages: RA, 8 KiB ... | end mark
+ *   magic, version | machine fields | hypervisor (hyp.c) | consoles | machine description | strands
+ *   | pages: RA, 8 KiB ... | end mark
  *
  * Pages that hold only zeros are left out. Everything read is checked before it is used: an image may come from
  * anywhere.
@@ -13,7 +14,7 @@
 #include "strand/state.h"
 #include "util/sha256.h"
 
-enum { IMAGE_VERSION = 4 };
+enum { IMAGE_VERSION = 5 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 
@@ -33,6 +34,18 @@ static bool load_ring(struct console_ring *r, struct reader *in) {
   r->count = n;
   get_bytes(in, r->bytes, n);
   return !in->failed;
+}
+
+static void save_md(const struct domain *d, struct writer *w) {
+  put_u64(w, d->md_bytes);
+  put_bytes(w, d->md, d->md_bytes);
+}
+
+static bool load_md(struct domain *d, struct reader *in) {
+  u64 n = get_u64(in);
+  if (in->failed || n > MD_MAX_BYTES) return false;
+  const u8 *bytes = reader_take(in, n);
+  return bytes && hyp_set_md(d, bytes, n);
 }
 
 static bool page_is_zero(const u8 *p) {
@@ -75,6 +88,7 @@ static void save_core(const s4v_machine *m, struct writer *w) {
   hyp_save(&m->domain, w);
   save_ring(&m->domain.input, w);
   save_ring(&m->domain.output, w);
+  save_md(&m->domain, w);
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_save(m->domain.strands[i], w);
 }
 
@@ -126,7 +140,8 @@ static bool load_core(s4v_machine *m, struct reader *in) {
 #undef X
   bool good = m->unit >= 1 && m->unit <= TICK_UNIT && m->turn < m->domain.strand_count && m->tick_fraction < TICK_UNIT;
   if (!hyp_load(&m->domain, in)) return false;
-  if (!load_ring(&m->domain.input, in) || !load_ring(&m->domain.output, in) || in->failed) return false;
+  if (!load_ring(&m->domain.input, in) || !load_ring(&m->domain.output, in)) return false;
+  if (!load_md(&m->domain, in) || in->failed) return false;
   for (u32 i = 0; good && i < m->domain.strand_count; i++) good = strand_load(m->domain.strands[i], in);
   return good && !in->failed;
 }

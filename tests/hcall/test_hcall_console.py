@@ -18,7 +18,7 @@ from guest_support import (
 
 from emulator import StopReason
 
-MACH_EXIT, MACH_DESC, MACH_SIR, MEM_SCRUB, MEM_SYNC, TOD_GET, TOD_SET = 0x00, 0x01, 0x02, 0x31, 0x32, 0x50, 0x51
+MACH_EXIT, MACH_SIR, MEM_SCRUB, MEM_SYNC, TOD_GET, TOD_SET = 0x00, 0x02, 0x31, 0x32, 0x50, 0x51
 GETCHAR, PUTCHAR, READ, WRITE = 0x60, 0x61, 0x62, 0x63
 OUTSIDE, END = 1 << 40, 4 << 20
 
@@ -154,8 +154,3 @@ def test_exit_and_reset() -> None:
     assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 0x1_0000_0005)
     assert {strand.state.name for strand in guest.machine.strands} == {"STOPPED"}
     assert call(Guest(), MACH_SIR) is StopReason.RESET
-
-
-def test_machine_description_probe() -> None:
-    assert Guest().hcall(MACH_DESC, 8, 100)[0] == EBADALIGN
-    assert Guest().hcall(MACH_DESC, 0, 0)[1] == 0, "there is none yet: size 0"

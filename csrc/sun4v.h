@@ -166,6 +166,7 @@ typedef struct s4v_ldc {
   uint32_t rx_room;       /* packets the guest has room for */
   uint32_t pad;
   uint64_t map_entries;
+  uint64_t export_bytes;  /* memory the client exports */
   uint64_t resets;        /* times the guest has configured its RX queue: another value is a reset of the link */
 } s4v_ldc;
 int s4v_ldc_add(s4v_machine *, uint32_t channel);                /* with the client at the other end, not up */
@@ -182,6 +183,11 @@ int64_t s4v_ldc_receive(s4v_machine *, uint32_t channel, void *packets, size_t c
  * mapped, or no such memory) or S4V_EREADONLY (the entry does not allow it); then a first part may have been copied. */
 int s4v_ldc_read(s4v_machine *, uint32_t channel, uint64_t cookie, void *buf, size_t len);
 int s4v_ldc_write(s4v_machine *, uint32_t channel, uint64_t cookie, const void *buf, size_t len);
+/* Memory the client exports on a channel, zeroed: a multiple of 8192 bytes up to 16 MiB, 0: none. The guest reaches it by
+ * LDC_COPY with the cookies 0 .. bytes - 1 (page size code 0), in both directions. It is part of the state image. */
+int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
+int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
+int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
 
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);

@@ -340,7 +340,9 @@ class Core:
         if status == lib.S4V_EREADONLY:
             raise ChannelError(f"channel {channel}: the guest's map table does not allow it")
         if status == lib.S4V_EFAULT:
-            raise AddressError(f"channel {channel}: the cookie stands for no memory of the guest")
+            raise AddressError(f"channel {channel}: nothing is exported there")
+        if status == lib.S4V_ENOMEM:
+            raise CoreError(f"channel {channel}: the host has not enough memory")
         return status
 
     def ldc_add(self, channel: int) -> None:
@@ -359,7 +361,8 @@ class Core:
         """`s4v_ldc` by the names of its members."""
         raw = ffi.new("s4v_ldc *")
         self._channel_status(lib.s4v_ldc_info(self._machine, channel, raw), channel)
-        names = ("peer", "tx_entries", "rx_entries", "tx_packets", "rx_room", "map_entries", "resets")
+        names = ("peer", "tx_entries", "rx_entries", "tx_packets", "rx_room", "map_entries", "export_bytes",
+                 "resets")  # fmt: skip
         return {"host": bool(raw.host), "up": bool(raw.up), **{name: int(getattr(raw, name)) for name in names}}
 
     def ldc_up(self, channel: int, up: bool) -> None:
@@ -385,6 +388,24 @@ class Core:
         buffer = ffi.new("char[]", max(length, 1))
         self._channel_status(lib.s4v_ldc_read(self._machine, channel, cookie, buffer, length), channel)
         return bytes(ffi.buffer(buffer, length))
+
+    def ldc_export(self, channel: int, size_bytes: int) -> None:
+        """Memory for the guest's LDC_COPY."""
+        if size_bytes % 8192 or not 0 <= size_bytes <= 16 << 20:
+            raise ChannelError(f"exported memory is a multiple of 8K up to 16M, and not {size_bytes} bytes")
+        self._channel_status(lib.s4v_ldc_export(self._machine, channel, size_bytes), channel)
+
+    def ldc_export_read(self, channel: int, offset: int, length: int) -> bytes:
+        """Exported memory."""
+        buffer = ffi.new("char[]", max(length, 1))
+        status = lib.s4v_ldc_export_read(self._machine, channel, offset, buffer, length)
+        self._channel_status(status, channel)
+        return bytes(ffi.buffer(buffer, length))
+
+    def ldc_export_write(self, channel: int, offset: int, data: bytes) -> None:
+        """Write exported memory."""
+        status = lib.s4v_ldc_export_write(self._machine, channel, offset, data, len(data))
+        self._channel_status(status, channel)
 
     def ldc_write(self, channel: int, cookie: int, data: bytes) -> None:
         """Write memory behind a cookie."""

@@ -28,6 +28,8 @@ class ChannelInfo:
     """Packets that `Channel.send` could send now."""
     map_entries: int
     """Entries of the guest's map table; 0: none."""
+    export_bytes: int
+    """Size of the memory the client exports."""
     resets: int
     """Times the guest has configured its receive queue: when this changes, the link starts anew."""
 
@@ -86,6 +88,22 @@ class Channel:
     def write(self, cookie: int, data: bytes) -> None:
         """Write to memory the guest exports; as `read`, with the right to write."""
         self._core.ldc_write(self.number, cookie, data)
+
+    def export(self, size_bytes: int) -> None:
+        """Export zeroed memory to the guest: a multiple of 8 KiB up to 16 MiB; 0: none.
+
+        The guest's LDC_COPY reaches it in both directions by the cookies 0 to `size_bytes` - 1. It goes with the
+        machine's state. Raises ChannelError.
+        """
+        self._core.ldc_export(self.number, size_bytes)
+
+    def exported(self, offset: int, length: int) -> bytes:
+        """Copy of exported memory. Raises AddressError."""
+        return self._core.ldc_export_read(self.number, offset, length)
+
+    def set_exported(self, offset: int, data: bytes) -> None:
+        """Write exported memory. Raises AddressError."""
+        self._core.ldc_export_write(self.number, offset, data)
 
     def __repr__(self) -> str:
         return f"<Channel {self.number}>"

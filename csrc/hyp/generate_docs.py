@@ -133,7 +133,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "LDC_SET_MAP_TABLE": "Places the table of exported pages: a power of two of 16-byte entries, 2 to 2^24, aligned to its "
                              "size; 0 entries: none.",
         "LDC_GET_MAP_TABLE": "What LDC_SET_MAP_TABLE has set.",
-        "LDC_COPY": "Copies from (0) or to (1) memory that the other end exports. Cookie, RA and length are multiples of 8. "
+        "LDC_COPY": "Copies from (0) or to (1) memory that the other end exports, the client's memory by the cookies 0 and up. Cookie, RA and length are multiples of 8. "
                     "Goes on over page ends, at most 1 MiB a call; an error after the first page shows as a shorter length.",
     },
 }

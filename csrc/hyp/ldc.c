@@ -1,6 +1,8 @@
 /* ldc.c - channels as the hypervisor and the client move packets through them. See ldc.h. */
 #include "hyp/ldc.h"
 
+#include <stdlib.h>
+
 #include "hyp/hyp.h"
 
 enum { MAX_QUEUE_BYTES = 1 << 24 };
@@ -28,12 +30,31 @@ void ldc_remove(struct domain *d, u32 id) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
   u32 peer = e->peer;
   bool pair = e->kind == LDC_GUEST;
+  free(e->exported);
   *e = (struct ldc_endpoint){0};
   intr_remove(&d->interrupts, tx_sysino(id));
   intr_remove(&d->interrupts, rx_sysino(id));
   if (pair) {
     d->channels.endpoint[peer].kind = LDC_NONE; /* so that it does not come back here */
     ldc_remove(d, peer);
+  }
+}
+
+bool ldc_export(struct domain *d, u32 id, u64 bytes) {
+  struct ldc_endpoint *e = &d->channels.endpoint[id];
+  u8 *memory = bytes ? calloc(1, bytes) : NULL;
+  if (bytes && !memory) return false;
+  free(e->exported);
+  e->exported = memory;
+  e->export_bytes = bytes;
+  return true;
+}
+
+void ldc_free(struct channels *c) {
+  for (u32 id = 0; id < LDC_ENDPOINTS; id++) {
+    free(c->endpoint[id].exported);
+    c->endpoint[id].exported = NULL;
+    c->endpoint[id].export_bytes = 0;
   }
 }
 
@@ -182,6 +203,7 @@ void ldc_save(const struct channels *c, struct writer *w) {
 #define X(type, name) put_low(w, e->name, sizeof(type));
     LDC_FIELDS(X)
 #undef X
+    put_bytes(w, e->exported, e->export_bytes);
   }
   put_u32(w, LDC_ENDPOINTS);
 }
@@ -196,11 +218,23 @@ static bool paired(const struct channels *c) {
   return true;
 }
 
+static bool load_export(struct ldc_endpoint *e, struct reader *in) {
+  u64 bytes = e->export_bytes;
+  e->export_bytes = 0; /* until the memory is there */
+  if (!bytes) return true;
+  const u8 *from = bytes <= LDC_EXPORT_MOST && e->kind == LDC_HOST ? reader_take(in, bytes) : NULL;
+  if (!from || !(e->exported = malloc(bytes))) return false;
+  __builtin_memcpy(e->exported, from, bytes);
+  e->export_bytes = bytes;
+  return true;
+}
+
 static bool load_endpoint(const struct domain *d, struct ldc_endpoint *e, struct reader *in) {
   if (!load_queue(d, &e->tx, in) || !load_queue(d, &e->rx, in)) return false;
 #define X(type, name) e->name = (type)get_low(in, sizeof(type));
   LDC_FIELDS(X)
 #undef X
+  if (!load_export(e, in)) return false;
   if (e->map_entries > LDC_MAP_ENTRIES || (e->map_entries & (e->map_entries - 1))) return false;
   if (e->map_entries && !ram_backed(d->env.ram, RA(e->map_base), e->map_entries * LDC_MAP_BYTES)) return false;
   return (e->kind == LDC_HOST || e->kind == LDC_GUEST) &&
@@ -208,6 +242,7 @@ static bool load_endpoint(const struct domain *d, struct ldc_endpoint *e, struct
 }
 
 bool ldc_load(struct domain *d, struct reader *in) {
+  ldc_free(&d->channels);
   __builtin_memset(&d->channels, 0, sizeof d->channels);
   for (;;) {
     u32 id = get_u32(in);
@@ -216,8 +251,10 @@ bool ldc_load(struct domain *d, struct reader *in) {
       if (paired(&d->channels)) return true;
       break;
     }
-    if (!load_endpoint(d, &d->channels.endpoint[id], in)) break;
+    struct ldc_endpoint *e = &d->channels.endpoint[id];
+    if (e->kind != LDC_NONE || !load_endpoint(d, e, in)) break; /* twice the same: the first would leak */
   }
+  ldc_free(&d->channels);
   __builtin_memset(&d->channels, 0, sizeof d->channels);
   return false;
 }

@@ -9,7 +9,8 @@
 #define S4V_HYP_LDC_H
 #include "hyp/interrupt.h"
 
-enum { LDC_ENDPOINTS = 768, LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24 };
+enum { LDC_ENDPOINTS = 768, LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24,
+       LDC_EXPORT_MOST = 16 << 20 };
 enum ldc_kind { LDC_NONE = 0, LDC_HOST = 1, LDC_GUEST = 2 };
 enum ldc_state { LDC_DOWN = 0, LDC_UP = 1, LDC_RESET = 2 };
 
@@ -20,6 +21,7 @@ struct ldc_queue { LDC_QUEUE_FIELDS(HYP_MEMBER) };
 #define LDC_FIELDS(X)                                                       \
   X(u64, map_base)                                                          \
   X(u64, map_entries) /* 0: no map table */                                 \
+  X(u64, export_bytes) /* LDC_HOST: memory the client exports, cookies 0 and up */ \
   X(u64, resets)      /* times the guest has configured its RX queue */     \
   X(u32, peer)        /* the other endpoint, LDC_GUEST */                   \
   X(u8, kind)         /* enum ldc_kind */                                   \
@@ -31,6 +33,7 @@ struct ldc_queue { LDC_QUEUE_FIELDS(HYP_MEMBER) };
 
 struct ldc_endpoint {
   struct ldc_queue tx, rx;
+  u8 *exported; /* export_bytes, on the heap */
   LDC_FIELDS(HYP_MEMBER)
 };
 
@@ -45,6 +48,8 @@ void ldc_set_up(struct domain *, u32 id, bool up);
 void ldc_reset(struct domain *, u32 id);
 u64 ldc_send(struct domain *, u32 id, const u8 *packets, u64 count); /* to the guest; packets taken */
 u64 ldc_receive(struct domain *, u32 id, u8 *packets, u64 count);    /* from the guest */
+bool ldc_export(struct domain *, u32 id, u64 bytes);   /* zeroed; 0: none; false: the host has no memory */
+void ldc_free(struct channels *);                      /* what is on the heap */
 bool ldc_level(const struct domain *, u32 devino);
 u32 ldc_state(struct domain *, struct ldc_endpoint *); /* enum ldc_state; RESET is reported once */
 bool ldc_pump(struct domain *, u32 id);                /* these three: true, an interrupt went out */

@@ -64,6 +64,18 @@ static u32 copy_run(struct domain *d, u64 from, u64 to, u64 bytes) {
   return HV_EOK;
 }
 
+/* Memory the client exports: one run of bytes, every page allowed both ways. */
+static u32 copy_exported(struct domain *d, const struct ldc_endpoint *e, bool out, u64 cookie, u64 local, u64 *length) {
+  if (cookie >> 60) return e->export_bytes ? HV_EBADPGSZ : HV_ENOMAP;
+  if (cookie >= e->export_bytes) return HV_ENOMAP;
+  if (*length > e->export_bytes - cookie) *length = e->export_bytes - cookie;
+  if (out)
+    ram_read(d->env.ram, RA(local), e->exported + cookie, *length);
+  else
+    ram_write(d->env.ram, RA(local), e->exported + cookie, *length);
+  return HV_EOK;
+}
+
 /* Goes on over the page ends of both sides. What was copied before an error counts: the error comes when it is the
  * first page's. */
 u32 hc_ldc_copy(struct strand *s, struct domain *d) {
@@ -74,7 +86,11 @@ u32 hc_ldc_copy(struct strand *s, struct domain *d) {
   if ((cookie | local | length) & 7) return hc_status(s, HV_EBADALIGN);
   if (length > COPY_MOST) length = COPY_MOST;
   if (length && !ram_backed(s->env->ram, RA(local), length)) return hc_status(s, HV_ENORADDR);
-  if (e->kind != LDC_GUEST) return hc_status(s, HV_ENOMAP); /* the client exports nothing */
+  if (e->kind == LDC_HOST) {
+    u32 status = length ? copy_exported(d, e, out != 0, cookie, local, &length) : HV_EOK;
+    if (!status) hv_ret(s, 1, length);
+    return hc_status(s, status);
+  }
   const struct ldc_endpoint *exporter = &d->channels.endpoint[e->peer];
   while (copied < length) {
     u64 remote = 0, bytes = 0;

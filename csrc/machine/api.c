@@ -87,6 +87,7 @@ void s4v_machine_free(s4v_machine *m) {
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_free(m->domain.strands[i]);
   free(m->domain.strands);
   hyp_set_md(&m->domain, NULL, 0);
+  ldc_free(&m->domain.channels);
   codecache_free(m->domain.env.code);
   ram_free(m->domain.env.ram);
   physmem_free(m->physmem);

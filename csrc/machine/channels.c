@@ -1,4 +1,6 @@
 /* channels.c - the client's end of channels. */
+#include <string.h>
+
 #include "machine/machine.h"
 
 static bool channel_there(const s4v_machine *m, u32 id) {
@@ -37,7 +39,7 @@ int s4v_ldc_info(const s4v_machine *m, uint32_t id, s4v_ldc *out) {
       .host = e->kind == LDC_HOST, .peer = e->peer, .up = e->up, .tx_entries = (u32)(e->tx.bytes / LDC_PACKET),
       .rx_entries = (u32)(e->rx.bytes / LDC_PACKET), .tx_packets = (u32)(waiting / LDC_PACKET),
       .rx_room = e->rx.bytes ? (u32)((e->rx.bytes - used) / LDC_PACKET - 1) : 0, .map_entries = e->map_entries,
-      .resets = e->resets,
+      .export_bytes = e->export_bytes, .resets = e->resets,
   };
   return S4V_OK;
 }
@@ -93,4 +95,32 @@ int s4v_ldc_write(s4v_machine *m, uint32_t id, uint64_t cookie, const void *buf,
     at += bytes;
   }
   return S4V_OK;
+}
+
+int s4v_ldc_export(s4v_machine *m, uint32_t id, uint64_t bytes) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  if (bytes % PAGE_BYTES || bytes > LDC_EXPORT_MOST) return S4V_EINVAL;
+  return ldc_export(&m->domain, id, bytes) ? S4V_OK : S4V_ENOMEM;
+}
+
+/* NULL: not all of the range is exported. */
+static u8 *exported(const s4v_machine *m, u32 id, u64 offset, u64 len) {
+  const struct ldc_endpoint *e = &m->domain.channels.endpoint[id];
+  return len <= e->export_bytes && offset <= e->export_bytes - len ? e->exported + offset : NULL;
+}
+
+int s4v_ldc_export_read(const s4v_machine *m, uint32_t id, uint64_t offset, void *buf, size_t len) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  if (len == 0) return S4V_OK;
+  const u8 *from = exported(m, id, offset, len);
+  if (from) memcpy(buf, from, len);
+  return from ? S4V_OK : S4V_EFAULT;
+}
+
+int s4v_ldc_export_write(s4v_machine *m, uint32_t id, uint64_t offset, const void *buf, size_t len) {
+  if (!host_channel(m, id)) return S4V_ENOENT;
+  if (len == 0) return S4V_OK;
+  u8 *to = exported(m, id, offset, len);
+  if (to) memcpy(to, buf, len);
+  return to ? S4V_OK : S4V_EFAULT;
 }

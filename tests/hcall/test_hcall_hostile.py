@@ -50,6 +50,7 @@ def prepared() -> Guest:
     for group in (1, *SERVICES):
         assert guest.hcall(0, group, 2 if group == 0x104 else 1, 9, trap=0xFF)[0] == EOK
     guest.machine.add_channel(1).up = True
+    guest.machine.channel(1).export(16384)
     guest.machine.connect_channels(2, 3)
     for channel in (1, 2, 3):
         for call in (0xE0, 0xE4):

@@ -498,6 +498,47 @@ def test_the_client_reads_and_writes_what_the_guest_exports() -> None:
     assert call(guest, COPY, 1, 0, 0, PAGES, 8)[0] == ENOMAP, "the client exports nothing"
 
 
+def test_the_guest_copies_what_the_client_exports() -> None:
+    guest, channel = host()
+    data = random.Random(6).randbytes(16384)
+    channel.export(16384)
+    assert channel.exported(0, 16384) == bytes(16384)
+    channel.set_exported(0, data)
+    assert call(guest, COPY, 1, 0, 8000, PAGES + 8, 8384)[:2] == (EOK, 8384)
+    assert guest.memory.read(PAGES, 8400) == bytes(8) + data[8000:16384] + bytes(8)
+    assert call(guest, COPY, 1, 0, 16376, PAGES, 16)[:2] == (EOK, 8), "as much as there is"
+    guest.memory.write(PAGES, b"\x55" * 16)
+    assert call(guest, COPY, 1, 1, 8, PAGES, 16)[:2] == (EOK, 16)
+    assert channel.exported(0, 32) == data[:8] + b"\x55" * 16 + data[24:32]
+    for cookie, status in ((16384, ENOMAP), ((1 << 60) - 8, ENOMAP), (1 << 60, EBADPGSZ), (4, EBADALIGN)):
+        assert call(guest, COPY, 1, 0, cookie, PAGES, 8)[0] == status
+    assert call(guest, COPY, 1, 0, 0, OUTSIDE, 8)[0] == ENORADDR
+    other = Guest()
+    other.machine.load(guest.machine.save())
+    assert other.machine.channel(1).exported(0, 16384) == channel.exported(0, 16384)
+    assert other.machine.digest() == guest.machine.digest()
+    channel.set_exported(16383, b"\0" if data[-1] else b"\1")
+    assert other.machine.digest() != guest.machine.digest()
+    other.machine.load(guest.machine.save())
+    other.machine.remove_channel(1)
+    channel.export(0)
+    assert call(guest, COPY, 1, 0, 0, PAGES, 8)[0] == ENOMAP
+
+
+def test_exports_out_of_range() -> None:
+    _, channel = host()
+    channel.export(8192)
+    for size in (1, 8191, -8192, (16 << 20) + 8192):
+        with pytest.raises(ChannelError, match="8K"):
+            channel.export(size)
+    for offset, length in ((0, 8193), (8192, 1), ((1 << 64) - 1, 2)):
+        with pytest.raises(AddressError):
+            channel.exported(offset, length)
+    with pytest.raises(AddressError):
+        channel.set_exported(8191, b"ab")
+    assert channel.exported(8192, 0) == b""
+
+
 # -- state
 
 

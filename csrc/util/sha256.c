@@ -17,34 +17,64 @@ static const u32 round_constants[64] = {
 static const u32 first_hash[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-static inline u32 rotate_right(u32 x, unsigned n) { return x >> n | x << (32 - n); }
+static inline u32 rotate_right(u32 x, unsigned n) {
+  return x >> n | x << (32 - n);
+}
 
-static inline u32 word_at(const u8 *p) { return (u32)p[0] << 24 | (u32)p[1] << 16 | (u32)p[2] << 8 | p[3]; }
+static inline u32 big_sigma0(u32 x) {
+  return rotate_right(x, 2) ^ rotate_right(x, 13) ^ rotate_right(x, 22);
+}
 
-static void schedule_expand(u32 w[64], const u8 *block) {
-  for (unsigned t = 0; t < 16; t++) w[t] = word_at(block + 4 * t);
-  for (unsigned t = 16; t < 64; t++) {
-    u32 x = w[t - 15], y = w[t - 2];
-    u32 sigma0 = rotate_right(x, 7) ^ rotate_right(x, 18) ^ x >> 3;
-    u32 sigma1 = rotate_right(y, 17) ^ rotate_right(y, 19) ^ y >> 10;
-    w[t] = sigma1 + w[t - 7] + sigma0 + w[t - 16];
+static inline u32 big_sigma1(u32 x) {
+  return rotate_right(x, 6) ^ rotate_right(x, 11) ^ rotate_right(x, 25);
+}
+
+static inline u32 small_sigma0(u32 x) {
+  return rotate_right(x, 7) ^ rotate_right(x, 18) ^ x >> 3;
+}
+
+static inline u32 small_sigma1(u32 x) {
+  return rotate_right(x, 17) ^ rotate_right(x, 19) ^ x >> 10;
+}
+
+static inline u32 choose(u32 x, u32 y, u32 z) {
+  return (x & y) ^ (~x & z);
+}
+
+static inline u32 majority(u32 x, u32 y, u32 z) {
+  return (x & y) ^ (x & z) ^ (y & z);
+}
+
+/* Instead of moving a..h one place on each round, the round finds them one place back; unrolled, s is in registers. */
+static inline void eight_rounds(u32 s[8], const u32 *constants, const u32 *w) {
+#pragma GCC unroll 8
+  for (unsigned i = 0; i < 8; i++) {
+    u32 a = s[-i & 7], b = s[(1 - i) & 7], c = s[(2 - i) & 7];
+    u32 e = s[(4 - i) & 7], f = s[(5 - i) & 7], g = s[(6 - i) & 7], *h = &s[(7 - i) & 7];
+    u32 t1 = *h + big_sigma1(e) + choose(e, f, g) + constants[i] + w[i];
+    s[(3 - i) & 7] += t1;
+    *h = t1 + big_sigma0(a) + majority(a, b, c);
   }
 }
 
+void sha256_compress(u32 h[8], const u32 message[16]) {
+  u32 w[64], s[8];
+  memcpy(w, message, 64);
+  memcpy(s, h, sizeof s);
+  for (unsigned i = 16; i < 64; i++)
+    w[i] = small_sigma1(w[i - 2]) + w[i - 7] + small_sigma0(w[i - 15]) + w[i - 16];
+  for (unsigned i = 0; i < 64; i += 8)
+    eight_rounds(s, &round_constants[i], &w[i]);
+  for (unsigned i = 0; i < 8; i++)
+    h[i] += s[i];
+}
+
+static inline u32 word_at(const u8 *p) { return (u32)p[0] << 24 | (u32)p[1] << 16 | (u32)p[2] << 8 | p[3]; }
+
 static void block_mix(u32 h[8], const u8 *block) {
-  u32 w[64];
-  schedule_expand(w, block);
-  u32 a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], k = h[7];
-  for (unsigned t = 0; t < 64; t++) {
-    u32 sum1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
-    u32 sum0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
-    u32 t1 = k + sum1 + ((e & f) ^ (~e & g)) + round_constants[t] + w[t];
-    u32 t2 = sum0 + ((a & b) ^ (a & c) ^ (b & c));
-    k = g, g = f, f = e, e = d + t1;
-    d = c, c = b, b = a, a = t1 + t2;
-  }
-  h[0] += a, h[1] += b, h[2] += c, h[3] += d;
-  h[4] += e, h[5] += f, h[6] += g, h[7] += k;
+  u32 w[16];
+  for (unsigned t = 0; t < 16; t++) w[t] = word_at(block + 4 * t);
+  sha256_compress(h, w);
 }
 
 void sha256_init(struct sha256 *s) {

@@ -1,5 +1,5 @@
-/* sha256.h - SHA-256 (FIPS 180-4) of a stream of bytes, for state digests. Not for the guest's instruction: that works
- * on the guest's registers.
+/* sha256.h - SHA-256 (FIPS 180-4) of a stream of bytes, for state digests; and its compression function, which the
+ * guest's instruction uses on the guest's registers.
  */
 #ifndef S4V_UTIL_SHA256_H
 #define S4V_UTIL_SHA256_H
@@ -12,6 +12,9 @@ struct sha256 {
   u64 bytes;               /* taken in so far, modulo 2^64 */
   u8 block[SHA256_BLOCK];  /* the bytes that do not fill a block yet */
 };
+
+/* One block: h is the state, message its 16 words in host order. */
+void sha256_compress(u32 h[8], const u32 message[16]);
 
 void sha256_init(struct sha256 *);
 void sha256_update(struct sha256 *, const void *data, size_t bytes);

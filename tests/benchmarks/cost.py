@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import bench  # noqa: E402
+import bench
 
 VARIANTS = {"as shipped": "", "no count": "-DS4V_COST_NO_COUNT", "no dirty marks": "-DS4V_COST_NO_DIRTY"}
 

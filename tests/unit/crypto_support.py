@@ -112,7 +112,7 @@ def build() -> Crypto:
     wrappers = [_wrapper(row) for row in crypto_rows().ROWS]
     source.write_text("\n".join([HARNESS, *wrappers, ""]))
     library = directory / "crypto.so"
-    sources = sorted(str(path) for path in (ROOT / "csrc" / "crypto").glob("*.c")) + [str(ROOT / "csrc/util/sha256.c")]
+    sources = [*sorted(str(path) for path in (ROOT / "csrc" / "crypto").glob("*.c")), str(ROOT / "csrc/util/sha256.c")]
     flags = ["-std=c11", "-O1", "-g", "-fPIC", "-shared", f"-I{ROOT / 'csrc'}",
              "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
     subprocess.run([*compiler, *flags, "-o", str(library), str(source), *sources], check=True)

@@ -38,7 +38,7 @@ def build(platform: Platform, resources: Resources) -> MachineDescription:
 
 def most_channels(platform: Platform) -> int:
     """LDC endpoints that a domain of the server can have at most."""
-    return platform.channels.per_domain_new or platform.channels.per_domain
+    return min(platform.channels.per_domain_new or platform.channels.per_domain, dev.LDC_ENDPOINTS)
 
 
 class _Builder:

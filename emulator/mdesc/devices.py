@@ -55,5 +55,7 @@ RNG_COMPATIBLE = {
     "m5": "ORCL,m4-rng", "m6": "ORCL,m4-rng", "m7": "ORCL,m7-rng", "s7": "ORCL,m7-rng", "m8": "ORCL,m7-rng",
 }  # fmt: skip
 
+LDC_ENDPOINTS = 768
+"""Channels of a domain that the hypervisor serves (csrc/hyp/ldc.h), whatever the server had."""
 TX_INO, RX_INO = 0, 1
 """Of a channel endpoint: interrupt 2 * channel and the one behind it."""

@@ -11,7 +11,8 @@ from emulator import Machine
 from emulator.errors import ConfigError, StateError
 from emulator.mdesc import MdescError, build, decode, encode, plain_resources
 
-MACH_DESC = 1
+MACH_DESC, API_SET_VERSION, DEVINO2SYSINO = 1, 0, 0xA0
+INTR = 2  # API group
 END = 4 << 20  # of the guest's memory
 OUTSIDE = 1 << 40
 
@@ -92,6 +93,25 @@ def test_description_over_code_is_seen() -> None:
     guest.strand.run(1)
     assert guest["g2"] == 0
     assert guest.tt == 0x10, "0x00010000 is ILLTRAP"
+
+
+def test_interrupts_of_the_description_exist() -> None:
+    """The inos of console and channel endpoints are sources that the hypervisor knows under these handles."""
+    md = t5_domain()
+    guest = Guest(machine_description=md)
+    devices, channels = (md.node(name).get("cfg-handle") for name in ("virtual-devices", "channel-devices"))
+    assert isinstance(devices, int) and isinstance(channels, int)
+    assert guest.hcall(API_SET_VERSION, INTR, 1, 0, trap=0xFF)[0] == EOK
+    console = md.node("virtual-device", name="console").get("ino")
+    assert isinstance(console, int)
+    assert guest.hcall(DEVINO2SYSINO, devices, console)[0] == EOK
+    for endpoint in (md[index] for index in md.find("channel-endpoint")):
+        number, inos = endpoint.get("id"), [endpoint.get(name) for name in ("tx-ino", "rx-ino")]
+        assert isinstance(number, int)
+        before = [guest.hcall(DEVINO2SYSINO, channels, ino)[0] for ino in inos]  # type: ignore[arg-type]
+        guest.machine.add_channel(number)
+        after = [guest.hcall(DEVINO2SYSINO, channels, ino)[0] for ino in inos]  # type: ignore[arg-type]
+        assert (before, after) == ([EINVAL, EINVAL], [EOK, EOK])
 
 
 # -- a description of one's own

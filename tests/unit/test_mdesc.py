@@ -35,6 +35,7 @@ from emulator.mdesc import (
     plain_resources,
     string_list,
 )
+from emulator.mdesc.devices import LDC_ENDPOINTS
 from emulator.platforms import PLATFORMS, find_platform
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -354,6 +355,11 @@ def test_a_bare_machine_has_what_the_hypervisor_gives(platform: str, generator: 
     assert [node.get("watchdog-resolution"), node.get("watchdog-max-timeout")] == limits
 
 
+def test_channels_are_those_the_hypervisor_serves() -> None:
+    header = (Path(__file__).parents[2] / "csrc" / "hyp" / "ldc.h").read_text()
+    assert f"LDC_ENDPOINTS = {LDC_ENDPOINTS}," in header
+
+
 def test_strands_of_chips_with_fewer_cores() -> None:
     """Sockets begin where the server's chips do, not where fully equipped ones would."""
     fewer = [p for p in PLATFORMS.values() if p.sockets > 1 and p.cores_per_chip < CHIPS[p.chip].cores]
@@ -386,7 +392,7 @@ IMPOSSIBLE = {
         "remote-mac-address",
     ),
     "channel twice": ({"domain_services": (Port(0, (4,)),), "firmware_services": (Port(0, (4,)),)}, "channel 4"),
-    "channel out of range": ({"domain_services": (Port(0, (4080,)),)}, "0 to 4079"),
+    "channel out of range": ({"domain_services": (Port(0, (768,)),)}, "0 to 767"),
     "port twice": ({"domain_services": (Port(0, (4,)), Port(0, (5,)))}, "one id"),
     "property twice": ({"devices": (VirtualDevice("disk", 0, (("cfg-handle", 1),)),)}, "cfg-handle is given twice"),
     "alias too long": ({"devaliases": (("a" * 32, "/"),)}, "31"),

@@ -23,6 +23,7 @@ EXIT_PIPE = 141  # standard output went away
 
 SLICE_INSNS = 4_000_000  # between two looks at the input: some ten milliseconds
 COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
+MAX_TL = 2  # MAXPTL; a trap below it stops a strand only for want of a fault status area
 LAST_WORDS = {
     StopReason.RESET: "the guest asked for a restart (MACH_SIR)",
     StopReason.EXPIRED: "the guest's watchdog expired (MACH_SET_WATCHDOG)",
@@ -181,6 +182,8 @@ class Session:
         strand = self.machine.strand(stop.strand)
         trap = stop.trap_type or 0
         lines = [f"the guest died: {_trap(trap)} on strand {stop.strand}, pc {strand['pc']:#x}, TL {strand['tl']}"]
+        if strand["tl"] < MAX_TL:  # not nested too deep: the report of the trap had nowhere to go
+            lines.append("no MMU fault status area is configured to report it in (MMU_FAULT_AREA_CONF)")
         for level in range(1, strand["tl"] + 1):  # the trap at level 1 is where the trouble began
             lines.append(f"trap level {level}: {_trap(strand[f'tt{level}'])} at pc {strand[f'tpc{level}']:#x}")
         return "\n".join([*lines, strand.print().rstrip()])

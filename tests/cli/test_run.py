@@ -154,6 +154,14 @@ def test_a_dying_guest_is_reported_with_registers(prog: Path) -> None:
     assert "Traceback" not in text
 
 
+def test_a_fault_that_cannot_be_reported_says_why(prog: Path) -> None:
+    done = sun4v("run", write(prog, [mov(0x5A5, "l3"), 0xC25CC000]))  # ldx [%l3], %g1: misaligned
+    text = done.stderr.decode()
+    assert done.returncode == 3
+    assert f"trap 0x034 (mem_address_not_aligned) on strand 0, pc {ENTRY + 4:#x}, TL 0\n" in text
+    assert "no MMU fault status area is configured" in text
+
+
 def test_output_before_a_death_is_not_lost(prog: Path) -> None:
     done = sun4v("run", write(prog, [*say("last words"), ILLTRAP]))
     assert (done.returncode, done.stdout) == (3, b"last words")

@@ -117,6 +117,17 @@ SECTIONS: dict[str, dict[str, str]] = {
         "VINTR_GETTARGET": "As INTR_GETTARGET.",
         "VINTR_SETTARGET": "As INTR_SETTARGET.",
     },
+    "Trap trace and dump": {
+        "TTRACE_BUF_CONF": "Places the trap trace buffer of the caller: 2 to 2^20 entries of 64 bytes, the first one for "
+                           "control; 0: none. Tracing is off then.",
+        "TTRACE_BUF_INFO": "What TTRACE_BUF_CONF has set.",
+        "TTRACE_ENABLE": "Of the caller. EINVAL without a buffer.",
+        "TTRACE_FREEZE": "Of all strands. EINVAL without a buffer.",
+        "TTRACE_ADDENTRY": "Enters a record of the guest. The hypervisor enters none of its own. EOK without effect while off "
+                           "or frozen (inferred).",
+        "DUMP_BUF_UPDATE": "Remembers a buffer of at least 8 KiB, aligned to 64; nothing is ever written there. Size 0: none.",
+        "DUMP_BUF_INFO": "What DUMP_BUF_UPDATE has set.",
+    },
     "Channels (LDC)": {
         "LDC_TX_QCONF": "Places the transmit queue: a power of two of 64-byte packets, 2 to 262144, aligned to its size. Head "
                         "and tail become 0, packets in it are lost; 0 entries take it away. Every call: ECHANNEL for a "
@@ -147,7 +158,6 @@ The hypervisor does not know these; they answer EBADTRAP, their groups EINVAL.
 | SVC_* | 0x102 SVC | firmware services of old domains |
 | NCS_* | 0x103 NCS | crypto queues of the T1, T2 and T3 |
 | MACH_PRI, MACH_VARS | 0x105 | the control domain |
-| TTRACE_*, DUMP_BUF_* | 0x001 CORE | trap traces and crash dumps |
 | PCI, IOTSB, TPM, DAX, performance counters, global demap | their own | not planned, or with the devices |
 """
 INTRODUCTION = """# Hypercalls

@@ -11,6 +11,7 @@ void services_reset(struct services *v) {
   v->soft_state = SOFT_STATE_TRANSITION;
   __builtin_memset(v->soft_text, 0, sizeof v->soft_text);
   v->watchdog_tick = v->suspended = v->suspend_strand = 0;
+  v->trace_frozen = v->dump_base = v->dump_bytes = 0;
 }
 
 void services_save(const struct services *v, struct writer *w) {

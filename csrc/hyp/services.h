@@ -19,7 +19,10 @@ enum { WATCHDOG_RESOLUTION_MS = 1000 };
   X(u64, suspended)     /* 1: in MACH_SUSPEND, nothing runs until the client resumes it */ \
   X(u64, suspend_strand)                                                                   \
   X(u64, error_handle)  /* last EHDL given out */                                          \
-  X(u64, random)        /* state of the generator */
+  X(u64, random)        /* state of the generator */                                       \
+  X(u64, trace_frozen)  /* TTRACE_FREEZE, all strands */                                   \
+  X(u64, dump_base)     /* DUMP_BUF_UPDATE */                                              \
+  X(u64, dump_bytes)
 
 struct services {
   SERVICE_FIELDS(HYP_MEMBER)

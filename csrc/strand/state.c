@@ -129,6 +129,7 @@ static bool plausible(const struct strand *s) {
   return s->cwp < NWINDOWS && s->gl <= MAX_GL && s->tl <= MAX_TL && s->glob[0] == 0 && s->glob[8] == 0 && s->glob[16] == 0 && s->perm_count <= MAX_PERM &&
          s->mapped_next < MAX_MAPPED && s->tsb_count[0] <= MAX_TSBS && s->tsb_count[1] <= MAX_TSBS && s->pil < 16 &&
          !((s->pc | s->npc) & 3) && s->cansave < 8 && s->canrestore < 8 && s->cleanwin < 8 && s->otherwin < 8 &&
+         (s->trace_entries == 0 || (s->trace_entries <= (u64)1 << 20 && s->trace_next < s->trace_entries * 64)) &&
          s->run_state >= STRAND_STOPPED && s->run_state <= STRAND_ERROR;
 }
 

@@ -18,7 +18,7 @@ enum {
   MAX_PERM = 8,
   MAX_MAPPED = 64,
   MAP_WORDS = 3,
-  STRAND_STATE_VERSION = 1,
+  STRAND_STATE_VERSION = 2,
 };
 
 enum strand_state { STRAND_STOPPED = 1, STRAND_RUNNING = 2, STRAND_ERROR = 3 };

@@ -97,7 +97,9 @@ def test_hostile_arguments() -> None:
     assert known <= STATUSES, known - STATUSES
     reached = {name for name, each in answers.items() if each - {EBADTRAP}}
     assert reached >= {call.name for call in services}
-    assert {name for name in reached if EOK in answers[name]} >= {"LDC_COPY", "LDC_TX_QCONF", "INTR_SETSTATE"}
+    succeeded = {name for name in reached if EOK in answers[name]}
+    assert {"LDC_COPY", "INTR_SETSTATE"} <= succeeded
+    assert len(succeeded) > len(services) // 2
 
 
 def test_damaged_state_images_are_refused_or_taken() -> None:

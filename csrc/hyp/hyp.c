@@ -57,6 +57,8 @@ void hyp_init(struct domain *d, u64 seed) {
   versions_reset(d);
   services_init(&d->services, seed);
   intr_init(&d->interrupts);
+  ldc_free(&d->channels);
+  __builtin_memset(&d->channels, 0, sizeof d->channels);
 }
 
 void hyp_reset(struct domain *d) {

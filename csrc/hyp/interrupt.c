@@ -7,6 +7,7 @@
 enum { DEV_MONDO_QUEUE = 1, COOKIE_RESERVED = 2047 };
 
 void intr_init(struct interrupts *in) {
+  *in = (struct interrupts){0};
   intr_add(in, SYSINO_CONSOLE);
   in->blocked = 1;
 }

@@ -3,7 +3,7 @@
 #include "hyp/hyp.h"
 
 void services_init(struct services *v, u64 seed) {
-  v->random = seed;
+  *v = (struct services){.random = seed}; /* also after an image that was refused half-way */
   services_reset(v);
 }
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import random
 
-from guest_support import EBADTRAP, EOK, MORE, Guest
+import pytest
+from guest_support import CODE, EBADTRAP, EOK, MORE, Guest
 
 from csrc.hyp.generate_docs import calls
-from emulator.errors import StateError
+from emulator.errors import ChannelError, StateError
 
 CALLS = int(os.environ.get("S4V_HCALL_CALLS", "3000"))
 SEED = int(os.environ.get("S4V_HCALL_SEED", "20261122"))
@@ -117,7 +118,14 @@ def test_damaged_state_images_are_refused_or_taken() -> None:
         try:
             other.machine.load(bytes(damaged))
         except StateError:
-            outcomes.add("refused")
+            outcomes.add("refused")  # and the machine is as good as new
+            assert (other.machine.reboot_data, other.machine.suspended) == (b"", False)
+            other.strand.start(CODE)
+            assert other.hcall(0, 0x110, 1, 0, trap=0xFF)[0] == EOK
+            assert other.hcall(0x171, 0, 0)[:2] == (EOK, 0)
+            with pytest.raises(ChannelError):
+                other.machine.channel(1)
+            check_whole(other)
             continue
         outcomes.add("taken")
         other.machine.run(2000)

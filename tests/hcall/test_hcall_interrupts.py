@@ -343,3 +343,23 @@ def test_mondo_send_is_not_an_interrupt_source() -> None:
     assert guest.hcall(MONDO_SEND, 1, DATA, DATA + 0x400)[0] == EOK
     guest.number = 1
     assert mondos(guest) == []
+
+
+def test_interrupts_do_not_depend_on_how_a_run_is_cut() -> None:
+    """Strand 1 sleeps in CPU_YIELD with interrupts on and takes the mondos; strand 0 ends them and counts."""
+    digests = set()
+    for cut in (5000, 777, 61):
+        guest = console_on(with_queue(16, strands=2), cpu=1)
+        arguments = [asm("or", "g0", value, name) for name, value in (("o0", CONSOLE), ("o1", IDLE), ("o5", SET_STATE))]
+        guest.load(*arguments, ta(0x80), asm("add", "g3", 1, "g3"), asm("ba", 0, -20), asm("or", "g0", 0, "g0"))
+        guest.number = 1
+        guest.set(o5=YIELD, pstate=PRIV).load(ta(0x80), asm("ba", 0, -4), asm("add", "g3", 1, "g3"), at=0x14000)
+        for letter in b"abc":
+            guest.machine.console.feed(bytes([letter]))
+            left = 5000
+            while left:
+                left -= guest.machine.run(min(cut, left)).insns
+        assert pointer(guest, DEV, 1) > 0
+        guest.set(g1=0, g2=0)
+        digests.add(guest.machine.digest())
+    assert len(digests) == 1

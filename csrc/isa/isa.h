@@ -28,8 +28,9 @@ enum isa_flag {
   ISA_QUAD = 512,     /* quad precision, in no chip's hardware */
 };
 
-/* The bit of POPC in feature.def: the UltraSPARC T1 is the one chip that lacks it. */
-enum { FEATURE_POPC = 4 };
+/* Bits of feature.def that the engine asks for by itself. The UltraSPARC T1 is the one chip that lacks POPC; the monitor
+ * ASIs come with MWAIT. */
+enum { FEATURE_POPC = 4, FEATURE_MWAIT = 36 };
 
 /* Which specialised handlers a hot row has: one for each class of operand 2, register or immediate. */
 enum isa_layout {

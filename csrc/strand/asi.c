@@ -30,6 +30,7 @@ static u32 asi_open(struct strand *s, u32 asi, u64 va) {
     return mmu_fault(s, TT_PRIVILEGED_ACTION, va, (u32)s->context[0], FAULT_PRIVILEGED_ACTION);
   const struct asi_info *a = &asi_table[asi];
   if (a->kind == ASI_BAD || (a->from_t4 && !s->env->cfr_present)) return asi_fault(s, va, FAULT_ASI);
+  if (a->kind == ASI_MONITOR && !(s->env->features >> FEATURE_MWAIT & 1)) return asi_fault(s, va, FAULT_ASI);
   return 0;
 }
 
@@ -101,7 +102,8 @@ u32 asi_load(struct strand *s, u32 insn, u32 type) {
   const struct asi_info *a = &asi_table[asi_number(s, insn)];
   u64 key = asi_key(s, a->space);
   switch (a->kind) {
-  case ASI_MEMORY: return mem_load_to(s, insn, type, key, va, a->little, ACCESS_LOAD);
+  case ASI_MEMORY:
+  case ASI_MONITOR: return mem_load_to(s, insn, type, key, va, a->little, ACCESS_LOAD);
   case ASI_NOFAULT: return mem_load_to(s, insn, type, key, va, a->little, ACCESS_NOFAULT);
   case ASI_TWIN:
   case ASI_QUAD:

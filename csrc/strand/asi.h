@@ -7,6 +7,7 @@ enum asi_kind {
   ASI_BAD = 0,
   ASI_MEMORY,     /* ordinary translated memory */
   ASI_NOFAULT,    /* loads only */
+  ASI_MONITOR,    /* loads that MWAIT watches, M7 and later; nothing is watched: MWAIT ends at once */
   ASI_TWIN,       /* LDTXA; block-init store */
   ASI_QUAD,       /* LDTXA only */
   ASI_BLOCK,      /* 64-byte LDDFA, STDFA */

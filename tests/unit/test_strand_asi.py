@@ -383,3 +383,13 @@ def test_prefetch_by_asi() -> None:
     assert Guest().trap(asm("prefetcha", ("g1", "g0", 0x80), 3), g1=1 << 50) == 0
     assert Guest().trap(asm("prefetcha", ("g1", "g0", 0x14), 3), pstate=0) == 0x37
     assert Guest().trap(asm("prefetcha", ("g1", "g0", 0x14), 6), pstate=0) == 0x10, "illegal first"
+
+
+@pytest.mark.parametrize("asi", [0x12, 0x13])
+def test_monitor_loads_come_with_the_m7(asi: int) -> None:
+    """Loads as user that MWAIT would watch; stores and older chips: invalid ASI."""
+    for platform, word, expected in (("m7-8", load(asi), 0), ("m7-8", store(asi), 0x30), ("t5-2", load(asi), 0x30)):
+        guest = Guest(platform=platform)
+        guest.memory.write(DATA, BYTES)
+        assert guest.trap(word, g1=DATA) == expected
+        assert expected or guest["g2"] == BIG

@@ -42,6 +42,7 @@ class ScriptedMachine:
     """Stops as its script says; an entry is (reason, instructions, STICK_CMPR afterwards)."""
 
     deterministic = False
+    watchdog_ms = 0  # off
 
     def __init__(self, script: Sequence[tuple[StopReason, int, int]]) -> None:
         self.script = iter(script)

@@ -123,6 +123,18 @@ static u32 give(struct strand *s, const struct intr_source *source, u64 value) {
   return hc_status(s, source ? HV_EOK : HV_EINVAL);
 }
 
+static u32 give_valid(struct strand *s, const struct intr_source *source) {
+  return give(s, source, source ? source->valid : 0);
+}
+
+static u32 give_state(struct strand *s, const struct intr_source *source) {
+  return give(s, source, source ? source->state : 0);
+}
+
+static u32 give_target(struct strand *s, const struct intr_source *source) {
+  return give(s, source, source ? source->target : 0);
+}
+
 static u32 set_valid(struct strand *s, struct domain *d, struct intr_source *source, u64 value) {
   if (!source || value > 1) return hc_status(s, HV_EINVAL);
   source->valid = (u8)value;
@@ -149,20 +161,9 @@ u32 hc_intr_devino2sysino(struct strand *s, struct domain *d) {
   return give(s, DEVINO, hv_arg(s, 0) + hv_arg(s, 1));
 }
 
-u32 hc_intr_getenabled(struct strand *s, struct domain *d) {
-  const struct intr_source *source = SYSINO;
-  return give(s, source, source ? source->valid : 0);
-}
-
-u32 hc_intr_getstate(struct strand *s, struct domain *d) {
-  const struct intr_source *source = SYSINO;
-  return give(s, source, source ? source->state : 0);
-}
-
-u32 hc_intr_gettarget(struct strand *s, struct domain *d) {
-  const struct intr_source *source = SYSINO;
-  return give(s, source, source ? source->target : 0);
-}
+u32 hc_intr_getenabled(struct strand *s, struct domain *d) { return give_valid(s, SYSINO); }
+u32 hc_intr_getstate(struct strand *s, struct domain *d) { return give_state(s, SYSINO); }
+u32 hc_intr_gettarget(struct strand *s, struct domain *d) { return give_target(s, SYSINO); }
 
 u32 hc_intr_setenabled(struct strand *s, struct domain *d) { return set_valid(s, d, SYSINO, hv_arg(s, 1)); }
 u32 hc_intr_setstate(struct strand *s, struct domain *d) { return set_state(s, d, SYSINO, hv_arg(s, 1)); }
@@ -182,20 +183,9 @@ u32 hc_vintr_setcookie(struct strand *s, struct domain *d) {
   return hc_status(s, HV_EOK);
 }
 
-u32 hc_vintr_getvalid(struct strand *s, struct domain *d) {
-  const struct intr_source *source = DEVINO;
-  return give(s, source, source ? source->valid : 0);
-}
-
-u32 hc_vintr_getstate(struct strand *s, struct domain *d) {
-  const struct intr_source *source = DEVINO;
-  return give(s, source, source ? source->state : 0);
-}
-
-u32 hc_vintr_gettarget(struct strand *s, struct domain *d) {
-  const struct intr_source *source = DEVINO;
-  return give(s, source, source ? source->target : 0);
-}
+u32 hc_vintr_getvalid(struct strand *s, struct domain *d) { return give_valid(s, DEVINO); }
+u32 hc_vintr_getstate(struct strand *s, struct domain *d) { return give_state(s, DEVINO); }
+u32 hc_vintr_gettarget(struct strand *s, struct domain *d) { return give_target(s, DEVINO); }
 
 u32 hc_vintr_setvalid(struct strand *s, struct domain *d) { return set_valid(s, d, DEVINO, hv_arg(s, 2)); }
 u32 hc_vintr_setstate(struct strand *s, struct domain *d) { return set_state(s, d, DEVINO, hv_arg(s, 2)); }

@@ -127,7 +127,7 @@ def _function(row: Op) -> str:
 def _redo(row: Op) -> str:
     """The flags of a fast FPop once more: operands come back as raw words."""
     lines = []
-    for token, word in (("fs1", "a"), ("fd1", "a"), ("fs2", "b"), ("fd2", "b"), ("fs3", "c3"), ("fd3", "c3")):
+    for token, word in (("fs1", "a"), ("fd1", "a"), ("fs2", "b"), ("fd2", "b")):
         if token in row.sources:
             width = "u32" if token[1] == "s" else "u64"
             lines.append(f"{width} {token[1]}{'abc'[int(token[2]) - 1]} = ({width}){word};")
@@ -135,8 +135,8 @@ def _redo(row: Op) -> str:
     if dest in ("fsd", "fdd"):
         lines.append("u32 sr;" if dest == "fsd" else "u64 dr;")
     used = [f"(void){'sr' if dest == 'fsd' else 'dr'};"] if dest in ("fsd", "fdd") else []
-    inside = "\n".join(f"  {line}" for line in ["(void)a;", "(void)b;", "(void)c3;", *lines, row.body, *used])
-    return f"static void redo_{row.name}(struct fp_env *e, u64 a, u64 b, u64 c3) {{\n{inside}\n}}"
+    inside = "\n".join(f"  {line}" for line in ["(void)a;", "(void)b;", *lines, row.body, *used])
+    return f"static void redo_{row.name}(struct fp_env *e, u64 a, u64 b) {{\n{inside}\n}}"
 
 
 def text(rows: list[Op]) -> str:

@@ -54,8 +54,7 @@ def fast_rows(rows: list[Op]) -> list[Op]:
 def _fp_bits(row: Op) -> str:
     bits = []
     for token in row.tokens():
-        for name, bit in (("fd1", "FP_RS1_D"), ("fs1", "FP_RS1_S"), ("fd2", "FP_RS2_D"), ("fdd", "FP_RD_D"),
-                          ("fcc", "FP_RD_FCC"), ("fd3", "FP_RS3_D"), ("fs3", "FP_RS3_S")):
+        for name, bit in (("fd1", "FP_RS1_D"), ("fd2", "FP_RS2_D"), ("fdd", "FP_RD_D"), ("fcc", "FP_RD_FCC")):
             if token == name:
                 bits.append(bit)
     return " | ".join(bits) or "0"

@@ -42,7 +42,7 @@ enum isa_layout {
   LAYOUT_FP,    /* FP registers */
 };
 enum isa_imm { IMM_NONE = 0, IMM_S13, IMM_S11, IMM_S10, IMM_SH5, IMM_SH6, IMM_HI22 };
-enum isa_fp_operand { FP_RS1_D = 1, FP_RS2_D = 2, FP_RD_D = 4, FP_RD_FCC = 8, FP_RS1_S = 16, FP_RS3_D = 32, FP_RS3_S = 64 };
+enum isa_fp_operand { FP_RS1_D = 1, FP_RS2_D = 2, FP_RD_D = 4, FP_RD_FCC = 8 };
 
 /* Operand type of a load or store. */
 enum mem_type { MT_U8, MT_U16, MT_U32, MT_U64, MT_I8, MT_I16, MT_I32, MT_F32, MT_F64, MT_PAIR, MT_FSR32, MT_FSR64,

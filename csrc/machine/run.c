@@ -131,21 +131,27 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
   u64 done = s->insns - before;
   machine_advance(m, done);
   stop->insns += done;
-  m->turn_left = alone || done >= m->turn_left ? (alone ? m->turn_left : 0) : m->turn_left - done;
+  if (!alone) m->turn_left -= done < m->turn_left ? done : m->turn_left;
   if (why == STOP_YIELD || why == STOP_EVENT || s->run_state != STRAND_RUNNING) m->turn_left = 0;
   return fill_stop(m, s, why, stop);
 }
 
 static void stop_init(s4v_stop *stop) { *stop = (s4v_stop){.reason = S4V_STOP_BUDGET}; }
 
+/* What ends a run between two stretches; then whoever's time has come goes on. */
+static bool run_ends(s4v_machine *m, s4v_stop *stop) {
+  if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
+    stop->reason = S4V_STOP_KICK;
+    return true;
+  }
+  if (suspended(m, stop) || watchdog_expired(m, stop)) return true;
+  wake_waiting(m);
+  return false;
+}
+
 static void run_turns(s4v_machine *m, u64 budget, s4v_stop *stop) {
   while (stop->insns < budget) {
-    if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
-      stop->reason = S4V_STOP_KICK;
-      return;
-    }
-    if (suspended(m, stop) || watchdog_expired(m, stop)) return;
-    wake_waiting(m);
+    if (run_ends(m, stop)) return;
     struct strand *s = m->domain.strands[m->turn];
     if (active_count(m) == 0) {
       if (idle(m)) continue;
@@ -162,12 +168,7 @@ static void run_turns(s4v_machine *m, u64 budget, s4v_stop *stop) {
 
 static void run_alone(s4v_machine *m, struct strand *s, u64 budget, s4v_stop *stop) {
   while (stop->insns < budget) {
-    if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
-      stop->reason = S4V_STOP_KICK;
-      return;
-    }
-    if (suspended(m, stop) || watchdog_expired(m, stop)) return;
-    wake_waiting(m);
+    if (run_ends(m, stop)) return;
     if (!is_active(s)) {
       stop->reason = S4V_STOP_IDLE;
       return;

@@ -77,11 +77,9 @@ static u32 twin_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 
 /* A block-init store to the start of a 64-byte line clears the rest of the line. */
 static u32 init_store(struct strand *s, u32 insn, u32 type, u64 key, u64 va, bool little) {
-  u32 tt = mem_check_alignment(s, va, type, true);
-  if (tt) return tt;
   if ((va & 63) < 8) {
     struct memref ref;
-    tt = mem_ref(s, key, va & ~63ull, ACCESS_STORE, &ref);
+    u32 tt = mem_ref(s, key, va & ~63ull, ACCESS_STORE, &ref);
     if (tt) return tt;
     __builtin_memset(ref.host, 0, 64);
     mem_written(s, &ref, 64);
@@ -129,7 +127,7 @@ u32 asi_store(struct strand *s, u32 insn, u32 type) {
   const struct asi_info *a = &asi_table[asi_number(s, insn)];
   /* a partial store's second field is its mask, not part of the address */
   bool partial = a->kind == ASI_PARTIAL && type == MT_F64;
-  u64 va = partial ? reg_get(s, insn_rs1(insn)) & mem_mask(s) : mem_address(s, insn);
+  u64 va = partial ? reg_get(s, insn_rs1(insn)) & strand_mask(s) : mem_address(s, insn);
   u32 tt = asi_check(s, insn, type, va, true);
   if (tt) return tt;
   u64 key = asi_key(s, a->space);
@@ -175,7 +173,7 @@ u32 asi_ldstub(struct strand *s, u32 insn, u32 type) {
 
 u32 asi_cas(struct strand *s, u32 insn, u32 type) {
   const struct asi_info *a;
-  u64 va = reg_get(s, insn_rs1(insn)) & mem_mask(s);
+  u64 va = reg_get(s, insn_rs1(insn)) & strand_mask(s);
   if (va & (mem_size(type) - 1))
     return unaligned(s, TT_MEM_ADDRESS_NOT_ALIGNED, asi_table[asi_number(s, insn)].space, va);
   u32 tt = atomic_open(s, insn, va, &a);

@@ -26,7 +26,7 @@
 #define COND_XCC(n) cc_test(strand_ccr(c) >> 4, (n))
 #define COND_FCC(fcc, n) fcc_test(fsr_fcc(c, (fcc)), (n))
 #define SET_FCC(n, v) fsr_set_fcc(c, (n), (v))
-#define ADDR_MASK (c->pstate & PSTATE_AM ? (u64)0xffffffff : ~(u64)0)
+#define ADDR_MASK strand_mask(c)
 #define MONT_ACCESS (&(const struct window_access){bodies_window_reg, c, c->canrestore})
 
 static inline u64 *bodies_window_reg(void *ctx, unsigned back, unsigned reg) { return window_reg(ctx, back, reg); }

@@ -204,7 +204,7 @@ static bool is_transfer(u32 row) {
   return row != ISA_ILLEGAL && isa_rows[row].class >= ISA_BRANCH && isa_rows[row].class <= ISA_CBCOND;
 }
 
-static bool is_breakpoint(const struct strand *s, u64 pc) {
+bool builder_breakpoint(const struct strand *s, u64 pc) {
   for (u32 i = 0; i < s->env->breakpoint_count; i++)
     if (s->env->breakpoints[i] == pc) return true;
   return false;
@@ -212,7 +212,7 @@ static bool is_breakpoint(const struct strand *s, u64 pc) {
 
 /* The delay slot of the instruction just taken can be decoded with it. */
 static bool slot_fits(struct builder *b) {
-  if (b->n >= b->limit || is_breakpoint(b->s, b->pc + 4u * b->n)) return false;
+  if (b->n >= b->limit || builder_breakpoint(b->s, b->pc + 4u * b->n)) return false;
   return !is_transfer(isa_decode(be32_load(b->code + 4u * b->n)));
 }
 
@@ -223,7 +223,7 @@ static void emit_way(struct builder *b, bool slot, u32 npc_kind, u64 target, u32
   if (!slot || emit_instruction(b, b->n - 1, npc_kind)) emit_edge(b, target, insns);
 }
 
-static const void *branch_handler(struct builder *b, struct uop *u, u32 insn) {
+static const void *branch_handler(struct uop *u, u32 insn) {
   u32 cond = insn >> 25 & 15;
   switch (insn >> 22 & 7) {
   case 1: return insn >> 21 & 1 ? interp_handlers.branch_xcc[cond] : interp_handlers.branch_icc[cond];
@@ -233,7 +233,6 @@ static const void *branch_handler(struct builder *b, struct uop *u, u32 insn) {
     u32 fcc = (insn >> 22 & 7) == 5 ? insn >> 20 & 3 : 0;
     u->rs1 = (u8)(fcc ? 30 + 2 * fcc : 10);
     u->x = (u8)cond;
-    (void)b;
     return interp_handlers.branch_fcc;
   }
   }
@@ -261,7 +260,7 @@ static void build_branch(struct builder *b, u32 insn) {
     u32 branch = b->uops;
     bool compared = b->previous == branch && branch && isa_rows[b->previous_row].pair_compare;
     emit(b, NULL, at);
-    b->ops[branch].h = branch_handler(b, &b->ops[branch], insn);
+    b->ops[branch].h = branch_handler(&b->ops[branch], insn);
     if (compared && (insn >> 22 & 7) <= 2) {
       u32 xcc = (insn >> 22 & 7) == 1 && (insn >> 21 & 1);
       const void *h = interp_compare_pair(isa_rows[b->previous_row].pair_compare,
@@ -333,7 +332,7 @@ static void build_transfer(struct builder *b, u32 row) {
 
 static void build(struct builder *b) {
   for (;;) {
-    if (b->s->env->breakpoint_count && is_breakpoint(b->s, b->pc + 4u * b->n)) {
+    if (builder_breakpoint(b->s, b->pc + 4u * b->n)) {
       if (b->n == 0) {
         take(b);
         emit(b, interp_handlers.breakpoint, 0);

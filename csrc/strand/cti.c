@@ -41,11 +41,9 @@ u32 cti_compare_taken(struct strand *s, u32 insn) {
   return cc_test(insn >> 21 & 1 ? ccr >> 4 : ccr & 15, condition);
 }
 
-static u64 pc_mask(const struct strand *s) { return s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0; }
-
 static u32 step_to(struct strand *s, u64 pc, u64 npc) {
-  s->pc = pc & pc_mask(s);
-  s->npc = npc & pc_mask(s);
+  s->pc = pc & strand_mask(s);
+  s->npc = npc & strand_mask(s);
   return BODY_JUMP;
 }
 
@@ -62,7 +60,7 @@ u32 cti_step(struct strand *s, u32 insn, u32 row) {
   case ISA_BRANCH: return step_branch(s, insn);
   case ISA_CALL: {
     u64 target = s->pc + ((u64)insn_simm(insn, 30) << 2);
-    reg_set(s, 15, s->pc & pc_mask(s));
+    reg_set(s, 15, s->pc & strand_mask(s));
     return step_to(s, npc, target);
   }
   case ISA_CBCOND:
@@ -77,7 +75,7 @@ u32 cti_step(struct strand *s, u32 insn, u32 row) {
 
 static u32 jump_target(struct strand *s, u32 insn, u64 *target) {
   u64 t = reg_get(s, insn_rs1(insn)) + (insn_i(insn) ? (u64)insn_simm(insn, 13) : reg_get(s, insn_rs2(insn)));
-  *target = t & pc_mask(s);
+  *target = t & strand_mask(s);
   return t & 3 ? mmu_fault(s, TT_MEM_ADDRESS_NOT_ALIGNED, *target, (u32)(s->tl ? 0 : s->context[0]), FAULT_UNALIGNED)
                : 0;
 }
@@ -86,7 +84,7 @@ u32 special_jmpl(struct strand *s, u32 insn) {
   u64 target;
   u32 tt = jump_target(s, insn, &target);
   if (tt) return tt;
-  reg_set(s, insn_rd(insn), s->pc & pc_mask(s));
+  reg_set(s, insn_rd(insn), s->pc & strand_mask(s));
   s->npc = target;
   return BODY_OK;
 }

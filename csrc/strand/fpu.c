@@ -54,7 +54,7 @@ void fpu_collect(struct strand *s) {
   s->fsr &= ~(FSR_FTT | FSR_CEXC);
   if (s->fp_last_op != FP_LAST_CLEAN) {
     struct fp_env e = {.rounding = s->host_rounding, .tem = 0, .flags = 0};
-    fp_redo[s->fp_last_op](&e, s->fp_last_a, s->fp_last_b, s->fp_last_c);
+    fp_redo[s->fp_last_op](&e, s->fp_last_a, s->fp_last_b);
     s->fsr |= e.flags & FSR_CEXC;
   }
   s->fp_last_op = FP_LAST_NONE;

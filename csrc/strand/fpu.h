@@ -21,7 +21,7 @@ static inline void fp_write_double(struct strand *s, u32 field, u64 v) {
 
 /* fp_last_op: what FSR.cexc and ftt still owe to FPops done on the host's FPU. */
 enum { FP_LAST_NONE = 0, FP_LAST_CLEAN = ~0u };
-typedef void (*redo_fn)(struct fp_env *, u64 a, u64 b, u64 c);
+typedef void (*redo_fn)(struct fp_env *, u64 a, u64 b);
 extern const redo_fn fp_redo[];
 
 #define FSR_FCC_ALL (0x3full << 32 | 3ull << 10)

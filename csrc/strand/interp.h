@@ -36,6 +36,7 @@ void strand_finish(struct strand *, u32 result, u32 completed);
 
 /* builder.c */
 struct block *builder_build(struct strand *, u64 pc, u64 ra);
+bool builder_breakpoint(const struct strand *, u64 pc);
 u32 builder_check(const struct strand *, u32 row, u32 mode); /* trap that comes before execution, or 0 */
 
 #endif

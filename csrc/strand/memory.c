@@ -60,38 +60,19 @@ static bool hit_allows(const struct tlb_entry *e, u32 access) {
 u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
   struct tlb_bank *bank = s->bank->key == key ? s->bank : mmu_bank(s, key);
   struct tlb_entry *e = tlb_slot(bank, va);
+  struct mapping m = {.ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK)};
   struct ram_ref ref;
-  u64 ra;
-  out->swap = 0;
-  out->entry = e;
-  if (e->rtag == (va & PAGE_MASK) && hit_allows(e, access)) {
-    ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK);
-  } else {
-    struct mapping m;
-    u32 tt = mmu_translate(s, key, va, access, &m);
-    if (tt) return tt;
-    ra = m.ra;
-    if (!ram_backed(s->env->ram, RA(ra), 1))
-      return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, (u32)(key >> 2) & 0xffff, FAULT_INVALID_RA);
-    out->swap = m.invert_endian;
-    if (m.invert_endian || (m.info & TLB_IO)) {
-      out->entry = NULL; /* not every access may pass: always the exact path */
-    } else {
-      e->rtag = va & PAGE_MASK;
-      e->wtag = TAG_NONE;
-      e->info = (ra & PAGE_MASK) | m.info;
-      e->addend = TAG_NONE;
-    }
-  }
-  if (!ram_lookup(s->env->ram, RA(ra), &ref))
+  bool hit = e->rtag == (va & PAGE_MASK) && hit_allows(e, access);
+  u32 tt = hit ? 0 : mmu_translate(s, key, va, access, &m);
+  if (tt) return tt;
+  if (!ram_lookup(s->env->ram, RA(m.ra), &ref))
     return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, (u32)(key >> 2) & 0xffff, FAULT_INVALID_RA);
-  if (out->entry && e->addend == TAG_NONE) e->addend = (u64)(uintptr_t)ref.host - va;
-  out->host = ref.host;
-  out->page = ref.page;
-  out->region = ref.region;
-  out->code = ref.code;
-  out->pa = ref.pa;
-  out->va = va;
+  bool exact = m.invert_endian || (m.info & TLB_IO); /* not every access may pass: never by the soft TLB */
+  if (!hit && !exact)
+    *e = (struct tlb_entry){.rtag = va & PAGE_MASK, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - va,
+                            .info = (m.ra & PAGE_MASK) | m.info};
+  *out = (struct memref){.host = ref.host, .entry = exact ? NULL : e, .page = ref.page, .region = ref.region,
+                         .code = ref.code, .va = va, .pa = ref.pa, .swap = m.invert_endian};
   return 0;
 }
 
@@ -147,7 +128,7 @@ u64 mem_extend(u32 type, u64 v) {
 
 u64 mem_address(const struct strand *s, u32 insn) {
   u64 va = reg_get(s, insn_rs1(insn)) + (insn_i(insn) ? (u64)insn_simm(insn, 13) : reg_get(s, insn_rs2(insn)));
-  return s->pstate & PSTATE_AM ? (u32)va : va;
+  return va & strand_mask(s);
 }
 
 /* Two 32-bit words of LDD and STD: each word is swapped on its own in little-endian spaces (V9 A.26). */

@@ -31,7 +31,6 @@ u32 mem_check_alignment(struct strand *, u64 va, u32 type, bool store);
 u64 mem_extend(u32 type, u64 value);                      /* sign or zero extension of a loaded value */
 u32 mem_load_to(struct strand *, u32 insn, u32 type, u64 key, u64 va, bool little, u32 access);
 u32 mem_store_from(struct strand *, u32 insn, u32 type, u64 key, u64 va, bool little);
-static inline u64 mem_mask(const struct strand *s) { return s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0; }
 u64 mem_address(const struct strand *, u32 insn);         /* rs1 + (rs2 | simm13), masked by PSTATE.AM */
 u32 mem_fetch(struct strand *, u64 va, u32 *insn, u64 *ra); /* one instruction word */
 

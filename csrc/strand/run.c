@@ -99,7 +99,7 @@ void strand_deliver(struct strand *s, u32 tt) {
 }
 
 static void advance(struct strand *s) {
-  u64 mask = s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0;
+  u64 mask = strand_mask(s);
   s->pc = s->npc & mask;
   s->npc = (s->npc + 4) & mask;
 }
@@ -167,15 +167,8 @@ static void step(struct strand *s) {
   strand_finish(s, result, 0);
 }
 
-static bool at_breakpoint(const struct strand *s) {
-  for (u32 i = 0; i < s->env->breakpoint_count; i++)
-    if (s->env->breakpoints[i] == s->pc) return true;
-  return false;
-}
-
 /* Timers, then the disrupting trap of highest priority. Returns the instructions until the next look is due. */
 static u64 attend(struct strand *s, u64 left) {
-  s->attention = 0;
   strand_check_timers(s);
   s->attention = 0;
   u32 tt = strand_pending(s);
@@ -199,7 +192,7 @@ static void run_stretch(struct strand *s, u64 end) {
       continue;
     }
     if (s->budget + BIAS <= 0) return;
-    if (s->env->breakpoint_count && at_breakpoint(s)) {
+    if (builder_breakpoint(s, s->pc)) {
       s->stop = STOP_BREAKPOINT;
       return;
     }
@@ -222,7 +215,7 @@ u32 strand_run(struct strand *s, u64 insns) {
   while (!s->stop && strand_slice_done(s) < insns) {
     u64 stretch = attend(s, insns - strand_slice_done(s));
     if (s->stop) break;
-    if (past == s->pc && at_breakpoint(s)) step(s); /* reported by the last run */
+    if (past == s->pc && builder_breakpoint(s, s->pc)) step(s); /* reported by the last run */
     past = TAG_NONE;
     run_stretch(s, strand_slice_done(s) + stretch);
     if (codecache_is_over(s->env->code)) codecache_trim(s->env->code);

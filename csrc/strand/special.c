@@ -87,7 +87,7 @@ static u32 read_asr(struct strand *s, u32 n, u64 *v) {
     if (s->tick_npt && !strand_priv(s)) return privileged_action(s);
     *v = tick_now(s) | s->tick_npt << 63;
     return 0;
-  case ASR_PC: *v = s->pstate & PSTATE_AM ? (u32)s->pc : s->pc; return 0;
+  case ASR_PC: *v = s->pc & strand_mask(s); return 0;
   case ASR_FPRS: *v = s->fprs; return 0;
   case ASR_MCDPER: *v = s->mcdper; return 0;
   case ASR_PCR: *v = s->pcr; return 0;

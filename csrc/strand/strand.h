@@ -157,7 +157,7 @@ struct strand {
   struct block *block;
   u64 jump_key;
   u32 cc_kind, mode;
-  u64 fp_last_op, fp_last_a, fp_last_b, fp_last_c; /* last fast FPop, for cexc */
+  u64 fp_last_op, fp_last_a, fp_last_b; /* last fast FPop, for cexc */
   u64 *w;   /* current window: base of all 32 integer registers, see window.h */
   u64 wglob[WINDOW_WORDS]; /* globals beside the ring of windows */
   u64 arch; /* start of the architectural part (offset mark) */
@@ -189,6 +189,8 @@ struct strand {
 _Static_assert(offsetof(struct strand, f) + 32 * 8 <= 256 * 8, "FP registers must be in reach of a micro-op index");
 
 static inline u32 strand_priv(const struct strand *s) { return (s->pstate & PSTATE_PRIV) != 0; }
+/* What PSTATE.AM leaves of an address, of PC and NPC too. */
+static inline u64 strand_mask(const struct strand *s) { return s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0; }
 
 /* run.c */
 struct strand *strand_new(struct strand_env *, u32 id);

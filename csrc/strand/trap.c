@@ -29,7 +29,7 @@ u32 strand_trap(struct strand *s, u32 tt) {
     return STOP_WATCHDOG;
   }
   strand_sync(s);
-  u64 mask = s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0;
+  u64 mask = strand_mask(s);
   u32 old_tl = s->tl, tl = old_tl + 1;
   s->tstate[tl] = tstate_pack(s);
   s->tpc[tl] = s->pc & mask;

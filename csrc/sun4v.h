@@ -38,7 +38,8 @@ enum {
   S4V_STOP_RESET = 7,      /* MACH_SIR: the guest asks to be restarted */
   S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
   S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
-  S4V_STOP_CHANNEL = 10    /* the guest did something to channel `code`, at whose other end the client is */
+  S4V_STOP_CHANNEL = 10,   /* the guest did something to channel `code`, at whose other end the client is */
+  S4V_STOP_FIRMWARE = 11   /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
 };
 
 typedef struct s4v_machine s4v_machine;
@@ -80,6 +81,10 @@ void s4v_machine_config(const s4v_machine *, s4v_config *out);
 int s4v_machine_set_md(s4v_machine *, const void *buf, size_t len);
 size_t s4v_machine_get_md(const s4v_machine *, void *buf, size_t len);
 
+/* Bytes of the client's own, part of the state image and of the digest; as the machine description. */
+int s4v_machine_set_client(s4v_machine *, const void *buf, size_t len);
+size_t s4v_machine_get_client(const s4v_machine *, void *buf, size_t len);
+
 /* Run strands until the budget (instructions, all strands together) is used or something else stops them. */
 int s4v_run(s4v_machine *, uint64_t budget_insns, s4v_stop *stop);
 /* Run one strand alone; the others stand still. */
@@ -114,6 +119,9 @@ int64_t s4v_dirty_count(const s4v_machine *);                    /* marked pages
 /* Console (CONS_* hypercalls). Input is a queue; output is drained by the client. */
 size_t s4v_console_read(s4v_machine *, void *buf, size_t len);   /* what the guest wrote */
 size_t s4v_console_feed(s4v_machine *, const void *buf, size_t len);
+size_t s4v_console_write(s4v_machine *, const void *buf, size_t len); /* output of the firmware's; bytes taken */
+size_t s4v_console_take(s4v_machine *, void *buf, size_t len);  /* input, for the firmware */
+int s4v_console_take_break(s4v_machine *);                       /* 1: a BREAK was waiting */
 void s4v_console_break(s4v_machine *);                           /* CONS_GETCHAR gives BREAK */
 void s4v_console_hangup(s4v_machine *);                          /* CONS_GETCHAR gives HUP once the queue is empty */
 
@@ -126,6 +134,7 @@ int s4v_strand_print(const s4v_machine *, uint32_t strand, char *buf, size_t len
 
 /* Soft state (SOFT_STATE_SET): 1 normal, 2 transition; `text` gets 32 bytes, NUL-terminated. */
 int s4v_soft_state(const s4v_machine *, char text[32]);
+int s4v_soft_state_set(s4v_machine *, int state, const char *text); /* the firmware's own; at most 31 characters */
 /* Ends MACH_SUSPEND with a status for the guest, 0 (EOK; every channel then reports RESET: its other end is another) or
  * a hypervisor error. S4V_EINVAL: it is not suspended. */
 int s4v_resume(s4v_machine *, uint64_t status);
@@ -137,6 +146,27 @@ uint64_t s4v_watchdog_ms(const s4v_machine *);                   /* until the wa
 /* Data for the next boot (MACH_REBOOT_DATA_SET): at most 512 bytes. Returns the length. */
 int64_t s4v_reboot_data_get(const s4v_machine *, void *buf, size_t len);
 int s4v_reboot_data_set(s4v_machine *, const void *buf, size_t len);
+
+/* Firmware. The client may be the firmware of the domain (OpenBoot): it then serves Tcc 0xf0, the entry of its client
+ * interface, and owns the traps of strands it has started, until it releases them. Such a strand's window traps are done by
+ * the core, its misses in context 0 are looked up in the firmware's list of translations, interrupts wait, and every other
+ * trap is S4V_STOP_FIRMWARE. After that stop the client calls s4v_firmware_done or s4v_firmware_fault, or the next run
+ * executes the same instruction again. */
+void s4v_firmware_present(s4v_machine *, int present);           /* and no translations */
+/* A translation: multiples of 8192 bytes; it comes before those there are. S4V_ENOMEM: the list (64) is full. */
+int s4v_firmware_map(s4v_machine *, uint64_t va, uint64_t bytes, uint64_t ra);
+/* A strand in firmware context: MMU on, privileged, PIL 15, TL 0, its id in scratchpad 8; arg in %o0, cif in %o4. */
+int s4v_firmware_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t sp, uint64_t arg, uint64_t cif);
+int s4v_firmware_stop(s4v_machine *, uint32_t strand);           /* reset and stopped */
+/* SUNW,set-trap-table: the guest owns the strand's traps from now on. */
+int s4v_firmware_release(s4v_machine *, uint32_t strand, uint64_t tba, uint64_t fault_area);
+int s4v_firmware_owns(const s4v_machine *, uint32_t strand);     /* 1: its traps are the firmware's */
+/* Real address of a virtual one in context 0, privileged. S4V_EFAULT: not mapped, not writable, or no memory there. */
+int s4v_translate(s4v_machine *, uint32_t strand, uint64_t va, int store, uint64_t *ra);
+void s4v_firmware_done(s4v_machine *, uint32_t strand, uint64_t result); /* the call has ended, with this in %o0 */
+/* The guest takes the trap that an access to va gives, at the call, and calls again when its handler returns. S4V_EFAULT:
+ * it cannot: its traps are the firmware's, or it died. */
+int s4v_firmware_fault(s4v_machine *, uint32_t strand, uint64_t va, int store);
 
 /* Error reports for fault experiments: an entry of the resumable or non-resumable error queue of a running strand, with
  * a handle (EHDL) of its own, its time and the CPU. The last entry that fits has attr bit 31 (queue full) set. S4V_EFULL:

@@ -27,6 +27,7 @@ from emulator.errors import (
 
 try:
     from emulator._core_cffi import ffi, lib
+    from emulator._core_firmware import FirmwareCalls
 except ImportError as missing:
     raise ImportError(
         f"the C core of sun4v is not built (`make` in the source tree, or `pip install .`): {missing}"
@@ -78,7 +79,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core:
+class Core(FirmwareCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick`."""
 
     def __init__(self, config: CoreConfig) -> None:

@@ -37,6 +37,8 @@ class StopReason(enum.Enum):
     """The time the guest gave MACH_SET_WATCHDOG is up; its watchdog is off now."""
     CHANNEL = 10
     """The guest sent on `Stop.channel`, configured a queue of it, or made room there."""
+    FIRMWARE = 11
+    """The firmware holds the machine at its prompt: only console input makes it go on."""
 
 
 class StrandState(enum.Enum):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from emulator.units import format_size
 
 EHDR = struct.Struct(">16sHHIQQQIHHHHHH")
 PHDR = struct.Struct(">IIQQQQQQ")
+NHDR = struct.Struct(">III")
 ET_EXEC = 2
 EM_SPARCV9 = 43
-PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 PF_X, PF_W, PF_R = 1, 2, 4
 MAX_SEGMENTS = 1024
+MAX_NOTE_BYTES = 1 << 16
 MAX_FILE_BYTES = 1 << 31
 
 
@@ -51,11 +54,21 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Note:
+    """An ELF note: who defines it, and what it says."""
+
+    owner: str
+    type: int
+    text: bytes
+
+
+@dataclass(frozen=True)
 class Image:
     """A parsed program. `entry` is the real address at which the strand starts."""
 
     entry: int
     segments: tuple[Segment, ...]
+    notes: tuple[Note, ...] = ()
 
     @property
     def end(self) -> int:
@@ -95,14 +108,30 @@ def parse_image(data: bytes) -> Image:
         raise ImageError("header", f"malformed program header table ({phnum} entries of {phentsize} bytes)")
     if phoff + phnum * PHDR.size > len(data):
         raise ImageError("truncated", "the file ends before its program header table does")
-    headers = (PHDR.unpack_from(data, phoff + index * PHDR.size) for index in range(phnum))
+    headers = [PHDR.unpack_from(data, phoff + index * PHDR.size) for index in range(phnum)]
     segments = tuple(
         s for i, header in enumerate(headers) if (s := _parse_segment(data, i, header)) is not None
     )
     if not segments:
         raise ImageError("empty", "the program has no segment to load")
     _check_overlap(segments)
-    return Image(_real_entry(entry, segments), segments)
+    notes = [note for header in headers if header[0] == PT_NOTE for note in _parse_notes(data, header[2], header[5])]
+    return Image(_real_entry(entry, segments), segments, tuple(notes))
+
+
+def _parse_notes(data: bytes, offset: int, size: int) -> Iterator[Note]:
+    """Notes of a PT_NOTE segment: owner and text each padded to 4 bytes. A damaged one ends the list."""
+    raw = data[offset : offset + min(size, MAX_NOTE_BYTES)]
+    at = 0
+    while at + NHDR.size <= len(raw):
+        name_bytes, text_bytes, kind = NHDR.unpack_from(raw, at)
+        name_at = at + NHDR.size
+        text_at = name_at + (name_bytes + 3) // 4 * 4
+        at = text_at + (text_bytes + 3) // 4 * 4
+        if text_at + text_bytes > len(raw):
+            return
+        owner = raw[name_at : name_at + name_bytes].rstrip(b"\0").decode("latin-1")
+        yield Note(owner, kind, raw[text_at : text_at + text_bytes])
 
 
 def _parse_segment(data: bytes, index: int, header: tuple[int, ...]) -> Segment | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from emulator import _core
 from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
-from emulator.errors import ConfigError, StrandError
-from emulator.guest import Stop, Strand, check_budget
+from emulator.errors import ConfigError, StateError, StrandError
+from emulator.firmware.openboot import OpenBoot
+from emulator.firmware.program import Program
+from emulator.guest import Stop, StopReason, Strand, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
 from emulator.mdesc import MachineDescription, build, decode, encode, plain_resources
@@ -89,6 +92,7 @@ class Machine:
         self.machine_description = machine_description
         self.memory = Memory(self._core, size_bytes)
         self.console = Console(self._core)
+        self.firmware: OpenBoot | None = None
         self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
 
     # -- life
@@ -132,11 +136,36 @@ class Machine:
         self.memory.write(base, argument_block(base, args))
         return base
 
+    # -- firmware
+
+    def power_on(self, program: Program | None = None) -> None:
+        """Start OpenBoot, which boots `program`, or stays at its prompt.
+
+        Raises ConfigError where memory is too small for it or the machine description lacks what it needs.
+        """
+        self.firmware = OpenBoot(
+            self._core, self.memory, self.machine_description, strands=len(self.strands), program=program
+        )
+        self._core.reset()
+        self.firmware.power_on()
+
     # -- running
 
     def run(self, budget_insns: int) -> Stop:
-        """Run all started strands until their common budget is used up or something stops them."""
-        return Stop.from_core(self._core.run(check_budget(budget_insns)))
+        """Run all started strands until their common budget is used up or something stops them.
+
+        What firmware and devices do for the guest takes no instructions of the budget and does not end the run.
+        """
+        left, done = check_budget(budget_insns), 0
+        while True:
+            held = self.firmware.hold() if self.firmware else None
+            if held is not None:
+                return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
+            raw = self._core.run(left - done)
+            done += raw.insns
+            if raw.reason != StopReason.FIRMWARE.value or self.firmware is None:
+                return replace(Stop.from_core(raw), insns=done)
+            self.firmware.serve(raw.strand, raw.tt)
 
     def kick(self) -> None:
         """From any thread: make `run` return soon, with reason KICK."""
@@ -174,9 +203,12 @@ class Machine:
         """Reset the domain, as MACH_SIR asks for.
 
         Every strand is stopped and as new, negotiated API versions, soft state and watchdog are as at start.
-        Memory, reboot data, console and time of day stay. Start a strand, or `boot`, to go on.
+        Memory, reboot data, console and time of day stay. Firmware, where there is some, boots again; else start a
+        strand, or `boot`, to go on.
         """
         self._core.reset()
+        if self.firmware:
+            self.firmware.power_on()
 
     @property
     def watchdog_ms(self) -> int:
@@ -235,15 +267,29 @@ class Machine:
     # -- state
 
     def save(self) -> bytes:
-        """The state of strands, hypervisor and populated memory, for `load` in a machine configured alike."""
+        """The state of strands, hypervisor, firmware and populated memory, for `load` in a machine made alike."""
+        self._store_client()
         return self._core.save()
 
+    def _store_client(self) -> None:
+        """Put what is Python's of the state into the core's image."""
+        self._core.set_client(self.firmware.save() if self.firmware else b"")
+
     def load(self, state: bytes) -> None:
-        """Restore what `save` gave; execution goes on bit for bit. Raises StateError."""
+        """Restore what `save` gave; execution goes on bit for bit. Raises StateError.
+
+        Where the saved machine had firmware, this one needs it as well (`power_on` with the same program).
+        """
         self._core.load(state)
+        client = self._core.client()
+        if bool(client) != bool(self.firmware):
+            raise StateError("of the two machines, the saved one and this one, one has firmware and the other has not")
+        if self.firmware:
+            self.firmware.load(client)
 
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over state and memory: equal digests, equal machines."""
+        self._store_client()
         return self._core.digest()
 
     def dirty_harvest(self) -> list[int]:

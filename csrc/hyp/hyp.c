@@ -55,6 +55,7 @@ static void versions_reset(struct domain *d) {
 
 void hyp_init(struct domain *d, u64 seed) {
   versions_reset(d);
+  d->firmware_present = d->firmware.count = 0;
   services_init(&d->services, seed);
   intr_init(&d->interrupts);
   ldc_free(&d->channels);
@@ -73,9 +74,28 @@ void hyp_save(const struct domain *d, struct writer *w) {
     put_u16(w, d->major[i]);
     put_u16(w, d->minor[i]);
   }
+  put_u32(w, d->firmware_present);
+  put_u32(w, d->firmware.count);
+  for (u32 i = 0; i < d->firmware.count; i++) {
+    put_u64(w, d->firmware.map[i].va);
+    put_u64(w, d->firmware.map[i].bytes);
+    put_u64(w, d->firmware.map[i].ra);
+  }
   services_save(&d->services, w);
   intr_save(&d->interrupts, w);
   ldc_save(&d->channels, w);
+}
+
+static bool load_firmware(struct domain *d, struct reader *in) {
+  d->firmware_present = get_u32(in);
+  u32 n = get_u32(in);
+  if (d->firmware_present > 1 || n > FIRMWARE_MAPS) return false;
+  d->firmware.count = n;
+  for (u32 i = 0; i < n; i++) {
+    u64 va = get_u64(in), bytes = get_u64(in);
+    d->firmware.map[i] = (struct firmware_map){va, bytes, get_u64(in)};
+  }
+  return !in->failed;
 }
 
 bool hyp_load(struct domain *d, struct reader *in) {
@@ -85,7 +105,7 @@ bool hyp_load(struct domain *d, struct reader *in) {
     d->minor[i] = get_u16(in);
     good &= (d->major[i] == 0 || d->major[i] == groups[i].major) && d->minor[i] <= groups[i].minor;
   }
-  good = good && services_load(&d->services, in) && intr_load(&d->interrupts, in, d->strand_count) &&
+  good = good && load_firmware(d, in) && services_load(&d->services, in) && intr_load(&d->interrupts, in, d->strand_count) &&
          ldc_load(d, in);
   return good && d->services.suspend_strand < d->strand_count;
 }
@@ -113,9 +133,17 @@ static bool permitted(const struct domain *d, u32 trap, const struct hcall *h) {
   return d->major[h->group] != 0 && d->minor[h->group] >= h->minor;
 }
 
+/* The client interface is served by the client: it completes the instruction (s4v_firmware_done) or retries it. */
+static u32 firmware_call(struct strand *s) {
+  s->stop = STOP_FIRMWARE;
+  s->stop_tt = 0;
+  return BODY_RETRY;
+}
+
 u32 hyp_call(struct strand *s, u32 trap) {
   struct domain *d = hyp_domain(s);
   const struct hcall *h = find(trap, reg_get(s, 13));
+  if (trap == FIRMWARE_TRAP && d->firmware_present) return firmware_call(s);
   if (!h || !permitted(d, trap, h)) {
     hv_ret(s, 0, HV_EBADTRAP);
     return BODY_NEXT;

@@ -4,6 +4,7 @@
 #include "hyp/interrupt.h"
 #include "hyp/ldc.h"
 #include "hyp/services.h"
+#include "strand/firmware.h"
 #include "strand/strand.h"
 #include "strand/window.h"
 
@@ -18,13 +19,21 @@ enum hv_group {
   GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_LDOM, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
 };
 
-enum { CONSOLE_BYTES = 1 << 16, MD_MAX_BYTES = 1 << 26 };
+enum { CONSOLE_BYTES = 1 << 16, BLOB_MAX_BYTES = 1 << 26 };
+/* Tcc of the client interface's entry: no number of the sun4v API. */
+enum { FIRMWARE_TRAP = 0xf0 };
 enum console_event { CONSOLE_NONE = 0, CONSOLE_BREAK = 1, CONSOLE_HUP = 2 };
 
 /* A byte queue; `start` and `count` index the ring. */
 struct console_ring {
   u32 start, count;
   u8 bytes[CONSOLE_BYTES];
+};
+
+/* Bytes that the hypervisor does not look into; owned; n 0: none. */
+struct blob {
+  u8 *bytes;
+  size_t n;
 };
 
 struct domain {
@@ -40,8 +49,10 @@ struct domain {
   struct services services;
   struct interrupts interrupts;
   struct channels channels;
-  u8 *md; /* machine description in its transport format; owned; NULL: none */
-  size_t md_bytes;
+  struct blob md;     /* machine description in its transport format */
+  struct blob client; /* what the client keeps in the state image */
+  u32 firmware_present; /* 1: FIRMWARE_TRAP is the firmware's */
+  struct firmware_maps firmware;
   u64 (*elapsed_seconds)(struct domain *);
 };
 
@@ -63,7 +74,9 @@ struct error_report {
 };
 /* Queues an error report for a strand. Returns its handle (EHDL), 0: stopped, no queue, or no room. */
 u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const struct error_report *);
-bool hyp_set_md(struct domain *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */
+bool blob_set(struct blob *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */
+void blob_save(const struct blob *, struct writer *);
+bool blob_load(struct blob *, struct reader *);
 
 u32 console_put(struct console_ring *, const u8 *, u32 len); /* bytes taken */
 u32 console_get(struct console_ring *, u8 *, u32 len);

@@ -45,7 +45,7 @@ static bool make_parts(s4v_machine *m) {
       .page_sizes = c->page_sizes, .max_tsbs = c->max_tsbs, .stick_hz = c->stick_hz, .tick_hz = c->tick_hz,
       .hypercall = hyp_call, .drop_writes = drop_writes, .code_changed = code_changed, .queue_moved = intr_queue_moved,
       .tick_now = machine_tick,
-      .insns_until = machine_insns_until, .trace = NULL, .breakpoints = m->breakpoints, .machine = d,
+      .insns_until = machine_insns_until, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
   m->physmem = physmem_new();
   if (!m->physmem || physmem_add_block(m->physmem, PA(0), c->memory_bytes, "ram")) return false;
@@ -86,7 +86,8 @@ void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_free(m->domain.strands[i]);
   free(m->domain.strands);
-  hyp_set_md(&m->domain, NULL, 0);
+  blob_set(&m->domain.md, NULL, 0);
+  blob_set(&m->domain.client, NULL, 0);
   ldc_free(&m->domain.channels);
   codecache_free(m->domain.env.code);
   ram_free(m->domain.env.ram);
@@ -102,14 +103,28 @@ uint64_t s4v_strand_insns(const s4v_machine *m, uint32_t strand) {
   return strand < m->domain.strand_count ? m->domain.strands[strand]->insns : 0;
 }
 
-int s4v_machine_set_md(s4v_machine *m, const void *buf, size_t len) {
-  if (len > MD_MAX_BYTES) return S4V_EINVAL;
-  return hyp_set_md(&m->domain, buf, len) ? S4V_OK : S4V_ENOMEM;
+static int set_bytes(struct blob *b, const void *buf, size_t len) {
+  if (len > BLOB_MAX_BYTES) return S4V_EINVAL;
+  return blob_set(b, buf, len) ? S4V_OK : S4V_ENOMEM;
 }
 
-size_t s4v_machine_get_md(const s4v_machine *m, void *buf, size_t len) {
-  if (m->domain.md_bytes && m->domain.md_bytes <= len) memcpy(buf, m->domain.md, m->domain.md_bytes);
-  return m->domain.md_bytes;
+static size_t get_bytes_of(const struct blob *b, void *buf, size_t len) {
+  if (b->n && b->n <= len) memcpy(buf, b->bytes, b->n);
+  return b->n;
+}
+
+int s4v_machine_set_md(s4v_machine *m, const void *buf, size_t len) {
+  return set_bytes(&m->domain.md, buf, len);
+}
+
+size_t s4v_machine_get_md(const s4v_machine *m, void *buf, size_t len) { return get_bytes_of(&m->domain.md, buf, len); }
+
+int s4v_machine_set_client(s4v_machine *m, const void *buf, size_t len) {
+  return set_bytes(&m->domain.client, buf, len);
+}
+
+size_t s4v_machine_get_client(const s4v_machine *m, void *buf, size_t len) {
+  return get_bytes_of(&m->domain.client, buf, len);
 }
 
 /* Memory is reached by real address only: RTBA and PC of a first strand. */
@@ -177,6 +192,22 @@ size_t s4v_console_read(s4v_machine *m, void *buf, size_t len) {
 /* A strand that waits for a console without interrupts wakes: CPU_YIELD may return at any time. */
 static void wake_all(s4v_machine *m) {
   for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->waiting = 0;
+}
+
+size_t s4v_console_write(s4v_machine *m, const void *buf, size_t len) {
+  return console_put(&m->domain.output, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
+}
+
+size_t s4v_console_take(s4v_machine *m, void *buf, size_t len) {
+  u32 n = console_get(&m->domain.input, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
+  intr_update(&m->domain, SYSINO_CONSOLE);
+  return n;
+}
+
+int s4v_console_take_break(s4v_machine *m) {
+  int there = (m->domain.console_event & CONSOLE_BREAK) != 0;
+  m->domain.console_event &= ~(u32)CONSOLE_BREAK;
+  return there;
 }
 
 size_t s4v_console_feed(s4v_machine *m, const void *buf, size_t len) {

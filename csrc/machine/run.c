@@ -98,7 +98,7 @@ static bool fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop)
   static const i32 reason[] = {[STOP_EXIT] = S4V_STOP_EXIT, [STOP_WATCHDOG] = S4V_STOP_WATCHDOG,
                                [STOP_CONSOLE] = S4V_STOP_CONSOLE, [STOP_BREAKPOINT] = S4V_STOP_BREAKPOINT,
                                [STOP_RESET] = S4V_STOP_RESET, [STOP_SUSPEND] = S4V_STOP_SUSPEND,
-                               [STOP_CHANNEL] = S4V_STOP_CHANNEL};
+                               [STOP_CHANNEL] = S4V_STOP_CHANNEL, [STOP_FIRMWARE] = S4V_STOP_FIRMWARE};
   if (why == STOP_NONE || why == STOP_YIELD || why == STOP_EVENT) return false;
   stop->reason = reason[why];
   stop->strand = s->id;

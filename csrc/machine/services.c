@@ -8,6 +8,15 @@ int s4v_soft_state(const s4v_machine *m, char text[32]) {
   return (int)m->domain.services.soft_state;
 }
 
+int s4v_soft_state_set(s4v_machine *m, int state, const char *text) {
+  if (state != SOFT_STATE_NORMAL && state != SOFT_STATE_TRANSITION) return S4V_EINVAL;
+  struct services *v = &m->domain.services;
+  v->soft_state = (u64)state;
+  memset(v->soft_text, 0, sizeof v->soft_text);
+  memcpy(v->soft_text, text, strnlen(text, SOFT_STATE_BYTES - 1));
+  return S4V_OK;
+}
+
 int s4v_suspended(const s4v_machine *m) { return m->domain.services.suspended != 0; }
 
 int s4v_resume(s4v_machine *m, uint64_t status) {

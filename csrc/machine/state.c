@@ -1,6 +1,6 @@
 /* state.c - saving and loading a whole machine, and its digest.
  *
- *   magic, version | machine fields | hypervisor (hyp.c) | consoles | machine description | strands
+ *   magic, version | machine fields | hypervisor (hyp.c) | consoles | machine description | client's own | strands
  *   | pages: RA, 8 KiB ... | end mark
  *
  * Pages that hold only zeros are left out. Everything read is checked before it is used: an image may come from
@@ -14,7 +14,7 @@
 #include "strand/state.h"
 #include "util/sha256.h"
 
-enum { IMAGE_VERSION = 7 };
+enum { IMAGE_VERSION = 8 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 
@@ -34,18 +34,6 @@ static bool load_ring(struct console_ring *r, struct reader *in) {
   r->count = n;
   get_bytes(in, r->bytes, n);
   return !in->failed;
-}
-
-static void save_md(const struct domain *d, struct writer *w) {
-  put_u64(w, d->md_bytes);
-  put_bytes(w, d->md, d->md_bytes);
-}
-
-static bool load_md(struct domain *d, struct reader *in) {
-  u64 n = get_u64(in);
-  if (in->failed || n > MD_MAX_BYTES) return false;
-  const u8 *bytes = reader_take(in, n);
-  return bytes && hyp_set_md(d, bytes, n);
 }
 
 static bool page_is_zero(const u8 *p) {
@@ -88,7 +76,8 @@ static void save_core(const s4v_machine *m, struct writer *w) {
   hyp_save(&m->domain, w);
   save_ring(&m->domain.input, w);
   save_ring(&m->domain.output, w);
-  save_md(&m->domain, w);
+  blob_save(&m->domain.md, w);
+  blob_save(&m->domain.client, w);
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_save(m->domain.strands[i], w);
 }
 
@@ -141,7 +130,7 @@ static bool load_core(s4v_machine *m, struct reader *in) {
   bool good = m->unit >= 1 && m->unit <= TICK_UNIT && m->turn < m->domain.strand_count && m->tick_fraction < TICK_UNIT;
   if (!hyp_load(&m->domain, in)) return false;
   if (!load_ring(&m->domain.input, in) || !load_ring(&m->domain.output, in)) return false;
-  if (!load_md(&m->domain, in) || in->failed) return false;
+  if (!blob_load(&m->domain.md, in) || !blob_load(&m->domain.client, in) || in->failed) return false;
   for (u32 i = 0; good && i < m->domain.strand_count; i++) good = strand_load(m->domain.strands[i], in);
   return good && !in->failed;
 }

@@ -1,6 +1,7 @@
 /* mmu.c - translation, banks, demap, fault reports. See mmu.h. */
 #include "strand/mmu.h"
 
+#include "strand/firmware.h"
 #include "strand/internal.h"
 
 static void bank_clear(struct strand *s, struct tlb_bank *b, u32 flags) {
@@ -147,6 +148,7 @@ u32 mmu_translate(struct strand *s, u64 key, u64 va, u32 access, struct mapping 
     from_tsb = true;
     if (bad) return access_error(s, access, va, ctx0, FAULT_INVALID_TSB_RA);
   }
+  if (!tte && s->firmware && kind == BANK_PRIV && ctx0 == 0) tte = firmware_lookup(s, va);
   if (!tte) return miss(s, access, va, ctx0);
   u32 tt = check_tte(s, tte, kind, va, ctx0, access);
   if (tt) return tt;

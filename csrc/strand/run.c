@@ -1,6 +1,7 @@
 /* run.c - running a strand: slices, traps, the stepper. */
 #include <stdlib.h>
 
+#include "strand/firmware.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/interp.h"
@@ -92,6 +93,10 @@ void strand_code_changed(struct strand *s) {
 u64 strand_slice_done(const struct strand *s) { return (u64)(s->slice_ref - s->budget + s->cold_index); }
 
 void strand_deliver(struct strand *s, u32 tt) {
+  if (s->firmware) {
+    firmware_trap(s, tt);
+    return;
+  }
   if (!mmu_report(s, tt) || strand_trap(s, tt) == STOP_WATCHDOG) {
     s->stop = STOP_WATCHDOG;
     s->stop_tt = tt;
@@ -102,6 +107,11 @@ static void advance(struct strand *s) {
   u64 mask = strand_mask(s);
   s->pc = s->npc & mask;
   s->npc = (s->npc + 4) & mask;
+}
+
+void strand_skip(struct strand *s) {
+  advance(s);
+  s->insns++;
 }
 
 void strand_finish(struct strand *s, u32 result, u32 completed) {
@@ -172,7 +182,7 @@ static u64 attend(struct strand *s, u64 left) {
   strand_check_timers(s);
   s->attention = 0;
   u32 tt = strand_pending(s);
-  if (tt) strand_deliver(s, tt);
+  if (tt && !s->firmware) strand_deliver(s, tt);
   u64 ticks = strand_timer_insns(s, s->env->tick_now(s, strand_slice_done(s)));
   if (ticks == ~(u64)0) return left;
   u64 insns = s->env->insns_until(s, ticks);

@@ -18,7 +18,7 @@ enum {
   MAX_PERM = 8,
   MAX_MAPPED = 64,
   MAP_WORDS = 3,
-  STRAND_STATE_VERSION = 2,
+  STRAND_STATE_VERSION = 3,
 };
 
 enum strand_state { STRAND_STOPPED = 1, STRAND_RUNNING = 2, STRAND_ERROR = 3 };
@@ -112,6 +112,7 @@ struct tlb_bank {
 
 struct block;
 struct codecache;
+struct firmware_maps;
 struct strand;
 
 struct jump_entry {
@@ -141,12 +142,13 @@ struct strand_env {
   u32 step_only; /* no blocks: every instruction by the stepper */
   u32 breakpoint_count;
   const u64 *breakpoints;
+  const struct firmware_maps *firmware_maps;
   void *machine;
 };
 
 enum strand_stop {
   STOP_NONE = 0, STOP_EXIT, STOP_WATCHDOG, STOP_CONSOLE, STOP_YIELD, STOP_BREAKPOINT, STOP_RESET, STOP_EVENT,
-  STOP_SUSPEND, STOP_CHANNEL,
+  STOP_SUSPEND, STOP_CHANNEL, STOP_FIRMWARE,
 };
 
 struct strand {
@@ -202,6 +204,7 @@ u32 strand_run(struct strand *, u64 insns);
 u64 strand_slice_done(const struct strand *);                                /* instructions so far in this slice */
 void strand_mode_changed(struct strand *);                                   /* after pstate, fprs, fsr, tl, context, mmu */
 void strand_sync(struct strand *);                                           /* lazy state -> fields */
+void strand_skip(struct strand *);                                           /* past one instruction, which counts */
 void strand_code_changed(struct strand *);                                   /* decoded code went away */
 
 /* trap.c */

@@ -1,0 +1,46 @@
+"""Methods of the firmware's own instances that programs reach through `call-method`: those of the MMU.
+
+Each gives the catch result (0: it worked), then results from the top of the stack. Source: IEEE 1275's SPARC binding;
+the order of cells is what Linux 6.1, arch/sparc/kernel/head_64.S, stores and reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emulator._core import Core
+from emulator.errors import EmulatorError
+from emulator.firmware.cif import NO, Call
+from emulator.firmware.layout import PAGE_BYTES
+
+FIRST = 2
+"""Of a call's arguments, the method's own: before them stand its name and the instance."""
+DEFAULT_MODE = 0o67
+"""Readable, writable, executable, privileged, cacheable: what `translate` tells of every translation."""
+
+
+def mmu(core: Core, name: str, call: Call) -> Sequence[int]:
+    """A method of the MMU instance."""
+    if name == "translate":
+        ra = core.translate(call.strand, call.arg(FIRST))
+        return [0, 0] if ra is None else [0, NO, DEFAULT_MODE, 0, ra]
+    if name == "map":
+        _mode, size, va, _high, ra = (call.arg(FIRST + n) for n in range(5))
+        return [_map(core, va, size, ra)]
+    if name in ("unmap", "release", "modify"):
+        return [0]
+    if name == "claim":
+        return [0, call.arg(FIRST + 2)]
+    return [NO]
+
+
+def _map(core: Core, va: int, size: int, ra: int) -> int:
+    """Round outward to pages, and to the end of memory: Linux maps itself in units of 4M."""
+    low = va % PAGE_BYTES
+    size = -(-(size + low) // PAGE_BYTES) * PAGE_BYTES
+    size = min(size, core.memory_bytes() - (ra - low))
+    try:
+        core.firmware_map(va - low, size, ra - low)
+    except EmulatorError:
+        return NO
+    return 0

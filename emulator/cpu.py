@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emulator.chips import cfr_mask, features, find_chip, page_sizes, va_bits
-from emulator.cpuarch import feature_mask, modelled
+from emulator.cpuarch import REGISTERS_ONLY, feature_mask, modelled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Cpu:
     chip: str
     cpu_arch: str
     features: int
-    """Bit mask over csrc/isa/feature.def: what is executed. A feature of the chip that is not modelled is not in it."""
+    """Bit mask over csrc/isa/feature.def: what is executed. What is not modelled is not in it, but for REGISTERS_ONLY."""
     cfr: int
     """What a read of CFR (ASR 26) gives; meaningless without `has_cfr`."""
     has_cfr: bool
@@ -41,7 +41,7 @@ def find_cpu(chip: str, cpu_arch: str) -> Cpu:
     return Cpu(
         chip=found.name,
         cpu_arch=cpu_arch,
-        features=feature_mask(names),
+        features=feature_mask(names | features(chip, cpu_arch) & REGISTERS_ONLY),
         cfr=cfr_mask(names),
         has_cfr=cfr_mask(found.features) != 0,
         tick_hz=found.clock_hz,

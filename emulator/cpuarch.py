@@ -29,6 +29,9 @@ UNMODELLED = frozenset(
     }
 )
 
+REGISTERS_ONLY = frozenset({"adi"})
+"""Of those, the ones whose registers are there all the same: Linux writes PMCDPER at every trap of an M7."""
+
 
 @dataclass(frozen=True)
 class Feature:

@@ -23,7 +23,7 @@ GENERIC = "asi_blk_init vis2 vis popc"
 T3 = "hpc vis3 fmaf " + GENERIC
 CLASS1 = "crc32c cbcond pause mont mpmul sha512 sha256 sha1 md5 camellia des aes ima " + T3
 T4 = "kasumi " + CLASS1
-M7 = "vamask pause_nsec xmont xmpmul mwait sparc5 vis3b " + CLASS1
+M7 = "vamask pause_nsec xmont xmpmul mwait sparc5 adi vis3b " + CLASS1
 M10 = "fjfmau cbcond pause " + T3
 M12 = "vis3b ima " + M10
 # platform, cpu-arch -> features that are executed (what is not modelled left out)

@@ -18,7 +18,7 @@ class Cpu:
     chip: str
     cpu_arch: str
     features: int
-    """Bit mask over csrc/isa/feature.def: what is executed. What is not modelled is not in it, but for REGISTERS_ONLY."""
+    """Bit mask over csrc/isa/feature.def: what is executed. Nothing that is not modelled but REGISTERS_ONLY."""
     cfr: int
     """What a read of CFR (ASR 26) gives; meaningless without `has_cfr`."""
     has_cfr: bool

@@ -25,7 +25,7 @@ SLICE_INSNS = 4_000_000  # between two looks at the input: some ten milliseconds
 COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
 MAX_TL = 2  # MAXPTL; a trap below it stops a strand only for want of a fault status area
 LAST_WORDS = {
-    StopReason.RESET: "the guest asked for a restart (MACH_SIR)",
+    StopReason.RESET: "the guest asked for a restart (MACH_SIR), and there is no firmware to boot it",
     StopReason.EXPIRED: "the guest's watchdog expired (MACH_SET_WATCHDOG)",
     StopReason.SUSPEND: "the guest suspended itself (MACH_SUSPEND), and nobody is there to resume it",
 }
@@ -78,11 +78,13 @@ class Session:
         *,
         max_insns: int | None = None,
         trace: TextIO | None = None,
+        reboot: bool = True,
     ) -> None:
         self.machine = machine
         self.host = host
         self.max_insns = max_insns
         self.trace = trace
+        self.reboot = reboot
         self.timing = Timing()
         self._pending = b""  # input the guest's queue had no room for
         self._hung_up = False
@@ -126,6 +128,8 @@ class Session:
     def _pump_input(self, *, wait: bool) -> None:
         if not self._pending and not self.host.ended:
             self._pending = self.host.read(wait=wait)
+            if self.host.take_break():
+                self.machine.console.break_()
         if self._pending:
             taken = self.machine.console.feed(self._pending)
             self._pending = self._pending[taken:]
@@ -147,6 +151,8 @@ class Session:
                 return Outcome(stop.exit_code & 0xFF, "", stop)
             case StopReason.WATCHDOG:
                 return Outcome(EXIT_DIED, self._death(stop), stop)
+            case StopReason.RESET | StopReason.FIRMWARE if self.machine.firmware:
+                return self._judge_firmware(stop)
             case StopReason.RESET | StopReason.EXPIRED | StopReason.SUSPEND:
                 return Outcome(EXIT_DIED, LAST_WORDS[stop.reason], stop)
             case StopReason.IDLE if not self._at_rest(stop):
@@ -156,6 +162,18 @@ class Session:
                 return Outcome(EXIT_DIED, text, stop)
             case StopReason.IDLE:
                 self._pump_input(wait=True)
+        return None
+
+    def _judge_firmware(self, stop: Stop) -> Outcome | None:
+        """A restart, or a wait for input at the prompt."""
+        if stop.reason is StopReason.RESET:
+            if not self.reboot:
+                return Outcome(0, "", stop)
+            self.machine.reset()
+        elif self._hung_up:
+            return Outcome(EXIT_DIED, "the firmware waits at its prompt, and the input has ended", stop)
+        else:
+            self._pump_input(wait=True)
         return None
 
     def _at_rest(self, stop: Stop) -> bool:

@@ -10,21 +10,28 @@ from types import TracebackType
 from typing import Any
 
 QUIT_KEY = b"\x1d"  # Ctrl-]
+ESCAPE = ord("~")
+ESCAPE_HELP = b"\r\n~.  end\r\n~#  send a break\r\n~~  send ~\r\n~?  this list\r\n"
 _CHUNK_BYTES = 65536
 
 
 class QuitError(Exception):
-    """The user pressed Ctrl-]."""
+    """The user pressed Ctrl-], or typed ``~.``."""
 
 
 class HostConsole:
     """Reads `input_fd` without blocking and writes all of what it is given to `output_fd`.
 
     As a context manager it puts a terminal into cbreak mode (each key at once, no echo, Ctrl-C still
-    interrupts) and restores it. `ended` is True once the input has come to its end.
+    interrupts) and restores it; with `raw`, Ctrl-C and its like are the guest's, and at the start of a line ``~``
+    begins an escape, as on the consoles of logical domains. `ended` is True once the input has come to its end.
     """
 
-    def __init__(self, input_fd: int = 0, output_fd: int = 1) -> None:
+    def __init__(self, input_fd: int = 0, output_fd: int = 1, *, raw: bool = False) -> None:
+        self.raw = raw
+        self._line_start = True
+        self._escaped = False
+        self._break = False
         self.input_fd = input_fd
         self.output_fd = output_fd
         self.ended = False
@@ -41,7 +48,7 @@ class HostConsole:
     def __enter__(self) -> HostConsole:
         if self.interactive:
             self._saved = termios.tcgetattr(self.input_fd)
-            tty.setcbreak(self.input_fd, termios.TCSADRAIN)
+            (tty.setraw if self.raw else tty.setcbreak)(self.input_fd, termios.TCSADRAIN)
         return self
 
     def __exit__(
@@ -54,7 +61,7 @@ class HostConsole:
     def read(self, *, wait: bool = False) -> bytes:
         """Input that is there now (maybe none); with `wait` block until there is some or the input ends.
 
-        Raises QuitError where a terminal sends Ctrl-].
+        Raises QuitError where a terminal sends Ctrl-] (or ~.).
         """
         if self.ended:
             return b""
@@ -70,8 +77,41 @@ class HostConsole:
         if not data:
             self.ended = True
         if self._saved is not None and QUIT_KEY in data:
-            raise QuitError
-        return data
+            raise QuitError("Ctrl-]")
+        return self._escapes(data) if self._saved is not None and self.raw else data
+
+    def _escapes(self, data: bytes) -> bytes:
+        """The bytes for the guest; what stands behind a ``~`` at the start of a line is for us."""
+        out = bytearray()
+        for byte in data:
+            if self._escaped:
+                self._escaped = False
+                self._escape(byte, out)
+            elif self._line_start and byte == ESCAPE:
+                self._escaped = True
+                continue
+            else:
+                out.append(byte)
+            self._line_start = byte in b"\r\n"
+        return bytes(out)
+
+    def _escape(self, byte: int, out: bytearray) -> None:
+        match chr(byte):
+            case ".":
+                raise QuitError("~.")
+            case "#":
+                self._break = True
+            case "?":
+                self.write(ESCAPE_HELP)
+            case "~":
+                out.append(ESCAPE)
+            case _:
+                out += bytes([ESCAPE, byte])
+
+    def take_break(self) -> bool:
+        """True where the user has asked for a break since the last call."""
+        asked, self._break = self._break, False
+        return asked
 
     def read_all(self) -> bytes:
         """Everything up to the end of input."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from emulator.errors import EmulatorError, ImageError
+from emulator.errors import EmulatorError
 from emulator.firmware.layout import LARGE_PAGE_BYTES, PAGE_BYTES, Layout
 from emulator.loader import Image, Note, Segment, load_image, read_image
 from emulator.memory import Memory
@@ -47,17 +47,19 @@ class Program:
 
 
 def read_program(path: str | Path, *, initrd: str | Path | None = None, arguments: str = "") -> Program:
-    """Read a kernel and its RAM disk. Raises ImageError."""
-    image = read_image(path)
-    disk = b""
-    if initrd is not None:
-        try:
-            disk = Path(initrd).read_bytes()
-        except OSError as error:
-            raise ImageError("unreadable", f"{initrd}: {error.strerror or error}") from error
-        if not _linux_header(image):
-            raise ImageError("initrd", f"{path} is no Linux kernel: it would not find an initial RAM disk")
-    return Program(name=Path(path).name, image=image, initrd=disk, arguments=arguments)
+    """Read a kernel and its RAM disk. Raises ImageError, BootError."""
+    program = Program(name=Path(path).name, image=read_image(path), arguments=arguments)
+    return program if initrd is None else add_initrd(program, initrd)
+
+
+def add_initrd(program: Program, path: str | Path) -> Program:
+    """The program with an initial RAM disk. Raises BootError where it cannot be read, or the program is no Linux."""
+    if not _linux_header(program.image):
+        raise BootError(f"{program.name} is no Linux kernel: it would not find an initial RAM disk")
+    try:
+        return replace(program, initrd=Path(path).read_bytes())
+    except OSError as error:
+        raise BootError(f"{path}: {error.strerror or error}") from error
 
 
 def wants_firmware(image: Image) -> bool:

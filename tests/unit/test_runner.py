@@ -43,6 +43,7 @@ class ScriptedMachine:
 
     deterministic = False
     watchdog_ms = 0  # off
+    firmware = None
 
     def __init__(self, script: Sequence[tuple[StopReason, int, int]]) -> None:
         self.script = iter(script)

@@ -1,0 +1,197 @@
+"""`sun4v run`: one machine, its console on standard input and output, until it ends."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from emulator import runner
+from emulator.disasm import listing
+from emulator.errors import EmulatorError, UnitError
+from emulator.firmware.program import Program, add_initrd, wants_firmware
+from emulator.loader import Image, read_image
+from emulator.machine import Machine
+from emulator.terminal import HostConsole, QuitError
+from emulator.units import parse_count, parse_size
+
+if TYPE_CHECKING:
+    from emulator.cli import Parser
+
+T = TypeVar("T")
+
+EPILOG = """\
+exit status:
+  the guest's exit code (MACH_EXIT), modulo 256, or
+  2    bad command line, image that cannot be loaded, impossible machine
+  3    the guest died: trap at the last trap level, wrong use of a hypercall
+  124  --max-insns reached
+  130  interrupted: Ctrl-C, or Ctrl-] on a terminal
+  141  standard output was closed
+
+A kernel (Linux, or a program that says so in an ELF note) is booted by OpenBoot,
+with ARGs and --append as its command line; its console has the escapes ~. (end)
+and ~# (break) at the start of a line, and Ctrl-C is the guest's. Other programs
+are loaded at their ELF physical addresses and started at their entry on one
+strand: privileged, MMU off, trap level 0. Write -- before arguments that begin
+with a dash.
+"""
+
+
+def _unit(parse: Callable[[str], T]) -> Callable[[str], T]:
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except UnitError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def add_run(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    """The parser of `sun4v run`."""
+    run = commands.add_parser(
+        "run",
+        usage="sun4v run [OPTION ...] IMAGE [ARG ...]",
+        help="boot a kernel, or run a freestanding SPARC V9 program",
+        description="Boot a kernel, or run a freestanding SPARC V9 program; its console is standard input and output.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    run.add_argument(
+        "operands", metavar="IMAGE [ARG ...]", nargs="*", help="static 64-bit SPARC V9 ELF executable; its arguments"
+    )
+    _add_machine(run)
+    _add_boot(run)
+    _add_observation(run)
+    run.set_defaults(handler=command_run)
+    return run
+
+
+def _add_machine(run: Parser) -> None:
+    run.add_argument(
+        "--memory", metavar="SIZE", default=256 << 20, type=_unit(parse_size),
+        help="guest memory, e.g. 64M, 1G (default 256M)",
+    )  # fmt: skip
+    run.add_argument("--vcpus", metavar="N", default=1, type=_unit(parse_count), help="virtual CPUs (default 1)")
+    run.add_argument(
+        "--platform", metavar="NAME", default="t5-2",
+        help="server to be, a chip's name, or a file ending in .toml (default t5-2; see `sun4v platforms`)",
+    )  # fmt: skip
+    run.add_argument(
+        "--cpu-arch", metavar="ARCH", default="native",
+        help="native, generic, migration-class1 or sparc64-class1 (default native)",
+    )  # fmt: skip
+    run.add_argument(
+        "--deterministic", action="store_true",
+        help="count time in instructions; read all of a piped standard input before the start",
+    )  # fmt: skip
+
+
+def _add_boot(run: Parser) -> None:
+    run.add_argument("--initrd", metavar="FILE", help="initial RAM disk of a Linux kernel")
+    run.add_argument("--append", metavar="TEXT", default="", help="command line of a kernel")
+    run.add_argument(
+        "--firmware", action="store_true", help="boot by OpenBoot whatever the image; without an IMAGE: the ok prompt"
+    )
+    run.add_argument("--no-reboot", action="store_true", help="end where the guest asks to be restarted (status 0)")
+
+
+def _add_observation(run: Parser) -> None:
+    run.add_argument(
+        "--max-insns", metavar="N", type=_unit(parse_count), help="stop after N instructions (e.g. 5M) with status 124"
+    )
+    run.add_argument(
+        "--stats", action="store_true",
+        help="print instructions, seconds and MIPS as one line of JSON on standard error",
+    )  # fmt: skip
+    run.add_argument(
+        "--trace", metavar="FILE", help="one line an instruction to FILE (--trace=FILE), or to standard error (--trace)"
+    )
+    run.add_argument("--disasm", action="store_true", help="print the program's code as assembler; do not run it")
+
+
+def command_run(options: argparse.Namespace) -> int:
+    """`sun4v run`."""
+    path = Path(options.operands[0]) if options.operands else None
+    try:
+        image = read_image(path) if path else None
+        if options.disasm and image:
+            return print_disassembly(image)
+        return run_machine(options, image, path)
+    except EmulatorError as error:
+        complain(f"{path}: {error}" if error.code.startswith("image.") else str(error))
+        return runner.EXIT_USAGE
+
+
+def run_machine(options: argparse.Namespace, image: Image | None, path: Path | None) -> int:
+    """Build the machine, run, report."""
+    machine = Machine(
+        options.memory,
+        strands=options.vcpus,
+        platform=options.platform,
+        cpu_arch=options.cpu_arch,
+        deterministic=options.deterministic,
+    )
+    booted = _start(machine, options, image, path)
+    with ExitStack() as stack:
+        trace = None
+        if options.trace is not None:
+            name = options.trace
+            trace = sys.stderr if name == "-" else stack.enter_context(open(name, "w", encoding="ascii"))
+        session = runner.Session(
+            machine, HostConsole(raw=booted), max_insns=options.max_insns, trace=trace, reboot=not options.no_reboot
+        )
+        outcome = run_session(session)
+    if outcome.report:
+        complain(outcome.report)
+    if options.stats:
+        print(session.timing.as_json(outcome), file=sys.stderr, flush=True)
+    return outcome.status
+
+
+def _start(machine: Machine, options: argparse.Namespace, image: Image | None, path: Path | None) -> bool:
+    """Boot by firmware (True), or start at the entry."""
+    asked = options.firmware or options.initrd or options.append
+    if image is None or path is None:
+        machine.power_on()
+        return True
+    if asked or wants_firmware(image):
+        arguments = " ".join(filter(None, [options.append, *options.operands[1:]]))
+        program = Program(name=path.name, image=image, arguments=arguments)
+        machine.power_on(add_initrd(program, options.initrd) if options.initrd else program)
+        return True
+    runner.prepare(machine, image, path, options.operands[1:])
+    return False
+
+
+def run_session(session: runner.Session) -> runner.Outcome:
+    """Run with the terminal set up; a quit and a closed output become outcomes."""
+    try:
+        with session.host:
+            return session.run()
+    except QuitError as quit_:
+        return runner.Outcome(runner.EXIT_INTERRUPTED, f"quit ({quit_})")
+    except KeyboardInterrupt:
+        return runner.Outcome(runner.EXIT_INTERRUPTED, "interrupted")
+    except BrokenPipeError:
+        return runner.Outcome(runner.EXIT_PIPE, "")
+
+
+def print_disassembly(image: Image) -> int:
+    """The executable segments as assembler, at their real addresses."""
+    for segment in image.segments:
+        if segment.executable:
+            print(f"\nsegment {segment.ra:#x}..{segment.end - 1:#x}")
+            for line in listing(segment.data, segment.ra):
+                print(line)
+    return 0
+
+
+def complain(text: str) -> None:
+    """A message for people on standard error."""
+    print(f"sun4v: {text}", file=sys.stderr, flush=True)

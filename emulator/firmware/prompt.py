@@ -143,7 +143,9 @@ class Prompt:
             return self.host.milliseconds() >= self.wake_at
         if self.dialog is not None:
             return bool(self.forth.keys)
-        return bool(self.forth.frames and not self.forth.waiting) or bool(self.forth.keys)
+        if self.forth.frames:
+            return not self.forth.waiting or bool(self.forth.keys)
+        return self.in_line or bool(self.forth.keys)
 
     def run(self, steps: int = SLICE_STEPS) -> Action | None:
         """Go on for at most `steps` steps (a key counts as one)."""
@@ -184,7 +186,7 @@ class Prompt:
             self.forth.unwind(throw.ThrowError(throw.INTERRUPT, "Too many steps"))
         return steps - used
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> Action | None:
         """A break on the line: what runs is stopped, what was typed ahead is lost."""
         self.forth.keys.clear()
         self.wake_at = None
@@ -198,6 +200,7 @@ class Prompt:
             self.editor.clear()
             self.forth.emit("\n")
             self.in_line = True
+        return self.run()
 
     def evaluate(self, text: str) -> Action | None:
         """Run a line as if it was typed, without echo (``interpret`` of a client)."""

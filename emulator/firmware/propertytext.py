@@ -1,4 +1,4 @@
-"""Properties as ``.properties`` shows them. Source: OpenBoot: which names hold numbers, how values are told to be text."""
+"""Properties as ``.properties`` shows them. Source: OpenBoot, for which names hold numbers and what counts as text."""
 
 from __future__ import annotations
 

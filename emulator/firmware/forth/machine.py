@@ -279,7 +279,7 @@ class Forth:
         word = self.parse_word()
         if not word:
             if definition is not None and frame.text:
-                definition.source += frame.text[start:] + "\n"
+                self._note_source(definition, frame.text[start:] + "\n")
             self.frames.pop()
             return
         if frame is self.frames[0]:
@@ -293,10 +293,15 @@ class Forth:
         else:
             self._number(word)
         if definition is not None:
-            definition.source += frame.text[start : frame.place]
+            self._note_source(definition, frame.text[start : frame.place])
             words = self.dictionary.words
             if self.definition is None and words and words[-1].xt == definition.xt:
                 words[-1].source = definition.source.strip()
+
+    @staticmethod
+    def _note_source(definition: Definition, text: str) -> None:
+        """Keep what a definition was typed as, as far as there is room."""
+        definition.source += text[: max(SOURCE_LIMIT - len(definition.source), 0)]
 
     def _number(self, word: str) -> None:
         """A word that is not in the dictionary."""

@@ -205,7 +205,7 @@ def _dump_line(forth: Forth) -> None:
 
 @words("exit?", "( -- flag )", help="Has the user asked to stop?")
 def _exit(forth: Forth) -> None:
-    stop = bool(forth.keys) and forth.keys[0] in (3, 17, 113)
+    stop = bool(forth.keys) and forth.keys[0] in (3, 113)
     if stop:
         forth.keys.pop(0)
     forth.push(flag(stop))

@@ -160,6 +160,8 @@ int s4v_firmware_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t sp,
 int s4v_firmware_stop(s4v_machine *, uint32_t strand);           /* reset and stopped */
 /* SUNW,set-trap-table: the guest owns the strand's traps from now on. */
 int s4v_firmware_release(s4v_machine *, uint32_t strand, uint64_t tba, uint64_t fault_area);
+/* API_SET_VERSION (set 1: minor in results[0]) or API_GET_VERSION (major, minor) in the guest's place; returns the status. */
+int s4v_api_version(s4v_machine *, uint64_t group, int set, uint64_t major, uint64_t minor, uint64_t results[2]);
 int s4v_firmware_owns(const s4v_machine *, uint32_t strand);     /* 1: its traps are the firmware's */
 /* Real address of a virtual one in context 0, privileged. S4V_EFAULT: not mapped, not writable, or no memory there. */
 int s4v_translate(s4v_machine *, uint32_t strand, uint64_t va, int store, uint64_t *ra);

@@ -72,6 +72,27 @@ class FirmwareCalls:
         self._expect(lib.s4v_reg_get(self._machine, strand, lib.s4v_reg_find(name.encode()), value), strand)
         return int(value[0])
 
+    def registers(self, strand: int) -> dict[str, int]:
+        """All registers of a strand by name."""
+        values = {}
+        value = ffi.new("uint64_t *")
+        for index in range(lib.s4v_reg_count()):
+            self._expect(lib.s4v_reg_get(self._machine, strand, index, value), strand)
+            values[ffi.string(lib.s4v_reg_name(index)).decode()] = int(value[0])
+        return values
+
+    def set_register(self, strand: int, name: str, value: int) -> bool:
+        """Set a register by name. False: there is none, or it cannot be written."""
+        index = lib.s4v_reg_find(name.encode())
+        return bool(index >= 0 and lib.s4v_reg_set(self._machine, strand, index, value & (1 << 64) - 1) == 0)
+
+    def api_version(self, group: int, wanted: tuple[int, int] | None) -> tuple[int, ...]:
+        """Negotiate a group's version (major, minor), or ask for it: status and results as the hypercalls have them."""
+        results = ffi.new("uint64_t[2]")
+        major, minor = wanted or (0, 0)
+        status = lib.s4v_api_version(self._machine, group, wanted is not None, major, minor, results)
+        return int(status), int(results[0]), int(results[1])
+
     def memory_bytes(self) -> int:
         """Size of guest memory."""
         config = ffi.new("s4v_config *")

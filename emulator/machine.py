@@ -13,8 +13,10 @@ from emulator import _core
 from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
 from emulator.errors import ConfigError, StateError, StrandError
+from emulator.firmware.nodes import stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
+from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, Strand, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
@@ -138,13 +140,24 @@ class Machine:
 
     # -- firmware
 
-    def power_on(self, program: Program | None = None) -> None:
+    def power_on(self, program: Program | None = None, *, variables: Variables | None = None) -> None:
         """Start OpenBoot, which boots `program`, or stays at its prompt.
 
-        Raises ConfigError where memory is too small for it or the machine description lacks what it needs.
+        `variables` are the configuration variables (default: those of the machine description); `auto-boot?` false
+        stays at the prompt. Raises ConfigError where memory is too small for it or the machine description lacks what
+        it needs.
         """
+        description = self.machine_description
+        if variables is None:
+            variables = Variables.lenient(stored_variables(description))
         self.firmware = OpenBoot(
-            self._core, self.memory, self.machine_description, strands=len(self.strands), program=program
+            self._core,
+            self.memory,
+            description=description,
+            strands=len(self.strands),
+            deterministic=self.deterministic,
+            program=program,
+            variables=variables,
         )
         self._core.reset()
         self.firmware.power_on()

@@ -169,26 +169,38 @@ static u32 group_find(u64 number) {
   return i;
 }
 
-u32 hc_api_set_version(struct strand *s, struct domain *d) {
-  u32 group = group_find(hv_arg(s, 0));
-  u64 major = hv_arg(s, 1), minor = hv_arg(s, 2);
-  if (group == GROUP_COUNT) return hc_status(s, HV_EINVAL);
-  if (major && major != groups[group].major) {
-    hv_ret(s, 1, 0);
-    return hc_status(s, HV_ENOTSUPPORTED);
-  }
-  u64 granted = major == 0 ? 0 : minor < groups[group].minor ? minor : groups[group].minor;
+u32 hyp_set_version(struct domain *d, u64 number, u64 major, u64 minor, u64 *granted) {
+  u32 group = group_find(number);
+  if (group == GROUP_COUNT) return HV_EINVAL;
+  *granted = 0;
+  if (major && major != groups[group].major) return HV_ENOTSUPPORTED;
+  if (major) *granted = minor < groups[group].minor ? minor : groups[group].minor;
   d->major[group] = (u16)major;
-  d->minor[group] = (u16)granted;
-  hv_ret(s, 1, granted);
-  return hc_status(s, HV_EOK);
+  d->minor[group] = (u16)*granted;
+  return HV_EOK;
+}
+
+u32 hyp_get_version(const struct domain *d, u64 number, u64 *major, u64 *minor) {
+  u32 group = group_find(number);
+  if (group == GROUP_COUNT || d->major[group] == 0) return HV_EINVAL;
+  *major = d->major[group];
+  *minor = d->minor[group];
+  return HV_EOK;
+}
+
+u32 hc_api_set_version(struct strand *s, struct domain *d) {
+  u64 granted;
+  u32 status = hyp_set_version(d, hv_arg(s, 0), hv_arg(s, 1), hv_arg(s, 2), &granted);
+  if (status != HV_EINVAL) hv_ret(s, 1, granted);
+  return hc_status(s, status);
 }
 
 u32 hc_api_get_version(struct strand *s, struct domain *d) {
-  u32 group = group_find(hv_arg(s, 0));
-  if (group == GROUP_COUNT || d->major[group] == 0) return hc_status(s, HV_EINVAL);
-  hv_ret(s, 1, d->major[group]);
-  hv_ret(s, 2, d->minor[group]);
+  u64 major, minor;
+  u32 status = hyp_get_version(d, hv_arg(s, 0), &major, &minor);
+  if (status) return hc_status(s, status);
+  hv_ret(s, 1, major);
+  hv_ret(s, 2, minor);
   return hc_status(s, HV_EOK);
 }
 

@@ -60,6 +60,9 @@ void hyp_init(struct domain *, u64 seed);               /* as firmware leaves it
 void hyp_reset(struct domain *);                        /* what a reset of the domain forgets; strands are the caller's */
 void hyp_save(const struct domain *, struct writer *);
 bool hyp_load(struct domain *, struct reader *);        /* false: malformed */
+/* API versions by group number; status as the calls have it. */
+u32 hyp_set_version(struct domain *, u64 group, u64 major, u64 minor, u64 *granted);
+u32 hyp_get_version(const struct domain *, u64 group, u64 *major, u64 *minor);
 u32 hyp_call(struct strand *, u32 trap);                /* strand_env.hypercall */
 struct domain *hyp_domain(const struct strand *);
 struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */

@@ -90,3 +90,10 @@ int s4v_firmware_fault(s4v_machine *m, uint32_t strand, uint64_t va, int store) 
   if (s->stop == STOP_WATCHDOG) s->run_state = STRAND_ERROR;
   return s->stop == STOP_WATCHDOG ? S4V_EFAULT : S4V_OK;
 }
+
+int s4v_api_version(s4v_machine *m, uint64_t group, int set, uint64_t major, uint64_t minor, uint64_t results[2]) {
+  results[0] = results[1] = 0;
+  u32 status = set ? hyp_set_version(&m->domain, group, major, minor, &results[0])
+                   : hyp_get_version(&m->domain, group, &results[0], &results[1]);
+  return (int)status;
+}

@@ -26,7 +26,7 @@ def mmu(core: Core, name: str, call: Call) -> Sequence[int]:
         return [0, 0] if ra is None else [0, NO, DEFAULT_MODE, 0, ra]
     if name == "map":
         _mode, size, va, _high, ra = (call.arg(FIRST + n) for n in range(5))
-        return [_map(core, va, size, ra)]
+        return [add_translation(core, va, size, ra)]
     if name in ("unmap", "release", "modify"):
         return [0]
     if name == "claim":
@@ -34,8 +34,11 @@ def mmu(core: Core, name: str, call: Call) -> Sequence[int]:
     return [NO]
 
 
-def _map(core: Core, va: int, size: int, ra: int) -> int:
-    """Round outward to pages, and to the end of memory: Linux maps itself in units of 4M."""
+def add_translation(core: Core, va: int, size: int, ra: int) -> int:
+    """A translation, rounded outward to pages and cut at the end of memory (Linux maps itself in units of 4M).
+
+    The catch result: 0, or -1 where it cannot be.
+    """
     low = va % PAGE_BYTES
     size = -(-(size + low) // PAGE_BYTES) * PAGE_BYTES
     size = min(size, core.memory_bytes() - (ra - low))

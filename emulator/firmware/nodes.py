@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from emulator.errors import ConfigError
 from emulator.firmware.devtree import DeviceTree, Node, cells, cells64, text
+from emulator.firmware.host import CREATED, VERSION
 from emulator.firmware.layout import CIF_VA, PAGE_BYTES, Layout
 from emulator.mdesc import MachineDescription
 from emulator.mdesc import Node as MdNode
 
-VERSION = "OBP 4.38.16 2019/05/01 13:12"
-MODEL = "SUNW,4.38.16"
+VERSION_TEXT = f"OBP {VERSION} {CREATED}"
+MODEL = f"SUNW,{VERSION}"
 BREAKPOINT_TRAP = 0x7F
 CONFIG_HANDLE = 0xC000_0000
 """Top nibble of `reg` of a root child: a sun4v configuration handle."""
@@ -50,7 +51,7 @@ def build_tree(md: MachineDescription, layout: Layout, handles: Handles) -> Devi
     chosen.set("bootargs", text(""))
     openprom = tree.add(tree.root, "openprom")
     openprom.set("model", text(MODEL))
-    openprom.set("version", text(VERSION))
+    openprom.set("version", text(VERSION_TEXT))
     openprom.set("relative-addressing", b"")
     openprom.set("aligned-allocator", b"")
     tree.add(openprom, "client-services")
@@ -73,6 +74,29 @@ def _number(node: MdNode, name: str) -> int:
 def _string(node: MdNode, name: str) -> str:
     value = node.get(name)
     return value if isinstance(value, str) else ""
+
+
+def add_aliases(tree: DeviceTree, md: MachineDescription) -> None:
+    """Device aliases: the console, disks and networks under their kinds, and those of the machine description."""
+    aliases = tree.find("/aliases")
+    assert aliases is not None
+    aliases.set("virtual-console", text("/virtual-devices/console@1"))
+    for name, kind in (("disk", "block"), ("net", "network")):
+        found = [node for node in tree.root.walk() if node.text("device_type") == kind]
+        for number, node in reversed(list(enumerate(found))):
+            aliases.set(f"{name}{number}", text(node.path))
+            if number == 0:
+                aliases.set(name, text(node.path))
+    for index in md.find("devalias"):
+        for name, path in md[index].properties.items():
+            if isinstance(path, str):
+                aliases.set(name, text(path))
+
+
+def stored_variables(md: MachineDescription) -> dict[str, str]:
+    """Configuration variables that a machine description holds: those that differ from their defaults."""
+    found = (md[index].properties for index in md.find("variables"))
+    return {name: value for properties in found for name, value in properties.items() if isinstance(value, str)}
 
 
 def _root(root: Node, md: MachineDescription, platform: MdNode) -> None:

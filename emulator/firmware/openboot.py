@@ -1,52 +1,103 @@
-"""OpenBoot of one machine: it boots programs, serves their calls, and holds the machine at its prompt."""
+"""OpenBoot of one machine: it boots programs, serves their calls, and holds the machine at its prompt.
+
+::
+
+    power_on ─► prompt (nvramrc, banner) ─► boot ─► strands run ◄─┐
+                  ▲      │ boot, go                  │ serve()    │ client interface, and traps before the program
+                  │      └───────────────────────────┼────────────┘ has taken over its own
+                  └── enter, exit, a trap, a break ◄─┘
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emulator._core import Core
-from emulator.errors import ConfigError, StateError
-from emulator.firmware import cif, methods
-from emulator.firmware.devtree import DeviceTree, Node, device_arguments, text
+from emulator.errors import StateError
+from emulator.firmware import cif, startup
+from emulator.firmware.client import HANDLES, Client
+from emulator.firmware.devtree import DeviceTree, text
 from emulator.firmware.guestmem import GuestFault, GuestMemory
+from emulator.firmware.host import Action, Boot, Facts, Go, PowerOff, Reset
 from emulator.firmware.layout import CIF_VA, ENTRY_CODE, Layout
-from emulator.firmware.nodes import Handles, build_tree
+from emulator.firmware.nodes import add_aliases, build_tree, host_identity
 from emulator.firmware.program import BootError, Program, load_program
+from emulator.firmware.prompt import Prompt
+from emulator.firmware.promptstate import load_prompt, save_prompt
+from emulator.firmware.variables import VariableError, Variables
 from emulator.guest import StopReason
 from emulator.mdesc import MachineDescription
 from emulator.memory import Memory
 from emulator.traps import trap_name
 
 STATE_VERSION = 1
-HANDLES = Handles(console=0x1001, mmu=0x1002, memory=0x1003)
-FIRST_INSTANCE = 0x2000
-MAX_INSTANCES = 256
-CONSOLE_PATH = "/virtual-devices@100/console@1"
+KERNEL_PATH, KERNEL_ALIAS = "/packages/kernel-file", "kernel"
+"""A program of the host's as a device to boot from."""
 RUNNING, INITIALIZING = b"OpenBoot Running", b"OpenBoot initializing"
 LOADER, EXITED = b"OpenBoot Primary Boot Loader", b"OpenBoot exited"
 TRANSITION = 2
+REBOOT_TEXT_BYTES = 256
+RESULT_STEPS = 200
+"""Slices a line of `interpret` may take."""
+NAP_SECONDS = 0.02
 
 
-class OpenBoot(cif.Services):
-    """Firmware of a machine. `Machine.run` asks `hold` before strands run, and has `serve` do what they call for."""
+class OpenBoot:
+    """Firmware of a machine. `Machine.run` asks `hold` before strands run, and has `serve` do what they call for.
+
+    `variables` are those that differ from their defaults; with a `program`, boot-device and boot-file name it.
+    Raises ConfigError where memory is too small, or the machine description lacks what firmware needs.
+    """
 
     def __init__(
-        self, core: Core, memory: Memory, md: MachineDescription, *, strands: int, program: Program | None = None
+        self,
+        core: Core,
+        memory: Memory,
+        *,
+        description: MachineDescription,
+        strands: int,
+        deterministic: bool = False,
+        program: Program | None = None,
+        variables: Variables | None = None,
     ) -> None:
         self._core = core
         self._memory = memory
-        self._md = md
-        self._strands = strands
+        self._description = description
+        self._deterministic = deterministic
         self.program = program
+        self.variables = variables or Variables()
         self.layout = Layout(memory.size_bytes, strands)
-        self.tree: DeviceTree = build_tree(md, self.layout, HANDLES)
-        self._changed: dict[tuple[str, str], bytes] = {}  # properties that differ from the tree as built
-        self._instances: dict[int, str] = {}
-        self._next_instance = FIRST_INSTANCE
-        self._output = b""  # of the firmware, waiting for room in the console's queue
-        self._held: StopReason | None = None
+        if program is not None:
+            self.variables.outside("boot-device", KERNEL_ALIAS)
+            self.variables.outside("boot-file", program.arguments)
+        self._output = b""  # waiting for room in the console's queue
+        self._end: StopReason | None = None  # what the machine is to do
+        self._reboot_command = ""
+        self._soft_state: tuple[int, bytes] | None = None  # of the guest, while it stands still
+        self._has_run = False
+        self._can_go = False
+        self._cpu = 0
+        self._slept_ms = 0
+        self._renew()
+
+    def _renew(self) -> None:
+        """Device tree, services and prompt as after a reset."""
+        self.tree: DeviceTree = build_tree(self._description, self.layout, HANDLES)
+        add_aliases(self.tree, self._description)
+        if self.program is not None:
+            packages = self.tree.find("/packages")
+            aliases = self.tree.find("/aliases")
+            assert packages is not None
+            assert aliases is not None
+            self.tree.add(packages, KERNEL_PATH.rpartition("/")[2])
+            aliases.set(KERNEL_ALIAS, text(f"{KERNEL_PATH}:{self.program.name}"))
+        self.client = Client(self._core, self.tree, self.layout, self)
+        self._has_run = self._can_go = False
+        self._cpu = 0
+        self.prompt = Prompt(self)
 
     # -- life
 
@@ -54,57 +105,112 @@ class OpenBoot(cif.Services):
         """From a machine at rest to a running program, or to the prompt."""
         self._core.firmware_present(True)
         self._core.soft_state_set(TRANSITION, INITIALIZING)
-        self._changed.clear()
-        self._instances.clear()
-        self._next_instance = FIRST_INSTANCE
-        self._held = None
-        self.tree = build_tree(self._md, self.layout, HANDLES)
-        self._boot()
+        self._end = self._soft_state = None
+        self._renew()
+        command = self._reboot_command or self._reboot_data()
+        self._reboot_command = ""
+        self._act(self.prompt.start(command))
+        self._tell_state()
 
-    def _boot(self) -> None:
-        if self.program is None:
-            self._say("Can't locate boot device\r\n")
-            self._to_prompt()
-            return
-        arguments = self.program.arguments
-        self._say(f"Boot device: {self.program.name}  File and args: {arguments}\r\n")
+    def _reboot_data(self) -> str:
+        """A command the guest left for this boot (MACH_REBOOT_DATA_SET); it is taken."""
+        data = self._core.reboot_data()
+        self._core.reboot_data_set(b"")
+        line = data[:REBOOT_TEXT_BYTES].split(b"\0", 1)[0].decode("latin-1").strip()
+        return line if line.isprintable() else ""
+
+    def _tell_state(self) -> None:
+        """Soft state `OpenBoot Running` at the prompt; back to the guest's own where it goes on."""
+        if self.prompt.active and self._soft_state is None:
+            self._soft_state = self._core.soft_state()
+            self._core.soft_state_set(TRANSITION, RUNNING)
+        elif not self.prompt.active and self._soft_state is not None:
+            self._core.soft_state_set(*self._soft_state)
+            self._soft_state = None
+
+    def _act(self, action: Action | None) -> None:
+        """What the prompt's turn ended with."""
+        match action:
+            case Boot():
+                self._boot(action)
+            case Reset(command=command):
+                self._reboot_command = command
+                self._end = StopReason.RESET
+            case PowerOff():
+                self.power_off()
+            case Go() | None:
+                pass
+
+    def _boot(self, request: Boot) -> None:
         try:
-            loaded = load_program(self.program, self._memory, self.layout)
+            self._load(request)
         except BootError as error:
-            self._say(f"Boot load failed: {error}\r\n")
-            self._to_prompt()
-            return
+            self.prompt.enter(f"{startup.LOAD_FAILED}{error}\n")
+
+    def _load(self, request: Boot) -> None:
+        node = self.tree.find(request.device)
+        if node is None or node.path != KERNEL_PATH or self.program is None:
+            raise BootError("nothing there that could be loaded")
+        loaded = load_program(self.program, self._memory, self.layout)
         self._memory.write(self.layout.ra, ENTRY_CODE)
         self._core.firmware_map(CIF_VA, self.layout.size_bytes, self.layout.ra)
         self._core.firmware_map(loaded.va, loaded.size_bytes, loaded.ra)
-        self._set("/chosen", "bootpath", text(self.program.name))
-        self._set("/chosen", "bootargs", text(arguments))
+        self.client.change("/chosen", "bootpath", text(request.device))
+        self.client.change("/chosen", "bootargs", text(request.arguments))
         self._core.soft_state_set(TRANSITION, LOADER)
+        self._soft_state = None
+        self._has_run = True
         self._core.firmware_start(0, loaded.entry_va, sp=self.layout.stack_pointer(None), arg=0, cif=CIF_VA)
-
-    def _set(self, path: str, name: str, value: bytes) -> None:
-        node = self.tree.find(path)
-        assert node is not None
-        node.set(name, value)
-        self._changed[path, name] = value
 
     # -- running
 
     def hold(self) -> StopReason | None:
-        """Why strands may not run now; None: they may."""
+        """Why strands may not run now; None: they may. At the prompt, input is taken and worked on here."""
+        if self._end is None and (self.prompt.active or self._break_in_firmware()):
+            self._at_prompt()
         self._flush()
         if self._output:
             return StopReason.CONSOLE
-        return self._held
+        if self._end is not None:
+            return self._end
+        return StopReason.FIRMWARE if self.prompt.active else None
+
+    def _break_in_firmware(self) -> bool:
+        """A break while the program's traps are still the firmware's: it would never see it."""
+        if not self._has_run or not self._core.firmware_owns(0) or not self._core.console_take_break():
+            return False
+        self._stop_at_prompt(0, "")
+        return True
+
+    def _at_prompt(self) -> None:
+        if self._core.console_take_break():
+            self._act(self.prompt.interrupt())
+        self._act(self.prompt.feed(self._core.console_take()))
+        while self.prompt.active and self._end is None and not self._output:
+            if self.prompt.busy:
+                self._act(self.prompt.run())
+            elif self.prompt.wake_at is not None:
+                self._nap(self.prompt.wake_at - self.milliseconds())
+            else:
+                break
+        self._tell_state()
+
+    def _nap(self, left_ms: int) -> None:
+        """Let time pass at the prompt: the strands stand still, so in deterministic mode a clock of ours moves on."""
+        if self._deterministic:
+            self._slept_ms += max(left_ms, 1)
+        else:
+            time.sleep(min(NAP_SECONDS, max(left_ms, 1) / 1000))
 
     def serve(self, strand: int, trap: int) -> None:
         """A strand called the client interface (`trap` 0), or took a trap while its traps are the firmware's."""
         if trap:
-            self._client_died(strand, trap)
+            self._stop_at_prompt(strand, f"ERROR: Last Trap: {_trap_text(trap)}\n")
+            self._can_go = False
             return
         guest = GuestMemory(self._core, strand)
         try:
-            result = cif.perform(self, strand, guest, self._register(strand, "o0"))
+            result = cif.perform(self.client, strand, guest, self._core.register(strand, "o0"))
         except GuestFault as fault:
             if not self._core.firmware_fault(strand, fault.va, store=fault.store):
                 self._core.firmware_done(strand, cif.UNKNOWN)
@@ -113,182 +219,176 @@ class OpenBoot(cif.Services):
         else:
             self._core.firmware_done(strand, result)
 
-    def _client_died(self, strand: int, trap: int) -> None:
-        self._say(f"\r\nERROR: Last Trap: {trap_name(trap)}\r\n")
-        self._say(f"cpu {strand:x} pc {self._register(strand, 'pc'):x}\r\n")
-        self._to_prompt()
+    def _stop_at_prompt(self, strand: int, message: str) -> None:
+        self._cpu, self._can_go = strand, True
+        self.prompt.enter(message)
+        self._tell_state()
 
-    def _to_prompt(self) -> None:
-        self._core.soft_state_set(TRANSITION, RUNNING)
-        self._held = StopReason.FIRMWARE
+    # -- the program's control (emulator.firmware.client.Control)
 
-    def _register(self, strand: int, name: str) -> int:
-        return self._core.register(strand, name)
-
-    # -- console
-
-    def _say(self, line: str) -> None:
-        self._output += line.encode("latin-1", "replace")
+    def write(self, data: bytes) -> None:
+        """Console output; what finds no room waits, and holds the machine."""
+        self._output += data
         self._flush()
 
     def _flush(self) -> None:
         if self._output:
             self._output = self._output[self._core.console_write(self._output) :]
 
-    # -- client interface: device tree
-
-    def node_of(self, phandle: int) -> Node | None:
-        return self.tree.node(phandle)
-
-    def root(self) -> Node:
-        return self.tree.root
-
-    def find(self, path: str) -> Node | None:
-        return self.tree.find(path)
-
-    def peer(self, node: Node) -> Node | None:
-        return self.tree.peer(node)
-
-    def set_property(self, node: Node, name: str, value: bytes) -> bool:
+    def option_changed(self, name: str, value: str) -> bool:
+        """setprop on /options."""
         try:
-            self._set(node.path, name, value)
-        except ConfigError:
+            self.variables.set(name, value)
+        except VariableError:
             return False
         return True
-
-    # -- client interface: instances
-
-    def instance_node(self, ihandle: int) -> Node | None:
-        path = self.instance_path(ihandle)
-        return self.tree.find(path) if path else None
-
-    def instance_path(self, ihandle: int) -> str | None:
-        if ihandle == HANDLES.console:
-            return CONSOLE_PATH
-        if ihandle in (HANDLES.mmu, HANDLES.memory):
-            return "/virtual-memory" if ihandle == HANDLES.mmu else next(
-                (node.path for node in self.tree.root.children if node.name == "memory"), None
-            )
-        return self._instances.get(ihandle)
-
-    def open(self, path: str) -> int:
-        node = self.tree.find(path)
-        if node is None or len(self._instances) >= MAX_INSTANCES:
-            return 0
-        if node.path == CONSOLE_PATH:
-            return HANDLES.console
-        arguments = device_arguments(self.tree.expand(path))
-        handle, self._next_instance = self._next_instance, self._next_instance + 1
-        self._instances[handle] = node.path + (f":{arguments}" if arguments else "")
-        return handle
-
-    def close(self, ihandle: int) -> None:
-        self._instances.pop(ihandle, None)
-
-    def read(self, ihandle: int, length: int) -> bytes | None:
-        if ihandle != HANDLES.console or length == 0:
-            return None
-        data = self._core.console_take()
-        self._core.console_feed(data[length:])
-        return data[:length] or None
-
-    def write(self, ihandle: int, data: bytes) -> int:
-        if ihandle != HANDLES.console:
-            return cif.NO
-        self._output += data
-        self._flush()
-        return len(data)
-
-    def seek(self, ihandle: int, position: int) -> int:
-        return cif.NO
-
-    def method(self, ihandle: int, name: str, call: cif.Call) -> Sequence[int]:
-        if ihandle == HANDLES.mmu:
-            return methods.mmu(self._core, name, call)
-        return [cif.NO]
-
-    def claim(self, va: int, size: int, align: int) -> int:
-        return cif.NO
-
-    def release(self, va: int, size: int) -> None:
-        return
-
-    # -- client interface: control
-
-    def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
-        return [cif.NO]
-
-    def milliseconds(self) -> int:
-        return self._core.uptime_ms()
 
     def enter(self, strand: int) -> None:
-        self._to_prompt()
+        """To the prompt; the call returns when `go` is typed."""
+        self._stop_at_prompt(strand, "")
 
     def leave(self, strand: int) -> None:
-        self._say("Program terminated\r\n")
-        self._to_prompt()
+        """The program is done."""
+        self._stop_at_prompt(strand, "Program terminated\n")
+        self._can_go = False
 
-    def boot(self, strand: int, line: str) -> None:
-        self._held = StopReason.RESET
+    def reboot(self, line: str) -> None:
+        """Reset, then ``boot line``."""
+        self._reboot_command = f"boot {line}".strip()
+        self._end = StopReason.RESET
 
-    def power_off(self, strand: int) -> None:
-        for number in range(self._strands):
+    def power_off(self) -> None:
+        """The domain ends."""
+        for number in range(self.layout.strands):
             self._core.firmware_stop(number)
-        self._held = StopReason.EXIT
+        self._end = StopReason.EXIT
 
-    def set_trap_table(self, call: cif.Call) -> None:
-        if not self._core.firmware_release(call.strand, tba=call.arg(0), fault_area=call.arg(1)):
-            raise cif.NoService
-        if call.strand == 0:
+    def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
+        """A line of Forth for a client: catch result 0 and the stack it leaves, its top first."""
+        for value in arguments:
+            self.prompt.forth.push(value)
+        action = self.prompt.evaluate(line)
+        for _ in range(RESULT_STEPS):
+            if action is not None or not self.prompt.busy:
+                break
+            action = self.prompt.run()
+        self.prompt.active = False
+        self._act(action)
+        stack = self.prompt.forth.stack
+        results = [0, *reversed(stack)]
+        stack.clear()
+        return results
+
+    def milliseconds(self) -> int:
+        """Of the machine's time."""
+        return self._core.uptime_ms() + self._slept_ms
+
+    def released(self, strand: int) -> None:
+        """Its traps are the guest's: OpenBoot has done its part."""
+        if strand == 0:
             self._core.soft_state_set(TRANSITION, EXITED)
 
-    def start_cpu(self, cpu: int, pc: int, arg: int) -> bool:
-        if not 0 <= cpu < self._strands or pc % 4 or self._core.strand_state(cpu) != 1:
-            return False
-        self._core.firmware_start(cpu, pc, sp=self.layout.stack_pointer(cpu), arg=arg, cif=CIF_VA)
-        return True
+    # -- what the prompt sees of the machine (emulator.firmware.host.PromptHost)
 
-    def stop_cpu(self, cpu: int, caller: int) -> bool:
-        if not 0 <= cpu < self._strands:
-            return False
-        self._core.firmware_stop(cpu)
-        return True
+    def facts(self) -> Facts:
+        """For the banner."""
+        mac, hostid = host_identity(self._description)
+        return Facts(
+            banner_name=self.tree.root.text("banner-name") or "",
+            memory_bytes=self._memory.size_bytes,
+            mac=mac.to_bytes(6, "big"),
+            hostid=hostid,
+            cpus=self.layout.strands,
+            cpu=self._cpu,
+            clock_hz=int.from_bytes(self.tree.root.properties.get("clock-frequency", b""), "big"),
+            has_run=self._has_run,
+            can_go=self._can_go,
+        )
 
-    def api_version(self, group: int, wanted: tuple[int, int] | None) -> tuple[int, ...]:
-        raise cif.NoService
+    def openable(self, path: str) -> bool:
+        """Is something behind a device that could be booted?"""
+        node = self.tree.find(path)
+        return node is not None and node.path == KERNEL_PATH
+
+    def registers(self, cpu: int) -> Mapping[str, int] | None:
+        """A strand as its program left it."""
+        if not self._has_run or not 0 <= cpu < self.layout.strands:
+            return None
+        return self._core.registers(cpu)
+
+    def set_register(self, cpu: int, name: str, value: int) -> bool:
+        """Change a register."""
+        return 0 <= cpu < self.layout.strands and self._core.set_register(cpu, name, value)
+
+    def translate(self, address: int) -> int | None:
+        """Real address of a virtual one on the strand at the prompt."""
+        return self._core.translate(self._cpu, address) if self._has_run else None
+
+    def _real(self, address: int, size: int, *, real: bool) -> int | None:
+        ra = address if real else self.translate(address)
+        return ra if ra is not None and 0 <= ra <= self._memory.size_bytes - size else None
+
+    def peek(self, address: int, size: int, *, real: bool = False) -> bytes | None:
+        """Bytes of memory; no more than a page holds."""
+        ra = self._real(address, size, real=real)
+        return None if ra is None else self._memory.read(ra, size)
+
+    def poke(self, address: int, data: bytes, *, real: bool = False) -> bool:
+        """Write memory."""
+        ra = self._real(address, len(data), real=real)
+        if ra is None:
+            return False
+        self._memory.write(ra, data)
+        return True
 
     # -- state
 
     def save(self) -> bytes:
         """What `load` needs to go on; the rest is made anew from the machine description and the program."""
-        held = None if self._held is None else self._held.name
+        soft = None if self._soft_state is None else [self._soft_state[0], self._soft_state[1].hex()]
         state: dict[str, Any] = {
             "version": STATE_VERSION,
-            "changed": [[path, name, value.hex()] for (path, name), value in self._changed.items()],
-            "instances": [[handle, path] for handle, path in self._instances.items()],
-            "next": self._next_instance,
+            "client": self.client.save(),
+            "prompt": save_prompt(self.prompt),
+            "variables": self.variables.save(),
             "output": self._output.hex(),
-            "held": held,
+            "end": None if self._end is None else self._end.name,
+            "reboot": self._reboot_command,
+            "soft": soft,
+            "has_run": self._has_run,
+            "can_go": self._can_go,
+            "cpu": self._cpu,
+            "slept": self._slept_ms,
         }
         return json.dumps(state, sort_keys=True).encode()
 
     def load(self, data: bytes) -> None:
-        """Take over a saved state. Raises StateError for one that is none."""
+        """Take over a saved state. Raises StateError for one that is none; then the firmware is as after a reset."""
+        self._renew()
         try:
             state = json.loads(data)
             if state["version"] != STATE_VERSION:
                 raise StateError("the firmware's state is of another version")
-            tree = build_tree(self._md, self.layout, HANDLES)
-            changed = {(str(path), str(name)): bytes.fromhex(value) for path, name, value in state["changed"]}
-            for (path, name), value in changed.items():
-                node = tree.find(path)
-                if node is None:
-                    raise StateError(f"the firmware's state names a device that is not there: {path}")
-                node.set(name, value)
-            instances = {int(handle): str(path) for handle, path in state["instances"]}
-            held = None if state["held"] is None else StopReason[state["held"]]
-            output, following = bytes.fromhex(state["output"]), int(state["next"])
-        except (ValueError, KeyError, TypeError) as error:
+            self.variables.load(state["variables"])
+            self.client.load(state["client"])
+            load_prompt(self.prompt, state["prompt"])
+            self._load_rest(state)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            self._renew()
             raise StateError(f"the firmware's state is damaged: {error}") from error
-        self.tree, self._changed, self._instances = tree, changed, instances
-        self._next_instance, self._output, self._held = following, output, held
+
+    def _load_rest(self, state: dict[str, Any]) -> None:
+        soft, end = state["soft"], state["end"]
+        self._output = bytes.fromhex(state["output"])
+        self._soft_state = None if soft is None else (int(soft[0]), bytes.fromhex(soft[1]))
+        self._end = None if end is None else StopReason[end]
+        self._reboot_command = str(state["reboot"])
+        self._has_run, self._can_go = bool(state["has_run"]), bool(state["can_go"])
+        self._cpu, self._slept_ms = int(state["cpu"]), int(state["slept"])
+        if not 0 <= self._cpu < self.layout.strands:
+            raise StateError("the firmware's state names a strand that is not there")
+
+
+def _trap_text(trap: int) -> str:
+    """A trap's name as OpenBoot writes it: ``Fast Data Access MMU Miss``."""
+    return " ".join(word if word.isupper() else word.capitalize() for word in trap_name(trap).split("_"))

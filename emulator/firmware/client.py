@@ -1,0 +1,242 @@
+"""What a booted program may ask of OpenBoot: the client interface's services over the device tree, instances, memory.
+
+Services that concern the machine as a whole (the prompt, reset, processors) go to the `Control` it is made with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from emulator._core import Core
+from emulator.errors import StateError
+from emulator.firmware import cif, methods
+from emulator.firmware.devtree import DeviceTree, DeviceTreeError, Node, cells64, device_arguments
+from emulator.firmware.layout import PAGE_BYTES, Layout
+from emulator.firmware.nodes import Handles
+
+HANDLES = Handles(console=0x1001, mmu=0x1002, memory=0x1003)
+FIRST_INSTANCE = 0x2000
+MAX_INSTANCES = 256
+MAX_PROPERTY_BYTES = 1 << 16
+CONSOLE_PATH = "/virtual-devices@100/console@1"
+
+
+class Control(Protocol):
+    """The machine behind the services; `emulator.firmware.openboot`."""
+
+    def write(self, data: bytes) -> None:
+        """Console output."""
+
+    def option_changed(self, name: str, value: str) -> bool:
+        """A property of /options: sets a variable; False: it refuses."""
+
+    def enter(self, strand: int) -> None:
+        """To the prompt; `go` returns from the call."""
+
+    def leave(self, strand: int) -> None:
+        """The program has ended."""
+
+    def reboot(self, line: str) -> None:
+        """Reset, and run ``boot line``."""
+
+    def power_off(self) -> None:
+        """End of the domain."""
+
+    def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
+        """Catch result and stack of a line of Forth."""
+
+    def milliseconds(self) -> int:
+        """Since the machine was made, in its own time."""
+
+    def released(self, strand: int) -> None:
+        """A strand's traps are the guest's now."""
+
+
+class Client(cif.Services):
+    """The services, and what they keep: changed properties, open instances, claimed memory."""
+
+    def __init__(self, core: Core, tree: DeviceTree, layout: Layout, control: Control) -> None:
+        self._core = core
+        self.tree = tree
+        self.layout = layout
+        self._control = control
+        self._changed: dict[tuple[str, str], bytes] = {}
+        self._instances: dict[int, str] = {}
+        self._next_instance = FIRST_INSTANCE
+        self._claimed = layout.ra  # memory from here up is taken
+
+    # -- device tree
+
+    def node_of(self, phandle: int) -> Node | None:
+        return self.tree.node(phandle)
+
+    def root(self) -> Node:
+        return self.tree.root
+
+    def find(self, path: str) -> Node | None:
+        return self.tree.find(path)
+
+    def peer(self, node: Node) -> Node | None:
+        return self.tree.peer(node)
+
+    def set_property(self, node: Node, name: str, value: bytes) -> bool:
+        if len(value) > MAX_PROPERTY_BYTES:
+            return False
+        if node.path == "/options":
+            return self._control.option_changed(name, value.split(b"\0", 1)[0].decode("latin-1"))
+        try:
+            self.change(node.path, name, value)
+        except DeviceTreeError:
+            return False
+        return True
+
+    def change(self, path: str, name: str, value: bytes) -> None:
+        """Set a property, and remember it in the state. Raises DeviceTreeError."""
+        node = self.tree.find(path)
+        if node is None:
+            raise DeviceTreeError(f"no node {path}")
+        node.set(name, value)
+        self._changed[path, name] = value
+
+    # -- instances
+
+    def instance_node(self, ihandle: int) -> Node | None:
+        path = self.instance_path(ihandle)
+        return self.tree.find(path) if path else None
+
+    def instance_path(self, ihandle: int) -> str | None:
+        if ihandle == HANDLES.console:
+            return CONSOLE_PATH
+        if ihandle == HANDLES.mmu:
+            return "/virtual-memory"
+        if ihandle == HANDLES.memory:
+            return next((node.path for node in self.tree.root.children if node.name == "memory"), None)
+        return self._instances.get(ihandle)
+
+    def open(self, path: str) -> int:
+        node = self.tree.find(path)
+        if node is None or len(self._instances) >= MAX_INSTANCES:
+            return 0
+        if node.path == CONSOLE_PATH:
+            return HANDLES.console
+        arguments = device_arguments(self.tree.expand(path))
+        handle, self._next_instance = self._next_instance, self._next_instance + 1
+        self._instances[handle] = node.path + (f":{arguments}" if arguments else "")
+        return handle
+
+    def close(self, ihandle: int) -> None:
+        self._instances.pop(ihandle, None)
+
+    def read(self, ihandle: int, length: int) -> bytes | None:
+        if ihandle != HANDLES.console or length == 0:
+            return None
+        data = self._core.console_take()
+        self._core.console_feed(data[length:])
+        return data[:length] or None
+
+    def write(self, ihandle: int, data: bytes) -> int:
+        if ihandle != HANDLES.console:
+            return cif.NO
+        self._control.write(data)
+        return len(data)
+
+    def seek(self, ihandle: int, position: int) -> int:
+        return cif.NO
+
+    def method(self, ihandle: int, name: str, call: cif.Call) -> Sequence[int]:
+        if ihandle == HANDLES.mmu:
+            return methods.mmu(self._core, name, call)
+        return [cif.NO]
+
+    # -- memory
+
+    def claim(self, va: int, size: int, align: int) -> int:
+        """Memory from the top of what is free, mapped at `va`, or with an alignment at its own real address."""
+        size = -(-size // PAGE_BYTES) * PAGE_BYTES
+        unit = max(align, PAGE_BYTES)
+        ra = (self._claimed - size) // unit * unit if 0 < size < self._claimed else -1
+        if ra < 0 or unit & (unit - 1) or (align == 0 and va % PAGE_BYTES):
+            return cif.NO
+        if methods.add_translation(self._core, ra if align else va, size, ra):
+            return cif.NO
+        self._claimed = ra
+        self._tell_available()
+        return ra if align else va
+
+    def _tell_available(self) -> None:
+        for node in self.tree.root.children:
+            if node.name != "memory":
+                continue
+            words = node.properties["reg"]
+            pairs = [
+                (int.from_bytes(words[at : at + 8], "big"), int.from_bytes(words[at + 8 : at + 16], "big"))
+                for at in range(0, len(words), 16)
+            ]
+            free = [(base, min(size, self._claimed - base)) for base, size in pairs if base < self._claimed]
+            self.change(node.path, "available", cells64(*(word for pair in free for word in pair)))
+
+    def release(self, va: int, size: int) -> None:
+        """Claimed memory stays taken until the next reset: programs release it just before they end."""
+
+    # -- control
+
+    def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
+        return self._control.interpret(line, arguments)
+
+    def milliseconds(self) -> int:
+        return self._control.milliseconds()
+
+    def enter(self, strand: int) -> None:
+        self._control.enter(strand)
+
+    def leave(self, strand: int) -> None:
+        self._control.leave(strand)
+
+    def boot(self, strand: int, line: str) -> None:
+        self._control.reboot(line)
+
+    def power_off(self, strand: int) -> None:
+        self._control.power_off()
+
+    def set_trap_table(self, call: cif.Call) -> None:
+        if not self._core.firmware_release(call.strand, tba=call.arg(0), fault_area=call.arg(1)):
+            raise cif.NoService
+        self._control.released(call.strand)
+
+    def start_cpu(self, cpu: int, pc: int, arg: int) -> bool:
+        if not 0 <= cpu < self.layout.strands or pc % 4 or self._core.strand_state(cpu) != 1:
+            return False
+        self._core.firmware_start(cpu, pc, sp=self.layout.stack_pointer(cpu), arg=arg, cif=self.layout.cif_va)
+        return True
+
+    def stop_cpu(self, cpu: int, caller: int) -> bool:
+        if not 0 <= cpu < self.layout.strands:
+            return False
+        self._core.firmware_stop(cpu)
+        return True
+
+    def api_version(self, group: int, wanted: tuple[int, int] | None) -> tuple[int, ...]:
+        return self._core.api_version(group, wanted)
+
+    # -- state
+
+    def save(self) -> dict[str, Any]:
+        """What `load` needs: values of JSON."""
+        return {
+            "changed": [[path, name, value.hex()] for (path, name), value in self._changed.items()],
+            "instances": [[handle, path] for handle, path in self._instances.items()],
+            "next": self._next_instance,
+            "claimed": self._claimed,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `save` gave, on a fresh tree. Raises StateError, ValueError, KeyError, TypeError."""
+        for path, name, value in state["changed"]:
+            if self.tree.find(str(path)) is None:
+                raise StateError(f"the firmware's state names a device that is not there: {path}")
+            self.change(str(path), str(name), bytes.fromhex(value))
+        self._instances = {int(handle): str(path) for handle, path in state["instances"]}
+        self._next_instance, self._claimed = int(state["next"]), int(state["claimed"])
+        if not 0 <= self._claimed <= self.layout.ra or len(self._instances) > MAX_INSTANCES:
+            raise StateError("the firmware's state has numbers out of range")

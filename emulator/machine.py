@@ -20,7 +20,7 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, Strand, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
-from emulator.mdesc import MachineDescription, build, decode, encode, plain_resources
+from emulator.mdesc import MachineDescription, build, decode, encode, plain_resources, with_properties
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
 from emulator.units import format_size, parse_size
@@ -150,6 +150,7 @@ class Machine:
         description = self.machine_description
         if variables is None:
             variables = Variables.lenient(stored_variables(description))
+        variables.watch("machine description", lambda _name: self._describe_variables())
         self.firmware = OpenBoot(
             self._core,
             self.memory,
@@ -161,6 +162,12 @@ class Machine:
         )
         self._core.reset()
         self.firmware.power_on()
+
+    def _describe_variables(self) -> None:
+        """A variable has changed: the guest reads it in its machine description."""
+        if self.firmware:
+            stored = self.firmware.variables.save()
+            self.machine_description = with_properties(self.machine_description, "variables", stored)
 
     # -- running
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from emulator import runner
 from emulator.disasm import listing
 from emulator.errors import EmulatorError, UnitError
+from emulator.firmware.nvram import NvramFile
 from emulator.firmware.program import Program, add_initrd, wants_firmware
+from emulator.firmware.variables import VariableError, Variables
 from emulator.loader import Image, read_image
 from emulator.machine import Machine
 from emulator.terminal import HostConsole, QuitError
@@ -98,6 +100,10 @@ def _add_boot(run: Parser) -> None:
     run.add_argument(
         "--firmware", action="store_true", help="boot by OpenBoot whatever the image; without an IMAGE: the ok prompt"
     )
+    run.add_argument("--nvram", metavar="FILE", help="keep OpenBoot's configuration variables in FILE")
+    run.add_argument(
+        "--setenv", metavar="NAME=VALUE", action="append", default=[], help="give a configuration variable a value"
+    )
     run.add_argument("--no-reboot", action="store_true", help="end where the guest asks to be restarted (status 0)")
 
 
@@ -157,16 +163,29 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
 def _start(machine: Machine, options: argparse.Namespace, image: Image | None, path: Path | None) -> bool:
     """Boot by firmware (True), or start at the entry."""
     asked = options.firmware or options.initrd or options.append
+    variables = _variables(options)
     if image is None or path is None:
-        machine.power_on()
+        machine.power_on(variables=variables)
         return True
     if asked or wants_firmware(image):
         arguments = " ".join(filter(None, [options.append, *options.operands[1:]]))
         program = Program(name=path.name, image=image, arguments=arguments)
-        machine.power_on(add_initrd(program, options.initrd) if options.initrd else program)
+        program = add_initrd(program, options.initrd) if options.initrd else program
+        machine.power_on(program, variables=variables)
         return True
     runner.prepare(machine, image, path, options.operands[1:])
     return False
+
+
+def _variables(options: argparse.Namespace) -> Variables:
+    """Configuration variables from the file and from the command line. Raises NvramError, VariableError."""
+    variables = NvramFile(options.nvram).load() if options.nvram else Variables()
+    for setting in options.setenv:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise VariableError(f"--setenv wants NAME=VALUE, not {setting!r}")
+        variables.set(name, value)
+    return variables
 
 
 def run_session(session: runner.Session) -> runner.Outcome:

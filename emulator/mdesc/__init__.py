@@ -7,6 +7,7 @@ MACH_DESC hypercall and back, `diff` compares two, `as_text` and `as_json` print
 from emulator.mdesc.builder import build
 from emulator.mdesc.decode import decode
 from emulator.mdesc.diff import Change, diff
+from emulator.mdesc.edit import with_properties
 from emulator.mdesc.encode import encode
 from emulator.mdesc.model import (
     Arc,
@@ -56,4 +57,5 @@ __all__ = [
     "plain_resources",
     "split_strings",
     "string_list",
+    "with_properties",
 ]

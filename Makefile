@@ -18,7 +18,7 @@ SANITIZE     = address,undefined
 SAN_LIB      = build/sanitize
 # Tests that drive the whole core; those of its parts build C programs with sanitizers of their own.
 SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine.py tests/unit/test_strand*.py tests/cli \
-                 tests/isa tests/hcall tests/fuzz)
+                 tests/isa tests/hcall tests/firmware tests/fuzz)
 # Found by the compiler, so that it fits the compiler that built the core. ${CC:-cc} as in emulator/_build_core.py.
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 
@@ -43,7 +43,7 @@ test: build
 
 ## check: ruff, mypy, layer and style rules, fast tests (under two minutes)
 check: lint types
-	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/hcall tests/cli) $(PYTEST_ARGS)
+	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/hcall tests/firmware tests/cli) $(PYTEST_ARGS)
 
 lint: build
 	$(VENV)/bin/ruff check .

@@ -160,13 +160,14 @@ class Machine:
             program=program,
             variables=variables,
         )
+        self._describe_variables()
         self._core.reset()
         self.firmware.power_on()
 
     def _describe_variables(self) -> None:
         """A variable has changed: the guest reads it in its machine description."""
-        if self.firmware:
-            stored = self.firmware.variables.save()
+        stored = self.firmware.variables.save() if self.firmware else {}
+        if self.firmware and stored != stored_variables(self.machine_description):
             self.machine_description = with_properties(self.machine_description, "variables", stored)
 
     # -- running

@@ -179,7 +179,7 @@ def _start(machine: Machine, options: argparse.Namespace, image: Image | None, p
 
 def _variables(options: argparse.Namespace) -> Variables:
     """Configuration variables from the file and from the command line. Raises NvramError, VariableError."""
-    variables = NvramFile(options.nvram).load() if options.nvram else Variables()
+    variables = NvramFile(options.nvram, complain).load() if options.nvram else Variables()
     for setting in options.setenv:
         name, equals, value = setting.partition("=")
         if not equals:

@@ -41,7 +41,9 @@ def add_translation(core: Core, va: int, size: int, ra: int) -> int:
     """
     low = va % PAGE_BYTES
     size = -(-(size + low) // PAGE_BYTES) * PAGE_BYTES
-    size = min(size, core.memory_bytes() - (ra - low))
+    size = min(size, core.memory_bytes() - (ra - low), (1 << 64) - (va - low))
+    if size <= 0 or ra < low:
+        return NO
     try:
         core.firmware_map(va - low, size, ra - low)
     except EmulatorError:

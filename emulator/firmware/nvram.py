@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from emulator.errors import EmulatorError
@@ -17,16 +19,17 @@ MAX_BYTES = 1 << 20
 
 
 class NvramError(EmulatorError):
-    """The file cannot be read or written, or is none of ours."""
+    """The file cannot be read, or is none of ours."""
 
     code = "nvram"
 
 
 class NvramFile:
-    """A file of variables. It need not exist yet."""
+    """A file of variables. It need not exist yet. `complain` is told where a change cannot be written."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, complain: Callable[[str], None] = lambda text: None) -> None:
         self.path = Path(path)
+        self._complain = complain
         self._stored: dict[str, str] = {}
 
     def load(self) -> Variables:
@@ -51,7 +54,7 @@ class NvramFile:
         return dict(stored)
 
     def _changed(self, name: str, value: str | None) -> None:
-        """Write the file. Raises NvramError; the old file then stays as it was."""
+        """Write the file. Where that fails the old one stays as it was, the guest goes on, and a person is told."""
         if value is None:
             self._stored.pop(name, None)
         else:
@@ -65,5 +68,6 @@ class NvramFile:
                 os.fsync(file.fileno())
             beside.replace(self.path)
         except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise NvramError(f"{self.path}: {error.strerror or error}") from error
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            self._complain(f"{self.path}: {name} is not kept: {error.strerror or error}")

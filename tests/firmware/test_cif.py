@@ -531,8 +531,8 @@ def test_random_calls_harm_nobody() -> None:
             "SUNW,stop-cpu-by-cpuid",
             "SUNW,set-trap-table", "SUNW,sun4v-set-trap-table"}  # fmt: skip
     client = Client(strands=2)
-    values = [0, 1, 2, 8, 64, 0x1001, 0x1002, 0x2000, NO, 1 << 31, 1 << 63, DATA, DATA + 0x1000, DATA + 0x2FFC, CODE, CIF,
-              0xF000_0000, 0x2_0000_0000]  # fmt: skip
+    values = [0, 1, 2, 8, 64, 0x1001, 0x1002, 0x2000, NO, 1 << 31, 1 << 63, DATA, DATA + 0x1000, DATA + 0x2FFC, CODE,
+              CIF, 0xF000_0000, 0x2_0000_0000]  # fmt: skip
     for turn in range(1500):
         name = rng.choice(names)
         if name in ends:

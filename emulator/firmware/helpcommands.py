@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.firmware.commands import CommandList
+from emulator.firmware.forth.definingwords import INTERNAL
 
 if TYPE_CHECKING:
     from emulator.firmware.prompt import Prompt
@@ -25,7 +26,7 @@ def _entries(prompt: Prompt) -> dict[str, list[tuple[str, str, str]]]:
     """Subject -> rows of (name, effect, help), for all that have a help text."""
     pages: dict[str, list[tuple[str, str, str]]] = {}
     for row in prompt.forth.dictionary.builtins.by_name.values():
-        if row.help and row.subject and not row.name.startswith(("%", "(boot)", "(dump)")):
+        if row.help and row.subject and row.name not in INTERNAL and not row.name.startswith("%"):
             pages.setdefault(row.subject, []).append((row.name, row.effect, row.help))
     pages[LINE_EDITOR] = [(key, "", text) for key, text in KEYS]
     return pages

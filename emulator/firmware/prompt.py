@@ -9,12 +9,15 @@ Source: IEEE 1275-1994, chapter 7 (user interface); texts and their order as Ope
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from emulator.firmware import startup
 from emulator.firmware.commandtable import COMMANDS
 from emulator.firmware.dialogs import DIALOGS, Dialog
-from emulator.firmware.forth import throw
+from emulator.firmware.forth import cells, throw
 from emulator.firmware.forth.core import CORE_WORDS
-from emulator.firmware.forth.machine import Forth, Frame
+from emulator.firmware.forth.machine import STACK_CELLS, Forth, Frame
 from emulator.firmware.forth.words import Builtins
 from emulator.firmware.host import Action, PromptHost
 from emulator.firmware.lineedit import History, LineEditor
@@ -26,6 +29,21 @@ LINE_STEPS = 50_000_000
 """Steps after which a line counts as one that never ends."""
 INPUT_LIMIT = 16384
 """Bytes that may be typed ahead; more are lost, as in a terminal."""
+
+
+CLIENT_STEPS = 1_000_000
+"""Steps that a client's ``interpret`` may take."""
+
+
+@dataclass(frozen=True)
+class Interpreted:
+    """What became of a client's text: 0 or the number of the throw, the cells it left (top first), what the machine
+    must do.
+    """
+
+    thrown: int
+    results: tuple[int, ...]
+    action: Action | None
 
 
 class Prompt:
@@ -208,6 +226,31 @@ class Prompt:
         self.forth.call(Frame("guard"))
         self.forth.start_line(text)
         return self.run()
+
+    def interpret(self, text: str, arguments: Sequence[int] = (), results: int = 0) -> Interpreted:
+        """A client's ``interpret``: run a text to its end, on `arguments` (top of the stack first).
+
+        At most CLIENT_STEPS steps; a text that waits for a key or for time is ended like one that takes too long.
+        """
+        forth = self.forth
+        self._drop_program()
+        kept, forth.stack = forth.stack, list(reversed(arguments))[-STACK_CELLS:]
+        active, self.active, self.action = self.active, True, None
+        forth.call(Frame("catch"))
+        forth.evaluate(text)
+        forth.paused, forth.uncaught = False, 0
+        forth.run(CLIENT_STEPS)
+        if self.action is not None:
+            thrown = 0
+        elif forth.frames:
+            thrown = throw.INTERRUPT
+        else:
+            thrown = forth.uncaught or cells.signed(forth.pop())
+        left = tuple(reversed(forth.stack))[:results]
+        action, self.action = self.action, None
+        self._drop_program()
+        self.active, forth.paused, forth.stack = active, False, kept
+        return Interpreted(thrown, left if not thrown else (), action)
 
     def end_turn(self, action: Action) -> None:
         """Let the machine do something; the rest of the line is forgotten."""

@@ -116,7 +116,7 @@ def test_an_error_restores_the_stack_of_the_line() -> None:
 def test_catch_and_throw() -> None:
     person = session()
     assert person.line(": t throw ; 5 ' t catch .s clear") == "0 5 \n"  # as deep as before; the cell itself is lost
-    assert person.line(": u 1 abort\" bad\" ; ' u catch . ") == "-2 \n"
+    assert person.line(': u 1 abort" bad" ; \' u catch . ') == "-2 \n"
     assert person.line(": v nosuch ; ' v catch .").startswith("nosuch ?\n")
     assert person.line("0 throw 1 .") == "1 \n"
 

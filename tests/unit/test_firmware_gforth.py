@@ -33,7 +33,9 @@ WORDS = {
     "f and begin 1- dup 0< until": (1, 1), "9 0 do i 5 = if leave then i + loop": (1, 1),
     "3 and case 0 of 10 endof 1 of 20 endof 30 swap endcase": (1, 1),
 }  # fmt: skip
-NUMBERS = st.one_of(st.integers(-20, 20), st.integers(-(1 << 63), (1 << 63) - 1), st.sampled_from([1 << 63, (1 << 64) - 1]))
+NUMBERS = st.one_of(
+    st.integers(-20, 20), st.integers(-(1 << 63), (1 << 63) - 1), st.sampled_from([1 << 63, (1 << 64) - 1])
+)
 PROGRAMS = st.lists(st.lists(st.one_of(NUMBERS, st.sampled_from(sorted(WORDS))), min_size=1, max_size=12), min_size=20,
                     max_size=40)  # fmt: skip
 
@@ -57,7 +59,7 @@ def program(parts: list[int | str]) -> str:
 
 def gforth(programs: list[str]) -> list[list[int]]:
     """The stacks gforth has after each program, every one in a definition of its own."""
-    show = ': show depth 0 ?do depth i - 1- pick u. loop cr begin depth while drop repeat ; hex'
+    show = ": show depth 0 ?do depth i - 1- pick u. loop cr begin depth while drop repeat ; hex"
     lines = [show, *(f": p {text} ;\np show" for text in programs), "bye"]
     assert GFORTH is not None
     done = subprocess.run([GFORTH, "-e", "warnings off"], input="\n".join(lines) + "\n", capture_output=True, text=True,
@@ -67,7 +69,13 @@ def gforth(programs: list[str]) -> list[list[int]]:
     return [[int(cell, 16) for cell in row.removeprefix("p show").split("ok")[0].split()] for row in rows]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(PROGRAMS)
 def test_random_programs_leave_the_same_stack(parts: list[list[int | str]]) -> None:
     programs = [program(row) for row in parts]

@@ -10,6 +10,8 @@ from emulator.firmware.forth.words import Builtin, WordList
 
 words = WordList("Defining new commands")
 BUFFER_LIMIT = 128 << 10
+INTERNAL = ("(dump)", "(boot)")
+"""Words that continue others, and are of no use by themselves."""
 
 
 def _new_name(forth: Forth) -> str:
@@ -286,14 +288,14 @@ def columns(forth: Forth, names: list[str]) -> None:
 
 
 def _names(forth: Forth) -> list[str]:
-    """Every name that can be found, newest first, without what begins with a parenthesis inside."""
+    """Every name that can be found, newest first, without the insides of other words."""
     seen: dict[str, None] = {}
     for word in reversed(forth.dictionary.words):
         if word.name:
             seen.setdefault(word.name)
     for name in reversed(forth.dictionary.builtins.by_name):
         seen.setdefault(name)
-    return list(seen)
+    return [name for name in seen if name not in INTERNAL]
 
 
 @words("words", "( -- )", help="Names of all commands")

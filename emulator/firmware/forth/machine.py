@@ -68,6 +68,7 @@ class Forth:
         self.column = 0
         self.picture = b""
         self.abort_text = ""
+        self.uncaught = 0
         self.line_stack: list[int] = []
         self.interrupted = False
         self.paused = False
@@ -377,6 +378,7 @@ class Forth:
                 return
             if frame.kind == "guard":
                 break
+        self.uncaught = error.number
         self.stop_compiling()
         if error.number in (throw.STACK_UNDERFLOW, throw.STACK_OVERFLOW):
             self.stack.clear()

@@ -24,7 +24,7 @@ def _shuffle(effect: str) -> Handler:
 SHUFFLES = {
     "drop": "a-", "dup": "a-aa", "swap": "ab-ba", "over": "ab-aba", "rot": "abc-bca", "-rot": "abc-cab", "nip": "ab-b",
     "tuck": "ab-bab", "2drop": "ab-", "3drop": "abc-", "2dup": "ab-abab", "3dup": "abc-abcabc", "2swap": "abcd-cdab",
-    "2over": "abcd-abcdab", "2rot": "abcdef-cdefab", "noop": "-",
+    "2over": "abcd-abcdab", "2rot": "abcdef-cdefab", "noop": "-", "ok": "-",
 }  # fmt: skip
 for _name, _effect in SHUFFLES.items():
     _before, _after = _effect.split("-")

@@ -77,10 +77,10 @@ int faults_main(int argc, char **argv) {
   FAULT(__asm__ volatile("rdpr %%tl, %0" : "=r"(word)));
   expect("privileged instruction", SIGILL, ILL_PRVOPC, NULL);
   FAULT(__asm__ volatile("ldxa [%1] 0x20, %0" : "=r"(word) : "r"(zero)));
-  expect("privileged ASI", SIGSEGV, SEGV_ACCERR, NULL);
+  expect("privileged ASI", SIGILL, ILL_PRVOPC, NULL);
   FAULT(__asm__ volatile("ta 1\n\tnop"));
   expect("breakpoint", SIGTRAP, TRAP_BRKPT, NULL);
-  FAULT(__asm__ volatile("ta 0x80 + 0x20\n\tnop"));
+  FAULT(__asm__ volatile("ta 0x80 + 0x77\n\tnop"));
   expect("a trap nobody knows", SIGILL, ILL_ILLTRP, NULL);
 #endif
   printf("faults: ok\n");

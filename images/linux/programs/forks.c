@@ -16,6 +16,14 @@ static u64 sum_memory(void) {
   return sum;
 }
 
+/* Sees the memory as its parent has changed it, and changes it for nobody else. */
+static u64 expected_sum;
+static int grandchild(long index) {
+  int good = sum_memory() == expected_sum;
+  for (int i = 0; i < WORDS; i += 1024) memory[i] = 0;
+  return good ? (int)((index + 1) % 250) : 255;
+}
+
 /* Changes a third of the pages it shares with its parent, checks all of them, and starts a grandchild now and then. */
 static int child(long index) {
   for (int i = (int)(index % 3) * 1024; i < WORDS; i += 3072)
@@ -25,8 +33,8 @@ static int child(long index) {
     if (memory[i] != (u64)i * 0x9e3779b97f4a7c15u + (mine ? (u64)index : 0)) return 255;
   }
   if (index % EXEC_EVERY == 5) {
-    int pid = spawn(child, index + 1);
-    if (reap(pid) != (index + 1) % 250) return 254;
+    expected_sum = sum_memory();
+    if (reap(spawn(grandchild, index)) != (index + 1) % 250 || sum_memory() != expected_sum) return 254;
   }
   if (index % EXEC_EVERY == 0) {
     char number[24];

@@ -89,7 +89,7 @@ int signals_main(int argc, char **argv) {
   u64 expected = work();
   struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
   CHECK(sigaction(SIGALRM, &action, NULL) == 0);
-  struct itimerval every = {{0, 10000}, {0, 10000}}, off = {{0, 0}, {0, 0}};
+  struct itimerval every = {{0, 1000}, {0, 1000}}, off = {{0, 0}, {0, 0}};
   CHECK(setitimer(ITIMER_REAL, &every, NULL) == 0);
   u64 rounds = 0;
   while (ticks < 20) {

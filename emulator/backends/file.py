@@ -132,6 +132,12 @@ class FileDisk:
             os.close(self._fd)
             self._fd = -1
 
+    def __enter__(self) -> FileDisk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def create_disk(path: str | Path, size_bytes: int) -> None:
     """A new raw image that takes no room yet. Raises ConfigError where the file exists, or cannot be made."""

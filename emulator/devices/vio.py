@@ -307,7 +307,7 @@ class VioServer(ChannelDevice):
         self.clear()
         self.peer_session = tag.session
         best = next((v for v in self.versions if v[0] <= major), (0, 0))
-        if best[0] != major:
+        if best[0] != major or not major:
             self.send(answer(data, NACK, session=self.session, body=struct.pack(">HHB", *best, kind)))
             return
         self.version = (major, min(minor, best[1]))

@@ -188,14 +188,14 @@ class Switch:
         if not HEADER <= len(frame) <= MAX_FRAME + TAG_BYTES or hops <= 0:
             port.counters.dropped += 1
             return
-        vlan, plain = _untag(frame, port.pvid)
+        vlan, priority, plain = _untag(frame, port.pvid)
         if not port.carries(vlan):
             port.counters.dropped += 1
             return
         with self._lock:
             self._learn(port, frame[6:12], vlan)
             targets = self._targets(port, frame[:6], vlan)
-        tagged = plain[:12] + VLAN_TYPE + vlan.to_bytes(2, "big") + plain[12:] if plain is frame else frame
+        tagged = plain[:12] + VLAN_TYPE + (priority | vlan).to_bytes(2, "big") + plain[12:]
         for target in targets:
             target.deliver(plain if target.pvid == vlan else tagged, hops - 1)
 
@@ -214,12 +214,12 @@ class Switch:
         return f"<Switch {self.name} ports={len(self._ports)}>"
 
 
-def _untag(frame: bytes, pvid: int) -> tuple[int, bytes]:
-    """VLAN of a frame, and the frame without its tag. Tag 0 is a priority without a VLAN."""
+def _untag(frame: bytes, pvid: int) -> tuple[int, int, bytes]:
+    """VLAN and priority bits of a frame, and the frame without its tag. VLAN 0 is a priority without a VLAN."""
     if frame[12:14] != VLAN_TYPE or len(frame) < HEADER + TAG_BYTES:
-        return pvid, frame
-    vlan = int.from_bytes(frame[14:16], "big") & 0xFFF
-    return vlan or pvid, frame[:12] + frame[16:]
+        return pvid, 0, frame
+    tag = int.from_bytes(frame[14:16], "big")
+    return tag & 0xFFF or pvid, tag & 0xF000, frame[:12] + frame[16:]
 
 
 class JoinPort(Port):

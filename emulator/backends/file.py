@@ -238,8 +238,10 @@ class Overlay:
     def write(self, offset: int, data: bytes) -> None:
         """Into the overlay; of a cluster that is not there yet the rest is copied from below first."""
         _check_range(self.size_bytes, offset, len(data))
+        if not data:
+            return
         first, last = offset // CLUSTER, (offset + len(data) - 1) // CLUSTER
-        for cluster in range(first, last + 1) if data else ():
+        for cluster in range(first, last + 1):
             start = cluster * CLUSTER
             size = min(CLUSTER, self.size_bytes - start)
             whole = offset <= start and start + size <= offset + len(data)

@@ -59,6 +59,8 @@ class Capture:
 
     def frame(self, interface: int, frame: bytes, direction: int) -> None:
         """Record a frame without checksum, at the time of the clock."""
+        if self._file is None:
+            return
         now = self._clock()
         head = struct.pack("<IIIII", interface, now >> 32 & 0xFFFF_FFFF, now & 0xFFFF_FFFF, len(frame), len(frame))
         options = _option(_OPT_FLAGS, struct.pack("<I", direction)) + _option(_OPT_COMMENT_END, b"")

@@ -376,7 +376,9 @@ class NetDriver:
     def register(self) -> None:
         self.guest.memory.write(self.ring, bytes(PAGE))
         cookies = self.ldc.export(self.ring, self.entries * self.ENTRY, COPY_READ | COPY_WRITE)
-        self.slots = [self.ldc.export(self.buffers + 2048 * n, 2048, COPY_READ | COPY_WRITE)[0] for n in range(self.entries)]
+        self.slots = [
+            self.ldc.export(self.buffers + 2048 * n, 2048, COPY_READ | COPY_WRITE)[0] for n in range(self.entries)
+        ]
         body = struct.pack(">QIIHHI", 0, self.entries, self.ENTRY, 1, 0, len(cookies))
         self.control(RING, body + b"".join(struct.pack(">QQ", *cookie) for cookie in cookies))
         info, ack = self.answers()

@@ -11,24 +11,22 @@ from pathlib import Path
 
 import pytest
 from driver_support import (
+    ATTR,
     COPY_READ,
     COPY_WRITE,
     DESC,
-    PAGE,
+    INFO,
+    NACK,
     RESET,
     RING,
+    RING_DATA,
     RX_STATE,
-    UP,
     V_CTRL,
     V_DATA,
     V_RDX,
-    ATTR,
+    VER,
     DiskDriver,
     DriverGuest,
-    INFO,
-    NACK,
-    RING_DATA,
-    VER,
     message,
     tag,
 )
@@ -189,8 +187,12 @@ def test_buffers_in_pieces() -> None:
     """Cookies in any order, with offsets, of pages with and without the right."""
     backend = MemoryDisk()
     driver, _ = up(backend)
-    (one, _size), (two, _size) = (driver.ldc.export(driver.buffer + n, 8192, COPY_WRITE)[0] for n in (8192, 24576 + 512))
-    status, _ = driver.request(Operation.READ, block=3, size=3584, cookies=[(two, 1024), (one + 512, 2048), (two + 4096, 9999)])
+    (one, _size), (two, _size) = (
+        driver.ldc.export(driver.buffer + n, 8192, COPY_WRITE)[0] for n in (8192, 24576 + 512)
+    )
+    status, _ = driver.request(
+        Operation.READ, block=3, size=3584, cookies=[(two, 1024), (one + 512, 2048), (two + 4096, 9999)]
+    )
     assert status == 0
     memory = driver.guest.memory
     assert memory.read(driver.buffer + 24576 + 512, 1024) == backend.data[1536:2560]
@@ -231,7 +233,15 @@ def test_buffers_without_the_right() -> None:
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(errno.EIO, 5), (errno.ENOSPC, 28), (errno.EROFS, 30), (errno.EDQUOT, 49), (errno.EOVERFLOW, 5), (0, 5), (errno.ESTALE, 151)],
+    [
+        (errno.EIO, 5),
+        (errno.ENOSPC, 28),
+        (errno.EROFS, 30),
+        (errno.EDQUOT, 49),
+        (errno.EOVERFLOW, 5),
+        (0, 5),
+        (errno.ESTALE, 151),
+    ],
 )
 def test_errors_of_the_host_reach_the_guest(number: int, status: int) -> None:
     backend = MemoryDisk()
@@ -259,7 +269,9 @@ def test_many_descriptors_by_one_message_are_acknowledged_in_order() -> None:
     assert answers == [(5, 5, 1), (6, 6, 1), (7, 7, 1), (5, 7, 2)]
 
 
-@pytest.mark.parametrize(("ident", "start", "end"), [(9, 0, 0), (None, 16, 16), (None, 0, 16), (None, 0xFFFFFFFF, 0), (None, 3, 3)])
+@pytest.mark.parametrize(
+    ("ident", "start", "end"), [(9, 0, 0), (None, 16, 16), (None, 0, 16), (None, 0xFFFFFFFF, 0), (None, 3, 3)]
+)
 def test_messages_about_no_descriptors_are_refused(ident: int | None, start: int, end: int) -> None:
     driver, _ = up()
     body = struct.pack(">QQIIB", 1, driver.ident if ident is None else ident, start, end, 1)
@@ -524,8 +536,8 @@ def test_an_overlay_as_a_disk(tmp_path: Path) -> None:
     backend = Overlay(FileDisk(base, read_only=True))
     driver, _ = up(backend)
     assert driver.request(Operation.WRITE, block=9, data=b"\xab" * 1024)[0] == 0
-    assert driver.request(Operation.READ, block=8, size=2048)[1] == before[4096:4608] + b"\xab" * 1024 + before[5632:6144]
+    assert (
+        driver.request(Operation.READ, block=8, size=2048)[1] == before[4096:4608] + b"\xab" * 1024 + before[5632:6144]
+    )
     assert base.read_bytes() == before
     backend.close()
-
-

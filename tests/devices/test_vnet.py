@@ -86,9 +86,7 @@ class Net:
         ((1, 3), (1, 3), 4, 1518, 1518), ((1, 2), (1, 2), 4, 1514, 1514), ((1, 0), (1, 0), 3, 1514, 1514),
     ],
 )  # fmt: skip
-def test_handshake(
-    asked: tuple[int, int], given: tuple[int, int], mode: int, mtu: int, agreed: int
-) -> None:
+def test_handshake(asked: tuple[int, int], given: tuple[int, int], mode: int, mtu: int, agreed: int) -> None:
     net = Net()
     driver = net.up(version=asked, mode=mode, mtu=mtu)
     assert driver.version == given

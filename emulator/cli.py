@@ -15,6 +15,7 @@ from typing import NoReturn
 from emulator import build_info, runner
 from emulator.errors import EmulatorError, PlatformFileError
 from emulator.mdesc.command import add_md
+from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
 from emulator.run_command import add_run, complain
@@ -56,12 +57,15 @@ def _add_platforms(commands: argparse._SubParsersAction[Parser]) -> Parser:
 
 def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser of `sun4v`, and those of its commands by name."""
-    top = Parser(
-        prog="sun4v", description="An emulated machine room of SPARC sun4v servers.", allow_abbrev=False
-    )
+    top = Parser(prog="sun4v", description="An emulated machine room of SPARC sun4v servers.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    return top, {"run": add_run(commands), "platforms": _add_platforms(commands), "md": add_md(commands)}
+    return top, {
+        "run": add_run(commands),
+        "platforms": _add_platforms(commands),
+        "md": add_md(commands),
+        "mkdisk": add_mkdisk(commands),
+    }
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:

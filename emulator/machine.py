@@ -10,11 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from emulator import _core
+from emulator.backends.file import Backend
 from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
+from emulator.devices.vdisk import VirtualDisk
 from emulator.errors import ChannelError, ConfigError, StateError, StrandError
-from emulator.firmware.nodes import stored_variables
+from emulator.firmware.nodes import disk_channels, stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
 from emulator.firmware.variables import Variables
@@ -161,10 +163,17 @@ class Machine:
             deterministic=self.deterministic,
             program=program,
             variables=variables,
+            disks=self._firmware_disks(description),
         )
         self._describe_variables()
         self._core.reset()
         self.firmware.power_on()
+
+    def _firmware_disks(self, description: MachineDescription) -> dict[str, Backend]:
+        """What is behind the disk nodes of the device tree: the attached disks, found by their channels."""
+        paths = disk_channels(description)
+        disks = (device for device in self.devices if isinstance(device, VirtualDisk))
+        return {paths[number]: disk.backend for disk in disks for number in disk.channels if number in paths}
 
     def _describe_variables(self) -> None:
         """A variable has changed: the guest reads it in its machine description."""

@@ -5,13 +5,15 @@ Services that concern the machine as a whole (the prompt, reset, processors) go 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from emulator._core import Core
+from emulator.backends.file import Backend
 from emulator.errors import StateError
 from emulator.firmware import cif, methods
 from emulator.firmware.devtree import DeviceTree, DeviceTreeError, Node, cells64, device_arguments
+from emulator.firmware.disks import Part, open_part
 from emulator.firmware.layout import PAGE_BYTES, Layout
 from emulator.firmware.nodes import Handles
 
@@ -64,7 +66,9 @@ class Client(cif.Services):
         self._changed: dict[tuple[str, str], bytes] = {}
         self._instances: dict[int, str] = {}
         self._next_instance = FIRST_INSTANCE
-        self._claimed = layout.ra  # memory from here up is taken
+        self._positions: dict[int, int] = {}  # of open disks
+        self._claims: list[tuple[int, int]] = []  # memory that programs were given: real address, bytes
+        self.disks: Mapping[str, Backend] = {}
 
     # -- device tree
 
@@ -121,14 +125,37 @@ class Client(cif.Services):
         if node.path == CONSOLE_PATH:
             return HANDLES.console
         arguments = device_arguments(self.tree.expand(path))
+        if node.path in self.disks and self._part(node.path, arguments) is None:
+            return 0
         handle, self._next_instance = self._next_instance, self._next_instance + 1
         self._instances[handle] = node.path + (f":{arguments}" if arguments else "")
         return handle
 
     def close(self, ihandle: int) -> None:
         self._instances.pop(ihandle, None)
+        self._positions.pop(ihandle, None)
+
+    def _part(self, path: str, arguments: str) -> Part | None:
+        try:
+            return open_part(self.disks[path], arguments)
+        except OSError:
+            return None
+
+    def _open_part(self, ihandle: int) -> Part | None:
+        """The slice behind an instance; None: it is no disk."""
+        path, _, arguments = self._instances.get(ihandle, "").partition(":")
+        return self._part(path, arguments) if path in self.disks else None
 
     def read(self, ihandle: int, length: int) -> bytes | None:
+        part = self._open_part(ihandle)
+        if part is not None:
+            at = self._positions.get(ihandle, 0)
+            try:
+                data = part.read(at, length)
+            except OSError:
+                return b""
+            self._positions[ihandle] = at + len(data)
+            return data
         if ihandle != HANDLES.console or length == 0:
             return None
         data = self._core.console_take()
@@ -142,39 +169,72 @@ class Client(cif.Services):
         return len(data)
 
     def seek(self, ihandle: int, position: int) -> int:
-        return cif.NO
+        part = self._open_part(ihandle)
+        if part is None or position > part.size_bytes:
+            return cif.NO
+        self._positions[ihandle] = position
+        return 0
 
     def method(self, ihandle: int, name: str, call: cif.Call) -> Sequence[int]:
         if ihandle == HANDLES.mmu:
             return methods.mmu(self._core, name, call)
-        return [cif.NO]
+        part = self._open_part(ihandle)
+        return [cif.NO] if part is None else methods.disk(part, name, call)
 
     # -- memory
 
     def claim(self, va: int, size: int, align: int) -> int:
-        """Memory from the top of what is free, mapped at `va`, or with an alignment at its own real address."""
+        """Memory mapped at `va`, or with an alignment anywhere, at its own real address.
+
+        Where the memory at real address `va` is free it is that, so that a program can map itself with large pages;
+        else what lies highest.
+        """
         size = -(-size // PAGE_BYTES) * PAGE_BYTES
         unit = max(align, PAGE_BYTES)
-        ra = (self._claimed - size) // unit * unit if 0 < size < self._claimed else -1
-        if ra < 0 or unit & (unit - 1) or (align == 0 and va % PAGE_BYTES):
+        if size <= 0 or unit & (unit - 1) or (align == 0 and va % PAGE_BYTES) or len(self._claims) >= MAX_INSTANCES:
             return cif.NO
-        if methods.add_translation(self._core, ra if align else va, size, ra):
+        ra = self.take(va, size) if align == 0 else None
+        if ra is None:
+            ra = self._take_highest(size, unit)
+        if ra is None or methods.add_translation(self._core, ra if align else va, size, ra):
             return cif.NO
-        self._claimed = ra
-        self._tell_available()
         return ra if align else va
 
-    def _tell_available(self) -> None:
-        for node in self.tree.root.children:
-            if node.name != "memory":
-                continue
-            words = node.properties["reg"]
-            pairs = [
-                (int.from_bytes(words[at : at + 8], "big"), int.from_bytes(words[at + 8 : at + 16], "big"))
-                for at in range(0, len(words), 16)
+    def free(self) -> list[tuple[int, int]]:
+        """Free memory, ascending: real address, bytes."""
+        words = next(node.properties["reg"] for node in self.tree.root.children if node.name == "memory")
+        pairs = [
+            (int.from_bytes(words[at : at + 8], "big"), int.from_bytes(words[at + 8 : at + 16], "big"))
+            for at in range(0, len(words), 16)
+        ]
+        left = [(base, min(base + size, self.layout.ra)) for base, size in pairs]
+        for start, size in self._claims:
+            left = [
+                piece
+                for low, high in left
+                for piece in ((low, min(high, start)), (max(low, start + size), high))
+                if piece[0] < piece[1]
             ]
-            free = [(base, min(size, self._claimed - base)) for base, size in pairs if base < self._claimed]
-            self.change(node.path, "available", cells64(*(word for pair in free for word in pair)))
+        return [(low, high - low) for low, high in left if low < high]
+
+    def take(self, ra: int, size: int) -> int | None:
+        """Take memory at a real address; None: it is not free."""
+        if not any(low <= ra and ra + size <= low + length for low, length in self.free()):
+            return None
+        self._claims.append((ra, size))
+        self._tell_available()
+        return ra
+
+    def _take_highest(self, size: int, unit: int) -> int | None:
+        for low, length in reversed(self.free()):
+            ra = (low + length - size) // unit * unit
+            if ra >= low:
+                return self.take(ra, size)
+        return None
+
+    def _tell_available(self) -> None:
+        path = next(node.path for node in self.tree.root.children if node.name == "memory")
+        self.change(path, "available", cells64(*(word for pair in self.free() for word in pair)))
 
     def release(self, va: int, size: int) -> None:
         """Claimed memory stays taken until the next reset: programs release it just before they end."""
@@ -227,7 +287,8 @@ class Client(cif.Services):
             "changed": [[path, name, value.hex()] for (path, name), value in self._changed.items()],
             "instances": [[handle, path] for handle, path in self._instances.items()],
             "next": self._next_instance,
-            "claimed": self._claimed,
+            "positions": [[handle, at] for handle, at in self._positions.items()],
+            "claims": [list(claim) for claim in self._claims],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -237,6 +298,9 @@ class Client(cif.Services):
                 raise StateError(f"the firmware's state names a device that is not there: {path}")
             self.change(str(path), str(name), bytes.fromhex(value))
         self._instances = {int(handle): str(path) for handle, path in state["instances"]}
-        self._next_instance, self._claimed = int(state["next"]), int(state["claimed"])
-        if not 0 <= self._claimed <= self.layout.ra or len(self._instances) > MAX_INSTANCES:
+        self._next_instance = int(state["next"])
+        self._positions = {int(handle): int(at) for handle, at in state["positions"]}
+        self._claims = [(int(ra), int(size)) for ra, size in state["claims"]]
+        good = all(0 <= ra < ra + size <= self.layout.ra for ra, size in self._claims)
+        if not good or max(len(self._instances), len(self._claims)) > MAX_INSTANCES:
             raise StateError("the firmware's state has numbers out of range")

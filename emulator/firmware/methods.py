@@ -1,4 +1,4 @@
-"""Methods of the firmware's own instances that programs reach through `call-method`: those of the MMU.
+"""Methods of instances that programs reach through `call-method`: those of the MMU and of disks.
 
 Each gives the catch result (0: it worked), then results from the top of the stack. Source: IEEE 1275's SPARC binding;
 the order of cells is what Linux 6.1, arch/sparc/kernel/head_64.S, stores and reads.
@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from emulator._core import Core
 from emulator.errors import EmulatorError
 from emulator.firmware.cif import NO, Call
+from emulator.firmware.disks import SECTOR_BYTES, Part
 from emulator.firmware.layout import PAGE_BYTES
 
 FIRST = 2
 """Of a call's arguments, the method's own: before them stand its name and the instance."""
+MAX_BLOCKS = 1 << 15
 DEFAULT_MODE = 0o67
 """Readable, writable, executable, privileged, cacheable: what `translate` tells of every translation."""
 
@@ -31,6 +33,25 @@ def mmu(core: Core, name: str, call: Call) -> Sequence[int]:
         return [0]
     if name == "claim":
         return [0, call.arg(FIRST + 2)]
+    return [NO]
+
+
+def disk(part: Part, name: str, call: Call) -> Sequence[int]:
+    """A method of an open disk: the block interface of IEEE 1275, 3.7.3."""
+    if name == "block-size":
+        return [0, SECTOR_BYTES]
+    if name == "#blocks":
+        return [0, part.size_bytes // SECTOR_BYTES]
+    if name == "read-blocks":
+        count, block, va = (call.arg(FIRST + n) for n in range(3))
+        count = min(count, MAX_BLOCKS)
+        call.memory.check_store(va, count * SECTOR_BYTES)
+        try:
+            data = part.read(block * SECTOR_BYTES, count * SECTOR_BYTES)
+        except OSError:
+            return [0, 0]
+        call.memory.write(va, data)
+        return [0, len(data) // SECTOR_BYTES]
     return [NO]
 
 

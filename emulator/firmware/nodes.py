@@ -17,6 +17,7 @@ from emulator.mdesc import Node as MdNode
 VERSION_TEXT = f"OBP {VERSION} {CREATED}"
 MODEL = f"SUNW,{VERSION}"
 BREAKPOINT_TRAP = 0x7F
+CHANNEL_DEVICES = "/virtual-devices@100/channel-devices@200"
 CONFIG_HANDLE = 0xC000_0000
 """Top nibble of `reg` of a root child: a sun4v configuration handle."""
 IDPROM_FORMAT = 1
@@ -91,6 +92,19 @@ def add_aliases(tree: DeviceTree, md: MachineDescription) -> None:
         for name, path in md[index].properties.items():
             if isinstance(path, str):
                 aliases.set(name, text(path))
+
+
+def disk_channels(md: MachineDescription) -> dict[int, str]:
+    """LDC channels of the domain's disks, with the path of the disk each belongs to."""
+    found: dict[int, str] = {}
+    for buses in (md.linked(md[index], "channel-devices") for index in md.find("virtual-devices")):
+        for bus in buses:
+            for device in md.linked(bus, "virtual-device"):
+                if device.get("device-type") == "block":
+                    path = f"{CHANNEL_DEVICES}/{_string(device, 'name')}@{_number(device, 'cfg-handle'):x}"
+                    for port in md.linked(device, "virtual-device-port"):
+                        found |= {_number(end, "id"): path for end in md.linked(port, "channel-endpoint")}
+    return found
 
 
 def stored_variables(md: MachineDescription) -> dict[str, str]:

@@ -16,15 +16,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emulator._core import Core
+from emulator.backends.file import Backend
 from emulator.errors import StateError
 from emulator.firmware import cif, startup
 from emulator.firmware.client import HANDLES, Client
-from emulator.firmware.devtree import DeviceTree, text
+from emulator.firmware.devtree import DeviceTree, device_arguments, text
+from emulator.firmware.disks import LOAD_BASE, open_part, read_boot_block
 from emulator.firmware.guestmem import GuestFault, GuestMemory
 from emulator.firmware.host import Action, Boot, Facts, Go, PowerOff, Reset
-from emulator.firmware.layout import CIF_VA, ENTRY_CODE, Layout
+from emulator.firmware.layout import CIF_VA, ENTRY_CODE, LARGE_PAGE_BYTES, PAGE_BYTES, Layout
 from emulator.firmware.nodes import add_aliases, build_tree, host_identity
-from emulator.firmware.program import BootError, Program, load_program
+from emulator.firmware.program import BootError, Loaded, Program, load_program
 from emulator.firmware.prompt import Prompt
 from emulator.firmware.promptstate import load_prompt, save_prompt
 from emulator.firmware.variables import VariableError, Variables
@@ -48,7 +50,8 @@ NAP_SECONDS = 0.02
 class OpenBoot:
     """Firmware of a machine. `Machine.run` asks `hold` before strands run, and has `serve` do what they call for.
 
-    `variables` are those that differ from their defaults; with a `program`, boot-device and boot-file name it.
+    `variables` are those that differ from their defaults; with a `program`, boot-device and boot-file name it. `disks`
+    are what is behind the disk nodes, by their paths.
     Raises ConfigError where memory is too small, or the machine description lacks what firmware needs.
     """
 
@@ -62,6 +65,7 @@ class OpenBoot:
         deterministic: bool = False,
         program: Program | None = None,
         variables: Variables | None = None,
+        disks: Mapping[str, Backend] | None = None,
     ) -> None:
         self._core = core
         self._memory = memory
@@ -69,6 +73,7 @@ class OpenBoot:
         self._deterministic = deterministic
         self.program = program
         self.variables = variables or Variables()
+        self.disks = dict(disks or {})
         self.layout = Layout(memory.size_bytes, strands)
         if program is not None:
             self.variables.outside("boot-device", KERNEL_ALIAS)
@@ -95,6 +100,7 @@ class OpenBoot:
             self.tree.add(packages, KERNEL_PATH.rpartition("/")[2])
             aliases.set(KERNEL_ALIAS, text(f"{KERNEL_PATH}:{self.program.name}"))
         self.client = Client(self._core, self.tree, self.layout, self)
+        self.client.disks = self.disks
         self._has_run = self._can_go = False
         self._cpu = 0
         self.prompt = Prompt(self)
@@ -149,9 +155,12 @@ class OpenBoot:
 
     def _load(self, request: Boot) -> None:
         node = self.tree.find(request.device)
-        if node is None or node.path != KERNEL_PATH or self.program is None:
+        if node is not None and node.path in self.disks:
+            loaded = self._load_boot_block(self.disks[node.path], device_arguments(request.device))
+        elif node is not None and node.path == KERNEL_PATH and self.program is not None:
+            loaded = load_program(self.program, self._memory, self.layout)
+        else:
             raise BootError("nothing there that could be loaded")
-        loaded = load_program(self.program, self._memory, self.layout)
         self._memory.write(self.layout.ra, ENTRY_CODE)
         self._core.firmware_map(CIF_VA, self.layout.size_bytes, self.layout.ra)
         self._core.firmware_map(loaded.va, loaded.size_bytes, loaded.ra)
@@ -161,6 +170,19 @@ class OpenBoot:
         self._soft_state = None
         self._has_run = True
         self._core.firmware_start(0, loaded.entry_va, sp=self.layout.stack_pointer(None), arg=0, cif=CIF_VA)
+
+    def _load_boot_block(self, backend: Backend, arguments: str) -> Loaded:
+        """Sectors 1 to 15 of a slice, at 0x4000; the memory below 4M is the loader's."""
+        try:
+            part = open_part(backend, arguments)
+            if part is None:
+                raise BootError(f"the disk has no slice {arguments!r}")
+            code = read_boot_block(part)
+        except OSError as error:
+            raise BootError(f"the disk cannot be read: {error.strerror or error}") from error
+        self._memory.write(LOAD_BASE, code)
+        self.client.take(0, LARGE_PAGE_BYTES)
+        return Loaded(LOAD_BASE, PAGE_BYTES, PAGE_BYTES, LARGE_PAGE_BYTES - PAGE_BYTES)
 
     # -- running
 
@@ -308,7 +330,7 @@ class OpenBoot:
     def openable(self, path: str) -> bool:
         """Is something behind a device that could be booted?"""
         node = self.tree.find(path)
-        return node is not None and node.path == KERNEL_PATH
+        return node is not None and (node.path == KERNEL_PATH or node.path in self.disks)
 
     def registers(self, cpu: int) -> Mapping[str, int] | None:
         """A strand as its program left it."""

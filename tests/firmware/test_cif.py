@@ -509,7 +509,7 @@ def test_a_state_with_firmware_needs_firmware(client: Client) -> None:
         lambda text: text[:-5], lambda text: b"[]", lambda text: b"{}",
         lambda text: text.replace(b'"version": 1', b'"version": 2'),
         lambda text: text.replace(b'"cpu": 0', b'"cpu": 99'), lambda text: text.replace(b"/chosen", b"/nowhere"),
-        lambda text: text.replace(b'"claimed": ', b'"claimed": 9'),
+        lambda text: text.replace(b'"claims": []', b'"claims": [[-8, 16]]'),
     ],
 )  # fmt: skip
 def test_damaged_state_is_refused(client: Client, damage: object) -> None:

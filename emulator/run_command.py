@@ -120,6 +120,9 @@ def _add_boot(run: Parser) -> None:
     run.add_argument(
         "--setenv", metavar="NAME=VALUE", action="append", default=[], help="give a configuration variable a value"
     )
+    run.add_argument(
+        "--input-after", metavar="TEXT", default="", help="hold standard input until the guest has written TEXT"
+    )
     run.add_argument("--no-reboot", action="store_true", help="end where the guest asks to be restarted (status 0)")
 
 
@@ -160,8 +163,9 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
             name = options.trace
             trace = sys.stderr if name == "-" else stack.enter_context(open(name, "w", encoding="ascii"))
         session = runner.Session(
-            machine, HostConsole(raw=booted), max_insns=options.max_insns, trace=trace, reboot=not options.no_reboot
-        )
+            machine, HostConsole(raw=booted), max_insns=options.max_insns, trace=trace,
+            reboot=not options.no_reboot, input_after=options.input_after,
+        )  # fmt: skip
         outcome = run_session(session)
     if outcome.report:
         complain(outcome.report)

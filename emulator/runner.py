@@ -81,6 +81,7 @@ class Session:
         max_insns: int | None = None,
         trace: TextIO | None = None,
         reboot: bool = True,
+        input_after: str = "",
     ) -> None:
         self.machine = machine
         self.host = host
@@ -88,6 +89,8 @@ class Session:
         self.trace = trace
         self.reboot = reboot
         self.timing = Timing()
+        self._awaited = input_after.encode()  # output that input waits for; b"": it has come
+        self._recent = b""  # end of the output, while something is awaited
         self._pending = b""  # input the guest's queue had no room for
         self._hung_up = False
         self._quiet = False  # the last stop was idle, and no timer was set
@@ -134,16 +137,21 @@ class Session:
             self._pending = self.host.read(wait=wait)
             if self.host.take_break():
                 self.machine.console.break_()
-        if self._pending:
+        if self._pending and not self._awaited:
             taken = self.machine.console.feed(self._pending)
             self._pending = self._pending[taken:]
         if self.host.ended and not self._pending and not self._hung_up:
-            self.machine.console.hangup()
+            if self.machine.firmware is None:  # an operating system would end what it runs on its console
+                self.machine.console.hangup()
             self._hung_up = True
 
     def _pump_output(self) -> None:
         if data := self.machine.console.read():
             self.host.write(data)
+            if self._awaited:
+                self._recent = (self._recent + data)[-len(self._awaited) - len(data) :]
+                if self._awaited in self._recent:
+                    self._awaited = b""
         if self.trace is not None and (lines := self.machine.read_trace()):
             self.trace.write(lines)
 

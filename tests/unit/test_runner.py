@@ -91,3 +91,22 @@ def test_input_waits_for_room_and_the_hangup_for_the_input(host: HostConsole) ->
     machine = ScriptedMachine([(StopReason.BUDGET, 1, OFF), (EXIT, 1, OFF)])
     Session(cast(Machine, machine), host).run()
     assert (machine.console.fed, machine.console.hung_up) == (b"input", False)
+
+
+def test_input_waits_for_a_text_of_the_guest(host: HostConsole) -> None:
+    """It may come in pieces; then all input goes in."""
+    machine = ScriptedMachine([(StopReason.BUDGET, 10, OFF)] * 6 + [(EXIT, 0, OFF)])
+    pieces = iter([b"login", b": lo", b"g", b"in: ok", b"", b"", b""])
+    fed: list[bytes] = []
+
+    def read() -> bytes:
+        fed.append(machine.console.fed)
+        return next(pieces)
+
+    machine.console.read = read  # type: ignore[method-assign]
+    session = Session(machine, host, input_after="login: ok")  # type: ignore[arg-type]
+    written: list[bytes] = []
+    host.write = written.append  # type: ignore[method-assign]
+    session.run()
+    assert fed[:4] == [b"", b"", b"", b""]
+    assert machine.console.fed == b"input"

@@ -7,7 +7,9 @@
  * between the two CDEF marks.
  *
  * Errors: functions return 0 or a negative S4V_E* code; s4v_machine_new() returns NULL and fills `err`.
- * Threads: a machine is used by one thread at a time, except s4v_kick(), which any thread may call.
+ * Threads: a machine is used by one thread at a time, except s4v_kick(), which any thread and any signal handler may
+ * call. In real time each of several strands runs on a thread of its own, inside s4v_run() only: when that returns,
+ * nothing of the guest runs.
  */
 #ifndef SUN4V_H
 #define SUN4V_H
@@ -39,7 +41,8 @@ enum {
   S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
   S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
   S4V_STOP_CHANNEL = 10,   /* the guest did something to channel `code`, at whose other end the client is */
-  S4V_STOP_FIRMWARE = 11   /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
+  S4V_STOP_FIRMWARE = 11,  /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
+  S4V_STOP_TIME = 12       /* the host time given to s4v_run_for() is up */
 };
 
 typedef struct s4v_machine s4v_machine;
@@ -87,6 +90,8 @@ size_t s4v_machine_get_client(const s4v_machine *, void *buf, size_t len);
 
 /* Run strands until the budget (instructions, all strands together) is used or something else stops them. */
 int s4v_run(s4v_machine *, uint64_t budget_insns, s4v_stop *stop);
+/* The same for at most so many nanoseconds of host time; 0, or a deterministic machine: no limit. */
+int s4v_run_for(s4v_machine *, uint64_t budget_insns, uint64_t host_ns, s4v_stop *stop);
 /* Run one strand alone; the others stand still. */
 int s4v_strand_run(s4v_machine *, uint32_t strand, uint64_t budget_insns, s4v_stop *stop);
 void s4v_kick(s4v_machine *);
@@ -229,7 +234,8 @@ int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
 int s4v_trace_enable(s4v_machine *, int on);
 size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
 
-/* Decoded code. Above the limit (default 256 MiB) everything decoded is dropped and decoded again as it runs. */
+/* Decoded code. Above the limit (default 256 MiB) everything decoded is dropped and decoded again as it runs. Strands on
+ * threads of their own have equal shares of it, but 16 MiB each, or all of a smaller limit. */
 uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */
 void s4v_code_limit(s4v_machine *, uint64_t bytes);
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */

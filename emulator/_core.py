@@ -149,10 +149,13 @@ class Core(FirmwareCalls):
             insns=stop.insns,
         )
 
-    def run(self, budget_insns: int) -> CoreStop:
-        """Run all strands for at most `budget_insns` instructions, counted over all of them."""
+    def run(self, budget_insns: int, host_ns: int = 0) -> CoreStop:
+        """Run all strands for at most `budget_insns` instructions, counted over all of them.
+
+        In real time also for at most `host_ns` nanoseconds of host time; 0: no limit.
+        """
         with self._running() as machine:
-            status = lib.s4v_run(machine, budget_insns, self._stop)
+            status = lib.s4v_run_for(machine, budget_insns, host_ns, self._stop)
         return self._stopped(status, "run")
 
     def strand_run(self, strand: int, budget_insns: int) -> CoreStop:

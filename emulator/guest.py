@@ -40,6 +40,9 @@ class StopReason(enum.Enum):
     FIRMWARE = 11
     """The firmware holds the machine at its prompt: only console input makes it go on."""
 
+    TIME = 12
+    """The host time given to the run is up (`Machine.run(..., seconds=...)`)."""
+
 
 class StrandState(enum.Enum):
     """State of a strand, numbered as the CPU_STATE hypercall has it."""

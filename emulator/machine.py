@@ -171,17 +171,22 @@ class Machine:
 
     # -- running
 
-    def run(self, budget_insns: int) -> Stop:
+    def run(self, budget_insns: int, *, seconds: float | None = None) -> Stop:
         """Run all started strands until their common budget is used up or something stops them.
 
-        What firmware and devices do for the guest takes no instructions of the budget and does not end the run.
+        In real time also until `seconds` of host time are over (reason TIME); a deterministic machine does not look
+        at the clock. In real time every strand of several runs on a host thread of its own; they all rest again when
+        this returns. What firmware and devices do for the guest takes no instructions of the budget and does not end
+        the run.
         """
         left, done = check_budget(budget_insns), 0
+        end = None if seconds is None else time.monotonic() + seconds
         while True:
             held = self.firmware.hold() if self.firmware else None
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
-            raw = self._core.run(left - done)
+            host_ns = 0 if end is None else max(1, int((end - time.monotonic()) * 1e9))
+            raw = self._core.run(left - done, host_ns)
             done += raw.insns
             if raw.reason != StopReason.FIRMWARE.value or self.firmware is None:
                 return replace(Stop.from_core(raw), insns=done)

@@ -1,26 +1,21 @@
 /* cpu.c - CPU_* calls and mondo delivery (sun4v-hypercalls 4, sun4v-cpu 3.6). */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
+#include "strand/share.h"
 
 enum { QUEUE_FIRST = 0x3c, QUEUE_LAST = 0x3f, QUEUE_MAX_ENTRIES = 1 << 14 };
 
 bool hyp_mondo(struct strand *s, u32 queue, const u8 bytes[64]) {
   u64 size = s->queue_entries[queue] * 64;
   if (!size) return false;
-  u64 next = (s->queue_tail[queue] + 64) % size;
-  if (next == s->queue_head[queue]) return false;
-  if (!ram_write(s->env->ram, RA(s->queue_base[queue] + s->queue_tail[queue]), bytes, 64)) return false;
-  s->queue_tail[queue] = next;
-  s->attention = 1;
+  u64 tail = queue_tail(s, queue), next = (tail + 64) % size;
+  if (next == queue_head(s, queue)) return false;
+  if (!ram_write(s->env->ram, RA(s->queue_base[queue] + tail), bytes, 64)) return false;
+  queue_set_tail(s, queue, next);
+  strand_notice(s);
   s->waiting = 0;
+  hyp_wake(hyp_domain(s), s);
   return true;
-}
-
-/* Another strand starts or stops to work: give the scheduler a look. */
-static u32 woke_other(struct strand *s, u32 status) {
-  hv_ret(s, 0, status);
-  s->stop = STOP_EVENT;
-  return BODY_STOP;
 }
 
 u32 hc_cpu_start(struct strand *s, struct domain *d) {
@@ -31,15 +26,18 @@ u32 hc_cpu_start(struct strand *s, struct domain *d) {
   if (!ram_backed(s->env->ram, RA(pc), 4) || !ram_backed(s->env->ram, RA(rtba), 1)) return hc_status(s, HV_ENORADDR);
   if ((pc & 3) || (rtba & 0xff)) return hc_status(s, HV_EBADALIGN);
   strand_start(t, pc, rtba, arg);
-  return woke_other(s, HV_EOK);
+  hyp_wake(d, t);
+  return hc_event(s, HV_EOK);
 }
 
 u32 hc_cpu_stop(struct strand *s, struct domain *d) {
   struct strand *t = hyp_strand(d, hv_arg(s, 0));
   if (!t) return hc_status(s, HV_ENOCPU);
   if (t == s || t->run_state != STRAND_RUNNING) return hc_status(s, HV_EINVAL);
-  strand_reset(t);
-  return woke_other(s, HV_EOK); /* turns change with the number of strands at work */
+  if (d->beside.on && !d->beside.hold(d, s, t)) return hc_again(s);
+  if (t->run_state == STRAND_RUNNING) strand_reset(t);
+  if (d->beside.on) d->beside.release(d, t);
+  return hc_event(s, HV_EOK); /* turns change with the number of strands at work */
 }
 
 u32 hc_cpu_yield(struct strand *s, struct domain *d) {
@@ -61,7 +59,8 @@ u32 hc_cpu_poke(struct strand *s, struct domain *d) {
   if (t == s) return hc_status(s, HV_EINVAL);
   if (!t->waiting) t->poked = 1;
   t->waiting = 0;
-  return woke_other(s, HV_EOK);
+  hyp_wake(d, t);
+  return hc_event(s, HV_EOK);
 }
 
 static bool queue_number(u64 queue, u32 *index) {
@@ -72,15 +71,15 @@ static bool queue_number(u64 queue, u32 *index) {
 u32 hc_cpu_qconf(struct strand *s, struct domain *d) {
   u64 base = hv_arg(s, 1), n = hv_arg(s, 2);
   u32 q;
-  (void)d;
   if (!queue_number(hv_arg(s, 0), &q)) return hc_status(s, HV_EINVAL);
   if (n && ((n & (n - 1)) || n < 2 || n > QUEUE_MAX_ENTRIES)) return hc_status(s, HV_EINVAL);
   if (n && (base & (n * 64 - 1))) return hc_status(s, HV_EBADALIGN);
   if (n && !ram_backed(s->env->ram, RA(base), n * 64)) return hc_status(s, HV_ENORADDR);
   s->queue_base[q] = n ? base : 0;
   s->queue_entries[q] = n;
-  s->queue_head[q] = s->queue_tail[q] = 0;
-  intr_queue_moved(s, q);
+  queue_set_head(s, q, 0);
+  queue_set_tail(s, q, 0);
+  if (q == DEV_MONDO_QUEUE) intr_retry(d, s);
   return hc_status(s, HV_EOK);
 }
 
@@ -159,5 +158,5 @@ u32 hc_cpu_mondo_send(struct strand *s, struct domain *d) {
     u32 one = mondo_one(s, d, list + 2 * i, bytes);
     if (one && (!status || one != HV_EWOULDBLOCK)) status = one;
   }
-  return woke_other(s, status);
+  return hc_event(s, status);
 }

@@ -1,6 +1,7 @@
 /* error_report.c - entries of the resumable and non-resumable error queues (sun4v-cpu 3.6). */
 #include "hyp/hyp.h"
 #include "strand/internal.h"
+#include "strand/share.h"
 
 enum { RESUMABLE_QUEUE = 2, NONRESUMABLE_QUEUE = 3 };
 #define ATTR_QUEUE_FULL (1u << 31)
@@ -10,7 +11,7 @@ u64 hyp_report_error(struct domain *d, struct strand *s, bool resumable, const s
   u64 size = s->queue_entries[queue] * 64, handle = d->services.error_handle + 1;
   u8 e[64] = {0};
   if (!size || s->run_state != STRAND_RUNNING) return 0;
-  bool last = (s->queue_tail[queue] + 2 * 64) % size == s->queue_head[queue];
+  bool last = (queue_tail(s, queue) + 2 * 64) % size == queue_head(s, queue);
   be64_store(e, handle);
   be64_store(e + 0x08, strand_stick_of_tick(s, s->env->tick_now(s, 0)));
   be32_store(e + 0x10, report->desc);

@@ -188,6 +188,7 @@ class Call:
     function: int
     group: int
     minor: int
+    scope: str
     name: str
     handler: str
     text: str
@@ -203,7 +204,7 @@ class Call:
         return "always" if self.trap == 0xFF or self.group == 0x002 else f"{GROUPS[self.group]}.{self.minor}"
 
 
-_LINE = re.compile(r'^HCALL\((\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)"\)', re.MULTILINE)
+_LINE = re.compile(r'^HCALL\((\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)"\)', re.MULTILINE)
 _FUNCTION = re.compile(r"^(?:static )?(?:u32|bool|u64 \*|i64|void) ?(\w+)\([^;{]*\) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _ONE_LINE = re.compile(r"^(?:static )?(?:u32|bool) (\w+)\([^;{]*\) \{([^\n]*)\}$", re.MULTILINE)
 
@@ -214,7 +215,7 @@ def calls() -> tuple[Call, ...]:
     text = (HERE / "hcall.def").read_text()
     rows = [Call(*(int(v, 0) for v in m[:4]), *m[4:]) for m in _LINE.findall(text)]  # type: ignore[arg-type]
     if len(rows) != len(re.findall(r"^HCALL\(", text, re.MULTILINE)):
-        raise ValueError("hcall.def: a line is not HCALL(trap, function, group, minor, NAME, handler, text)")
+        raise ValueError("hcall.def: a line is not HCALL(trap, function, group, minor, scope, NAME, handler, text)")
     return tuple(rows)
 
 

@@ -3,8 +3,9 @@
 
 #include "hyp/calls.h"
 
+enum hcall_scope { CALL_OWN, CALL_SHARED };
 struct hcall {
-  u8 group, minor;
+  u8 group, minor, scope;
   u32 (*handler)(struct strand *, struct domain *);
   const char *name;
 };
@@ -22,8 +23,8 @@ enum { FAST_SLOTS = 0x200, CORE_SLOTS = 4, FIRST_PLAIN_TRAP = 0x83, PLAIN_SLOTS 
                        : (number))
 
 static const struct hcall hcalls[FAST_SLOTS + CORE_SLOTS + PLAIN_SLOTS] = {
-#define HCALL(trap, function, group, minor, name, handler, text) \
-  [SLOT(trap, function)] = {GROUP_INDEX(group), minor, handler, #name},
+#define HCALL(trap, function, group, minor, scope, name, handler, text) \
+  [SLOT(trap, function)] = {GROUP_INDEX(group), minor, CALL_##scope, handler, #name},
 #include "hyp/hcall.def"
 #undef HCALL
 };
@@ -130,7 +131,36 @@ const char *hyp_call_name(u32 trap, u64 function) {
 
 static bool permitted(const struct domain *d, u32 trap, const struct hcall *h) {
   if (trap == 0xff || groups[h->group].always) return true;
-  return d->major[h->group] != 0 && d->minor[h->group] >= h->minor;
+  return __atomic_load_n(&d->major[h->group], __ATOMIC_RELAXED) != 0 &&
+         __atomic_load_n(&d->minor[h->group], __ATOMIC_RELAXED) >= h->minor;
+}
+
+void hyp_lock(struct domain *d) {
+  if (d->beside.on) pthread_mutex_lock(&d->beside.lock);
+}
+
+void hyp_unlock(struct domain *d) {
+  if (d->beside.on) pthread_mutex_unlock(&d->beside.lock);
+}
+
+void hyp_wake(struct domain *d, struct strand *s) {
+  if (d->beside.on) d->beside.wake(d, s);
+}
+
+static u32 shared_call(struct strand *s, struct domain *d, const struct hcall *h) {
+  u32 result;
+  pthread_mutex_lock(&d->beside.lock);
+  if (d->beside.halting || s->park) {
+    result = hc_again(s);
+  } else {
+    result = h->handler(s, d);
+    if (strand_stop_is_for_client(s->stop)) { /* what the call did is done, and nobody else may do the like before */
+      d->beside.halting = true;
+      d->beside.stopper = s;
+    }
+  }
+  pthread_mutex_unlock(&d->beside.lock);
+  return result;
 }
 
 /* The client interface is served by the client: it completes the instruction (s4v_firmware_done) or retries it. */
@@ -148,7 +178,7 @@ u32 hyp_call(struct strand *s, u32 trap) {
     hv_ret(s, 0, HV_EBADTRAP);
     return BODY_NEXT;
   }
-  return h->handler(s, d);
+  return d->beside.on && h->scope == CALL_SHARED ? shared_call(s, d, h) : h->handler(s, d);
 }
 
 u32 hc_status(struct strand *s, u32 status) {
@@ -158,8 +188,14 @@ u32 hc_status(struct strand *s, u32 status) {
 
 u32 hc_event(struct strand *s, u32 status) {
   hv_ret(s, 0, status);
+  if (hyp_domain(s)->beside.on) return BODY_NEXT; /* the others have been woken */
   s->stop = STOP_EVENT;
   return BODY_STOP;
+}
+
+u32 hc_again(struct strand *s) {
+  s->stop = STOP_PARK;
+  return BODY_RETRY;
 }
 
 /* GROUP_COUNT: unknown. */
@@ -175,8 +211,8 @@ u32 hyp_set_version(struct domain *d, u64 number, u64 major, u64 minor, u64 *gra
   *granted = 0;
   if (major && major != groups[group].major) return HV_ENOTSUPPORTED;
   if (major) *granted = minor < groups[group].minor ? minor : groups[group].minor;
-  d->major[group] = (u16)major;
-  d->minor[group] = (u16)*granted;
+  __atomic_store_n(&d->major[group], (u16)major, __ATOMIC_RELAXED); /* OWN calls look at them without the lock */
+  __atomic_store_n(&d->minor[group], (u16)*granted, __ATOMIC_RELAXED);
   return HV_EOK;
 }
 

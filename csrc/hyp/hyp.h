@@ -1,6 +1,8 @@
 /* hyp.h - the hypervisor side of one domain: what the hypercalls act on. */
 #ifndef S4V_HYP_HYP_H
 #define S4V_HYP_HYP_H
+#include <pthread.h>
+
 #include "hyp/interrupt.h"
 #include "hyp/ldc.h"
 #include "hyp/services.h"
@@ -36,8 +38,24 @@ struct blob {
   size_t n;
 };
 
+/* Strands that run beside each other, on host threads. The lock is held by whoever touches what hypercalls share: all of
+ * this structure, the queues of any strand, run_state, waiting, poked, and everything of a strand that rests. Whoever
+ * ends a run for the client says so under the lock (`halting`, `stopper`); from then on no call of scope SHARED is
+ * carried out any more, so that no second strand can stop as well. docs/internals/threads.md. */
+struct beside {
+  pthread_mutex_t lock;
+  bool on;                /* false: strands take turns on one thread, and nobody locks */
+  bool halting;           /* all strands are wanted at rest */
+  struct strand *stopper; /* whose call ends the run; NULL: none */
+  /* The scheduler's part, under the lock, only while `on`. */
+  void (*wake)(struct domain *, struct strand *);  /* there may be work for it; NULL: a time to watch has changed */
+  bool (*hold)(struct domain *, struct strand *by, struct strand *); /* brings it to rest; false: `by` is wanted there */
+  void (*release)(struct domain *, struct strand *);                 /* after hold() */
+};
+
 struct domain {
   struct strand_env env;
+  struct beside beside;
   struct strand **strands;
   u32 strand_count;
   u32 page_sizes;
@@ -64,6 +82,9 @@ bool hyp_load(struct domain *, struct reader *);        /* false: malformed */
 u32 hyp_set_version(struct domain *, u64 group, u64 major, u64 minor, u64 *granted);
 u32 hyp_get_version(const struct domain *, u64 group, u64 *major, u64 *minor);
 u32 hyp_call(struct strand *, u32 trap);                /* strand_env.hypercall */
+void hyp_lock(struct domain *);                         /* where strands run beside each other */
+void hyp_unlock(struct domain *);
+void hyp_wake(struct domain *, struct strand *);
 struct domain *hyp_domain(const struct strand *);
 struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */
 bool hyp_mondo(struct strand *, u32 queue, const u8 bytes[64]); /* false: queue full or not configured */

@@ -4,7 +4,7 @@
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
 
-enum { DEV_MONDO_QUEUE = 1, COOKIE_RESERVED = 2047 };
+enum { COOKIE_RESERVED = 2047 };
 
 void intr_init(struct interrupts *in) {
   *in = (struct interrupts){0};
@@ -96,7 +96,11 @@ void intr_retry(struct domain *d, struct strand *s) {
 }
 
 void intr_queue_moved(struct strand *s, u32 queue) {
-  if (queue == DEV_MONDO_QUEUE) intr_retry(hyp_domain(s), s);
+  struct domain *d = hyp_domain(s);
+  if (queue != DEV_MONDO_QUEUE) return;
+  hyp_lock(d);
+  intr_retry(d, s);
+  hyp_unlock(d);
 }
 
 /* NULL: no such source. */

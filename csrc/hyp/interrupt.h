@@ -14,6 +14,7 @@ enum {
   SYSINO_FIRST = VDEVICE_HANDLE, INTR_SOURCES = VDEVICE_INOS + CHANNEL_INOS, CONSOLE_DEVINO = 0x11,
   SYSINO_CONSOLE = VDEVICE_HANDLE + CONSOLE_DEVINO,
 };
+enum { DEV_MONDO_QUEUE = 1 };
 enum intr_state { INTR_IDLE = 0, INTR_RECEIVED = 1, INTR_DELIVERED = 2 };
 
 #define INTR_FIELDS(X)                                                       \

@@ -64,6 +64,7 @@ u32 hc_mach_set_watchdog(struct strand *s, struct domain *d) {
   ms = (ms + WATCHDOG_RESOLUTION_MS - 1) / WATCHDOG_RESOLUTION_MS * WATCHDOG_RESOLUTION_MS;
   *at = ms ? now + (u64)((u128)ms * s->env->tick_hz / 1000) : 0;
   hv_ret(s, 1, left);
+  hyp_wake(d, NULL);
   return hc_event(s, HV_EOK); /* the stretch under way does not know the new time */
 }
 

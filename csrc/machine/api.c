@@ -7,23 +7,15 @@
 #include "machine/machine.h"
 #include "strand/codecache.h"
 #include "strand/interp.h"
-#include "strand/mmu.h"
+#include "strand/share.h"
 
 enum { MAX_STRANDS = 4096 };
 
-static void drop_writes(void *machine) {
-  struct domain *d = machine;
-  for (u32 i = 0; i < d->strand_count; i++) mmu_drop_writes(d->strands[i]);
-}
-
-static void code_changed(void *machine) {
-  struct domain *d = machine;
-  for (u32 i = 0; i < d->strand_count; i++) strand_code_changed(d->strands[i]);
-}
+enum { LEAST_CACHE_BYTES = 16 << 20, CACHE_BYTES = 256 << 20 };
 
 static void code_listener(void *machine, pa_t pa, u64 bytes) {
   struct domain *d = machine;
-  codecache_written(d->env.code, pa, bytes);
+  codestore_written(d->env.store, pa, bytes);
 }
 
 static const char *config_error(const s4v_config *c) {
@@ -37,27 +29,43 @@ static const char *config_error(const s4v_config *c) {
   return NULL;
 }
 
+/* Strands that run beside each other have a cache each: lookups need no lock. */
+static bool make_caches(s4v_machine *m, bool each) {
+  struct domain *d = &m->domain;
+  u32 n = each ? d->strand_count : 1;
+  m->caches = calloc(n, sizeof(struct codecache *));
+  if (!m->caches) return false;
+  for (; m->cache_count < n; m->cache_count++)
+    if (!(m->caches[m->cache_count] = codecache_new(d->env.store, each ? d->strands[m->cache_count] : NULL)))
+      return false;
+  for (u32 i = 0; i < d->strand_count; i++) d->strands[i]->code = m->caches[each ? i : 0];
+  s4v_code_limit(m, CACHE_BYTES);
+  return true;
+}
+
 static bool make_parts(s4v_machine *m) {
   struct domain *d = &m->domain;
   const s4v_config *c = &m->config;
   d->env = (struct strand_env){
       .features = c->features, .cfr = c->cfr, .cfr_present = c->cfr_present, .va_bits = c->va_bits,
       .page_sizes = c->page_sizes, .max_tsbs = c->max_tsbs, .stick_hz = c->stick_hz, .tick_hz = c->tick_hz,
-      .hypercall = hyp_call, .drop_writes = drop_writes, .code_changed = code_changed, .queue_moved = intr_queue_moved,
-      .tick_now = machine_tick,
+      .hypercall = hyp_call, .queue_moved = intr_queue_moved, .tick_now = machine_tick,
       .insns_until = machine_insns_until, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
   m->physmem = physmem_new();
   if (!m->physmem || physmem_add_block(m->physmem, PA(0), c->memory_bytes, "ram")) return false;
   d->env.ram = ram_new(m->physmem);
-  d->env.code = codecache_new(code_changed, d);
+  d->env.store = codestore_new(&d->env);
   d->strands = calloc(c->strands, sizeof(struct strand *));
-  if (!d->env.ram || !d->env.code || !d->strands || ram_add_segment(d->env.ram, RA(0), c->memory_bytes, PA(0)))
+  if (!d->env.ram || !d->env.store || !d->strands || ram_add_segment(d->env.ram, RA(0), c->memory_bytes, PA(0)))
     return false;
   physmem_set_code_listener(m->physmem, code_listener, d);
   for (; d->strand_count < c->strands; d->strand_count++)
     if (!(d->strands[d->strand_count] = strand_new(&d->env, d->strand_count))) return false;
-  return true;
+  d->env.strands = d->strands;
+  d->env.strand_count = d->strand_count;
+  bool threads = !c->deterministic && c->strands > 1;
+  return make_caches(m, threads) && (!threads || crew_new(m));
 }
 
 s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_bytes) {
@@ -65,6 +73,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
   s4v_machine *m = why ? NULL : calloc(1, sizeof *m);
   if (m) {
     m->config = *config;
+    pthread_mutex_init(&m->domain.beside.lock, NULL);
     if (!make_parts(m)) {
       s4v_machine_free(m);
       m = NULL;
@@ -84,14 +93,18 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
+  crew_free(m);
+  for (u32 i = 0; i < m->cache_count; i++) codecache_free(m->caches[i]);
+  free(m->caches);
+  codestore_free(m->domain.env.store);
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_free(m->domain.strands[i]);
   free(m->domain.strands);
   blob_set(&m->domain.md, NULL, 0);
   blob_set(&m->domain.client, NULL, 0);
   ldc_free(&m->domain.channels);
-  codecache_free(m->domain.env.code);
   ram_free(m->domain.env.ram);
   physmem_free(m->physmem);
+  pthread_mutex_destroy(&m->domain.beside.lock);
   free(m);
 }
 
@@ -168,10 +181,10 @@ static void harvest_pages(void *ctx, pa_t first, u64 pages) {
     if (h->count < h->max) h->pages[h->count] = (first.v >> PAGE_BITS) + i;
 }
 
-/* The strands stand still: taking their write permissions back is the whole handshake. */
+/* The strands rest: each gives its write permissions back before it runs again, and that is the whole handshake. */
 static void harvest_rest(void *ctx) {
   struct harvest *h = ctx;
-  drop_writes(&h->machine->domain);
+  strand_ask_writes(&h->machine->domain.env, NULL);
 }
 
 int64_t s4v_dirty_harvest(s4v_machine *m, uint64_t *pages, size_t max) {
@@ -232,12 +245,16 @@ int s4v_strand_print(const s4v_machine *m, uint32_t strand, char *buf, size_t le
   return S4V_OK;
 }
 
+static void flush_code(s4v_machine *m) {
+  for (u32 i = 0; i < m->cache_count; i++) codecache_flush(m->caches[i]);
+}
+
 int s4v_breakpoint_add(s4v_machine *m, uint64_t va) {
   struct strand_env *env = &m->domain.env;
   if (va & 3) return S4V_EINVAL;
   if (env->breakpoint_count >= MAX_BREAKPOINTS) return S4V_ENOMEM;
   m->breakpoints[env->breakpoint_count++] = va;
-  codecache_flush(env->code);
+  flush_code(m);
   return S4V_OK;
 }
 
@@ -246,7 +263,7 @@ int s4v_breakpoint_remove(s4v_machine *m, uint64_t va) {
   for (u32 i = 0; i < env->breakpoint_count; i++) {
     if (m->breakpoints[i] != va) continue;
     m->breakpoints[i] = m->breakpoints[--env->breakpoint_count];
-    codecache_flush(env->code);
+    flush_code(m);
     return S4V_OK;
   }
   return S4V_ENOENT;
@@ -271,8 +288,17 @@ int s4v_trace_enable(s4v_machine *m, int on) {
   return S4V_OK;
 }
 
-uint64_t s4v_code_bytes(const s4v_machine *m) { return codecache_bytes(m->domain.env.code); }
-void s4v_code_limit(s4v_machine *m, uint64_t bytes) { codecache_set_limit(m->domain.env.code, bytes); }
+uint64_t s4v_code_bytes(const s4v_machine *m) {
+  u64 bytes = 0;
+  for (u32 i = 0; i < m->cache_count; i++) bytes += codecache_bytes(m->caches[i]);
+  return bytes;
+}
+
+void s4v_code_limit(s4v_machine *m, uint64_t bytes) {
+  u64 share = bytes / m->cache_count, least = bytes < LEAST_CACHE_BYTES ? bytes : (u64)LEAST_CACHE_BYTES;
+  for (u32 i = 0; i < m->cache_count; i++) codecache_set_limit(m->caches[i], share < least ? least : share);
+}
+
 void s4v_step_only(s4v_machine *m, int on) { m->domain.env.step_only = on != 0; }
 
 size_t s4v_trace_read(s4v_machine *m, char *buf, size_t len) {

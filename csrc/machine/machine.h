@@ -2,6 +2,7 @@
 #ifndef S4V_MACHINE_MACHINE_H
 #define S4V_MACHINE_MACHINE_H
 #include "hyp/hyp.h"
+#include "machine/crew.h"
 #include "sun4v.h"
 
 enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
@@ -18,6 +19,10 @@ struct s4v_machine {
   u64 turn_left; /* instructions left of it */
   u64 insns;     /* completed by all strands */
   u32 kicked;
+  u64 deadline_ns;           /* of the run: host time, 0: none */
+  struct crew crew;          /* real time with several strands */
+  struct codecache **caches; /* one a strand with a crew, else one for all */
+  u32 cache_count;
   u64 breakpoints[MAX_BREAKPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
@@ -30,8 +35,15 @@ void machine_advance(s4v_machine *, u64 insns);
 void machine_settle_time(s4v_machine *); /* at the end of a run: what the clock says becomes state */
 u64 machine_elapsed_seconds(struct domain *);
 u64 machine_host_ns(void);
+u64 machine_ticks_ns(const s4v_machine *, u64 ticks); /* host time until TICK has advanced so far, rounded up */
 
 /* run.c */
 void machine_new_turn(s4v_machine *);
+bool machine_run_ends(s4v_machine *, s4v_stop *); /* kick, suspend, watchdog, time */
+void machine_fill_stop(s4v_machine *, struct strand *, u32 why, s4v_stop *);
+
+/* crew.c: a run with every strand on a thread of its own. Comes back early, with S4V_STOP_BUDGET, where the host gives
+ * no thread (crew.refused). */
+void crew_run(s4v_machine *, u64 budget, s4v_stop *);
 
 #endif

@@ -1,12 +1,10 @@
-/* run.c - whose turn it is: strands of one domain on one host thread.
+/* run.c - whose turn it is: strands of one domain on one host thread; with a crew (crew.c) it is everybody's.
  *
  * Nothing here depends on how a run is cut into calls: the turn and what is left of it are state.
  */
-#include <time.h>
-
 #include "machine/machine.h"
 
-enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17, IDLE_NAP_NS = 1000000 };
+enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17 };
 
 static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting; }
 
@@ -55,6 +53,12 @@ static bool watchdog_expired(s4v_machine *m, s4v_stop *stop) {
   return true;
 }
 
+static bool out_of_time(const s4v_machine *m, s4v_stop *stop) {
+  if (!m->deadline_ns || machine_host_ns() < m->deadline_ns) return false;
+  stop->reason = S4V_STOP_TIME;
+  return true;
+}
+
 static bool suspended(const s4v_machine *m, s4v_stop *stop) {
   if (!m->domain.services.suspended) return false;
   stop->reason = S4V_STOP_SUSPEND;
@@ -79,6 +83,15 @@ static void next_turn(s4v_machine *m) {
   machine_new_turn(m);
 }
 
+/* Real time: until the next timer, the end of the run's time, or a kick. */
+static void nap(s4v_machine *m, u64 ticks) {
+  u32 seen = __atomic_load_n(&m->crew.bell, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST)) return;
+  u64 ns = machine_ticks_ns(m, ticks), now = machine_host_ns();
+  if (m->deadline_ns && now + ns > m->deadline_ns) ns = m->deadline_ns > now ? m->deadline_ns - now : 0;
+  if (ns) bell_wait(&m->crew.bell, seen, ns);
+}
+
 /* Nobody can run. True: time has moved on towards the next timer. */
 static bool idle(s4v_machine *m) {
   u64 ticks = next_timer(m);
@@ -89,17 +102,15 @@ static bool idle(s4v_machine *m) {
     wake_waiting(m);
     return true;
   }
-  struct timespec nap = {0, IDLE_NAP_NS};
-  nanosleep(&nap, NULL);
+  nap(m, ticks);
   return true; /* the caller looks for a kick and wakes whose time has come */
 }
 
-static bool fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop) {
+void machine_fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop) {
   static const i32 reason[] = {[STOP_EXIT] = S4V_STOP_EXIT, [STOP_WATCHDOG] = S4V_STOP_WATCHDOG,
                                [STOP_CONSOLE] = S4V_STOP_CONSOLE, [STOP_BREAKPOINT] = S4V_STOP_BREAKPOINT,
                                [STOP_RESET] = S4V_STOP_RESET, [STOP_SUSPEND] = S4V_STOP_SUSPEND,
                                [STOP_CHANNEL] = S4V_STOP_CHANNEL, [STOP_FIRMWARE] = S4V_STOP_FIRMWARE};
-  if (why == STOP_NONE || why == STOP_YIELD || why == STOP_EVENT) return false;
   stop->reason = reason[why];
   stop->strand = s->id;
   stop->tt = s->stop_tt;
@@ -108,7 +119,6 @@ static bool fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop)
   if (why == STOP_WATCHDOG) s->run_state = STRAND_ERROR;
   if (why == STOP_EXIT)
     for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->run_state = STRAND_STOPPED;
-  return true;
 }
 
 /* How far the strand may go without a look at the others. */
@@ -133,18 +143,24 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
   stop->insns += done;
   if (!alone) m->turn_left -= done < m->turn_left ? done : m->turn_left;
   if (why == STOP_YIELD || why == STOP_EVENT || s->run_state != STRAND_RUNNING) m->turn_left = 0;
-  return fill_stop(m, s, why, stop);
+  if (!strand_stop_is_for_client(why)) return false;
+  machine_fill_stop(m, s, why, stop);
+  return true;
 }
 
 static void stop_init(s4v_stop *stop) { *stop = (s4v_stop){.reason = S4V_STOP_BUDGET}; }
 
-/* What ends a run between two stretches; then whoever's time has come goes on. */
-static bool run_ends(s4v_machine *m, s4v_stop *stop) {
+bool machine_run_ends(s4v_machine *m, s4v_stop *stop) {
   if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
     stop->reason = S4V_STOP_KICK;
     return true;
   }
-  if (suspended(m, stop) || watchdog_expired(m, stop)) return true;
+  return suspended(m, stop) || watchdog_expired(m, stop) || out_of_time(m, stop);
+}
+
+/* What ends a run between two stretches; then whoever's time has come goes on. */
+static bool run_ends(s4v_machine *m, s4v_stop *stop) {
+  if (machine_run_ends(m, stop)) return true;
   wake_waiting(m);
   return false;
 }
@@ -178,12 +194,20 @@ static void run_alone(s4v_machine *m, struct strand *s, u64 budget, s4v_stop *st
   }
 }
 
-int s4v_run(s4v_machine *m, uint64_t budget, s4v_stop *stop) {
+/* The trace is one text, in the order of one thread. */
+static bool beside(const s4v_machine *m) { return m->crew.workers && !m->crew.refused && !m->domain.env.tracing; }
+
+int s4v_run_for(s4v_machine *m, uint64_t budget, uint64_t ns, s4v_stop *stop) {
   stop_init(stop);
-  run_turns(m, budget, stop);
+  m->deadline_ns = ns && !m->config.deterministic ? machine_host_ns() + ns : 0;
+  if (beside(m) && budget) crew_run(m, budget, stop);
+  if (!beside(m) && stop->reason == S4V_STOP_BUDGET) run_turns(m, budget, stop);
+  m->deadline_ns = 0;
   machine_settle_time(m);
   return S4V_OK;
 }
+
+int s4v_run(s4v_machine *m, uint64_t budget, s4v_stop *stop) { return s4v_run_for(m, budget, 0, stop); }
 
 int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *stop) {
   stop_init(stop);
@@ -196,4 +220,7 @@ int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *s
   return S4V_OK;
 }
 
-void s4v_kick(s4v_machine *m) { __atomic_store_n(&m->kicked, 1, __ATOMIC_RELEASE); }
+void s4v_kick(s4v_machine *m) {
+  __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
+  bell_ring(&m->crew.bell);
+}

@@ -44,5 +44,10 @@ void machine_settle_time(s4v_machine *m) {
 u64 machine_elapsed_seconds(struct domain *d) {
   s4v_machine *m = machine_of(d);
   struct strand *s = d->strands[m->turn];
-  return machine_tick(s, strand_slice_done(s)) / m->config.tick_hz;
+  return machine_tick(s, m->config.deterministic ? strand_slice_done(s) : 0) / m->config.tick_hz;
+}
+
+u64 machine_ticks_ns(const s4v_machine *m, u64 ticks) {
+  u128 ns = ((u128)ticks * 1000000000u + m->config.tick_hz - 1) / m->config.tick_hz;
+  return ns > (u64)1 << 62 ? (u64)1 << 62 : (u64)ns;
 }

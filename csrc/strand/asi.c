@@ -1,6 +1,7 @@
 /* asi.c - alternate-space loads, stores and atomics (sun4v-cpu 5). */
 #include "strand/asi.h"
 
+#include "mem/pair.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/memory.h"
@@ -68,7 +69,7 @@ static u32 twin_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   u32 tt = mem_ref(s, key, va, ACCESS_LOAD, &ref);
   if (tt) return tt;
   u64 words[2];
-  __builtin_memcpy(words, ref.host, 16);
+  pair_load(ref.host, words);
   bool raw = little != (ref.swap != 0);
   reg_set(s, rd, raw ? words[0] : __builtin_bswap64(words[0]));
   reg_set(s, rd + 1, raw ? words[1] : __builtin_bswap64(words[1]));

@@ -2,6 +2,7 @@
 #include "strand/asi.h"
 #include "strand/internal.h"
 #include "strand/mmu.h"
+#include "strand/share.h"
 
 enum { CONTEXT_MASK = 0x1fff };
 
@@ -38,7 +39,7 @@ u32 asi_register_load(struct strand *s, u32 kind, u64 va, u64 *value) {
   case ASI_QUEUE: {
     if (!queue_open(va)) return bad_va(s, va);
     u32 q = (u32)(va - 0x3c0) >> 4;
-    *value = va & 8 ? s->queue_tail[q] : s->queue_head[q];
+    *value = va & 8 ? queue_tail(s, q) : queue_head(s, q);
     return BODY_OK;
   }
   case ASI_PIC:
@@ -62,8 +63,8 @@ static u32 queue_store(struct strand *s, u64 va, u64 value) {
   if (!queue_open(va) || (va & 8)) return bad_va(s, va); /* tails are the hypervisor's */
   u32 q = (u32)(va - 0x3c0) >> 4;
   u64 bytes = s->queue_entries[q] * 64;
-  s->queue_head[q] = bytes ? (value & ~63ull) % bytes : 0;
-  s->attention = 1;
+  queue_set_head(s, q, bytes ? (value & ~63ull) % bytes : 0);
+  strand_notice(s);
   s->env->queue_moved(s, q);
   return BODY_NEXT;
 }

@@ -17,7 +17,6 @@ enum { MAX_UOPS = BLOCK_INSNS + 16 };
 struct builder {
   struct strand *s;
   u64 pc;
-  const u8 *code;   /* host address of the first word */
   u32 limit;        /* instructions left on the page */
   u32 mode;
   u32 n;            /* instructions taken */
@@ -25,6 +24,7 @@ struct builder {
   u64 target;
   u32 previous;     /* micro-op of the instruction just before, which may begin a pair; 0: none */
   u32 previous_row, previous_insn;
+  u32 code[BLOCK_INSNS + 2]; /* the words as they were when the block was begun */
   u32 words[BLOCK_INSNS + 2];
   u16 rows[BLOCK_INSNS + 2];
   u8 side[MAX_UOPS];
@@ -56,7 +56,7 @@ static u64 masked(const struct builder *b, u64 va) { return b->mode & MODE_AM ? 
 
 /* One instruction more: word and row kept; returns its row. */
 static u32 take(struct builder *b) {
-  u32 word = be32_load(b->code + 4u * b->n), row = isa_decode(word);
+  u32 word = b->code[b->n], row = isa_decode(word);
   b->words[b->n] = word;
   b->rows[b->n] = (u16)row;
   b->n++;
@@ -213,7 +213,7 @@ bool builder_breakpoint(const struct strand *s, u64 pc) {
 /* The delay slot of the instruction just taken can be decoded with it. */
 static bool slot_fits(struct builder *b) {
   if (b->n >= b->limit || builder_breakpoint(b->s, b->pc + 4u * b->n)) return false;
-  return !is_transfer(isa_decode(be32_load(b->code + 4u * b->n)));
+  return !is_transfer(isa_decode(b->code[b->n]));
 }
 
 static void emit_step(struct builder *b) { emit(b, interp_handlers.step, b->n - 1); }
@@ -354,13 +354,27 @@ static void build(struct builder *b) {
   }
 }
 
+/* Each word once: another strand may write to them, and all of a block is to come from the same ones. */
+static void read_code(struct builder *b, const u8 *host) {
+  u32 n = b->limit < ARRAY_LEN(b->code) ? b->limit : (u32)ARRAY_LEN(b->code);
+  for (u32 i = 0; i < n; i++) b->code[i] = code_fetch(host + 4u * i);
+}
+
 struct block *builder_build(struct strand *s, u64 pc, u64 ra) {
   struct ram_ref ref;
   if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
   u64 left = PAGE_BYTES - (pc & ~PAGE_MASK);
   if (left > ref.bytes) left = ref.bytes;
-  struct builder b = {.s = s, .pc = pc, .code = ref.host, .limit = (u32)(left / 4), .mode = s->mode};
-  if (b.limit == 0) return NULL;
+  struct builder b;
+  b.s = s;
+  b.pc = pc;
+  b.limit = (u32)(left / 4);
+  b.mode = s->mode;
+  b.n = b.uops = b.previous = 0;
+  b.target = 0;
+  struct code_page *page = b.limit ? codecache_open(s->code, s, ref.pa, ref.code) : NULL;
+  if (!page) return NULL;
+  read_code(&b, ref.host);
   build(&b);
   struct block *block = block_new(b.n, b.uops);
   if (!block) return NULL;
@@ -371,8 +385,5 @@ struct block *builder_build(struct strand *s, u64 pc, u64 ra) {
   __builtin_memcpy(block->rows, b.rows, b.n * sizeof b.rows[0]);
   __builtin_memcpy(block->side, b.side, b.uops);
   __builtin_memcpy(block->ops, b.ops, b.uops * sizeof b.ops[0]);
-  i32 inserted = codecache_insert(s->env->code, block, ref.pa, ref.code);
-  if (inserted < 0) return NULL;
-  if (inserted > 0) s->env->drop_writes(s->env->machine);
-  return block;
+  return codecache_insert(s->code, page, block, ref.pa, ref.host) ? block : NULL;
 }

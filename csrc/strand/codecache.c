@@ -1,37 +1,82 @@
 /* codecache.c - see codecache.h. */
 #include "strand/codecache.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "strand/interp.h"
+#include "strand/share.h"
 
 enum { HASH_PAGES = 1024 };
 #define DEFAULT_LIMIT ((u64)256 << 20)
 
+/* A page that holds decoded code of `users` caches. */
+struct code_entry {
+  u64 pa;
+  u8 *code_byte;
+  u64 granules[2];
+  u64 asked; /* epoch of the request for write permissions made when the page was opened */
+  u32 users, settled;
+  struct code_entry *next;
+};
+
+/* The lock guards all of it, every change of a cache's pages and blocks, and every walk through them by another thread
+ * than the owner; the owner looks things up without it. */
+struct codestore {
+  pthread_mutex_t lock;
+  struct strand_env *env;
+  struct codecache *caches;
+  struct code_entry *entries[HASH_PAGES];
+};
+
 struct codecache {
+  struct codestore *store;
+  struct strand *owner;
+  struct codecache *next;
   struct code_page *pages[HASH_PAGES];
-  struct block *retired;
-  u64 bytes, retired_bytes; /* live; stale but not yet freed */
+  struct code_page *stale;
+  u64 bytes;
   u64 limit;
-  void (*changed)(void *);
-  void *ctx;
+  u32 dirty;
 };
 
 static u32 page_hash(u64 pa) { return (u32)(pa >> PAGE_BITS) % HASH_PAGES; }
 static u32 block_hash(u64 pc) { return (u32)(pc >> 2) % PAGE_BUCKETS; }
+static bool page_is_stale(const struct code_page *p) { return __atomic_load_n(&p->stale, __ATOMIC_RELAXED) != 0; }
 
-struct codecache *codecache_new(void (*changed)(void *), void *ctx) {
+struct codestore *codestore_new(struct strand_env *env) {
+  struct codestore *store = calloc(1, sizeof *store);
+  if (!store) return NULL;
+  store->env = env;
+  if (pthread_mutex_init(&store->lock, NULL)) {
+    free(store);
+    return NULL;
+  }
+  return store;
+}
+
+void codestore_free(struct codestore *store) {
+  if (!store) return;
+  pthread_mutex_destroy(&store->lock);
+  free(store);
+}
+
+struct codecache *codecache_new(struct codestore *store, struct strand *owner) {
   struct codecache *cc = calloc(1, sizeof *cc);
   if (!cc) return NULL;
-  cc->changed = changed;
+  cc->store = store;
+  cc->owner = owner;
   cc->limit = DEFAULT_LIMIT;
-  cc->ctx = ctx;
+  pthread_mutex_lock(&store->lock);
+  cc->next = store->caches;
+  store->caches = cc;
+  pthread_mutex_unlock(&store->lock);
   return cc;
 }
 
 static struct code_page *page_find(const struct codecache *cc, u64 pa) {
   for (struct code_page *p = cc->pages[page_hash(pa)]; p; p = p->next)
-    if (p->pa == pa) return p;
+    if (p->pa == pa && !page_is_stale(p)) return p;
   return NULL;
 }
 
@@ -59,15 +104,47 @@ struct block *block_new(u32 insns, u32 uops) {
   return b;
 }
 
-static struct code_page *page_make(struct codecache *cc, u64 pa, u8 *code_byte) {
-  struct code_page *p = calloc(1, sizeof *p);
-  if (!p) return NULL;
-  p->pa = pa;
-  p->code_byte = code_byte;
-  p->next = cc->pages[page_hash(pa)];
-  cc->pages[page_hash(pa)] = p;
-  cc->bytes += sizeof *p;
-  return p;
+/* ---- entries of the store, under its lock ---- */
+
+static struct code_entry **entry_at(struct codestore *store, u64 pa) {
+  struct code_entry **at = &store->entries[page_hash(pa)];
+  while (*at && (*at)->pa != pa) at = &(*at)->next;
+  return at;
+}
+
+/* From now on every store to the page is seen; those that have permission from before are asked to give it back. */
+static struct code_entry *entry_make(struct codestore *store, struct strand *s, u64 pa, u8 *code_byte) {
+  struct code_entry **at = entry_at(store, pa), *e = *at;
+  if (e) return e;
+  e = calloc(1, sizeof *e);
+  if (!e) return NULL;
+  e->pa = pa;
+  e->code_byte = code_byte;
+  *at = e;
+  __atomic_store_n(code_byte, 1, __ATOMIC_SEQ_CST);
+  e->asked = strand_ask_writes(store->env, s);
+  return e;
+}
+
+static void entry_drop(struct codestore *store, struct code_entry *e) {
+  __atomic_store_n(e->code_byte, 0, __ATOMIC_SEQ_CST);
+  *entry_at(store, e->pa) = e->next;
+  free(e);
+}
+
+static void page_leave(struct codecache *cc, struct code_page *p) {
+  struct code_entry *e = p->entry;
+  p->entry = NULL;
+  p->next_stale = cc->stale;
+  cc->stale = p;
+  __atomic_store_n(&p->stale, 1, __ATOMIC_RELAXED);
+  for (u32 i = 0; i < PAGE_BUCKETS; i++) {
+    for (struct block *b = p->buckets[i]; b; b = b->next) {
+      __atomic_store_n(&b->stale, 1, __ATOMIC_RELAXED);
+      interp_mark_stale(b);
+    }
+  }
+  if (--e->users == 0) entry_drop(cc->store, e);
 }
 
 static u64 granule_mask(u64 first, u64 last, u32 word) {
@@ -77,92 +154,163 @@ static u64 granule_mask(u64 first, u64 last, u32 word) {
   return (~(u64)0 >> (63 - high)) & (~(u64)0 << low);
 }
 
-i32 codecache_insert(struct codecache *cc, struct block *b, pa_t pa, u8 *code_byte) {
-  struct code_page *p = page_find(cc, pa.v & PAGE_MASK);
-  if (!p) p = page_make(cc, pa.v & PAGE_MASK, code_byte);
-  if (!p) {
-    free(b);
-    return -1;
+/* ---- opening pages and taking blocks ---- */
+
+static struct code_page *page_make(struct codecache *cc, struct strand *s, u64 pa, u8 *code_byte) {
+  struct code_page *p = calloc(1, sizeof *p);
+  struct code_entry *e = p ? entry_make(cc->store, s, pa, code_byte) : NULL;
+  if (!e) {
+    free(p);
+    return NULL;
   }
-  u64 first = (pa.v & ~PAGE_MASK) >> GRANULE_BITS;
-  u64 last = ((pa.v & ~PAGE_MASK) + (b->insns ? b->insns * 4u - 1 : 0)) >> GRANULE_BITS;
-  for (u32 w = 0; w < 2; w++) p->granules[w] |= granule_mask(first, last, w);
-  b->page = p;
-  b->next = p->buckets[block_hash(b->pc)];
-  p->buckets[block_hash(b->pc)] = b;
-  cc->bytes += block_bytes(b);
-  bool fresh = *code_byte == 0;
-  *code_byte = 1;
-  return fresh;
+  e->users++;
+  p->pa = pa;
+  p->entry = e;
+  p->next = cc->pages[page_hash(pa)];
+  cc->pages[page_hash(pa)] = p;
+  cc->bytes += sizeof *p;
+  return p;
 }
 
-static void page_retire(struct codecache *cc, struct code_page *p) {
+struct code_page *codecache_open(struct codecache *cc, struct strand *s, pa_t pa, u8 *code_byte) {
+  struct code_page *p = page_find(cc, pa.v & PAGE_MASK);
+  if (p && p->ready) return p;
+  pthread_mutex_lock(&cc->store->lock);
+  p = page_find(cc, pa.v & PAGE_MASK);
+  if (!p) p = page_make(cc, s, pa.v & PAGE_MASK, code_byte);
+  if (p) {
+    strand_give_writes(s);
+    if (!p->entry->settled) p->entry->settled = strand_writes_given(cc->store->env, s, p->entry->asked);
+    p->ready = p->entry->settled;
+  }
+  pthread_mutex_unlock(&cc->store->lock);
+  return p && p->ready ? p : NULL;
+}
+
+static bool words_are_there(const struct block *b, const u8 *host) {
+  for (u32 i = 0; i < b->insns; i++)
+    if (code_fetch(host + 4u * i) != b->words[i]) return false;
+  return true;
+}
+
+bool codecache_insert(struct codecache *cc, struct code_page *p, struct block *b, pa_t pa, const u8 *host) {
+  u64 first = (pa.v & ~PAGE_MASK) >> GRANULE_BITS;
+  u64 last = ((pa.v & ~PAGE_MASK) + (b->insns ? b->insns * 4u - 1 : 0)) >> GRANULE_BITS;
+  pthread_mutex_lock(&cc->store->lock);
+  bool good = !page_is_stale(p);
+  if (good) {
+    for (u32 w = 0; w < 2; w++) p->entry->granules[w] |= granule_mask(first, last, w);
+    good = words_are_there(b, host); /* who stores from now on sees the granules; who stored before is seen here */
+  }
+  if (good) {
+    b->page = p;
+    b->next = p->buckets[block_hash(b->pc)];
+    p->buckets[block_hash(b->pc)] = b;
+    cc->bytes += block_bytes(b);
+  }
+  pthread_mutex_unlock(&cc->store->lock);
+  if (!good) free(b);
+  return good;
+}
+
+/* ---- what goes ---- */
+
+static void cache_notice(struct codecache *cc) {
+  __atomic_store_n(&cc->dirty, 1, __ATOMIC_RELEASE);
+  if (cc->owner)
+    strand_notice(cc->owner);
+  else
+    strand_notice_running(cc->store->env);
+}
+
+/* The page's code goes from all caches; with the last one the entry. */
+static void entry_retire(struct codestore *store, u64 pa) {
+  for (struct codecache *cc = store->caches; cc; cc = cc->next) {
+    struct code_page *p = page_find(cc, pa);
+    if (!p) continue;
+    page_leave(cc, p);
+    cache_notice(cc);
+  }
+}
+
+bool codestore_written(struct codestore *store, pa_t pa, u64 bytes) {
+  bool hit = false;
+  u64 end = pa.v + bytes;
+  pthread_mutex_lock(&store->lock);
+  for (u64 at = pa.v; at < end; at = (at & PAGE_MASK) + PAGE_BYTES) {
+    const struct code_entry *e = *entry_at(store, at & PAGE_MASK);
+    if (!e) continue;
+    u64 stop = (at & PAGE_MASK) + PAGE_BYTES < end ? (u64)PAGE_BYTES - 1 : (end - 1) & ~PAGE_MASK;
+    u64 first = (at & ~PAGE_MASK) >> GRANULE_BITS, last = stop >> GRANULE_BITS;
+    if (!(e->granules[0] & granule_mask(first, last, 0)) && !(e->granules[1] & granule_mask(first, last, 1))) continue;
+    entry_retire(store, at & PAGE_MASK);
+    hit = true;
+  }
+  pthread_mutex_unlock(&store->lock);
+  return hit;
+}
+
+static void page_free(struct codecache *cc, struct code_page *p) {
+  struct code_page **at = &cc->pages[page_hash(p->pa)];
+  while (*at != p) at = &(*at)->next;
+  *at = p->next;
   for (u32 i = 0; i < PAGE_BUCKETS; i++) {
     while (p->buckets[i]) {
       struct block *b = p->buckets[i];
       p->buckets[i] = b->next;
-      b->stale = 1;
-      b->page = NULL;
-      interp_mark_stale(b);
       cc->bytes -= block_bytes(b);
-      cc->retired_bytes += block_bytes(b);
-      b->next = cc->retired;
-      cc->retired = b;
+      free(b);
     }
   }
-  *p->code_byte = 0;
-  struct code_page **at = &cc->pages[page_hash(p->pa)];
-  while (*at != p) at = &(*at)->next;
-  *at = p->next;
   cc->bytes -= sizeof *p;
   free(p);
 }
 
-bool codecache_written(struct codecache *cc, pa_t pa, u64 bytes) {
-  bool hit = false;
-  u64 end = pa.v + bytes;
-  for (u64 at = pa.v; at < end; at = (at & PAGE_MASK) + PAGE_BYTES) {
-    struct code_page *p = page_find(cc, at & PAGE_MASK);
-    if (!p) continue;
-    u64 stop = (at & PAGE_MASK) + PAGE_BYTES < end ? (u64)PAGE_BYTES - 1 : (end - 1) & ~PAGE_MASK;
-    u64 first = (at & ~PAGE_MASK) >> GRANULE_BITS, last = stop >> GRANULE_BITS;
-    if (!(p->granules[0] & granule_mask(first, last, 0)) && !(p->granules[1] & granule_mask(first, last, 1))) continue;
-    page_retire(cc, p);
-    hit = true;
-  }
-  if (hit) cc->changed(cc->ctx);
-  return hit;
+static void forget_jumps(struct codecache *cc) {
+  const struct strand_env *env = cc->store->env;
+  if (cc->owner) strand_code_changed(cc->owner);
+  for (u32 i = 0; !cc->owner && i < env->strand_count; i++) strand_code_changed(env->strands[i]);
 }
 
-void codecache_flush(struct codecache *cc) {
-  for (u32 i = 0; i < HASH_PAGES; i++)
-    while (cc->pages[i]) page_retire(cc, cc->pages[i]);
-  cc->changed(cc->ctx);
+/* Stale pages, or all, leave the cache. */
+static void cache_sweep(struct codecache *cc, bool all) {
+  pthread_mutex_lock(&cc->store->lock);
+  __atomic_store_n(&cc->dirty, 0, __ATOMIC_RELAXED);
+  for (u32 i = 0; all && i < HASH_PAGES; i++)
+    for (struct code_page *p = cc->pages[i]; p; p = p->next)
+      if (!page_is_stale(p)) page_leave(cc, p);
+  while (cc->stale) {
+    struct code_page *p = cc->stale;
+    cc->stale = p->next_stale;
+    page_free(cc, p);
+  }
+  pthread_mutex_unlock(&cc->store->lock);
+  forget_jumps(cc);
 }
 
-void codecache_reap(struct codecache *cc) {
-  while (cc->retired) {
-    struct block *b = cc->retired;
-    cc->retired = b->next;
-    free(b);
-  }
-  cc->retired_bytes = 0;
+void codecache_flush(struct codecache *cc) { cache_sweep(cc, true); }
+
+bool codecache_is_dirty(const struct codecache *cc) { return __atomic_load_n(&cc->dirty, __ATOMIC_RELAXED) != 0; }
+
+void codecache_tidy(struct codecache *cc) {
+  if (codecache_is_dirty(cc)) cache_sweep(cc, false);
 }
 
 void codecache_trim(struct codecache *cc) {
+  codecache_tidy(cc);
   if (cc->bytes > cc->limit) codecache_flush(cc);
-  codecache_reap(cc);
 }
 
 void codecache_set_limit(struct codecache *cc, u64 bytes) { cc->limit = bytes; }
-bool codecache_is_over(const struct codecache *cc) { return codecache_bytes(cc) > cc->limit; }
+bool codecache_is_over(const struct codecache *cc) { return cc->bytes > cc->limit; }
 
 void codecache_free(struct codecache *cc) {
   if (!cc) return;
-  for (u32 i = 0; i < HASH_PAGES; i++)
-    while (cc->pages[i]) page_retire(cc, cc->pages[i]);
-  codecache_reap(cc);
+  cache_sweep(cc, true);
+  struct codecache **at = &cc->store->caches;
+  while (*at != cc) at = &(*at)->next;
+  *at = cc->next;
   free(cc);
 }
 
-u64 codecache_bytes(const struct codecache *cc) { return cc->bytes + cc->retired_bytes; }
+u64 codecache_bytes(const struct codecache *cc) { return cc->bytes; }

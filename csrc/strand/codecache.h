@@ -1,9 +1,12 @@
 /* codecache.h - decoded code, tied to the physical page it was read from.
  *
- * One cache per domain. A page with decoded blocks has its code byte set (mem.h), which keeps every store to it on the
- * slow path; a store into a 64-byte granule that was decoded makes all blocks of the page stale. A stale block is
- * never entered again (its first micro-op says so, and the jump caches' keys change); it is freed when no strand can
- * be inside one, at the start of a slice.
+ *   store   one per domain: which pages hold decoded code of any strand, and which of their 64-byte granules
+ *   cache   the blocks themselves: of one strand that has a host thread, or of all strands that take turns on one
+ *
+ * While a page is in the store its code byte (mem.h) is set, which keeps every store to it on the slow path. A store
+ * into a granule that was decoded takes the page out of the store and makes its blocks stale in all caches at once:
+ * their first micro-op says so, so nobody enters them again. Only the owner of a cache unlinks and frees blocks, in
+ * codecache_tidy(), where it is inside none. docs/internals/threads.md has the argument.
  */
 #ifndef S4V_STRAND_CODECACHE_H
 #define S4V_STRAND_CODECACHE_H
@@ -48,24 +51,40 @@ struct block {
 enum { PAGE_BUCKETS = 64 };
 struct code_page {
   u64 pa;
-  u8 *code_byte;
-  u64 granules[2];
-  struct code_page *next;
+  u32 stale; /* set by whoever writes to its code; then `entry` is gone */
+  u32 ready; /* no strand holds write permission to the page from before it was opened */
+  struct code_entry *entry;
+  struct code_page *next, *next_stale;
   struct block *buckets[PAGE_BUCKETS];
 };
 
-struct codecache *codecache_new(void (*changed)(void *), void *ctx);
+/* An instruction word, once: another strand may be writing it. */
+static inline u32 code_fetch(const u8 *host) {
+  return __builtin_bswap32(__atomic_load_n((const u32 *)(const void *)host, __ATOMIC_RELAXED));
+}
+
+static inline bool block_is_stale(const struct block *b) { return __atomic_load_n(&b->stale, __ATOMIC_RELAXED) != 0; }
+
+struct codestore *codestore_new(struct strand_env *);
+void codestore_free(struct codestore *); /* every cache over it is freed first */
+/* Any thread: bytes were written to a page with code. True: decoded code was hit. */
+bool codestore_written(struct codestore *, pa_t, u64 bytes);
+
+/* `owner`: the strand whose blocks these are; NULL: all strands of the domain, one at a time. */
+struct codecache *codecache_new(struct codestore *, struct strand *owner);
 void codecache_free(struct codecache *);
 struct block *codecache_find(const struct codecache *, pa_t, u64 pc, u32 mode);
-/* Takes the block. 1: the page had no code before, write permissions to it must go; 0: it had; -1: the host has no
- * memory, and the block is gone. */
-i32 codecache_insert(struct codecache *, struct block *, pa_t, u8 *code_byte);
+/* The page blocks are to be read from. NULL: no memory, or not yet: some strand may still write to it unseen. Then the
+ * stepper takes the place of blocks. */
+struct code_page *codecache_open(struct codecache *, struct strand *, pa_t, u8 *code_byte);
+/* Takes the block, which was decoded from the bytes at `host`. False: they are others by now, and the block is gone. */
+bool codecache_insert(struct codecache *, struct code_page *, struct block *, pa_t, const u8 *host);
 struct block *block_new(u32 insns, u32 uops);
-/* Bytes were written to a page with code: true if decoded code was hit (all blocks of the page are stale now). */
-bool codecache_written(struct codecache *, pa_t, u64 bytes);
-void codecache_flush(struct codecache *);  /* everything */
-void codecache_reap(struct codecache *);   /* free what is stale; no strand may be inside a block */
-void codecache_trim(struct codecache *);   /* reap, and flush what is above the limit; as codecache_reap */
+/* These three by the owner, inside no block. */
+void codecache_flush(struct codecache *); /* everything */
+void codecache_tidy(struct codecache *);  /* unlink and free what is stale */
+void codecache_trim(struct codecache *);  /* tidy, and flush what is above the limit */
+bool codecache_is_dirty(const struct codecache *); /* something is stale */
 void codecache_set_limit(struct codecache *, u64 bytes);
 u64 codecache_bytes(const struct codecache *); /* what is stale but not yet freed counts */
 bool codecache_is_over(const struct codecache *);

@@ -11,6 +11,7 @@
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/memory.h"
+#include "strand/share.h"
 #include "strand/special.h"
 #include "strand/window.h"
 #include "vis/vis.h"
@@ -193,7 +194,7 @@ HANDLER(h_cold) {
   u32 result = isa_body[b->rows[index]](c, b->words[index]);
   c->cold_index = 0;
   if (LIKELY(result == BODY_OK)) {
-    if (LIKELY(!b->stale)) {
+    if (LIKELY(!block_is_stale(b))) {
       SYNC_IN;
       NEXT;
     }
@@ -234,7 +235,7 @@ HANDLER(h_stale) {
 
 HANDLER(h_dispatch) {
   (void)u;
-  if (UNLIKELY(c->attention || c->stop || c->single || BUD < 0 || c->npc != c->pc + 4 || c->mode & MODE_STEP)) LEAVE;
+  if (UNLIKELY(strand_noticed(c) || c->stop || c->single || BUD < 0 || c->npc != c->pc + 4 || c->mode & MODE_STEP)) LEAVE;
   SYNC_OUT;
   struct block *b = strand_lookup(c);
   if (UNLIKELY(!b)) LEAVE;
@@ -270,9 +271,11 @@ HANDLER(h_edge) {
   SYNC_OUT;
   struct block *to = strand_lookup(c);
   if (!to) LEAVE;
-  if (!from->stale && to->page == from->page && to->mode == from->mode) {
+  if (!block_is_stale(from) && to->page == from->page && to->mode == from->mode) {
+    const void *unlinked = (const void *)h_edge;
     e->block = to;
-    __atomic_store_n(&e->h, (const void *)h_edge_linked, __ATOMIC_RELEASE);
+    /* not where the edge begins a block that has become stale meanwhile: then it says so, and must go on saying it */
+    __atomic_compare_exchange_n(&e->h, &unlinked, (const void *)h_edge_linked, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
   }
   ENTER_BLOCK(to);
 }

@@ -4,7 +4,7 @@
 #include "strand/codecache.h"
 
 /* The shape of the interpreter, see interp.c. */
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(S4V_LOOP_DISPATCH) && \
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(S4V_LOOP_DISPATCH) && \
     (defined(__x86_64__) || defined(__aarch64__))
 #define TAIL_CALLS 1
 #else

@@ -4,6 +4,7 @@
 #include "strand/codecache.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"
+#include "strand/share.h"
 #include "strand/window.h"
 
 static u64 swap_bytes(u64 v, u32 bytes) {
@@ -80,10 +81,11 @@ void mem_written(struct strand *s, const struct memref *ref, u32 bytes) {
 #ifndef S4V_COST_NO_DIRTY /* a build without marks measures what they cost (tests/benchmarks/cost.py) */
   ram_mark(ref->page, ref->region);
 #endif
-  if (*ref->code)
-    codecache_written(s->env->code, ref->pa, bytes);
-  else if (ref->entry && (ref->entry->info & TLB_W))
+  if (__atomic_load_n(ref->code, __ATOMIC_RELAXED)) {
+    if (codestore_written(s->env->store, ref->pa, bytes)) strand_notice(s);
+  } else if (ref->entry && (ref->entry->info & TLB_W)) {
     ref->entry->wtag = ref->va & PAGE_MASK;
+  }
 }
 
 u32 mem_read(struct strand *s, u64 key, u64 va, u32 bytes, bool little, u32 access, u64 *value) {
@@ -246,6 +248,6 @@ u32 mem_fetch(struct strand *s, u64 va, u32 *insn, u64 *ra) {
   *ra = e->ra | (va & ~PAGE_MASK);
   if (!ram_lookup(s->env->ram, RA(*ra), &ref) || ref.bytes < 4)
     return mmu_fault(s, TT_INSTRUCTION_ACCESS_EXCEPTION, va, 0, FAULT_INVALID_RA);
-  *insn = be32_load(ref.host);
+  *insn = code_fetch(ref.host);
   return 0;
 }

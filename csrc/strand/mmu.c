@@ -1,6 +1,7 @@
 /* mmu.c - translation, banks, demap, fault reports. See mmu.h. */
 #include "strand/mmu.h"
 
+#include "mem/pair.h"
 #include "strand/firmware.h"
 #include "strand/internal.h"
 
@@ -69,10 +70,12 @@ static u64 tsb_probe(const struct strand *s, const u64 *d, u64 ctx0, u64 ctx1, u
   i32 ctx_index = (i32)(d[1] >> 32);
   u64 index = (va >> (13 + 3 * size_index)) & (entries - 1);
   u64 pair[2];
-  if (!ram_read(s->env->ram, RA(d[2] + index * 16), pair, 16)) {
+  struct ram_ref ref;
+  if ((d[2] & 15) || !ram_lookup(s->env->ram, RA(d[2] + index * 16), &ref)) { /* a state image may say anything */
     *bad = true;
     return 0;
   }
+  pair_load(ref.host, pair);
   u64 tag = __builtin_bswap64(pair[0]), data = __builtin_bswap64(pair[1]);
   if (!(data & TTE_V) || (tag & 0x0000fc0000000000ull)) return 0;
   u32 size = (u32)data & 15;

@@ -7,12 +7,13 @@
 #include "strand/interp.h"
 #include "strand/memory.h"
 #include "strand/mmu.h"
+#include "strand/share.h"
 #include "strand/special.h"
 #include "strand/window.h"
 
 /* Blocks charge their instructions at their end, so the interpreter stops this many before the budget's end and the
  * stepper does the rest: the count at a stop is exact. */
-enum { BIAS = BLOCK_INSNS + 2 };
+enum { BIAS = BLOCK_INSNS + 2, LOOKS_PER_CLOCK = 8 };
 
 struct strand *strand_new(struct strand_env *env, u32 id) {
   struct strand *s = calloc(1, sizeof *s); /* banks that are never used cost no memory */
@@ -20,6 +21,7 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   s->env = env;
   s->id = id;
   s->break_pc = TAG_NONE;
+  s->resting = 1;
   s->host_rounding = ROUNDING_NOT_OURS;
   s->w = window_base(s, 0);
   for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE;
@@ -90,6 +92,8 @@ void strand_code_changed(struct strand *s) {
   set_jump_key(s);
 }
 
+void strand_forget_stop(struct strand *s) { s->break_pc = TAG_NONE; }
+
 u64 strand_slice_done(const struct strand *s) { return (u64)(s->slice_ref - s->budget + s->cold_index); }
 
 void strand_deliver(struct strand *s, u32 tt) {
@@ -136,7 +140,7 @@ void strand_finish(struct strand *s, u32 result, u32 completed) {
 
 struct block *strand_lookup(struct strand *s) {
   struct jump_entry *j = &s->jump[(s->pc >> 2) & (JUMP_CACHE - 1)];
-  if (j->pc == s->pc && j->key == s->jump_key) return j->block;
+  if (j->pc == s->pc && j->key == s->jump_key && !block_is_stale(j->block)) return j->block;
   u32 insn;
   u64 ra;
   u32 tt = mem_fetch(s, s->pc, &insn, &ra);
@@ -146,13 +150,13 @@ struct block *strand_lookup(struct strand *s) {
   }
   struct ram_ref ref;
   if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
-  struct block *b = codecache_find(s->env->code, ref.pa, s->pc, s->mode);
+  struct block *b = codecache_find(s->code, ref.pa, s->pc, s->mode);
   if (!b) {
     b = builder_build(s, s->pc, ra);
-    if (codecache_is_over(s->env->code)) s->attention = 1; /* leave the blocks, so that they can go */
+    if (codecache_is_over(s->code)) strand_notice(s); /* leave the blocks, so that they can go */
   }
   if (!b) {
-    s->single = 1; /* no memory for a block: the stepper needs none */
+    s->single = 1; /* no memory for a block, or its words are being written: the stepper needs neither */
     return NULL;
   }
   *j = (struct jump_entry){.pc = s->pc, .key = s->jump_key, .block = b};
@@ -177,12 +181,20 @@ static void step(struct strand *s) {
   strand_finish(s, result, 0);
 }
 
-/* Timers, then the disrupting trap of highest priority. Returns the instructions until the next look is due. */
-static u64 attend(struct strand *s, u64 left) {
+/* Timers, what other strands want, then the disrupting trap of highest priority. The notice is taken down before
+ * what it may stand for is looked at: one that comes meanwhile stays up. */
+static void look_around(struct strand *s) {
   strand_check_timers(s);
-  s->attention = 0;
+  __atomic_exchange_n(&s->attention, 0, __ATOMIC_SEQ_CST);
+  strand_give_writes(s);
+  codecache_tidy(s->code);
   u32 tt = strand_pending(s);
   if (tt && !s->firmware) strand_deliver(s, tt);
+}
+
+/* Returns the instructions until the next look is due. */
+static u64 attend(struct strand *s, u64 left) {
+  look_around(s);
   u64 ticks = strand_timer_insns(s, s->env->tick_now(s, strand_slice_done(s)));
   if (ticks == ~(u64)0) return left;
   u64 insns = s->env->insns_until(s, ticks);
@@ -195,7 +207,7 @@ static void run_stretch(struct strand *s, u64 end) {
   i64 ref = (i64)end - BIAS, delta = ref - s->slice_ref;
   s->slice_ref = ref;
   s->budget += delta;
-  while (!s->stop && !s->attention) {
+  while (!s->stop && !strand_noticed(s)) {
     if (s->budget >= 0 && !s->single && s->npc == s->pc + 4 && !(s->mode & MODE_STEP)) {
       interp_enter(s);
       if (s->mode & MODE_AM) s->npc = (u32)s->npc; /* an edge to the last word below 4 GiB */
@@ -210,30 +222,78 @@ static void run_stretch(struct strand *s, u64 end) {
   }
 }
 
-u32 strand_run(struct strand *s, u64 insns) {
-  if (insns > (u64)1 << 60) insns = (u64)1 << 60;
-  codecache_trim(s->env->code);
+/* About `n` instructions: what costs nothing to stop at. */
+static void run_look(struct strand *s, i64 n) {
+  s->slice_ref += n - s->budget;
+  s->budget = n;
+  while (!s->stop && !strand_noticed(s) && s->budget >= 0) {
+    if (!s->single && s->npc == s->pc + 4 && !(s->mode & MODE_STEP)) {
+      interp_enter(s);
+      if (s->mode & MODE_AM) s->npc = (u32)s->npc;
+      continue;
+    }
+    if (builder_breakpoint(s, s->pc)) {
+      s->stop = STOP_BREAKPOINT;
+      return;
+    }
+    step(s);
+  }
+}
+
+/* Returns the breakpoint that ended the last run. */
+static u64 begin(struct strand *s) {
+  u64 past = s->break_pc;
+  __atomic_store_n(&s->resting, 0, __ATOMIC_SEQ_CST);
+  strand_give_writes(s);
+  codecache_trim(s->code);
   fpu_enter(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = 0;
   s->cold_index = 0;
   s->slice_ref = s->budget = 0;
-  u64 past = s->break_pc;
   s->break_pc = TAG_NONE;
-  s->attention = 1;
+  strand_notice(s);
+  return past;
+}
+
+static u32 end(struct strand *s) {
+  if (s->stop == STOP_BREAKPOINT) s->break_pc = s->pc;
+  s->insns += strand_slice_done(s);
+  s->slice_ref = s->budget = 0;
+  fpu_leave(s);
+  strand_sync(s);
+  __atomic_store_n(&s->resting, 1, __ATOMIC_RELEASE);
+  return s->stop;
+}
+
+u32 strand_run(struct strand *s, u64 insns) {
+  if (insns > (u64)1 << 60) insns = (u64)1 << 60;
+  u64 past = begin(s);
   while (!s->stop && strand_slice_done(s) < insns) {
     u64 stretch = attend(s, insns - strand_slice_done(s));
     if (s->stop) break;
     if (past == s->pc && builder_breakpoint(s, s->pc)) step(s); /* reported by the last run */
     past = TAG_NONE;
     run_stretch(s, strand_slice_done(s) + stretch);
-    if (codecache_is_over(s->env->code)) codecache_trim(s->env->code);
+    if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
-  if (s->stop == STOP_BREAKPOINT) s->break_pc = s->pc;
-  s->insns += strand_slice_done(s);
-  s->slice_ref = s->budget = 0;
-  fpu_leave(s);
-  strand_sync(s);
-  return s->stop;
+  return end(s);
+}
+
+u32 strand_run_beside(struct strand *s, u64 insns) {
+  u64 past = begin(s);
+  for (u32 looks = 0; !s->stop && strand_slice_done(s) < insns; looks++) {
+    if (looks % LOOKS_PER_CLOCK == 0 || strand_noticed(s)) look_around(s);
+    if (s->stop || __atomic_load_n(&s->park, __ATOMIC_ACQUIRE)) break;
+    if (past == s->pc && builder_breakpoint(s, s->pc)) step(s);
+    past = TAG_NONE;
+    u64 left = insns - strand_slice_done(s);
+    if (left > LOOK_INSNS + BIAS)
+      run_look(s, LOOK_INSNS);
+    else
+      run_stretch(s, strand_slice_done(s) + left);
+    if (codecache_is_over(s->code)) codecache_trim(s->code);
+  }
+  return end(s);
 }

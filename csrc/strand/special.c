@@ -4,6 +4,7 @@
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/mmu.h"
+#include "strand/share.h"
 #include "strand/window.h"
 
 u32 special_flushw(struct strand *s, u32 insn) { (void)insn; return window_flush(s); }
@@ -62,7 +63,7 @@ u32 special_membar(struct strand *s, u32 insn) {
   return BODY_OK;
 }
 
-/* Stores to decoded code are seen at the store, so FLUSH only ends the block it stands in. */
+/* Stores to decoded code are seen at the store, whichever strand decoded it, so FLUSH only ends the block it stands in. */
 u32 special_flush(struct strand *s, u32 insn) { (void)s; (void)insn; return BODY_NEXT; }
 
 static u64 tick_now(const struct strand *s) {
@@ -120,7 +121,7 @@ static u64 wr_value(const struct strand *s, u32 insn) {
 }
 
 static u32 softint_changed(struct strand *s) {
-  s->attention = 1;
+  strand_notice(s);
   return BODY_NEXT;
 }
 
@@ -209,7 +210,7 @@ static u32 write_mode(struct strand *s, u32 n, u64 v) {
   case PR_CWP: window_set_cwp(s, v % NWINDOWS); break;
   default: strand_set_gl(s, v > MAX_GL ? MAX_GL : (u32)v); break;
   }
-  s->attention = 1;
+  strand_notice(s);
   strand_mode_changed(s);
   return BODY_NEXT;
 }

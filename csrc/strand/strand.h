@@ -111,6 +111,7 @@ struct tlb_bank {
 };
 
 struct block;
+struct codestore;
 struct codecache;
 struct firmware_maps;
 struct strand;
@@ -123,7 +124,10 @@ struct jump_entry {
 /* What the machine around a strand offers it. One per domain. */
 struct strand_env {
   struct ram *ram;
-  struct codecache *code;
+  struct codestore *store; /* pages with decoded code */
+  struct strand **strands; /* of the domain */
+  u32 strand_count;
+  u64 write_epoch;         /* requests for write permissions so far, see share.h */
   u64 features; /* instruction feature bits of the strand's chip and cpu-arch */
   u64 cfr;
   u32 cfr_present;
@@ -131,9 +135,6 @@ struct strand_env {
   u64 stick_hz, tick_hz;
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
-  /* Another strand's decoded code or write permission must go (called with this domain's strands at rest). */
-  void (*drop_writes)(void *machine);
-  void (*code_changed)(void *machine);
   void (*queue_moved)(struct strand *, u32 queue);      /* the guest moved a queue's head: there may be room */
   u64 (*tick_now)(struct strand *, u64 insns_in_slice); /* TICK counter value */
   u64 (*insns_until)(struct strand *, u64 ticks);       /* instructions until TICK has advanced so far */
@@ -149,6 +150,7 @@ struct strand_env {
 enum strand_stop {
   STOP_NONE = 0, STOP_EXIT, STOP_WATCHDOG, STOP_CONSOLE, STOP_YIELD, STOP_BREAKPOINT, STOP_RESET, STOP_EVENT,
   STOP_SUSPEND, STOP_CHANNEL, STOP_FIRMWARE,
+  STOP_PARK, /* no stop for anybody: the strand is wanted at rest */
 };
 
 struct strand {
@@ -171,13 +173,17 @@ struct strand {
   u64 arch_end;
 
   struct strand_env *env;
+  struct codecache *code;
+  u64 writes_given; /* epoch up to which write permissions were given back, see share.h */
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
   u64 break_pc;     /* breakpoint that ended the last run, TAG_NONE: none; the next run goes on past it */
   u32 cold_index;   /* while a body runs out of line: its index in the block */
   u32 single;       /* the next instruction goes through the stepper */
-  u32 attention;    /* interrupts may be pending: look before going on */
+  u32 attention;    /* something may be pending: look before going on; set by any thread */
+  u32 resting;      /* 1: outside of strand_run() */
+  u32 park;         /* another thread wants the strand at rest */
   u32 stop;         /* enum strand_stop */
   u32 stop_tt;
   u32 host_rounding; /* rounding mode the host FPU is in, FSR encoding */
@@ -190,6 +196,9 @@ struct strand {
 
 _Static_assert(offsetof(struct strand, f) + 32 * 8 <= 256 * 8, "FP registers must be in reach of a micro-op index");
 
+static inline bool strand_stop_is_for_client(u32 why) {
+  return why != STOP_NONE && why != STOP_YIELD && why != STOP_EVENT && why != STOP_PARK;
+}
 static inline u32 strand_priv(const struct strand *s) { return (s->pstate & PSTATE_PRIV) != 0; }
 /* What PSTATE.AM leaves of an address, of PC and NPC too. */
 static inline u64 strand_mask(const struct strand *s) { return s->pstate & PSTATE_AM ? 0xffffffffu : ~(u64)0; }
@@ -201,6 +210,10 @@ void strand_reset(struct strand *);                                          /* 
 void strand_start(struct strand *, u64 pc, u64 rtba, u64 arg);
 /* Runs at most `insns` more instructions (exact). Returns enum strand_stop; STOP_NONE: budget used. */
 u32 strand_run(struct strand *, u64 insns);
+/* The same on a thread beside other strands': looks every LOOK_INSNS instructions what they want (share.h), and may come
+ * back early, with STOP_NONE, when `park` is set. */
+u32 strand_run_beside(struct strand *, u64 insns);
+void strand_forget_stop(struct strand *); /* nobody was told of the last run's breakpoint: it is to come again */
 u64 strand_slice_done(const struct strand *);                                /* instructions so far in this slice */
 void strand_mode_changed(struct strand *);                                   /* after pstate, fprs, fsr, tl, context, mmu */
 void strand_sync(struct strand *);                                           /* lazy state -> fields */

@@ -1,5 +1,6 @@
 /* trap.c - trap entry, DONE/RETRY, and the choice of disrupting traps (sun4v-cpu 2.2, 3.2, 3.5). */
 #include "strand/internal.h"
+#include "strand/share.h"
 #include "strand/window.h"
 
 /* TSTATE: GL 42:40, CCR 39:32, ASI 31:24, PSTATE 20:8, CWP 4:0. */
@@ -74,7 +75,7 @@ u32 strand_done(struct strand *s, bool retry) {
   s->tl = (u8)(tl - 1);
   if (s->pstate & PSTATE_AM) s->pc = (u32)s->pc, s->npc = (u32)s->npc;
   strand_mode_changed(s);
-  s->attention = 1;
+  strand_notice(s);
   return BODY_JUMP;
 }
 
@@ -85,7 +86,7 @@ static u32 softint_levels(const struct strand *s) {
   return levels;
 }
 
-static bool queue_pending(const struct strand *s, u32 q) { return s->queue_head[q] != s->queue_tail[q]; }
+static bool queue_pending(const struct strand *s, u32 q) { return queue_head(s, q) != queue_tail(s, q); }
 
 u32 strand_pending(const struct strand *s) {
   /* Not maskable, but level-triggered: its own handler must not be interrupted by it, so only at TL 0. */
@@ -117,12 +118,12 @@ void strand_check_timers(struct strand *s) {
   if (!s->tick_fired && compare_passed(s->tick_cmpr, tick)) {
     s->tick_fired = 1;
     s->softint |= SOFTINT_TM;
-    s->attention = 1;
+    strand_notice(s);
   }
   if (!s->stick_fired && compare_passed(s->stick_cmpr, strand_stick_of_tick(s, tick))) {
     s->stick_fired = 1;
     s->softint |= SOFTINT_SM;
-    s->attention = 1;
+    strand_notice(s);
   }
 }
 

@@ -155,11 +155,9 @@ def rewriting_loop() -> Machine:
 def test_repeated_invalidation_does_not_leak() -> None:
     guest = rewriting_loop()
     limit_code(guest, 1 << 20)
-    most = 0
     for _ in range(30):
         guest.run(100_000)
-        most = max(most, code_bytes(guest))
-    assert 0 < most < 2 << 20
+        assert code_bytes(guest) < 1 << 16  # of 600,000 times the page was decoded
 
 
 def test_limit_of_decoded_code_in_one_slice() -> None:

@@ -21,7 +21,9 @@ EXIT_LIMIT = 124  # --max-insns reached; the status timeout(1) uses
 EXIT_INTERRUPTED = 130  # SIGINT or Ctrl-]
 EXIT_PIPE = 141  # standard output went away
 
-SLICE_INSNS = 4_000_000  # between two looks at the input: some ten milliseconds
+SLICE_INSNS = 4_000_000  # between two looks at the console: some ten milliseconds
+SLICE_SECONDS = 0.02  # the same in real time, however many strands are busy or idle
+REAL_TIME_INSNS = 1 << 40
 COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
 MAX_TL = 2  # MAXPTL; a trap below it stops a strand only for want of a fault status area
 LAST_WORDS = {
@@ -111,7 +113,7 @@ class Session:
             if budget == 0:
                 limit = self.max_insns
                 return Outcome(EXIT_LIMIT, f"stopped after {limit} instructions (--max-insns)", self._last)
-            self._last = stop = self.machine.run(budget)
+            self._last = stop = self.machine.run(budget, seconds=SLICE_SECONDS)
             self.timing.instructions += stop.insns
             self._pump_output()
             self._quiet &= stop.reason is StopReason.IDLE
@@ -120,7 +122,9 @@ class Session:
                 return outcome
 
     def _slice(self) -> int:
-        wanted = SLICE_INSNS if self.trace is None else TRACE_SLICE_INSNS
+        wanted = SLICE_INSNS if self.machine.deterministic else REAL_TIME_INSNS
+        if self.trace is not None:
+            wanted = TRACE_SLICE_INSNS
         if self.max_insns is None:
             return wanted
         return min(wanted, self.max_insns - self.timing.instructions)

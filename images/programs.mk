@@ -1,5 +1,5 @@
 # The programs of images/: demos, checks of the machine (programs/check), benchmarks (programs/bench).
 DEMOS = hello echo
-CHECKS = $(addprefix check-,windows traps smc clock user mmu smp watchdog nohandler)
+CHECKS = $(addprefix check-,windows traps smc clock user mmu smp strands watchdog nohandler)
 BENCHES = $(addprefix bench-,sieve crc matmul sha qsort fib bytecode str hash \
   dhry mark bigsieve sha256 memcpy memset loop64 nbody chase traps calls)

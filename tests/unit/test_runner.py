@@ -50,7 +50,7 @@ class ScriptedMachine:
         self.strands = (ScriptedStrand(),)
         self.console = ScriptedConsole()
 
-    def run(self, budget_insns: int) -> Stop:
+    def run(self, budget_insns: int, *, seconds: float) -> Stop:
         reason, insns, compare = next(self.script)
         self.strands[0].regs["stick_cmpr"] = compare
         return Stop(reason=reason, strand=0, insns=insns, exit_code=7 if reason is StopReason.EXIT else None)

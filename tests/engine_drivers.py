@@ -35,14 +35,14 @@ def _builder() -> ModuleType:
 
 
 @functools.cache
-def driver(name: str, *, sanitize: bool = False) -> Path:
+def driver(name: str, *, sanitize: bool = False, sanitizers: str = SANITIZERS) -> Path:
     """The program of csrc/tests/`name`.c. Skips where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler")
     core = _builder()
-    checks = SANITIZERS if sanitize else ""
-    work = ROOT / "build" / ("core-" + SANITIZERS.replace(",", "-") if sanitize else "core")
+    checks = sanitizers if sanitize else ""
+    work = ROOT / "build" / ("core-" + sanitizers.replace(",", "-") if sanitize else "core")
     plan = core.Plan(work=work, compiler=[compiler], sanitize=checks, werror=True)
     work.mkdir(parents=True, exist_ok=True)
     units = [core.make_unit(plan, source, core.WARNINGS) for source in core.core_sources() + core.run_generators(plan)]
@@ -56,11 +56,11 @@ def driver(name: str, *, sanitize: bool = False) -> Path:
     return program
 
 
-def run_driver(program: Path, *arguments: object) -> str:
+def run_driver(program: Path, *arguments: object, **environment: str) -> str:
     """Its output; anything but status 0 fails the test with what it said."""
     command = [str(program), *map(str, arguments)]
     print(*command)
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
     assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr[-8000:]}"
     return done.stdout
 

@@ -23,7 +23,7 @@ from emulator.firmware.host import Action, PromptHost
 from emulator.firmware.lineedit import History, LineEditor
 from emulator.firmware.options import mirror_options
 
-SLICE_STEPS = 100_000
+SLICE_STEPS = 50_000
 """Steps of one `feed` or `run`: a few tenths of a second."""
 LINE_STEPS = 50_000_000
 """Steps after which a line counts as one that never ends."""
@@ -196,10 +196,10 @@ class Prompt:
 
     def _run_forth(self, steps: int) -> int:
         """Run the program; the steps that are left."""
-        left = self.forth.run(min(steps, self.line_steps - self.steps))
-        used = min(steps, self.line_steps - self.steps) - left
+        most = min(steps, max(self.line_steps - self.steps, 1))
+        used = most - self.forth.run(most)
         self.steps += used
-        if self.steps >= self.line_steps:
+        if self.steps >= self.line_steps and self.forth.frames:
             self.steps = 0
             self.forth.unwind(throw.ThrowError(throw.INTERRUPT, "Too many steps"))
         return steps - used

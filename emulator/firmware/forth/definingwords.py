@@ -72,7 +72,7 @@ def _constant(forth: Forth) -> None:
     _define(forth, "constant", value, f"{value:x} constant")
 
 
-@words("value", "( n -- ) name", help="As constant, but ``to`` changes it")
+@words("value", "( n -- ) name", help="As constant, but `to` changes it")
 def _value(forth: Forth) -> None:
     _define(forth, "value", forth.pop(), "value")
 
@@ -115,7 +115,7 @@ def _field(forth: Forth) -> None:
     forth.push(offset + size)
 
 
-@words("defer", "( -- ) name", help="A word whose action ``to`` sets")
+@words("defer", "( -- ) name", help="A word whose action `to` sets")
 def _defer(forth: Forth) -> None:
     _define(forth, "defer", forth.dictionary.builtins.xt("noop"), "defer")
 

@@ -287,7 +287,7 @@ def columns(forth: Forth, names: list[str]) -> None:
         forth.emit(name + " ")
 
 
-def _names(forth: Forth) -> list[str]:
+def names_of(forth: Forth) -> list[str]:
     """Every name that can be found, newest first, without the insides of other words."""
     seen: dict[str, None] = {}
     for word in reversed(forth.dictionary.words):
@@ -300,10 +300,10 @@ def _names(forth: Forth) -> list[str]:
 
 @words("words", "( -- )", help="Names of all commands")
 def _words(forth: Forth) -> None:
-    columns(forth, _names(forth))
+    columns(forth, names_of(forth))
 
 
 @words("sifting", "( -- ) text", help="Names of the commands that contain a text")
 def _sifting(forth: Forth) -> None:
     text = forth.name().lower()
-    columns(forth, [name for name in _names(forth) if text in name])
+    columns(forth, [name for name in names_of(forth) if text in name])

@@ -56,6 +56,9 @@ class CoreConfig:
     quantum: int
     tod_seconds: int
     rng_seed: int
+    channels: int
+    rng_control: bool
+    rng_layout: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +333,54 @@ class Core(FirmwareCalls):
         if status == lib.S4V_ENOENT:
             raise StrandError(f"no strand {strand}")
         return int(handle[0]) if status == 0 else None
+
+    # -- channels
+
+    # -- memory errors
+
+    def poison(self, ra: int, length: int) -> None:
+        """Put an error behind memory."""
+        self._poison_status(lib.s4v_poison(self._machine, ra, length), ra, length)
+
+    def poison_clear(self, ra: int, length: int) -> None:
+        """Take errors away."""
+        self._poison_status(lib.s4v_poison_clear(self._machine, ra, length), ra, length)
+
+    def _poison_status(self, status: int, ra: int, length: int) -> None:
+        if status == lib.S4V_EFULL:
+            raise ConfigError("a machine has at most 256 ranges of memory with errors")
+        if status == lib.S4V_EINVAL:
+            raise AddressError("an empty range of memory has no errors")
+        self._check_memory(status, ra, length)
+
+    def poisoned(self) -> list[tuple[int, int]]:
+        """Ranges of memory with errors: real address, bytes."""
+        ra, length = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        found = []
+        while lib.s4v_poison_range(self._machine, len(found), ra, length) == 0:
+            found.append((int(ra[0]), int(length[0])))
+        return found
+
+    # -- crypto units
+
+    def crypto_add(self, kind: int, ino: int, strands: tuple[int, ...]) -> None:
+        """Add a unit that these strands share."""
+        if lib.s4v_crypto_add(self._machine, kind, ino, list(strands), len(strands)) != 0:
+            raise ConfigError(f"no crypto unit with devino {ino:#x} for strands {strands}: taken, or out of range")
+
+    def crypto_remove(self, ino: int) -> None:
+        """Remove a unit."""
+        if lib.s4v_crypto_remove(self._machine, ino) != 0:
+            raise ConfigError(f"no crypto unit has devino {ino:#x}")
+
+    def crypto_units(self) -> list[tuple[int, int, tuple[int, ...], int]]:
+        """The units: kind, devino, strands, entries of the queue."""
+        out = ffi.new("s4v_crypto *")
+        units = []
+        while lib.s4v_crypto_info(self._machine, len(units), out) == 0:
+            strands = tuple(int(out.strands[i]) for i in range(out.strand_count))
+            units.append((int(out.kind), int(out.devino), strands, int(out.entries)))
+        return units
 
     # -- channels
 

@@ -9,6 +9,7 @@
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/interp.h"
+#include "strand/mmu.h"
 #include "strand/special.h"
 #include "strand/window.h"
 
@@ -356,7 +357,8 @@ static void build(struct builder *b) {
 
 struct block *builder_build(struct strand *s, u64 pc, u64 ra) {
   struct ram_ref ref;
-  if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
+  u32 rights;
+  if (!mmu_place(s->env, ra, &ref, &rights)) return NULL;
   u64 left = PAGE_BYTES - (pc & ~PAGE_MASK);
   if (left > ref.bytes) left = ref.bytes;
   struct builder b = {.s = s, .pc = pc, .code = ref.host, .limit = (u32)(left / 4), .mode = s->mode};

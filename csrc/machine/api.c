@@ -55,7 +55,8 @@ static bool make_parts(s4v_machine *m) {
       .page_sizes = c->page_sizes, .max_tsbs = c->max_tsbs, .stick_hz = c->stick_hz, .tick_hz = c->tick_hz,
       .hypercall = hyp_call, .drop_writes = drop_writes, .code_changed = code_changed, .queue_moved = intr_queue_moved,
       .tick_now = machine_tick,
-      .insns_until = machine_insns_until, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
+      .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
+      .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
   place_mapins(&d->env, c);
   d->channels.count = c->channels;

@@ -14,7 +14,7 @@
 #include "strand/state.h"
 #include "util/sha256.h"
 
-enum { IMAGE_VERSION = 8 };
+enum { IMAGE_VERSION = 9 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 

@@ -250,7 +250,7 @@ void mmu_forget(struct strand *s) {
 bool mmu_place(const struct strand_env *env, u64 ra, struct ram_ref *ref, u32 *rights) {
   *rights = PLACE_READ | PLACE_WRITE | PLACE_EXECUTE;
   if (ram_lookup(env->ram, RA(ra), ref)) return true;
-  return ra >= env->mapped_first && env->mapped(env->machine, ra, ref, rights);
+  return env->mapped && ra >= env->mapped_first && env->mapped(env->machine, ra, ref, rights);
 }
 
 void mmu_drop_writes(struct strand *s) {

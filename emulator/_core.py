@@ -334,34 +334,21 @@ class Core(FirmwareCalls):
             raise StrandError(f"no strand {strand}")
         return int(handle[0]) if status == 0 else None
 
-    # -- channels
+    # -- memory errors, crypto units
 
-    # -- memory errors
-
-    def poison(self, ra: int, length: int) -> None:
-        """Put an error behind memory."""
-        self._poison_status(lib.s4v_poison(self._machine, ra, length), ra, length)
-
-    def poison_clear(self, ra: int, length: int) -> None:
-        """Take errors away."""
-        self._poison_status(lib.s4v_poison_clear(self._machine, ra, length), ra, length)
-
-    def _poison_status(self, status: int, ra: int, length: int) -> None:
+    def poison(self, ra: int, length: int, on: bool) -> None:
+        """Put an error behind memory, or take errors away."""
+        status = (lib.s4v_poison if on else lib.s4v_poison_clear)(self._machine, ra, length)
         if status == lib.S4V_EFULL:
             raise ConfigError("a machine has at most 256 ranges of memory with errors")
-        if status == lib.S4V_EINVAL:
-            raise AddressError("an empty range of memory has no errors")
         self._check_memory(status, ra, length)
 
-    def poisoned(self) -> list[tuple[int, int]]:
+    def poisoned(self) -> Iterator[tuple[int, int]]:
         """Ranges of memory with errors: real address, bytes."""
-        ra, length = ffi.new("uint64_t *"), ffi.new("uint64_t *")
-        found = []
-        while lib.s4v_poison_range(self._machine, len(found), ra, length) == 0:
-            found.append((int(ra[0]), int(length[0])))
-        return found
-
-    # -- crypto units
+        ra, length, n = ffi.new("uint64_t *"), ffi.new("uint64_t *"), 0
+        while lib.s4v_poison_range(self._machine, n, ra, length) == 0:
+            yield int(ra[0]), int(length[0])
+            n += 1
 
     def crypto_add(self, kind: int, ino: int, strands: tuple[int, ...]) -> None:
         """Add a unit that these strands share."""
@@ -373,14 +360,12 @@ class Core(FirmwareCalls):
         if lib.s4v_crypto_remove(self._machine, ino) != 0:
             raise ConfigError(f"no crypto unit has devino {ino:#x}")
 
-    def crypto_units(self) -> list[tuple[int, int, tuple[int, ...], int]]:
-        """The units: kind, devino, strands, entries of the queue."""
-        out = ffi.new("s4v_crypto *")
-        units = []
-        while lib.s4v_crypto_info(self._machine, len(units), out) == 0:
-            strands = tuple(int(out.strands[i]) for i in range(out.strand_count))
-            units.append((int(out.kind), int(out.devino), strands, int(out.entries)))
-        return units
+    def crypto_units(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """The units: kind, devino, strands."""
+        out, n = ffi.new("s4v_crypto *"), 0
+        while lib.s4v_crypto_info(self._machine, n, out) == 0:
+            yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
+            n += 1
 
     # -- channels
 

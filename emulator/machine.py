@@ -258,11 +258,11 @@ class Machine:
         queue and trap 0x7f. Without a queue for it, the strand stops with reason WATCHDOG and trap type 0x7f. MEM_SCRUB
         and `heal` take errors away. Raises AddressError, and ConfigError for more than 256 ranges.
         """
-        self._core.poison(ra, length)
+        self._core.poison(ra, length, True)
 
     def heal(self, ra: int, length: int) -> None:
-        """Take errors away from the lines of 64 bytes that lie wholly in the range. Raises AddressError, ConfigError."""
-        self._core.poison_clear(ra, length)
+        """Take errors away from lines of 64 bytes that are wholly in the range. Raises AddressError, ConfigError."""
+        self._core.poison(ra, length, False)
 
     @property
     def poisoned(self) -> tuple[tuple[int, int], ...]:
@@ -286,15 +286,16 @@ class Machine:
         units = self._core.crypto_units()
         return tuple(
             CryptoUnit("cwq" if kind == _CWQ else "mau", number, strands, ino)
-            for number, (kind, ino, strands, _) in enumerate(units)
+            for number, (kind, ino, strands) in enumerate(units)
         )
 
     # -- channels
 
     def add_channel(self, number: int) -> Channel:
-        """A logical domain channel, its number below the platform's limit, with the client at its other end, not up yet.
+        """A logical domain channel with the client at its other end, not up yet.
 
-        Its devinos are 2 * number (transmit) and 2 * number + 1. Raises ChannelError where the number is taken.
+        Its number is below the limit of the platform (`emulator.mdesc.most_channels`), its devinos are 2 * number
+        (transmit) and 2 * number + 1. Raises ChannelError where the number is taken.
         """
         self._core.ldc_add(number)
         return Channel(self._core, number)

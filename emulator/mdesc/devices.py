@@ -55,7 +55,7 @@ RNG_COMPATIBLE = {
     "m5": "ORCL,m4-rng", "m6": "ORCL,m4-rng", "m7": "ORCL,m7-rng", "s7": "ORCL,m7-rng", "m8": "ORCL,m7-rng",
 }  # fmt: skip
 
-# Chip -> what `compatible` of its crypto devices begins with; a T1 has modular arithmetic alone, under a name of its own.
+# Chip -> what `compatible` of its crypto devices begins with; the one of a T1 has a name of its own.
 CRYPTO_COMPATIBLE = {"t2": "SUNW,n2", "t2+": "SUNW,vf", "t3": "SUNW,kt"}
 NCP_COMPATIBLE = "SUNW,sun4v-ncp"
 MAU_INO, CWQ_INO = 0x20, 0x80

@@ -21,9 +21,14 @@ STATUSES = {*range(18), 18, 23}
 SERVICES = (0x002, 0x003, 0x101, 0x103, 0x104, 0x110)
 TWO_VERSIONS = (0x103, 0x104)
 MACHINE = {"strands": 2, "platform": "t5120", "rng_control": True}
-EDGES = [0, 1, 2, 3, 4, 5, 8, 0x11, 0x100, 0x111, 0x200, 0x205, 63, 64, 128, 448, 512, 511, 512, 2047, 2048, 8192, 0x864, 0x10A72, 1 << 38, (1 << 38) + (1 << 28),
+EDGES = [0, 1, 2, 3, 4, 5, 8, 0x11, 0x100, 0x111, 0x200, 0x205, 63, 64, 128, 448, 511, 512, 2047, 2048, 8192,
+         0x864, 0x10A72, 1 << 38, (1 << 38) + (1 << 28),
          MORE, MORE + 64, MORE + 0x10000, 0x200000, 0x3FFFC0, 0x400000 - 8, 0x400000, 1 << 32, 1 << 40, (1 << 60) - 8,
          1 << 60, 1 << 63, (1 << 64) - 64, (1 << 64) - 1]  # fmt: skip
+
+WORDS = [0, 1 << 54, 3 << 53, 0x400, 0x200, 0x41 << 56 | 3 << 53 | 1 << 32, 0x40 << 56 | 3 << 53 | 1 << 28, 0x380000,
+         0x380008]
+"""Parts of descriptors of crypto units."""
 
 
 def argument(seed: random.Random) -> int:
@@ -59,8 +64,7 @@ def prepared() -> Guest:
     for handle_of, base in ((1, 0x390000), (2, 0x398000)):
         assert guest.hcall(0x111, handle_of, base, 64)[0] == EOK
         for at in range(base, base + 4096, 8):
-            guest.memory.store(at, descriptors.choice([0, 1 << 54, 3 << 53, 0x400, 0x200, 0x41 << 56 | 3 << 53 | 1 << 32, 0x380000,
-                                                       0x380008, descriptors.getrandbits(64), 0x40 << 56 | 3 << 53 | 1 << 28]))
+            guest.memory.store(at, descriptors.choice([*WORDS, descriptors.getrandbits(64)]))
     guest.machine.add_channel(1).up = True
     guest.machine.channel(1).export(16384)
     guest.machine.connect_channels(2, 3)

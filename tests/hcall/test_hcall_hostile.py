@@ -49,6 +49,8 @@ def arguments(seed: random.Random, group: int) -> list[int]:
         values[1] = seed.randrange(8)
     if group == 0x103:
         values[0] = seed.choice([1, 2, 0x864, 0x10A72, values[0]])
+        if seed.randrange(2):
+            values[:3] = seed.choice([1, 2]), 0x390000, 1 << seed.randrange(7)
         values[1:3] = seed.choice([(0x390000, 1 << seed.randrange(7)), (64 * seed.randrange(70), 24), values[1:3]])
     if group == 0x101 and seed.randrange(3) == 0:  # a copy that may succeed
         values[1:] = seed.randrange(2), seed.randrange(1 << 17) & ~7, 0x380000 + (seed.randrange(1 << 18) & ~7), 1 << 12

@@ -54,7 +54,7 @@ typedef struct s4v_config {
   uint64_t features;      /* bit n: feature n of csrc/isa/feature.def */
   uint64_t cfr;           /* what RD %cfr (ASR 26) gives */
   uint32_t cfr_present;   /* 0: RD %cfr is illegal (chips before the T4) */
-  uint32_t pad;
+  uint32_t channels;      /* LDC endpoints the domain can have, at most 4080 */
   uint64_t stick_hz;      /* STICK frequency */
   uint64_t tick_hz;       /* TICK (core clock) frequency */
   uint32_t va_bits;       /* 48..64 */
@@ -63,6 +63,8 @@ typedef struct s4v_config {
   uint32_t quantum;       /* instructions a strand runs before the next one's turn (deterministic) */
   uint64_t tod_seconds;   /* TOD at start, seconds since the epoch */
   uint64_t rng_seed;      /* of the stream that RNG_DATA_READ gives */
+  uint32_t rng_control;   /* 1: the guest may configure and test the random number generator */
+  uint32_t rng_layout;    /* of its control registers: 1 chips up to the T3, 2 T4 and later */
 } s4v_config;
 
 typedef struct s4v_stop {
@@ -179,7 +181,7 @@ int s4v_firmware_fault(s4v_machine *, uint32_t strand, uint64_t va, int store);
  * a handle (EHDL) of its own, its time and the CPU. The last entry that fits has attr bit 31 (queue full) set. S4V_EFULL:
  * no room, no queue or the strand is stopped; nothing changes. */
 typedef struct s4v_error {
-  uint32_t desc;          /* 1 uncorrected resumable, 2 precise, 3 deferred, 4 shutdown, 5 dump core, 6 SP state change */
+  uint32_t desc;          /* 1 to 6: 1 uncorrected resumable, 2 precise, 3 deferred, 4 shutdown, 5 dump core, 6 SP state change */
   uint32_t attr;          /* bit 0 CPU, 1 memory, 2 PIO, 3 integer, 4 FP registers, 5 shutdown, ...; bit 31 is ignored */
   uint64_t ra;            /* all ones: unknown */
   uint32_t size;          /* bytes concerned */
@@ -190,7 +192,27 @@ typedef struct s4v_error {
 } s4v_error;
 int s4v_error_report(s4v_machine *, uint32_t strand, int resumable, const s4v_error *error, uint64_t *handle);
 
-/* Channels (LDC), numbers 0..767; devinos of channel n: TX 2n, RX 2n + 1 of the channel-devices. At the other end of a
+/* Memory with an uncorrectable error: lines of 64 bytes that bytes [ra, ra + len) touch. A strand that loads or fetches
+ * from them takes a precise non-resumable error; MEM_SCRUB or s4v_poison_clear (of lines wholly in the range) ends it.
+ * S4V_EFAULT: not all of it is memory; S4V_EFULL: more than 256 ranges. Part of the state image. */
+int s4v_poison(s4v_machine *, uint64_t ra, uint64_t len);
+int s4v_poison_clear(s4v_machine *, uint64_t ra, uint64_t len);
+int s4v_poison_range(const s4v_machine *, uint32_t n, uint64_t *ra, uint64_t *len); /* ascending; S4V_ENOENT */
+
+/* Crypto units behind NCS_*: kind 1 modular arithmetic (2: ciphers and hashes; 3: modular arithmetic of the T1), the devino
+ * of its interrupt among the virtual devices, the strands that share it. S4V_EINVAL: no such kind, the devino is taken, a
+ * strand has such a unit, more than 8 strands or 128 units. They are part of the state image. */
+int s4v_crypto_add(s4v_machine *, uint32_t kind, uint32_t devino, const uint32_t *strands, size_t count);
+int s4v_crypto_remove(s4v_machine *, uint32_t devino);           /* its queue is gone; S4V_ENOENT */
+typedef struct s4v_crypto {
+  uint32_t kind, devino;
+  uint32_t strand_count;
+  uint32_t entries;       /* of the guest's queue, 0: not configured */
+  uint32_t strands[8];
+} s4v_crypto;
+int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
+
+/* Channels (LDC), numbers below `channels` of the configuration; devinos of channel n: TX 2n, RX 2n + 1 of the channel-devices. At the other end of a
  * channel is the client (host) or another endpoint of this domain. S4V_EINVAL: the number is taken or out of range;
  * S4V_ENOENT, of all the others: there is no such channel, or the client is not at its other end. */
 typedef struct s4v_ldc {
@@ -221,7 +243,8 @@ int64_t s4v_ldc_receive(s4v_machine *, uint32_t channel, void *packets, size_t c
 int s4v_ldc_read(s4v_machine *, uint32_t channel, uint64_t cookie, void *buf, size_t len);
 int s4v_ldc_write(s4v_machine *, uint32_t channel, uint64_t cookie, const void *buf, size_t len);
 /* Memory the client exports on a channel, zeroed: a multiple of 8192 bytes up to 16 MiB, 0: none. The guest reaches it by
- * LDC_COPY with the cookies 0 .. bytes - 1 (page size code 0), in both directions. It is part of the state image. */
+ * LDC_COPY or LDC_MAPIN with the cookies 0 .. bytes - 1 (page size code 0), in both directions. It is part of the state image. Exporting anew takes away what the guest has
+ * mapped in. */
 int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);

@@ -56,6 +56,9 @@ class CoreConfig:
     quantum: int
     tod_seconds: int
     rng_seed: int
+    channels: int
+    rng_control: bool
+    rng_layout: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +336,39 @@ class Core(FirmwareCalls):
         if status == lib.S4V_ENOENT:
             raise StrandError(f"no strand {strand}")
         return int(handle[0]) if status == 0 else None
+
+    # -- memory errors, crypto units
+
+    def poison(self, ra: int, length: int, on: bool) -> None:
+        """Put an error behind memory, or take errors away."""
+        status = (lib.s4v_poison if on else lib.s4v_poison_clear)(self._machine, ra, length)
+        if status == lib.S4V_EFULL:
+            raise ConfigError("a machine has at most 256 ranges of memory with errors")
+        self._check_memory(status, ra, length)
+
+    def poisoned(self) -> Iterator[tuple[int, int]]:
+        """Ranges of memory with errors: real address, bytes."""
+        ra, length, n = ffi.new("uint64_t *"), ffi.new("uint64_t *"), 0
+        while lib.s4v_poison_range(self._machine, n, ra, length) == 0:
+            yield int(ra[0]), int(length[0])
+            n += 1
+
+    def crypto_add(self, kind: int, ino: int, strands: tuple[int, ...]) -> None:
+        """Add a unit that these strands share."""
+        if lib.s4v_crypto_add(self._machine, kind, ino, list(strands), len(strands)) != 0:
+            raise ConfigError(f"no crypto unit with devino {ino:#x} for strands {strands}: taken, or out of range")
+
+    def crypto_remove(self, ino: int) -> None:
+        """Remove a unit."""
+        if lib.s4v_crypto_remove(self._machine, ino) != 0:
+            raise ConfigError(f"no crypto unit has devino {ino:#x}")
+
+    def crypto_units(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """The units: kind, devino, strands."""
+        out, n = ffi.new("s4v_crypto *"), 0
+        while lib.s4v_crypto_info(self._machine, n, out) == 0:
+            yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
+            n += 1
 
     # -- channels
 

@@ -43,6 +43,10 @@ class ErrorAttribute(enum.IntFlag):
     ASR = 1 << 6
     ASI = 1 << 7
     PRIVILEGED_REGISTER = 1 << 8
+    SP_FAULTED = 1 << 9
+    SP_AVAILABLE = 2 << 9
+    SP_NOT_PRESENT = 3 << 9
+    """State of the service processor (bits 10:9), for SP_STATE."""
     MCD = 1 << 11
     USER_MODE = 1 << 24
     PRIVILEGED_MODE = 2 << 24

@@ -23,12 +23,25 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, Strand, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
-from emulator.mdesc import MachineDescription, build, decode, encode, plain_resources, with_properties
+from emulator.mdesc import (
+    CryptoUnit,
+    MachineDescription,
+    build,
+    decode,
+    described_units,
+    encode,
+    most_channels,
+    plain_resources,
+    with_properties,
+)
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
 from emulator.units import format_size, parse_size
 
 DEFAULT_QUANTUM = 10_000
+_FIRST_RNG = ("t2", "t2+", "t3")
+"""Chips whose random number generator has the first layout of control registers."""
+_MAU, _CWQ, _MAU_OF_T1 = 1, 2, 3  # kinds of crypto units: csrc/sun4v.h
 DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
@@ -46,7 +59,8 @@ class Machine:
     `deterministic` time is counted in instructions and every strand runs `quantum` instructions in its turn:
     same inputs at the same instructions give the same `digest()`. `tod_seconds` is the time of day at start
     (default: now, or a fixed date when deterministic), `rng_seed` makes the stream the guest's random number
-    generator gives (default: from the host, or fixed when deterministic). `machine_description` is what MACH_DESC
+    generator gives (default: from the host, or fixed when deterministic); with `rng_control` the guest may
+    configure and test that generator, as a control domain does. `machine_description` is what MACH_DESC
     gives the guest (default: one built from the other arguments, see `emulator.mdesc`).
 
     Raises ConfigError. Not for two threads at once, except `kick()`. A context manager; `close()` frees it.
@@ -63,6 +77,7 @@ class Machine:
         quantum: int = DEFAULT_QUANTUM,
         tod_seconds: int | None = None,
         rng_seed: int | None = None,
+        rng_control: bool = False,
         machine_description: MachineDescription | None = None,
     ) -> None:
         self.platform: Platform = find_platform(platform)
@@ -89,12 +104,17 @@ class Machine:
                 quantum=quantum,
                 tod_seconds=tod_seconds,
                 rng_seed=rng_seed,
+                channels=most_channels(self.platform),
+                rng_control=rng_control,
+                rng_layout=1 if self.platform.chip in _FIRST_RNG else 2,
             )
         )
         if machine_description is None:
             plain = plain_resources(self.platform, strands, size_bytes, cpu_arch=cpu_arch)
             machine_description = build(self.platform, plain)
         self.machine_description = machine_description
+        for unit in described_units(machine_description):
+            self.add_crypto_unit(unit)
         self.memory = Memory(self._core, size_bytes)
         self.console = Console(self._core)
         self.firmware: OpenBoot | None = None
@@ -272,6 +292,44 @@ class Machine:
         """
         return self._core.error_report(strand, report.resumable, report.fields())
 
+    def poison(self, ra: int, length: int = 1) -> None:
+        """Put an uncorrectable error behind `length` bytes of memory: whole lines of 64 bytes.
+
+        A strand that loads from them, or fetches an instruction, takes a precise non-resumable error: a report in its
+        queue and trap 0x7f. Without a queue for it, the strand stops with reason WATCHDOG and trap type 0x7f. MEM_SCRUB
+        and `heal` take errors away. Raises AddressError, and ConfigError for more than 256 ranges.
+        """
+        self._core.poison(ra, length, True)
+
+    def heal(self, ra: int, length: int) -> None:
+        """Take errors away from lines of 64 bytes that are wholly in the range. Raises AddressError, ConfigError."""
+        self._core.poison(ra, length, False)
+
+    @property
+    def poisoned(self) -> tuple[tuple[int, int], ...]:
+        """Memory with errors: real address and bytes of each range, ascending."""
+        return tuple(self._core.poisoned())
+
+    # -- crypto units
+
+    def add_crypto_unit(self, unit: CryptoUnit) -> None:
+        """Put a crypto unit behind NCS_*, beside those of the machine description. Raises ConfigError."""
+        kind = _CWQ if unit.kind == "cwq" else _MAU_OF_T1 if self.platform.chip == "t1" else _MAU
+        self._core.crypto_add(kind, unit.ino, unit.vcpus)
+
+    def remove_crypto_unit(self, ino: int) -> None:
+        """Take a crypto unit away, and the guest's queue with it. Raises ConfigError."""
+        self._core.crypto_remove(ino)
+
+    @property
+    def crypto_units(self) -> tuple[CryptoUnit, ...]:
+        """The units there are."""
+        units = self._core.crypto_units()
+        return tuple(
+            CryptoUnit("cwq" if kind == _CWQ else "mau", number, strands, ino)
+            for number, (kind, ino, strands) in enumerate(units)
+        )
+
     # -- devices and channels
 
     def attach(self, device: Device) -> None:
@@ -297,9 +355,10 @@ class Machine:
             return channel
 
     def add_channel(self, number: int) -> Channel:
-        """A logical domain channel (0 to 767) with the client at its other end, not up yet.
+        """A logical domain channel with the client at its other end, not up yet.
 
-        Its devinos are 2 * number (transmit) and 2 * number + 1. Raises ChannelError where the number is taken.
+        Its number is below the limit of the platform (`emulator.mdesc.most_channels`), its devinos are 2 * number
+        (transmit) and 2 * number + 1. Raises ChannelError where the number is taken.
         """
         self._core.ldc_add(number)
         return Channel(self._core, number)

@@ -62,12 +62,8 @@ def run_driver(program: Path, *arguments: object, **environment: str) -> str:
     """Its output; anything but status 0 fails the test with what it said."""
     command = [str(program), *map(str, arguments)]
     print(*command)
-<<<<<<< HEAD
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
-=======
     env = ENVIRONMENT | environment
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=LIMIT_SECONDS)
->>>>>>> threads
     assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr[-8000:]}"
     return done.stdout
 

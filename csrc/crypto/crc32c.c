@@ -3,6 +3,7 @@
  * The running value stands in the low word of fd1 byte-swapped, because software loads and stores it with a
  * little-endian ASI. There is no inversion before or after. The high word of the result is zero.
  */
+#include "crypto/cipher.h"
 #include "crypto/crypto.h"
 
 static const u32 TABLE[256] = {
@@ -45,6 +46,11 @@ u64 crc32c_update_portable(u64 crc, u64 data) {
   for (int shift = 56; shift >= 0; shift -= 8)
     c = c >> 8 ^ TABLE[(c ^ (u32)(data >> shift)) & 0xff];
   return __builtin_bswap32(c);
+}
+
+u32 crc32c_bytes(u32 crc, const u8 *data, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) crc = crc >> 8 ^ TABLE[(crc ^ data[i]) & 0xff];
+  return crc;
 }
 
 #if defined(__x86_64__)

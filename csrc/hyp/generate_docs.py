@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "reference" / "hypercalls.md"
 
 GROUPS = {0x000: "SUN4V 1", 0x001: "CORE 1", 0x002: "INTR 1", 0x003: "SOFT_STATE 1", 0x101: "LDOM 1",
-          0x104: "RNG 2", 0x110: "REBOOT_DATA 1"}
+          0x103: "NCS", 0x104: "RNG", 0x110: "REBOOT_DATA 1"}
 # section title -> names, in the order of the page
 SECTIONS: dict[str, dict[str, str]] = {
     "API versions and the CORE trap": {
@@ -92,10 +92,31 @@ SECTIONS: dict[str, dict[str, str]] = {
         "SOFT_STATE_GET": "What SOFT_STATE_SET has set; at start 2 and an empty text.",
         "REBOOT_DATA_GET": "Length 0 asks for the length. EINVAL for a buffer that is too small; the length comes back.",
         "REBOOT_DATA_SET": "At most 512 bytes, aligned to 16, that survive a reset; length 0 forgets them.",
-        "RNG_CTL_READ": "Control of the unit is not the guest's.",
-        "RNG_CTL_WRITE": "As RNG_CTL_READ.",
-        "RNG_DATA_READ_DIAG": "As RNG_CTL_READ.",
-        "RNG_DATA_READ": "8 bytes of a stream that the machine's seed determines: not for secrets.",
+        "RNG_GET_DIAG_CONTROL": "Version 1 alone: takes control of the unit, where the guest may have it "
+                                "(`Machine(rng_control=True)`); else ENOACCESS, as of the next three.",
+        "RNG_CTL_READ": "State (0 unconfigured, 1 configured, 2 health check, 3 error), STICKs until it is ready, and the "
+                        "four control words in 32 bytes at RA, which may be 0. Version 1: no unit, no last two results.",
+        "RNG_CTL_WRITE": "A new state; configured and health check take the control words at RA. Version 1: no unit; "
+                         "version 2: no result.",
+        "RNG_DATA_READ_DIAG": "8 bytes to 128 KiB. Without a noise source in the control words: the word of the shift "
+                              "register that Linux's self-test looks for.",
+        "RNG_DATA_READ": "8 bytes of a stream that the machine's seed determines: not for secrets. EIO while the unit is "
+                         "not configured, ENOACCESS in the error state.",
+    },
+    "Crypto units of the T1, T2 and T3": {
+        "NCS_REQUEST": "Version 1 alone, modular arithmetic units by number. 1 configures a queue {unit, base, end, "
+                       "entries}, 2 works off descriptors {unit, tail index, asynchronous}.",
+        "NCS_QCONF": "Type 1 modular arithmetic, 2 ciphers and hashes: the unit of the caller's core. 2 to 64 entries of "
+                     "64 bytes, aligned to the queue's size; 0 and the handle take the queue away. Without a unit "
+                     "ENOACCESS; without any unit in the machine the group is unknown.",
+        "NCS_QINFO": "What NCS_QCONF has set.",
+        "NCS_GETHEAD": "Offset of the first entry that is not done: the tail, for work is done at once.",
+        "NCS_GETTAIL": "What NCS_SETTAIL has set.",
+        "NCS_SETTAIL": "Does the work up to the tail. The caller must be a strand of the unit's core.",
+        "NCS_QHANDLE_TO_DEVINO": "The unit's interrupt among the virtual devices.",
+        "NCS_SETHEAD_MARKER": "The interrupt is raised while the marker is not at the head and something was done that "
+                              "asked for it.",
+        "NCS_ULQCONF": "Queues for user programs: none (inferred).",
     },
     "Interrupts": {
         "INTR_DEVINO2SYSINO": "Sysino = handle + devino. Handles: 0x100 virtual-devices (the console's devino is 0x11), 0x200 "
@@ -146,6 +167,12 @@ SECTIONS: dict[str, dict[str, str]] = {
         "LDC_GET_MAP_TABLE": "What LDC_SET_MAP_TABLE has set.",
         "LDC_COPY": "Copies from (0) or to (1) memory that the other end exports, the client's memory by the cookies 0 and up. Cookie, RA and length are multiples of 8. "
                     "Goes on over page ends, at most 1 MiB a call; an error after the first page shows as a shorter length.",
+        "LDC_MAPIN": "Maps in a page of the other end, at a real address beyond memory: rights 1 read, 2 write, 4 execute, "
+                     "and above them those of the map table entry. 1024 pages a domain; what the client exports is "
+                     "mapped in as well. The address is no argument of hypercalls, but of MMU_MAP_ADDR.",
+        "LDC_UNMAP": "Takes such a page away.",
+        "LDC_REVOKE": "Takes a page of the caller's own map table away from whoever has mapped it in; the revocation "
+                      "cookie stands in word 1 of the entry.",
     },
 }
 MISSING = """## Not there yet
@@ -154,9 +181,7 @@ The hypervisor does not know these; they answer EBADTRAP, their groups EINVAL.
 
 | Calls | Group | Needed by |
 | --- | --- | --- |
-| LDC_MAPIN, LDC_UNMAP, LDC_REVOKE | 0x101 LDOM 1.1 | direct access to shared memory |
 | SVC_* | 0x102 SVC | firmware services of old domains |
-| NCS_* | 0x103 NCS | crypto queues of the T1, T2 and T3 |
 | MACH_PRI, MACH_VARS | 0x105 | the control domain |
 | PCI, IOTSB, TPM, DAX, performance counters, global demap | their own | not planned, or with the devices |
 """
@@ -201,7 +226,12 @@ class Call:
     @property
     def version(self) -> str:
         """Group and version; the CORE trap and INTR, which Linux uses without asking, are always there."""
-        return "always" if self.trap == 0xFF or self.group == 0x002 else f"{GROUPS[self.group]}.{self.minor}"
+        if self.trap == 0xFF or self.group == 0x002:
+            return "always"
+        name = GROUPS[self.group]
+        if name[-1].isdigit():
+            return f"{name}.{self.minor}"
+        return f"{name} {self.minor >> 8}.{self.minor & 0xFF}" if self.minor else f"{name} 1.0, 2.0"
 
 
 _LINE = re.compile(r'^HCALL\((\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(\w+),\s*"([^"]*)"\)', re.MULTILINE)

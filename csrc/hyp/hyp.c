@@ -2,10 +2,11 @@
 #include "hyp/hyp.h"
 
 #include "hyp/calls.h"
+#include "strand/mmu.h"
 
-enum hcall_scope { CALL_OWN, CALL_SHARED };
+enum hcall_scope { CALL_OWN, CALL_SHARED, CALL_ALONE };
 struct hcall {
-  u8 group, minor, scope;
+  u8 group, major, minor, scope; /* major 0: the call is in all of them */
   u32 (*handler)(struct strand *, struct domain *);
   const char *name;
 };
@@ -18,34 +19,50 @@ enum { FAST_SLOTS = 0x200, CORE_SLOTS = 4, FIRST_PLAIN_TRAP = 0x83, PLAIN_SLOTS 
                     : FAST_SLOTS + CORE_SLOTS + (trap) - FIRST_PLAIN_TRAP)
 #define GROUP_INDEX(number)                                          \
   ((number) == 0x101   ? GROUP_LDOM                                  \
+   : (number) == 0x103 ? GROUP_NCS                                   \
    : (number) == 0x104 ? GROUP_RNG                                   \
    : (number) == 0x110 ? GROUP_REBOOT_DATA                           \
                        : (number))
 
 static const struct hcall hcalls[FAST_SLOTS + CORE_SLOTS + PLAIN_SLOTS] = {
 #define HCALL(trap, function, group, minor, scope, name, handler, text) \
-  [SLOT(trap, function)] = {GROUP_INDEX(group), minor, CALL_##scope, handler, #name},
+  [SLOT(trap, function)] = {GROUP_INDEX(group), (minor) >> 8, (minor) & 0xff, CALL_##scope, handler, #name},
 #include "hyp/hcall.def"
 #undef HCALL
 };
+
+void hyp_forget_translations(struct domain *d) {
+  for (u32 i = 0; i < d->strand_count; i++) mmu_forget(d->strands[i]);
+}
 
 struct domain *hyp_domain(const struct strand *s) { return s->env->machine; }
 
 struct strand *hyp_strand(struct domain *d, u64 cpuid) { return cpuid < d->strand_count ? d->strands[cpuid] : NULL; }
 
-/* One major version of each group, up to a minor one. */
+/* The versions of each group: of a major one all minors up to the one here. Major 0: no second one. */
 static const struct group {
-  u16 number, major, minor;
+  u16 number;
   bool always; /* Linux uses the calls without asking for a version */
+  struct version {
+    u16 major, minor;
+  } has[2];
 } groups[GROUP_COUNT] = {
-    [GROUP_SUN4V] = {0x000, 1, 0, false},
-    [GROUP_CORE] = {0x001, 1, 6, false},
-    [GROUP_INTR] = {0x002, 1, 0, true},
-    [GROUP_SOFT_STATE] = {0x003, 1, 0, false},
-    [GROUP_LDOM] = {0x101, 1, 0, false},
-    [GROUP_RNG] = {0x104, 2, 0, false},
-    [GROUP_REBOOT_DATA] = {0x110, 1, 0, false},
+    [GROUP_SUN4V] = {0x000, false, {{1, 0}}},
+    [GROUP_CORE] = {0x001, false, {{1, 6}}},
+    [GROUP_INTR] = {0x002, true, {{1, 0}}},
+    [GROUP_SOFT_STATE] = {0x003, false, {{1, 0}}},
+    [GROUP_LDOM] = {0x101, false, {{1, 1}}},
+    [GROUP_NCS] = {0x103, false, {{1, 0}, {2, 1}}},
+    [GROUP_RNG] = {0x104, false, {{1, 0}, {2, 0}}},
+    [GROUP_REBOOT_DATA] = {0x110, false, {{1, 0}}},
 };
+
+/* NULL: the group does not have that major version. */
+static const struct version *version_find(u32 group, u64 major) {
+  for (u32 i = 0; major && i < 2; i++)
+    if (groups[group].has[i].major == major) return &groups[group].has[i];
+  return NULL;
+}
 
 static void versions_reset(struct domain *d) {
   __builtin_memset(d->major, 0, sizeof d->major);
@@ -57,10 +74,12 @@ static void versions_reset(struct domain *d) {
 void hyp_init(struct domain *d, u64 seed) {
   versions_reset(d);
   d->firmware_present = d->firmware.count = 0;
-  services_init(&d->services, seed);
+  services_init(&d->services);
   intr_init(&d->interrupts);
-  ldc_free(&d->channels);
-  __builtin_memset(&d->channels, 0, sizeof d->channels);
+  ldc_clear(d);
+  d->ncs.count = 0;
+  rng_init(&d->rng, seed, d->rng.control_access, d->rng.second_layout);
+  poison_clear(d);
 }
 
 void hyp_reset(struct domain *d) {
@@ -68,6 +87,8 @@ void hyp_reset(struct domain *d) {
   services_reset(&d->services);
   intr_reset(&d->interrupts);
   ldc_unconfigure(d);
+  ncs_reset(&d->ncs);
+  rng_reset(&d->rng);
 }
 
 void hyp_save(const struct domain *d, struct writer *w) {
@@ -85,6 +106,9 @@ void hyp_save(const struct domain *d, struct writer *w) {
   services_save(&d->services, w);
   intr_save(&d->interrupts, w);
   ldc_save(&d->channels, w);
+  ncs_save(&d->ncs, w);
+  rng_save(&d->rng, w);
+  poison_save(&d->poison, w);
 }
 
 static bool load_firmware(struct domain *d, struct reader *in) {
@@ -104,11 +128,13 @@ bool hyp_load(struct domain *d, struct reader *in) {
   for (u32 i = 0; i < GROUP_COUNT; i++) {
     d->major[i] = get_u16(in);
     d->minor[i] = get_u16(in);
-    good &= (d->major[i] == 0 || d->major[i] == groups[i].major) && d->minor[i] <= groups[i].minor;
+    const struct version *v = version_find(i, d->major[i]);
+    good &= d->major[i] == 0 ? d->minor[i] == 0 : v && d->minor[i] <= v->minor;
   }
-  good = good && load_firmware(d, in) && services_load(&d->services, in) && intr_load(&d->interrupts, in, d->strand_count) &&
-         ldc_load(d, in);
-  return good && d->services.suspend_strand < d->strand_count;
+  good = good && load_firmware(d, in) && services_load(&d->services, in) &&
+         intr_load(&d->interrupts, in, d->strand_count) && ldc_load(d, in) && ncs_load(d, in) &&
+         rng_load(&d->rng, in) && poison_load(d, in);
+  return good && d->services.suspend_strand < d->strand_count && (d->ncs.count || !d->major[GROUP_NCS]);
 }
 
 static const struct hcall *find(u32 trap, u64 function) {
@@ -131,8 +157,9 @@ const char *hyp_call_name(u32 trap, u64 function) {
 
 static bool permitted(const struct domain *d, u32 trap, const struct hcall *h) {
   if (trap == 0xff || groups[h->group].always) return true;
-  return __atomic_load_n(&d->major[h->group], __ATOMIC_RELAXED) != 0 &&
-         __atomic_load_n(&d->minor[h->group], __ATOMIC_RELAXED) >= h->minor;
+  u32 major = __atomic_load_n(&d->major[h->group], __ATOMIC_RELAXED);
+  if (h->major && major != h->major) return false;
+  return major != 0 && __atomic_load_n(&d->minor[h->group], __ATOMIC_RELAXED) >= h->minor;
 }
 
 void hyp_lock(struct domain *d) {
@@ -147,13 +174,35 @@ void hyp_wake(struct domain *d, struct strand *s) {
   if (d->beside.on) d->beside.wake(d, s);
 }
 
+static void release_strands(struct domain *d, const struct strand *s, u32 first_running) {
+  for (u32 i = 0; i < first_running; i++)
+    if (d->strands[i] != s) d->beside.release(d, d->strands[i]);
+}
+
+/* Brings all others to rest. False: the caller is wanted there itself; nobody is held then. */
+static bool hold_strands(struct domain *d, struct strand *s) {
+  for (u32 i = 0; i < d->strand_count; i++) {
+    if (d->strands[i] == s || d->beside.hold(d, s, d->strands[i])) continue;
+    release_strands(d, s, i);
+    return false;
+  }
+  return true;
+}
+
+static u32 call_alone(struct strand *s, struct domain *d, const struct hcall *h) {
+  if (!hold_strands(d, s)) return hc_again(s);
+  u32 result = h->handler(s, d);
+  release_strands(d, s, d->strand_count);
+  return result;
+}
+
 static u32 shared_call(struct strand *s, struct domain *d, const struct hcall *h) {
   u32 result;
   pthread_mutex_lock(&d->beside.lock);
   if (d->beside.halting || s->park) {
     result = hc_again(s);
   } else {
-    result = h->handler(s, d);
+    result = h->scope == CALL_ALONE ? call_alone(s, d, h) : h->handler(s, d);
     if (strand_stop_is_for_client(s->stop)) { /* what the call did is done, and nobody else may do the like before */
       d->beside.halting = true;
       d->beside.stopper = s;
@@ -198,26 +247,27 @@ u32 hc_again(struct strand *s) {
   return BODY_RETRY;
 }
 
-/* GROUP_COUNT: unknown. */
-static u32 group_find(u64 number) {
+/* GROUP_COUNT: unknown. Without crypto units their group is. */
+static u32 group_find(const struct domain *d, u64 number) {
   u32 i = 0;
   while (i < GROUP_COUNT && groups[i].number != number) i++;
-  return i;
+  return i == GROUP_NCS && d->ncs.count == 0 ? GROUP_COUNT : i;
 }
 
 u32 hyp_set_version(struct domain *d, u64 number, u64 major, u64 minor, u64 *granted) {
-  u32 group = group_find(number);
+  u32 group = group_find(d, number);
   if (group == GROUP_COUNT) return HV_EINVAL;
+  const struct version *v = version_find(group, major);
   *granted = 0;
-  if (major && major != groups[group].major) return HV_ENOTSUPPORTED;
-  if (major) *granted = minor < groups[group].minor ? minor : groups[group].minor;
+  if (major && !v) return HV_ENOTSUPPORTED;
+  if (v) *granted = minor < v->minor ? minor : v->minor;
   __atomic_store_n(&d->major[group], (u16)major, __ATOMIC_RELAXED); /* OWN calls look at them without the lock */
   __atomic_store_n(&d->minor[group], (u16)*granted, __ATOMIC_RELAXED);
   return HV_EOK;
 }
 
 u32 hyp_get_version(const struct domain *d, u64 number, u64 *major, u64 *minor) {
-  u32 group = group_find(number);
+  u32 group = group_find(d, number);
   if (group == GROUP_COUNT || d->major[group] == 0) return HV_EINVAL;
   *major = d->major[group];
   *minor = d->minor[group];
@@ -270,12 +320,12 @@ static u32 memory_range(struct strand *s) {
 }
 
 u32 hc_mem_scrub(struct strand *s, struct domain *d) {
-  (void)d;
   u32 status = memory_range(s);
   u64 ra = hv_arg(s, 0), len = hv_arg(s, 1);
   if (status) return hc_status(s, status);
   if (len > (u64)64 << 20) len = (u64)64 << 20; /* bounded work a call; the guest goes on from ret1 */
   ram_zero(s->env->ram, RA(ra), len);
+  poison_remove(d, ra, len);
   hv_ret(s, 1, len);
   return hc_status(s, HV_EOK);
 }

@@ -5,6 +5,9 @@
 
 #include "hyp/interrupt.h"
 #include "hyp/ldc.h"
+#include "hyp/ncs.h"
+#include "hyp/poison.h"
+#include "hyp/rng.h"
 #include "hyp/services.h"
 #include "strand/firmware.h"
 #include "strand/strand.h"
@@ -18,7 +21,8 @@ enum hv_error {
 
 /* API groups this hypervisor knows; `domain.major` is indexed by them. hyp.c has their numbers and versions. */
 enum hv_group {
-  GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_LDOM, GROUP_RNG, GROUP_REBOOT_DATA, GROUP_COUNT,
+  GROUP_SUN4V = 0, GROUP_CORE, GROUP_INTR, GROUP_SOFT_STATE, GROUP_LDOM, GROUP_NCS, GROUP_RNG, GROUP_REBOOT_DATA,
+  GROUP_COUNT,
 };
 
 enum { CONSOLE_BYTES = 1 << 16, BLOB_MAX_BYTES = 1 << 26 };
@@ -67,6 +71,9 @@ struct domain {
   struct services services;
   struct interrupts interrupts;
   struct channels channels;
+  struct ncs ncs;
+  struct rng rng;
+  struct poison poison;
   struct blob md;     /* machine description in its transport format */
   struct blob client; /* what the client keeps in the state image */
   u32 firmware_present; /* 1: FIRMWARE_TRAP is the firmware's */
@@ -96,6 +103,8 @@ struct error_report {
   u16 grace_seconds, asr;
   u8 asi;
 };
+/* After a real address has gone, or another stands behind it: no strand of the domain may use what it knew. */
+void hyp_forget_translations(struct domain *);
 /* Queues an error report for a strand. Returns its handle (EHDL), 0: stopped, no queue, or no room. */
 u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const struct error_report *);
 bool blob_set(struct blob *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */

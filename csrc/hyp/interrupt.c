@@ -53,7 +53,8 @@ bool intr_load(struct interrupts *in, struct reader *from, u32 strand_count) {
 
 static bool level(const struct domain *d, u32 sysino) {
   if (sysino == SYSINO_CONSOLE) return d->input.count != 0 || (d->console_event & CONSOLE_BREAK);
-  return sysino >= CHANNEL_HANDLE && ldc_level(d, sysino - CHANNEL_HANDLE);
+  if (sysino < CHANNEL_HANDLE) return ncs_level(d, sysino - VDEVICE_HANDLE);
+  return ldc_level(d, sysino - CHANNEL_HANDLE);
 }
 
 static bool wants(const struct domain *d, const struct intr_source *source) {

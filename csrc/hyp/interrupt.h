@@ -3,14 +3,16 @@
  *   event --level--> source (valid, IDLE) --mondo--> queue 0x3d of the target strand; state DELIVERED until the guest
  *                                                    sets IDLE, then the level is looked at again
  *
- * sysino = device handle + devino: 0x1xx virtual-devices, 0x200 and up channel-devices; all below 0xfff.
+ * sysino = device handle + devino: 0x1xx virtual-devices, 0x200 and up channel-devices. Those of channels above 1791
+ * are not below 0xfff, where Linux wants the sources that it does not give cookies: it gives cookies to all channels.
  */
 #ifndef S4V_HYP_INTERRUPT_H
 #define S4V_HYP_INTERRUPT_H
 #include "hyp/services.h"
 
+enum { LDC_ENDPOINTS = 4080 }; /* the most that a platform has (sun4v platforms) */
 enum {
-  VDEVICE_HANDLE = 0x100, VDEVICE_INOS = 0x100, CHANNEL_HANDLE = 0x200, CHANNEL_INOS = 0xdff,
+  VDEVICE_HANDLE = 0x100, VDEVICE_INOS = 0x100, CHANNEL_HANDLE = 0x200, CHANNEL_INOS = 2 * LDC_ENDPOINTS,
   SYSINO_FIRST = VDEVICE_HANDLE, INTR_SOURCES = VDEVICE_INOS + CHANNEL_INOS, CONSOLE_DEVINO = 0x11,
   SYSINO_CONSOLE = VDEVICE_HANDLE + CONSOLE_DEVINO,
 };

@@ -30,6 +30,7 @@ void ldc_remove(struct domain *d, u32 id) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
   u32 peer = e->peer;
   bool pair = e->kind == LDC_GUEST;
+  mapin_drop(d, id);
   free(e->exported);
   *e = (struct ldc_endpoint){0};
   intr_remove(&d->interrupts, tx_sysino(id));
@@ -42,8 +43,9 @@ void ldc_remove(struct domain *d, u32 id) {
 
 bool ldc_export(struct domain *d, u32 id, u64 bytes) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
-  u8 *memory = bytes ? calloc(1, bytes) : NULL;
+  u8 *memory = bytes ? calloc(1, bytes + EXPORT_MARKS) : NULL;
   if (bytes && !memory) return false;
+  mapin_drop(d, id);
   free(e->exported);
   e->exported = memory;
   e->export_bytes = bytes;
@@ -51,15 +53,29 @@ bool ldc_export(struct domain *d, u32 id, u64 bytes) {
 }
 
 void ldc_free(struct channels *c) {
-  for (u32 id = 0; id < LDC_ENDPOINTS; id++) {
+  for (u32 id = 0; id < c->count; id++) {
     free(c->endpoint[id].exported);
     c->endpoint[id].exported = NULL;
     c->endpoint[id].export_bytes = 0;
   }
 }
 
+void ldc_clear(struct domain *d) {
+  u32 count = d->channels.count;
+  mapin_drop_all(d);
+  ldc_free(&d->channels);
+  __builtin_memset(&d->channels, 0, sizeof d->channels);
+  d->channels.count = count;
+}
+
+struct ldc_endpoint *ldc_find(struct domain *d, u64 id) {
+  if (id >= d->channels.count || d->channels.endpoint[id].kind == LDC_NONE) return NULL;
+  return &d->channels.endpoint[id];
+}
+
 void ldc_unconfigure(struct domain *d) {
-  for (u32 id = 0; id < LDC_ENDPOINTS; id++) {
+  mapin_drop_all(d);
+  for (u32 id = 0; id < d->channels.count; id++) {
     struct ldc_endpoint *e = &d->channels.endpoint[id];
     if (e->kind == LDC_NONE) continue;
     e->tx = e->rx = (struct ldc_queue){0};
@@ -76,7 +92,7 @@ static bool announce(struct domain *d, u32 id) {
 }
 
 void ldc_reset_all(struct domain *d) {
-  for (u32 id = 0; id < LDC_ENDPOINTS; id++)
+  for (u32 id = 0; id < d->channels.count; id++)
     if (d->channels.endpoint[id].kind != LDC_NONE) ldc_reset(d, id);
 }
 
@@ -93,7 +109,7 @@ void ldc_set_up(struct domain *d, u32 id, bool up) {
 }
 
 bool ldc_level(const struct domain *d, u32 devino) {
-  if (devino / 2 >= LDC_ENDPOINTS) return false;
+  if (devino / 2 >= d->channels.count) return false;
   const struct ldc_endpoint *e = &d->channels.endpoint[devino / 2];
   if (devino & 1) return e->rx.bytes && (e->rx_event || queue_used(&e->rx));
   return e->tx.bytes && e->tx_event;
@@ -194,7 +210,7 @@ static bool load_queue(const struct domain *d, struct ldc_queue *q, struct reade
 }
 
 void ldc_save(const struct channels *c, struct writer *w) {
-  for (u32 id = 0; id < LDC_ENDPOINTS; id++) {
+  for (u32 id = 0; id < c->count; id++) {
     const struct ldc_endpoint *e = &c->endpoint[id];
     if (e->kind == LDC_NONE) continue;
     put_u32(w, id);
@@ -206,13 +222,14 @@ void ldc_save(const struct channels *c, struct writer *w) {
     put_bytes(w, e->exported, e->export_bytes);
   }
   put_u32(w, LDC_ENDPOINTS);
+  mapin_save(c, w);
 }
 
 static bool paired(const struct channels *c) {
-  for (u32 id = 0; id < LDC_ENDPOINTS; id++) {
+  for (u32 id = 0; id < c->count; id++) {
     const struct ldc_endpoint *e = &c->endpoint[id];
     if (e->kind != LDC_GUEST) continue;
-    if (e->peer >= LDC_ENDPOINTS || e->peer == id) return false;
+    if (e->peer >= c->count || e->peer == id) return false;
     if (c->endpoint[e->peer].kind != LDC_GUEST || c->endpoint[e->peer].peer != id) return false;
   }
   return true;
@@ -223,7 +240,7 @@ static bool load_export(struct ldc_endpoint *e, struct reader *in) {
   e->export_bytes = 0; /* until the memory is there */
   if (!bytes) return true;
   const u8 *from = bytes <= LDC_EXPORT_MOST && e->kind == LDC_HOST ? reader_take(in, bytes) : NULL;
-  if (!from || !(e->exported = malloc(bytes))) return false;
+  if (!from || !(e->exported = calloc(1, bytes + EXPORT_MARKS))) return false;
   __builtin_memcpy(e->exported, from, bytes);
   e->export_bytes = bytes;
   return true;
@@ -242,19 +259,17 @@ static bool load_endpoint(const struct domain *d, struct ldc_endpoint *e, struct
 }
 
 bool ldc_load(struct domain *d, struct reader *in) {
-  ldc_free(&d->channels);
-  __builtin_memset(&d->channels, 0, sizeof d->channels);
+  ldc_clear(d);
   for (;;) {
     u32 id = get_u32(in);
-    if (in->failed || id > LDC_ENDPOINTS) break;
-    if (id == LDC_ENDPOINTS) {
-      if (paired(&d->channels)) return true;
+    if (id == LDC_ENDPOINTS && !in->failed) {
+      if (paired(&d->channels) && mapin_load(d, in)) return true;
       break;
     }
+    if (in->failed || id >= d->channels.count) break;
     struct ldc_endpoint *e = &d->channels.endpoint[id];
     if (e->kind != LDC_NONE || !load_endpoint(d, e, in)) break; /* twice the same: the first would leak */
   }
-  ldc_free(&d->channels);
-  __builtin_memset(&d->channels, 0, sizeof d->channels);
+  ldc_clear(d);
   return false;
 }

@@ -9,7 +9,7 @@
 #define S4V_HYP_LDC_H
 #include "hyp/interrupt.h"
 
-enum { LDC_ENDPOINTS = 768, LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24,
+enum { LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24,
        LDC_EXPORT_MOST = 16 << 20 };
 enum ldc_kind { LDC_NONE = 0, LDC_HOST = 1, LDC_GUEST = 2 };
 enum ldc_state { LDC_DOWN = 0, LDC_UP = 1, LDC_RESET = 2 };
@@ -33,11 +33,28 @@ struct ldc_queue { LDC_QUEUE_FIELDS(HYP_MEMBER) };
 
 struct ldc_endpoint {
   struct ldc_queue tx, rx;
-  u8 *exported; /* export_bytes, on the heap */
+  u8 *exported; /* export_bytes and EXPORT_MARKS, on the heap */
   LDC_FIELDS(HYP_MEMBER)
 };
 
-struct channels { struct ldc_endpoint endpoint[LDC_ENDPOINTS]; };
+/* A page of the other end, mapped in at LDC_MAPIN's real address. */
+#define MAPIN_FIELDS(X)                                                                            \
+  X(u64, target)  /* LDC_GUEST: the page's real address; LDC_HOST: offset in what is exported */   \
+  X(u64, index)   /* of the map table entry */                                                     \
+  X(u64, revoke)  /* revocation cookie */                                                          \
+  X(u32, exporter) /* endpoint whose memory it is */                                               \
+  X(u8, code)     /* page size */                                                                  \
+  X(u8, rights)   /* enum place_right of strand/mmu.h; 0: free */
+
+struct ldc_mapin { MAPIN_FIELDS(HYP_MEMBER) };
+enum { LDC_MAPINS = 1024, EXPORT_MARKS = 3 };
+
+struct channels {
+  u32 count;         /* endpoints that this machine can have: numbers below it */
+  u64 revokes;       /* revocation cookies given out */
+  struct ldc_mapin mapin[LDC_MAPINS];
+  struct ldc_endpoint endpoint[LDC_ENDPOINTS];
+};
 
 void ldc_add_host(struct domain *, u32 id);
 void ldc_connect(struct domain *, u32 a, u32 b);
@@ -50,16 +67,27 @@ u64 ldc_send(struct domain *, u32 id, const u8 *packets, u64 count); /* to the g
 u64 ldc_receive(struct domain *, u32 id, u8 *packets, u64 count);    /* from the guest */
 bool ldc_export(struct domain *, u32 id, u64 bytes);   /* zeroed; 0: none; false: the host has no memory */
 void ldc_free(struct channels *);                      /* what is on the heap */
+void ldc_clear(struct domain *);                       /* no channel; the limit stays */
 bool ldc_level(const struct domain *, u32 devino);
 u32 ldc_state(struct domain *, struct ldc_endpoint *); /* enum ldc_state; RESET is reported once */
 bool ldc_pump(struct domain *, u32 id);                /* these three: true, an interrupt went out */
 bool ldc_pull(struct domain *, u32 id);
 bool ldc_rx_changed(struct domain *, u32 id);
+struct ldc_endpoint *ldc_find(struct domain *, u64 id); /* NULL: no such channel */
 void ldc_save(const struct channels *, struct writer *);
 bool ldc_load(struct domain *, struct reader *);
 
 /* ldc_map.c: a run of bytes that a cookie of this endpoint's map table stands for. Returns enum hv_error. */
-enum ldc_right { LDC_COPY_READ = 1 << 9, LDC_COPY_WRITE = 1 << 10 };
+enum ldc_right { LDC_MAP_READ = 1 << 4, LDC_MAP_WRITE = 1 << 5, LDC_MAP_EXECUTE = 1 << 6,
+                 LDC_COPY_READ = 1 << 9, LDC_COPY_WRITE = 1 << 10 };
 u32 ldc_translate(const struct domain *, const struct ldc_endpoint *, u64 cookie, u32 right, u64 *ra, u64 *bytes);
+
+/* ldc_mapin.c */
+struct ram_ref;
+bool mapin_place(void *machine, u64 ra, struct ram_ref *, u32 *rights); /* strand_env.mapped */
+void mapin_drop(struct domain *, u32 exporter);         /* what is mapped in of an endpoint goes */
+void mapin_drop_all(struct domain *);
+void mapin_save(const struct channels *, struct writer *);
+bool mapin_load(struct domain *, struct reader *);      /* after the endpoints */
 
 #endif

@@ -4,12 +4,6 @@
 
 enum { MAX_PACKETS = 1 << 18 };
 
-static struct ldc_endpoint *find_channel(struct strand *s, struct domain *d) {
-  u64 id = hv_arg(s, 0);
-  if (id >= LDC_ENDPOINTS || d->channels.endpoint[id].kind == LDC_NONE) return NULL;
-  return &d->channels.endpoint[id];
-}
-
 static u32 id_of(const struct domain *d, const struct ldc_endpoint *e) { return (u32)(e - d->channels.endpoint); }
 
 static u32 configure_queue(struct strand *s, struct ldc_queue *q) {
@@ -35,7 +29,7 @@ static u32 done(struct strand *s, const struct domain *d, struct ldc_endpoint *e
 }
 
 u32 hc_ldc_tx_qconf(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_channel(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
   u32 status = configure_queue(s, &e->tx);
   if (!status) e->tx_event = 0;
@@ -43,7 +37,7 @@ u32 hc_ldc_tx_qconf(struct strand *s, struct domain *d) {
 }
 
 u32 hc_ldc_rx_qconf(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_channel(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
   u32 status = configure_queue(s, &e->rx);
   if (status) return hc_status(s, status);
@@ -58,12 +52,12 @@ static u32 queue_info(struct strand *s, const struct ldc_queue *q) {
 }
 
 u32 hc_ldc_tx_qinfo(struct strand *s, struct domain *d) {
-  const struct ldc_endpoint *e = find_channel(s, d);
+  const struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   return e ? queue_info(s, &e->tx) : hc_status(s, HV_ECHANNEL);
 }
 
 u32 hc_ldc_rx_qinfo(struct strand *s, struct domain *d) {
-  const struct ldc_endpoint *e = find_channel(s, d);
+  const struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   return e ? queue_info(s, &e->rx) : hc_status(s, HV_ECHANNEL);
 }
 
@@ -76,14 +70,14 @@ static u32 queue_state(struct strand *s, struct domain *d, struct ldc_endpoint *
 }
 
 u32 hc_ldc_tx_get_state(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_channel(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
   e->tx_event = 0;
   return queue_state(s, d, e, &e->tx);
 }
 
 u32 hc_ldc_rx_get_state(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_channel(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
   e->rx_event = 0;
   return queue_state(s, d, e, &e->rx);
@@ -98,7 +92,7 @@ static u32 check_move(const struct ldc_queue *q, u64 from, u64 to, u64 most) {
 }
 
 u32 hc_ldc_tx_set_qtail(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_channel(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   u64 tail = hv_arg(s, 1);
   if (!e) return hc_status(s, HV_ECHANNEL);
   struct ldc_queue *q = &e->tx;
@@ -110,7 +104,7 @@ u32 hc_ldc_tx_set_qtail(struct strand *s, struct domain *d) {
 }
 
 u32 hc_ldc_rx_set_qhead(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_channel(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   u64 head = hv_arg(s, 1);
   if (!e) return hc_status(s, HV_ECHANNEL);
   struct ldc_queue *q = &e->rx;

@@ -10,14 +10,8 @@ enum { COPY_MOST = 1 << 20, COPY_CHUNK = 4096, RIGHTS = 0x7f0, MAX_SIZE_CODE = 7
 #define ENTRY_RA 0x00ffffffffffe000ull
 #define COOKIE_ADDRESS ((1ull << 60) - 1)
 
-static struct ldc_endpoint *find_endpoint(struct strand *s, struct domain *d) {
-  u64 id = hv_arg(s, 0);
-  if (id >= LDC_ENDPOINTS || d->channels.endpoint[id].kind == LDC_NONE) return NULL;
-  return &d->channels.endpoint[id];
-}
-
 u32 hc_ldc_set_map_table(struct strand *s, struct domain *d) {
-  struct ldc_endpoint *e = find_endpoint(s, d);
+  struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   u64 base = hv_arg(s, 1), n = hv_arg(s, 2);
   if (!e) return hc_status(s, HV_ECHANNEL);
   if (n == 1 || (n & (n - 1)) || n > LDC_MAP_ENTRIES) return hc_status(s, HV_EINVAL);
@@ -29,7 +23,7 @@ u32 hc_ldc_set_map_table(struct strand *s, struct domain *d) {
 }
 
 u32 hc_ldc_get_map_table(struct strand *s, struct domain *d) {
-  const struct ldc_endpoint *e = find_endpoint(s, d);
+  const struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
   hv_ret(s, 1, e->map_base);
   hv_ret(s, 2, e->map_entries);
@@ -79,7 +73,7 @@ static u32 copy_exported(struct domain *d, const struct ldc_endpoint *e, bool ou
 /* Goes on over the page ends of both sides. What was copied before an error counts: the error comes when it is the
  * first page's. */
 u32 hc_ldc_copy(struct strand *s, struct domain *d) {
-  const struct ldc_endpoint *e = find_endpoint(s, d);
+  const struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   u64 out = hv_arg(s, 1), cookie = hv_arg(s, 2), local = hv_arg(s, 3), length = hv_arg(s, 4), copied = 0;
   if (!e) return hc_status(s, HV_ECHANNEL);
   if (out > 1) return hc_status(s, HV_EINVAL);

@@ -14,7 +14,9 @@ static u32 check_tte(const struct strand *s, u64 tte) {
   if (!(tte & TTE_V)) return HV_EINVAL;
   if (size > 7 || !(s->env->page_sizes >> size & 1)) return HV_EBADPGSZ;
   u64 bytes = 1ull << tte_shift(tte);
-  return ram_backed(s->env->ram, RA(tte & TTE_RA_MASK & ~(bytes - 1)), 1) ? HV_EOK : HV_ENORADDR;
+  struct ram_ref ref;
+  u32 rights;
+  return mmu_place(s->env, tte & TTE_RA_MASK & ~(bytes - 1), &ref, &rights) ? HV_EOK : HV_ENORADDR;
 }
 
 u32 hc_mmu_map_addr(struct strand *s, struct domain *d) {

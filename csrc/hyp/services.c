@@ -1,9 +1,9 @@
-/* services.c - SOFT_STATE_*, MACH_SET_WATCHDOG, MACH_REBOOT_DATA_*, MACH_SUSPEND, RNG_* (sun4v-hypercalls 3, 9). */
+/* services.c - SOFT_STATE_*, MACH_SET_WATCHDOG, MACH_REBOOT_DATA_*, MACH_SUSPEND (sun4v-hypercalls 3). */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
 
-void services_init(struct services *v, u64 seed) {
-  *v = (struct services){.random = seed}; /* also after an image that was refused half-way */
+void services_init(struct services *v) {
+  *v = (struct services){0}; /* also after an image that was refused half-way */
   services_reset(v);
 }
 
@@ -96,29 +96,4 @@ u32 hc_mach_suspend(struct strand *s, struct domain *d) {
   hv_ret(s, 0, HV_EOK);
   s->stop = STOP_SUSPEND;
   return BODY_STOP;
-}
-
-/* splitmix64: a stream that is the same for the same seed, which deterministic runs need. Not for secrets. */
-static u64 random_next(u64 *state) {
-  u64 z = *state += 0x9e3779b97f4a7c15ull;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-  return z ^ z >> 31;
-}
-
-/* The unit belongs to another domain, as far as a guest can tell: it skips the self-test and reads data. */
-u32 hc_rng_control(struct strand *s, struct domain *d) {
-  (void)d;
-  return hc_status(s, HV_ENOACCESS);
-}
-
-u32 hc_rng_data_read(struct strand *s, struct domain *d) {
-  u64 ra = hv_arg(s, 0);
-  u8 bytes[8];
-  if (ra & 7) return hc_status(s, HV_EBADALIGN);
-  if (!ram_backed(s->env->ram, RA(ra), sizeof bytes)) return hc_status(s, HV_ENORADDR);
-  be64_store(bytes, random_next(&d->services.random));
-  ram_write(s->env->ram, RA(ra), bytes, sizeof bytes);
-  hv_ret(s, 1, 0);
-  return hc_status(s, HV_EOK);
 }

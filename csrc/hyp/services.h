@@ -1,5 +1,5 @@
 /* services.h - what the hypervisor remembers for a guest besides strands and console: soft state, watchdog, reboot
- * data, suspend, error handles, randomness. Part of the state image (state.c): a member stands in the field list.
+ * data, suspend, error handles. Part of the state image (state.c): a member stands in the field list.
  */
 #ifndef S4V_HYP_SERVICES_H
 #define S4V_HYP_SERVICES_H
@@ -19,7 +19,6 @@ enum { WATCHDOG_RESOLUTION_MS = 1000 };
   X(u64, suspended)     /* 1: in MACH_SUSPEND, nothing runs until the client resumes it */ \
   X(u64, suspend_strand)                                                                   \
   X(u64, error_handle)  /* last EHDL given out */                                          \
-  X(u64, random)        /* state of the generator */                                       \
   X(u64, trace_frozen)  /* TTRACE_FREEZE, all strands */                                   \
   X(u64, dump_base)     /* DUMP_BUF_UPDATE */                                              \
   X(u64, dump_bytes)
@@ -31,8 +30,8 @@ struct services {
 };
 
 struct domain;
-void services_init(struct services *, u64 seed);
-void services_reset(struct services *); /* a domain reset: reboot data and randomness stay */
+void services_init(struct services *);
+void services_reset(struct services *); /* a domain reset: reboot data stay */
 void services_save(const struct services *, struct writer *);
 bool services_load(struct services *, struct reader *);
 

@@ -25,6 +25,8 @@ static const char *config_error(const s4v_config *c) {
   if (c->va_bits < 44 || c->va_bits > 64) return "va_bits must be 44..64";
   if (c->stick_hz == 0 || c->tick_hz == 0) return "stick_hz and tick_hz must not be 0";
   if (c->quantum == 0) return "quantum must not be 0";
+  if (c->channels > LDC_ENDPOINTS) return "channels must be 0..4080";
+  if (c->rng_control > 1 || c->rng_layout < 1 || c->rng_layout > 2) return "rng_control must be 0 or 1, rng_layout 1 or 2";
   if (!(c->page_sizes & 1) || c->page_sizes > 0xff) return "page_sizes must have bit 0 (8 KiB) and none above 7";
   return NULL;
 }
@@ -43,6 +45,14 @@ static bool make_caches(s4v_machine *m, bool each) {
   return true;
 }
 
+/* The map-in region lies beyond memory: from 2^38 on, or the power of two from twice the memory on. Its places are as
+ * large as the largest page. */
+static void place_mapins(struct strand_env *env, const s4v_config *c) {
+  env->mapped_first = (u64)1 << 38;
+  while (env->mapped_first < 2 * c->memory_bytes) env->mapped_first <<= 1;
+  env->mapped_stride = 1ull << (PAGE_BITS + 3 * (31 - __builtin_clz(c->page_sizes)));
+}
+
 static bool make_parts(s4v_machine *m) {
   struct domain *d = &m->domain;
   const s4v_config *c = &m->config;
@@ -50,8 +60,13 @@ static bool make_parts(s4v_machine *m) {
       .features = c->features, .cfr = c->cfr, .cfr_present = c->cfr_present, .va_bits = c->va_bits,
       .page_sizes = c->page_sizes, .max_tsbs = c->max_tsbs, .stick_hz = c->stick_hz, .tick_hz = c->tick_hz,
       .hypercall = hyp_call, .queue_moved = intr_queue_moved, .tick_now = machine_tick,
-      .insns_until = machine_insns_until, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
+      .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
+      .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
+  place_mapins(&d->env, c);
+  d->channels.count = c->channels;
+  d->rng.control_access = c->rng_control;
+  d->rng.second_layout = c->rng_layout == 2;
   m->physmem = physmem_new();
   if (!m->physmem || physmem_add_block(m->physmem, PA(0), c->memory_bytes, "ram")) return false;
   d->env.ram = ram_new(m->physmem);

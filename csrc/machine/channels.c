@@ -4,21 +4,21 @@
 #include "machine/machine.h"
 
 static bool channel_there(const s4v_machine *m, u32 id) {
-  return id < LDC_ENDPOINTS && m->domain.channels.endpoint[id].kind != LDC_NONE;
+  return id < m->domain.channels.count && m->domain.channels.endpoint[id].kind != LDC_NONE;
 }
 
 static bool host_channel(const s4v_machine *m, u32 id) {
-  return id < LDC_ENDPOINTS && m->domain.channels.endpoint[id].kind == LDC_HOST;
+  return id < m->domain.channels.count && m->domain.channels.endpoint[id].kind == LDC_HOST;
 }
 
 int s4v_ldc_add(s4v_machine *m, uint32_t id) {
-  if (id >= LDC_ENDPOINTS || channel_there(m, id)) return S4V_EINVAL;
+  if (id >= m->domain.channels.count || channel_there(m, id)) return S4V_EINVAL;
   ldc_add_host(&m->domain, id);
   return S4V_OK;
 }
 
 int s4v_ldc_connect(s4v_machine *m, uint32_t a, uint32_t b) {
-  if (a >= LDC_ENDPOINTS || b >= LDC_ENDPOINTS || a == b || channel_there(m, a) || channel_there(m, b))
+  if (a >= m->domain.channels.count || b >= m->domain.channels.count || a == b || channel_there(m, a) || channel_there(m, b))
     return S4V_EINVAL;
   ldc_connect(&m->domain, a, b);
   return S4V_OK;

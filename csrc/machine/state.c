@@ -14,7 +14,7 @@
 #include "strand/state.h"
 #include "util/sha256.h"
 
-enum { IMAGE_VERSION = 8 };
+enum { IMAGE_VERSION = 9 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 
@@ -135,14 +135,27 @@ static bool load_core(s4v_machine *m, struct reader *in) {
   return good && !in->failed;
 }
 
-/* A refused image leaves the machine reset, with its memory as the image had it so far. */
-static int give_up(s4v_machine *m, char *err, size_t err_bytes, const char *why) {
+/* A refused image leaves the machine reset, with its memory as the image had it so far, and its crypto units. */
+static int give_up(s4v_machine *m, const struct ncs *before, char *err, size_t err_bytes, const char *why) {
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_reset(m->domain.strands[i]);
   m->tick_fraction = m->turn = 0;
   hyp_init(&m->domain, m->config.rng_seed);
+  for (u32 i = 0; i < before->count; i++) {
+    const struct ncs_unit *u = &before->unit[i];
+    u32 cpus[NCS_CPUS];
+    for (u32 n = 0; n < u->cpu_count; n++) cpus[n] = u->cpu[n];
+    ncs_add(&m->domain, u->kind, u->ino, cpus, u->cpu_count);
+  }
   m->domain.input.count = m->domain.output.count = 0;
   machine_new_turn(m);
   return refuse(err, err_bytes, why);
+}
+
+static int load_all(s4v_machine *m, const struct ncs *before, struct reader *in, char *err, size_t err_bytes) {
+  if (!load_core(m, in)) return give_up(m, before, err, err_bytes, "state image is damaged");
+  if (!load_pages(m, in)) return give_up(m, before, err, err_bytes, "state image is damaged in its memory pages");
+  m->host_start_ns = machine_host_ns();
+  return S4V_OK;
 }
 
 int s4v_state_load(s4v_machine *m, const void *buf, size_t len, char *err, size_t err_bytes) {
@@ -154,10 +167,12 @@ int s4v_state_load(s4v_machine *m, const void *buf, size_t len, char *err, size_
   if (in.failed) return refuse(err, err_bytes, "state image is truncated");
   if (memcmp(&config, &m->config, sizeof config))
     return refuse(err, err_bytes, "state image of a machine with another configuration");
-  if (!load_core(m, &in)) return give_up(m, err, err_bytes, "state image is damaged");
-  if (!load_pages(m, &in)) return give_up(m, err, err_bytes, "state image is damaged in its memory pages");
-  m->host_start_ns = machine_host_ns();
-  return S4V_OK;
+  struct ncs *before = malloc(sizeof *before);
+  if (!before) return refuse(err, err_bytes, "the host has not enough memory to load a state image");
+  *before = m->domain.ncs;
+  int status = load_all(m, before, &in, err, err_bytes);
+  free(before);
+  return status;
 }
 
 static void digest_page(void *ctx, u64 ra, const u8 *bytes) {

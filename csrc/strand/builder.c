@@ -9,6 +9,7 @@
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/interp.h"
+#include "strand/mmu.h"
 #include "strand/special.h"
 #include "strand/window.h"
 
@@ -362,7 +363,8 @@ static void read_code(struct builder *b, const u8 *host) {
 
 struct block *builder_build(struct strand *s, u64 pc, u64 ra) {
   struct ram_ref ref;
-  if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
+  u32 rights;
+  if (!mmu_place(s->env, ra, &ref, &rights)) return NULL;
   u64 left = PAGE_BYTES - (pc & ~PAGE_MASK);
   if (left > ref.bytes) left = ref.bytes;
   struct builder b;

@@ -58,17 +58,40 @@ static bool hit_allows(const struct tlb_entry *e, u32 access) {
   return access == ACCESS_LOAD || (e->info & TLB_W);
 }
 
+/* A precise error at a real address: the report, then the trap. */
+static u32 memory_error(struct strand *s, u64 ra) {
+  s->env->memory_error(s, ra);
+  return TT_NONRESUMABLE_ERROR;
+}
+
+/* Whether the access may have what lies there; what it may not, it gets no write permission for later either. */
+static u32 check_rights(struct strand *s, u64 key, u64 va, u32 access, u32 rights, u32 *info) {
+  u32 ctx = (u32)(key >> 2) & 0xffff;
+  bool writes = access == ACCESS_STORE || access == ACCESS_ATOMIC;
+  if (!(rights & PLACE_WRITE)) *info &= ~(u32)TLB_W;
+  if (writes && !(rights & PLACE_WRITE))
+    return mmu_fault(s, TT_FAST_DATA_ACCESS_PROTECTION, va & PAGE_MASK, ctx, FAULT_PROTECTION);
+  if (access != ACCESS_STORE && !(rights & PLACE_READ))
+    return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, ctx, FAULT_INVALID_RA);
+  return 0;
+}
+
 u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
   struct tlb_bank *bank = s->bank->key == key ? s->bank : mmu_bank(s, key);
   struct tlb_entry *e = tlb_slot(bank, va);
   struct mapping m = {.ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK)};
   struct ram_ref ref;
+  u32 rights, bad = POISON_NONE;
   bool hit = e->rtag == (va & PAGE_MASK) && hit_allows(e, access);
   u32 tt = hit ? 0 : mmu_translate(s, key, va, access, &m);
   if (tt) return tt;
-  if (!ram_lookup(s->env->ram, RA(m.ra), &ref))
+  if (!mmu_place(s->env, m.ra, &ref, &rights))
     return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, (u32)(key >> 2) & 0xffff, FAULT_INVALID_RA);
-  bool exact = m.invert_endian || (m.info & TLB_IO); /* not every access may pass: never by the soft TLB */
+  if (!hit && (tt = check_rights(s, key, va, access, rights, &m.info))) return tt;
+  if (s->env->poison_count) bad = s->env->poisoned(s->env->machine, m.ra);
+  if (bad == POISON_LINE_HIT && access != ACCESS_STORE) return memory_error(s, m.ra);
+  /* not every access may pass: never by the soft TLB */
+  bool exact = m.invert_endian || (m.info & TLB_IO) || bad || !(rights & PLACE_READ);
   if (!hit && !exact)
     *e = (struct tlb_entry){.rtag = va & PAGE_MASK, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - va,
                             .info = (m.ra & PAGE_MASK) | m.info};
@@ -245,9 +268,15 @@ u32 mem_fetch(struct strand *s, u64 va, u32 *insn, u64 *ra) {
     e->ra = m.ra & PAGE_MASK;
   }
   struct ram_ref ref;
+  u32 rights;
   *ra = e->ra | (va & ~PAGE_MASK);
-  if (!ram_lookup(s->env->ram, RA(*ra), &ref) || ref.bytes < 4)
+  if (!mmu_place(s->env, *ra, &ref, &rights) || ref.bytes < 4 || !(rights & PLACE_EXECUTE))
     return mmu_fault(s, TT_INSTRUCTION_ACCESS_EXCEPTION, va, 0, FAULT_INVALID_RA);
+  if (s->env->poison_count) {
+    u32 bad = s->env->poisoned(s->env->machine, *ra);
+    if (bad == POISON_LINE_HIT) return memory_error(s, *ra);
+    s->single |= bad; /* the page is not decoded: its words are looked at one by one */
+  }
   *insn = code_fetch(ref.host);
   return 0;
 }

@@ -157,7 +157,9 @@ u32 mmu_translate(struct strand *s, u64 key, u64 va, u32 access, struct mapping 
   if (tt) return tt;
   u64 offset_mask = (1ull << tte_shift(tte)) - 1;
   out->ra = (tte & TTE_RA_MASK & ~offset_mask) | (va & offset_mask);
-  if (!ram_backed(s->env->ram, RA(out->ra), 1))
+  struct ram_ref ref;
+  u32 rights;
+  if (!mmu_place(s->env, out->ra, &ref, &rights))
     return access_error(s, access, va, ctx0, from_tsb ? FAULT_INVALID_TSB_RA : FAULT_INVALID_RA);
   out->info = (tte & TTE_W ? TLB_W : 0) | (tte & TTE_X ? TLB_X : 0) | (tte & TTE_E ? TLB_E : 0) |
               (tte & TTE_CP ? TLB_CP : 0) | (tte & TTE_NFO ? TLB_IO : 0);
@@ -240,6 +242,18 @@ void mmu_map(struct strand *s, u64 va, u64 context, u64 tte, u32 flags) {
   m[1] = tte;
   m[2] = flags | context << 8;
   s->mapped_next = (s->mapped_next + 1) % MAX_MAPPED;
+}
+
+void mmu_forget(struct strand *s) {
+  for (u32 i = 0; i < TLB_BANKS; i++)
+    if (s->banks[i].key != TAG_NONE) bank_clear(s, &s->banks[i], MAP_D | MAP_I);
+  strand_mode_changed(s);
+}
+
+bool mmu_place(const struct strand_env *env, u64 ra, struct ram_ref *ref, u32 *rights) {
+  *rights = PLACE_READ | PLACE_WRITE | PLACE_EXECUTE;
+  if (ram_lookup(env->ram, RA(ra), ref)) return true;
+  return env->mapped && ra >= env->mapped_first && env->mapped(env->machine, ra, ref, rights);
 }
 
 void mmu_drop_writes(struct strand *s) {

@@ -51,6 +51,12 @@ void mmu_demap_page(struct strand *, u64 va, u64 context, u32 flags);
 void mmu_demap_context(struct strand *, u64 context, u32 flags);
 void mmu_demap_all(struct strand *, u32 flags);
 void mmu_map(struct strand *, u64 va, u64 context, u64 tte, u32 flags);
+void mmu_forget(struct strand *);      /* empty the soft TLB: what it knew may no longer be so; nothing else changes */
+/* The host's place of a real address: memory, or what is mapped in at LDC_MAPIN's addresses, and the rights there. */
+enum place_right { PLACE_READ = 1, PLACE_WRITE = 2, PLACE_EXECUTE = 4 };
+bool mmu_place(const struct strand_env *, u64 ra, struct ram_ref *, u32 *rights);
+/* The error behind a real address: none, in its page, at the address (hyp/poison.h). */
+enum poison_look { POISON_NONE = 0, POISON_PAGE, POISON_LINE_HIT };
 void mmu_drop_writes(struct strand *); /* take back every write permission of the soft TLB */
 
 #endif

@@ -101,7 +101,9 @@ void strand_deliver(struct strand *s, u32 tt) {
     firmware_trap(s, tt);
     return;
   }
-  if (!mmu_report(s, tt) || strand_trap(s, tt) == STOP_WATCHDOG) {
+  /* a memory error that found no queue for its report cannot be told of */
+  bool told = tt != TT_NONRESUMABLE_ERROR || strand_error_queued(s);
+  if (!told || !mmu_report(s, tt) || strand_trap(s, tt) == STOP_WATCHDOG) {
     s->stop = STOP_WATCHDOG;
     s->stop_tt = tt;
   }
@@ -149,7 +151,8 @@ struct block *strand_lookup(struct strand *s) {
     return NULL;
   }
   struct ram_ref ref;
-  if (!ram_lookup(s->env->ram, RA(ra), &ref)) return NULL;
+  u32 rights;
+  if (s->single || !mmu_place(s->env, ra, &ref, &rights)) return NULL;
   struct block *b = codecache_find(s->code, ref.pa, s->pc, s->mode);
   if (!b) {
     b = builder_build(s, s->pc, ra);
@@ -167,8 +170,8 @@ struct block *strand_lookup(struct strand *s) {
 static void step(struct strand *s) {
   u32 insn = 0, row = ISA_ILLEGAL;
   u64 ra;
-  s->single = 0;
   u32 result = mem_fetch(s, s->pc, &insn, &ra);
+  s->single = 0;
   if (!result) {
     row = isa_decode(insn);
     result = builder_check(s, row, s->mode);

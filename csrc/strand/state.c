@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "strand/internal.h"
+#include "strand/mmu.h"
 #include "strand/window.h"
 
 /* Every byte between the marks belongs to a field of the table. */
@@ -112,8 +113,9 @@ static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
     u32 index = get_u32(in);
     u64 tag = get_u64(in), info = get_u64(in);
     struct ram_ref ref;
+    u32 rights;
     bool placed = index < TLB_ENTRIES && !((index ^ (tag >> PAGE_BITS)) & (TLB_ENTRIES / 2 - 1));
-    if (!placed || (tag & ~PAGE_MASK) || !ram_lookup(s->env->ram, RA(info & PAGE_MASK), &ref)) return false;
+    if (!placed || (tag & ~PAGE_MASK) || !mmu_place(s->env, info & PAGE_MASK, &ref, &rights)) return false;
     b->d[index] = (struct tlb_entry){.rtag = tag, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - tag, .info = info};
   }
   for (u32 n = 0; n < fetches; n++) {

@@ -114,6 +114,7 @@ struct block;
 struct codestore;
 struct codecache;
 struct firmware_maps;
+struct ram_ref;
 struct strand;
 
 struct jump_entry {
@@ -135,6 +136,13 @@ struct strand_env {
   u64 stick_hz, tick_hz;
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
+  /* Real addresses beyond memory (hyp/ldc_mapin.c): from mapped_first on, in places of mapped_stride bytes. */
+  u64 mapped_first, mapped_stride;
+  bool (*mapped)(void *machine, u64 ra, struct ram_ref *, u32 *rights);
+  /* Memory with errors (hyp/poison.h); poison_count 0: none. */
+  u32 poison_count;
+  u32 (*poisoned)(void *machine, u64 ra);               /* enum poison_look */
+  void (*memory_error)(struct strand *, u64 ra);
   void (*queue_moved)(struct strand *, u32 queue);      /* the guest moved a queue's head: there may be room */
   u64 (*tick_now)(struct strand *, u64 insns_in_slice); /* TICK counter value */
   u64 (*insns_until)(struct strand *, u64 ticks);       /* instructions until TICK has advanced so far */
@@ -225,6 +233,7 @@ u32 strand_trap(struct strand *, u32 tt);     /* enter the trap handler; STOP_WA
 void strand_deliver(struct strand *, u32 tt); /* fault report and trap; stops the strand where neither is possible */
 u32 strand_done(struct strand *, bool retry); /* DONE, RETRY */
 u32 strand_pending(const struct strand *);    /* trap type of the disrupting trap to take now, or 0 */
+bool strand_error_queued(const struct strand *); /* is there a non-resumable error report */
 bool strand_wakeable(const struct strand *);  /* would CPU_YIELD return */
 void strand_set_gl(struct strand *, u32 gl);
 void strand_check_timers(struct strand *);    /* sets SOFTINT bits for passed compare registers */

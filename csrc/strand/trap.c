@@ -88,6 +88,8 @@ static u32 softint_levels(const struct strand *s) {
 
 static bool queue_pending(const struct strand *s, u32 q) { return queue_head(s, q) != queue_tail(s, q); }
 
+bool strand_error_queued(const struct strand *s) { return queue_pending(s, 3); }
+
 u32 strand_pending(const struct strand *s) {
   /* Not maskable, but level-triggered: its own handler must not be interrupted by it, so only at TL 0. */
   if (queue_pending(s, 3) && s->tl == 0) return TT_NONRESUMABLE_ERROR;

@@ -363,7 +363,8 @@ static void random_registers(s4v_machine *m, u32 strand, u64 *rng) {
 static s4v_config guest_config(const struct guest *g) {
   return (s4v_config){.memory_bytes = MEMORY, .strands = g->strands, .deterministic = 1, .features = g->features,
                       .cfr = 0xfff, .cfr_present = 1, .stick_hz = 1000000000, .tick_hz = 3600000000u, .va_bits = 52,
-                      .page_sizes = 0xff, .max_tsbs = 4, .quantum = g->quantum, .tod_seconds = 1356998400};
+                      .page_sizes = 0xff, .channels = 16, .rng_control = 1, .rng_layout = 1, .max_tsbs = 4,
+                      .quantum = g->quantum, .tod_seconds = 1356998400};
 }
 
 static struct guest guest_random(u64 *rng) {

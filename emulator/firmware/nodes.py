@@ -211,11 +211,20 @@ def _device(tree: DeviceTree, parent: Node, device: MdNode) -> bytes:
     units = device.get("rng-#units")
     if isinstance(units, int):
         node.set("rng-#units", cells(units))
-    intr, ino = device.get("intr"), device.get("ino")
-    if not isinstance(intr, int) or not isinstance(ino, int):
+    interrupts = list(zip(_numbers(device, "intr"), _numbers(device, "ino"), strict=False))
+    if not interrupts:
         return b""
-    node.set("interrupts", cells(intr))
-    return cells(handle, intr, parent.phandle, ino)
+    node.set("interrupts", cells(*(intr for intr, _ in interrupts)))
+    return b"".join(cells(handle, intr, parent.phandle, ino) for intr, ino in interrupts)
+
+
+def _numbers(node: MdNode, name: str) -> list[int]:
+    """A number, or an array of 64-bit ones as crypto devices have it."""
+    value = node.get(name)
+    if isinstance(value, int):
+        return [value]
+    data = value if isinstance(value, bytes) else b""
+    return [int.from_bytes(data[at : at + 8], "big") for at in range(0, len(data) - 7, 8)]
 
 
 def _channel_devices(tree: DeviceTree, md: MachineDescription, parent: Node, channels: MdNode) -> None:

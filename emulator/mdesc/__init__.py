@@ -4,7 +4,7 @@
 MACH_DESC hypercall and back, `diff` compares two, `as_text` and `as_json` print one.
 """
 
-from emulator.mdesc.builder import build
+from emulator.mdesc.builder import build, most_channels
 from emulator.mdesc.decode import decode
 from emulator.mdesc.diff import Change, diff
 from emulator.mdesc.edit import with_properties
@@ -29,6 +29,7 @@ from emulator.mdesc.resources import (
     Vcpu,
     VirtualDevice,
     Watchdog,
+    described_units,
     plain_resources,
 )
 
@@ -52,8 +53,10 @@ __all__ = [
     "as_text",
     "build",
     "decode",
+    "described_units",
     "diff",
     "encode",
+    "most_channels",
     "plain_resources",
     "split_strings",
     "string_list",

@@ -212,9 +212,10 @@ class _Builder:
 
     def add_crypto(self, parent: int) -> None:
         """The devices behind the crypto units: interrupts 1.. with the inos of the units, as 64-bit numbers."""
+        chip = dev.CRYPTO_COMPATIBLE.get(self.chip.name)
         for kind, name, type_, compatible, handle in (
-            ("mau", "ncp", "crypto", "SUNW,sun4v-ncp", dev.NCP_HANDLE),
-            ("cwq", "n2cp", "n2cp", "SUNW,n2-cwq", dev.N2CP_HANDLE),
+            ("mau", "ncp", "crypto", f"{chip}-mau" if chip else dev.NCP_COMPATIBLE, dev.NCP_HANDLE),
+            ("cwq", "n2cp", "n2cp", f"{chip}-cwq", dev.N2CP_HANDLE),
         ):
             inos = [unit.ino for unit in self.resources.crypto_units if unit.kind == kind]
             if inos:

@@ -55,7 +55,13 @@ RNG_COMPATIBLE = {
     "m5": "ORCL,m4-rng", "m6": "ORCL,m4-rng", "m7": "ORCL,m7-rng", "s7": "ORCL,m7-rng", "m8": "ORCL,m7-rng",
 }  # fmt: skip
 
-LDC_ENDPOINTS = 768
-"""Channels of a domain that the hypervisor serves (csrc/hyp/ldc.h), whatever the server had."""
+# Chip -> what `compatible` of its crypto devices begins with; the one of a T1 has a name of its own.
+CRYPTO_COMPATIBLE = {"t2": "SUNW,n2", "t2+": "SUNW,vf", "t3": "SUNW,kt"}
+NCP_COMPATIBLE = "SUNW,sun4v-ncp"
+MAU_INO, CWQ_INO = 0x20, 0x80
+"""Devinos of the crypto units of core 0; those of core n are n above. Any do that are free."""
+
+LDC_ENDPOINTS = 4080
+"""The most channels that a domain can have on any server (csrc/hyp/interrupt.h)."""
 TX_INO, RX_INO = 0, 1
 """Of a channel endpoint: interrupt 2 * channel and the one behind it."""

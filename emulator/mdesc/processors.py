@@ -157,7 +157,11 @@ class Processors:
             raise ConfigError(f"a {self.platform.title} has {has}, not {unit.kind!r}")
         if not unit.vcpus or not set(unit.vcpus) <= self.nodes.keys():
             raise ConfigError(f"{unit.kind} {unit.id} needs vcpus of the domain, not {unit.vcpus}")
-        properties: list[tuple[str, Value | None]] = [("id", unit.id), ("type", string_list(unit.kind))]
+        properties: list[tuple[str, Value | None]] = [
+            ("id", unit.id),
+            ("type", string_list(unit.kind)),
+            ("ino", unit.ino),
+        ]
         self.graph.add("exec-unit", properties, *(self.nodes[vcpu] for vcpu in unit.vcpus))
 
 

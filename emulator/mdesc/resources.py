@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emulator.mdesc.devices import RNG_COMPATIBLE
-from emulator.mdesc.model import Value
+from emulator.chips import find_chip
+from emulator.mdesc.devices import CWQ_INO, MAU_INO, RNG_COMPATIBLE
+from emulator.mdesc.model import MachineDescription, Value, split_strings
 from emulator.platforms import Platform
 
 Properties = tuple[tuple[str, Value], ...]
@@ -122,7 +123,7 @@ def plain_resources(platform: Platform, vcpus: int, size_bytes: int, *, cpu_arch
     """What a bare `Machine` has.
 
     Virtual CPUs on the first strands of the server, one segment of memory at real address 0, the hypervisor's
-    watchdog, and its random numbers where the chip has a generator.
+    watchdog, its random numbers where the chip has a generator, and the crypto units of the cores (T1 to T3).
     """
     return Resources(
         vcpus=tuple(Vcpu(n, n) for n in range(vcpus)),
@@ -130,4 +131,33 @@ def plain_resources(platform: Platform, vcpus: int, size_bytes: int, *, cpu_arch
         cpu_arch=cpu_arch,
         watchdog=WATCHDOG,
         rng_units=int(platform.chip in RNG_COMPATIBLE),
+        crypto_units=core_units(platform, vcpus),
     )
+
+
+def core_units(platform: Platform, vcpus: int) -> tuple[CryptoUnit, ...]:
+    """The crypto units of the cores under vcpus 0 to `vcpus` - 1, each on the strand of its number."""
+    per_core = find_chip(platform.chip).strands_per_core
+    cores = range((vcpus + per_core - 1) // per_core)
+    inos = {"mau": MAU_INO, "cwq": CWQ_INO}
+    return tuple(
+        CryptoUnit(
+            kind, core, tuple(range(core * per_core, min(vcpus, (core + 1) * per_core))), inos[kind] + core
+        )
+        for kind in platform.crypto
+        for core in cores
+    )
+
+
+def described_units(md: MachineDescription) -> tuple[CryptoUnit, ...]:
+    """The crypto units that a description tells a guest of; those without an interrupt or a cpu are left out."""
+    units = []
+    for index in md.find("exec-unit"):
+        node = md[index]
+        kind = node.get("type")
+        words = (split_strings(kind) or ()) if isinstance(kind, bytes) else (kind,)
+        ino, number = node.get("ino"), node.get("id")
+        cpus = tuple(id_ for cpu in md.linked(node, "cpu", arc="back") if isinstance(id_ := cpu.get("id"), int))
+        if words and words[0] in ("mau", "cwq") and isinstance(ino, int) and cpus:
+            units.append(CryptoUnit(str(words[0]), number if isinstance(number, int) else 0, cpus, ino))
+    return tuple(units)

@@ -18,10 +18,17 @@ CALLS = int(os.environ.get("S4V_HCALL_CALLS", "3000"))
 SEED = int(os.environ.get("S4V_HCALL_SEED", "20261122"))
 ENDS = {"MACH_EXIT", "API_EXIT", "MACH_SIR", "MACH_SUSPEND", "CPU_YIELD", "MMU_ENABLE"}  # do not come back at once
 STATUSES = {*range(18), 18, 23}
-SERVICES = (0x002, 0x003, 0x101, 0x104, 0x110)
-EDGES = [0, 1, 2, 3, 4, 5, 8, 0x11, 0x100, 0x111, 0x200, 0x205, 63, 64, 128, 448, 512, 767, 768, 2047, 2048, 8192,
+SERVICES = (0x002, 0x003, 0x101, 0x103, 0x104, 0x110)
+TWO_VERSIONS = (0x103, 0x104)
+MACHINE = {"strands": 2, "platform": "t5120", "rng_control": True}
+EDGES = [0, 1, 2, 3, 4, 5, 8, 0x11, 0x100, 0x111, 0x200, 0x205, 63, 64, 128, 448, 511, 512, 2047, 2048, 8192,
+         0x864, 0x10A72, 1 << 38, (1 << 38) + (1 << 28),
          MORE, MORE + 64, MORE + 0x10000, 0x200000, 0x3FFFC0, 0x400000 - 8, 0x400000, 1 << 32, 1 << 40, (1 << 60) - 8,
          1 << 60, 1 << 63, (1 << 64) - 64, (1 << 64) - 1]  # fmt: skip
+
+WORDS = [0, 1 << 54, 3 << 53, 0x400, 0x200, 0x41 << 56 | 3 << 53 | 1 << 32, 0x40 << 56 | 3 << 53 | 1 << 28, 0x380000,
+         0x380008]
+"""Parts of descriptors of crypto units."""
 
 
 def argument(seed: random.Random) -> int:
@@ -40,6 +47,11 @@ def arguments(seed: random.Random, group: int) -> list[int]:
         values[0] = seed.choice([1, 2, 3]) if group == 0x101 else seed.choice([0x111, 0x202, 0x205, 0x100, 0x200])
     if seed.randrange(2):
         values[1] = seed.randrange(8)
+    if group == 0x103:
+        values[0] = seed.choice([1, 2, 0x864, 0x10A72, values[0]])
+        if seed.randrange(2):
+            values[:3] = seed.choice([1, 2]), 0x390000, 1 << seed.randrange(7)
+        values[1:3] = seed.choice([(0x390000, 1 << seed.randrange(7)), (64 * seed.randrange(70), 24), values[1:3]])
     if group == 0x101 and seed.randrange(3) == 0:  # a copy that may succeed
         values[1:] = seed.randrange(2), seed.randrange(1 << 17) & ~7, 0x380000 + (seed.randrange(1 << 18) & ~7), 1 << 12
     return values
@@ -47,9 +59,14 @@ def arguments(seed: random.Random, group: int) -> list[int]:
 
 def prepared() -> Guest:
     """Every group negotiated; channels to the client and between two endpoints, with queues and tables."""
-    guest = Guest(strands=2)
+    guest = Guest(**MACHINE)  # type: ignore[arg-type]
     for group in (1, *SERVICES):
-        assert guest.hcall(0, group, 2 if group == 0x104 else 1, 9, trap=0xFF)[0] == EOK
+        assert guest.hcall(0, group, 2 if group in TWO_VERSIONS else 1, 9, trap=0xFF)[0] == EOK
+    descriptors = random.Random(SEED)
+    for handle_of, base in ((1, 0x390000), (2, 0x398000)):
+        assert guest.hcall(0x111, handle_of, base, 64)[0] == EOK
+        for at in range(base, base + 4096, 8):
+            guest.memory.store(at, descriptors.choice([*WORDS, descriptors.getrandbits(64)]))
     guest.machine.add_channel(1).up = True
     guest.machine.channel(1).export(16384)
     guest.machine.connect_channels(2, 3)
@@ -58,14 +75,14 @@ def prepared() -> Guest:
             assert guest.hcall(call, channel, 0x200000 + 0x1000 * channel + 0x10000 * (call & 4), 8)[0] == EOK
         assert guest.hcall(0xEA, channel, 0x300000 + 0x1000 * channel, 16)[0] == EOK
         for entry in range(16):
-            guest.memory.store(0x300000 + 0x1000 * channel + 16 * entry, 0x380000 + 8192 * entry | 0x600)
+            guest.memory.store(0x300000 + 0x1000 * channel + 16 * entry, 0x380000 + 8192 * entry | 0x630)
     return guest
 
 
 def check_whole(guest: Guest) -> None:
     """The state goes into an image that another machine takes, and the digests agree."""
     image, digest = guest.machine.save(), guest.machine.digest()
-    other = Guest(strands=2)
+    other = Guest(**MACHINE)  # type: ignore[arg-type]
     other.machine.load(image)
     assert other.machine.digest() == digest
 
@@ -80,6 +97,8 @@ def test_hostile_arguments() -> None:
     for n in range(CALLS):
         if n % 500 == 0:
             guest = prepared()
+            for group in TWO_VERSIONS:
+                guest.hcall(0, group, 1 + n // 500 % 2, 9, trap=0xFF)
         call = seed.choice(services if n % 3 else able)
         status = guest.hcall(call.function, *arguments(seed, call.group), trap=call.trap)[0]
         answers.setdefault(call.name, set()).add(status)
@@ -93,13 +112,13 @@ def test_hostile_arguments() -> None:
         if call.name == "API_SET_VERSION":
             guest.hcall(0, 1, 1, 6, trap=0xFF)
             for group in SERVICES:
-                guest.hcall(0, group, 2 if group == 0x104 else 1, 9, trap=0xFF)
+                guest.hcall(0, group, seed.choice([1, 2]) if group in TWO_VERSIONS else 1, 9, trap=0xFF)
     known = {status for each in answers.values() for status in each}
     assert known <= STATUSES, known - STATUSES
     reached = {name for name, each in answers.items() if each - {EBADTRAP}}
     assert reached >= {call.name for call in services}
     succeeded = {name for name in reached if EOK in answers[name]}
-    assert {"LDC_COPY", "INTR_SETSTATE"} <= succeeded
+    assert {"LDC_COPY", "LDC_MAPIN", "INTR_SETSTATE", "NCS_QCONF", "RNG_CTL_READ"} <= succeeded
     assert len(succeeded) > len(services) // 2
 
 
@@ -114,7 +133,7 @@ def test_damaged_state_images_are_refused_or_taken() -> None:
         damaged = bytearray(image)
         for _ in range(seed.randrange(1, 4)):
             damaged[seed.randrange(start, min(end, start + 2500))] ^= 1 << seed.randrange(8)
-        other = Guest(strands=2)
+        other = Guest(**MACHINE)  # type: ignore[arg-type]
         try:
             other.machine.load(bytes(damaged))
         except StateError:

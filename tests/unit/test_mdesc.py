@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from mdesc_support import GIB, MAC, MACS, Reader, m7_domain, t2_domain, t5_domain
 
+from emulator import Machine
 from emulator.chips import CHIPS, cpu_archs
 from emulator.cpu import find_cpu
 from emulator.cpuarch import UNMODELLED, feature_table
-from emulator.errors import ConfigError, UnknownCpuArchError
+from emulator.errors import ChannelError, ConfigError, UnknownCpuArchError
 from emulator.mdesc import (
     Arc,
     CryptoUnit,
@@ -30,8 +31,10 @@ from emulator.mdesc import (
     as_text,
     build,
     decode,
+    described_units,
     diff,
     encode,
+    most_channels,
     plain_resources,
     string_list,
 )
@@ -300,6 +303,24 @@ def test_crypto_units_of_the_t2() -> None:
     ncp = md.node("virtual-device", name="ncp")
     assert (ncp.get("intr"), ncp.get("ino")) == (b"\0\0\0\0\0\0\0\1", b"\0\0\0\0\0\0\0\x20")
     assert md.node("virtual-device", name="n2cp").strings("compatible") == ("SUNW,n2-cwq",)
+    assert ncp.strings("compatible") == ("SUNW,n2-mau",)
+    units = described_units(decode(encode(md)))
+    assert [(unit.kind, unit.vcpus, unit.ino) for unit in units] == [
+        ("mau", tuple(range(8)), 0x20), ("cwq", tuple(range(8)), 0x21)]
+
+
+def test_crypto_units_of_a_plain_machine() -> None:
+    """One of each kind a core, on the vcpus that the machine has of it; T4 and later have instructions instead."""
+    for name, kinds in (("t1000", ("mau",)), ("t5120", ("mau", "cwq")), ("t3", ("mau", "cwq")), ("t5-2", ())):
+        with Machine("8K", platform=name, strands=12) as machine:
+            units = machine.crypto_units
+            per_core = CHIPS[machine.platform.chip].strands_per_core
+            cores = -(-12 // per_core)
+            assert [unit.kind for unit in units] == [kind for kind in kinds for _ in range(cores)]
+            for kind in kinds:
+                shares = [unit.vcpus for unit in units if unit.kind == kind]
+                assert shares == [tuple(range(n, min(12, n + per_core))) for n in range(0, 12, per_core)]
+            assert len({unit.ino for unit in units}) == len(units)
 
 
 def test_console_over_a_channel() -> None:
@@ -356,8 +377,15 @@ def test_a_bare_machine_has_what_the_hypervisor_gives(platform: str, generator: 
 
 
 def test_channels_are_those_the_hypervisor_serves() -> None:
-    header = (Path(__file__).parents[2] / "csrc" / "hyp" / "ldc.h").read_text()
-    assert f"LDC_ENDPOINTS = {LDC_ENDPOINTS}," in header
+    """No server has more than the hypervisor can keep; the machine has as many as its server."""
+    header = (Path(__file__).parents[2] / "csrc" / "hyp" / "interrupt.h").read_text()
+    assert f"LDC_ENDPOINTS = {LDC_ENDPOINTS} }}" in header
+    assert max(most_channels(platform) for platform in PLATFORMS.values()) == LDC_ENDPOINTS
+    for name, most in (("t5120", 512), ("t3", 768), ("t4", 1984), ("t5-2", 4080)):
+        with Machine("8K", platform=name) as machine:
+            machine.add_channel(most - 1)
+            with pytest.raises(ChannelError):
+                machine.add_channel(most)
 
 
 def test_strands_of_chips_with_fewer_cores() -> None:
@@ -392,7 +420,7 @@ IMPOSSIBLE = {
         "remote-mac-address",
     ),
     "channel twice": ({"domain_services": (Port(0, (4,)),), "firmware_services": (Port(0, (4,)),)}, "channel 4"),
-    "channel out of range": ({"domain_services": (Port(0, (768,)),)}, "0 to 767"),
+    "channel out of range": ({"domain_services": (Port(0, (4080,)),)}, "0 to 4079"),
     "port twice": ({"domain_services": (Port(0, (4,)), Port(0, (5,)))}, "one id"),
     "property twice": ({"devices": (VirtualDevice("disk", 0, (("cfg-handle", 1),)),)}, "cfg-handle is given twice"),
     "alias too long": ({"devaliases": (("a" * 32, "/"),)}, "31"),

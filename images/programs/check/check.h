@@ -3,7 +3,11 @@
 #define CHECK_H
 #include "runtime.h"
 
+#ifdef CHECK_SHARED /* a program of several parts: one of them defines it */
+extern int check_failures;
+#else
 static int check_failures;
+#endif
 static struct trap_frame trap_last; /* of the last expected trap */
 static u64 traps_taken;
 

@@ -22,6 +22,7 @@ from emulator.firmware import cif, startup
 from emulator.firmware.client import HANDLES, Client
 from emulator.firmware.devtree import DeviceTree, device_arguments, text
 from emulator.firmware.disks import LOAD_BASE, open_part, read_boot_block
+from emulator.firmware.forth.machine import STACK_CELLS
 from emulator.firmware.guestmem import GuestFault, GuestMemory
 from emulator.firmware.host import Action, Boot, Facts, Go, PowerOff, Reset
 from emulator.firmware.layout import CIF_VA, ENTRY_CODE, LARGE_PAGE_BYTES, PAGE_BYTES, Layout
@@ -42,8 +43,6 @@ RUNNING, INITIALIZING = b"OpenBoot Running", b"OpenBoot initializing"
 LOADER, EXITED = b"OpenBoot Primary Boot Loader", b"OpenBoot exited"
 TRANSITION = 2
 REBOOT_TEXT_BYTES = 256
-RESULT_STEPS = 200
-"""Slices a line of `interpret` may take."""
 NAP_SECONDS = 0.02
 
 
@@ -115,7 +114,7 @@ class OpenBoot:
         self._renew()
         command = self._reboot_command or self._reboot_data()
         self._reboot_command = ""
-        self._act(self.prompt.start(command))
+        self._act(self.prompt.start(command, interrupted=self._core.console_take_break()))
         self._tell_state()
 
     def _reboot_data(self) -> str:
@@ -135,7 +134,9 @@ class OpenBoot:
             self._soft_state = None
 
     def _act(self, action: Action | None) -> None:
-        """What the prompt's turn ended with."""
+        """What the prompt's turn ended with. What was typed ahead is for who has the console next."""
+        if action is not None:
+            self._core.console_feed(self.prompt.take_input())
         match action:
             case Boot():
                 self._boot(action)
@@ -286,20 +287,10 @@ class OpenBoot:
         self._end = StopReason.EXIT
 
     def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
-        """A line of Forth for a client: catch result 0 and the stack it leaves, its top first."""
-        for value in arguments:
-            self.prompt.forth.push(value)
-        action = self.prompt.evaluate(line)
-        for _ in range(RESULT_STEPS):
-            if action is not None or not self.prompt.busy:
-                break
-            action = self.prompt.run()
-        self.prompt.active = False
-        self._act(action)
-        stack = self.prompt.forth.stack
-        results = [0, *reversed(stack)]
-        stack.clear()
-        return results
+        """A line of Forth for a client: what it threw (0: nothing) and the stack it leaves, its top first."""
+        done = self.prompt.interpret(line, arguments, STACK_CELLS)
+        self._act(done.action)
+        return [done.thrown, *done.results]
 
     def milliseconds(self) -> int:
         """Of the machine's time."""

@@ -44,6 +44,8 @@ LOADER, EXITED = b"OpenBoot Primary Boot Loader", b"OpenBoot exited"
 TRANSITION = 2
 REBOOT_TEXT_BYTES = 256
 NAP_SECONDS = 0.02
+HELD_TURNS = 10
+"""Slices of work, or naps, at the prompt before a caller may look after input and a break."""
 
 
 class OpenBoot:
@@ -205,11 +207,18 @@ class OpenBoot:
         self._stop_at_prompt(0, "")
         return True
 
+    @property
+    def working(self) -> bool:
+        """At the prompt, and not waiting for input: the next `hold` goes on, and looks for a break before that."""
+        return self.prompt.active and (self.prompt.busy or self.prompt.wake_at is not None)
+
     def _at_prompt(self) -> None:
         if self._core.console_take_break():
             self._act(self.prompt.interrupt())
         self._act(self.prompt.feed(self._core.console_take()))
-        while self.prompt.active and self._end is None and not self._output:
+        for _ in range(HELD_TURNS):
+            if not self.prompt.active or self._end is not None or self._output:
+                break
             if self.prompt.busy:
                 self._act(self.prompt.run())
             elif self.prompt.wake_at is not None:

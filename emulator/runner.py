@@ -182,6 +182,8 @@ class Session:
             if not self.reboot:
                 return Outcome(0, "", stop)
             self.machine.reset()
+        elif self.machine.firmware is not None and self.machine.firmware.working:
+            self._pump_input(wait=False)
         elif self._hung_up:
             return Outcome(EXIT_DIED, "the firmware waits at its prompt, and the input has ended", stop)
         else:

@@ -22,6 +22,7 @@ from emulator.firmware import cif, startup
 from emulator.firmware.client import HANDLES, Client
 from emulator.firmware.devtree import DeviceTree, device_arguments, text
 from emulator.firmware.disks import LOAD_BASE, open_part, read_boot_block
+from emulator.firmware.forth.machine import STACK_CELLS
 from emulator.firmware.guestmem import GuestFault, GuestMemory
 from emulator.firmware.host import Action, Boot, Facts, Go, PowerOff, Reset
 from emulator.firmware.layout import CIF_VA, ENTRY_CODE, LARGE_PAGE_BYTES, PAGE_BYTES, Layout
@@ -42,9 +43,9 @@ RUNNING, INITIALIZING = b"OpenBoot Running", b"OpenBoot initializing"
 LOADER, EXITED = b"OpenBoot Primary Boot Loader", b"OpenBoot exited"
 TRANSITION = 2
 REBOOT_TEXT_BYTES = 256
-RESULT_STEPS = 200
-"""Slices a line of `interpret` may take."""
 NAP_SECONDS = 0.02
+HELD_TURNS = 10
+"""Slices of work, or naps, at the prompt before a caller may look after input and a break."""
 
 
 class OpenBoot:
@@ -115,7 +116,7 @@ class OpenBoot:
         self._renew()
         command = self._reboot_command or self._reboot_data()
         self._reboot_command = ""
-        self._act(self.prompt.start(command))
+        self._act(self.prompt.start(command, interrupted=self._core.console_take_break()))
         self._tell_state()
 
     def _reboot_data(self) -> str:
@@ -135,7 +136,9 @@ class OpenBoot:
             self._soft_state = None
 
     def _act(self, action: Action | None) -> None:
-        """What the prompt's turn ended with."""
+        """What the prompt's turn ended with. What was typed ahead is for who has the console next."""
+        if action is not None:
+            self._core.console_feed(self.prompt.take_input())
         match action:
             case Boot():
                 self._boot(action)
@@ -204,11 +207,18 @@ class OpenBoot:
         self._stop_at_prompt(0, "")
         return True
 
+    @property
+    def working(self) -> bool:
+        """At the prompt, and not waiting for input: the next `hold` goes on, and looks for a break before that."""
+        return self.prompt.active and (self.prompt.busy or self.prompt.wake_at is not None)
+
     def _at_prompt(self) -> None:
         if self._core.console_take_break():
             self._act(self.prompt.interrupt())
         self._act(self.prompt.feed(self._core.console_take()))
-        while self.prompt.active and self._end is None and not self._output:
+        for _ in range(HELD_TURNS):
+            if not self.prompt.active or self._end is not None or self._output:
+                break
             if self.prompt.busy:
                 self._act(self.prompt.run())
             elif self.prompt.wake_at is not None:
@@ -286,20 +296,10 @@ class OpenBoot:
         self._end = StopReason.EXIT
 
     def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
-        """A line of Forth for a client: catch result 0 and the stack it leaves, its top first."""
-        for value in arguments:
-            self.prompt.forth.push(value)
-        action = self.prompt.evaluate(line)
-        for _ in range(RESULT_STEPS):
-            if action is not None or not self.prompt.busy:
-                break
-            action = self.prompt.run()
-        self.prompt.active = False
-        self._act(action)
-        stack = self.prompt.forth.stack
-        results = [0, *reversed(stack)]
-        stack.clear()
-        return results
+        """A line of Forth for a client: what it threw (0: nothing) and the stack it leaves, its top first."""
+        done = self.prompt.interpret(line, arguments, STACK_CELLS)
+        self._act(done.action)
+        return [done.thrown, *done.results]
 
     def milliseconds(self) -> int:
         """Of the machine's time."""

@@ -153,6 +153,12 @@ class Prompt:
         self.forth.keys += data[: max(INPUT_LIMIT - len(self.forth.keys), 0)]
         return self.run()
 
+    def take_input(self) -> bytes:
+        """What was typed ahead and not yet looked at: after an action it is for whoever has the console then."""
+        ahead = bytes(self.forth.keys)
+        self.forth.keys.clear()
+        return ahead
+
     @property
     def busy(self) -> bool:
         """Is there work that another `run` would go on with?"""

@@ -464,6 +464,29 @@ def test_break_before_the_program_has_a_table(client: Client) -> None:
     assert client.type("go\n").reason is StopReason.BUDGET
 
 
+def test_a_break_ends_a_line_that_never_ends(client: Client) -> None:
+    client.machine.console.break_()
+    client.machine.run(100)
+    client.shown()
+    assert client.type("begin again\n").reason is StopReason.FIRMWARE
+    assert client.machine.firmware is not None and client.machine.firmware.working
+    assert "ok" not in client.shown()
+    client.machine.console.break_()
+    assert client.machine.run(100).reason is StopReason.FIRMWARE
+    assert client.shown().endswith("Interrupted\n{0} ok ")
+    assert not client.machine.firmware.working
+
+
+def test_what_is_typed_ahead_outlives_a_reset() -> None:
+    with Machine("8M", deterministic=True) as machine:
+        machine.power_on(None, variables=Variables({"auto-boot?": "false"}))
+        machine.console.feed(b"1 .\rreset-all\r2 3 + .\r")
+        assert machine.run(100).reason is StopReason.RESET
+        machine.reset()
+        machine.run(100)
+        assert machine.console.read().endswith(b"2 3 + .\r\n5 \r\n{0} ok ")
+
+
 def test_without_firmware_the_trap_is_no_hypercall() -> None:
     with Machine("8M", deterministic=True) as machine:
         machine.memory.write(0x1000, code(0x91D020F0, HERE))

@@ -343,6 +343,14 @@ def test_type_ahead_survives_the_turn() -> None:
     assert person.type("") == "{0} ok 1 2 + .\n3 \n{0} ok "
 
 
+def test_type_ahead_can_be_handed_on() -> None:
+    person = session()
+    person.type("reset-all\n1 2 + .\n")
+    assert person.prompt.take_input() == b"1 2 + .\r"
+    person.prompt.enter()
+    assert person.type("") == "{0} ok "
+
+
 def test_nothing_to_continue() -> None:
     assert session().line("go") == "No program to continue\n"
 

@@ -14,6 +14,7 @@ from emulator.backends.file import Backend
 from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
+from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
 from emulator.errors import ChannelError, ConfigError, StateError, StrandError
 from emulator.firmware.nodes import disk_channels, stored_variables
@@ -185,6 +186,9 @@ class Machine:
             variables=variables,
             disks=self._firmware_disks(description),
         )
+        for device in self.devices:
+            if isinstance(device, DomainServices):
+                device.store = variables  # what a guest sets with var-config
         self._describe_variables()
         self._core.reset()
         self.firmware.power_on()

@@ -198,10 +198,8 @@ def test_requests_to_a_guest() -> None:
                 shell.step()
             raise AssertionError(shell.text[-2000:])
 
-        reply = services.md_update()
-        ask(reply)
-        assert reply.ok
-        assert "Machine description update" in shell.text
+        # No md-update: Linux 6.1 frees its first machine description with code it has thrown away after its start
+        # (mdesc_memblock_free is __init), and its service thread hangs.
         for action, online in ((CpuAction.UNCONFIGURE, "0"), (CpuAction.CONFIGURE, "0-1")):
             reply = services.cpu(action, [1])
             ask(reply)
@@ -228,7 +226,7 @@ def test_panic_by_request() -> None:
 
 
 def test_the_same_again(tmp_path: Path) -> None:
-    """The same disk and the same input give the same state, bit for bit; so does a machine that was saved and loaded."""
+    """The same disk and input give the same state, bit for bit; so does a machine that was saved and loaded."""
     linux_program()
     labelled_disk(tmp_path / "base.img")
     digests = []

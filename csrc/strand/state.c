@@ -104,6 +104,7 @@ void strand_save(struct strand *s, struct writer *out) {
 static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
   b->key = get_u64(in);
   b->used = get_u64(in);
+  b->epoch = ++s->epoch_stamp; /* no two banks share what the jump cache knows */
   if (b->key == TAG_NONE) return true;
   for (u32 i = 0; i < TLB_ENTRIES; i++) b->d[i].rtag = b->d[i].wtag = TAG_NONE;
   for (u32 i = 0; i < ITLB_ENTRIES; i++) b->i[i].tag = TAG_NONE;

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,10 +16,11 @@ from emulator.devices.lab import build_domain
 from emulator.devices.options import DISK_USAGE, NET_USAGE, make_nets, parse_disk, parse_net
 from emulator.devices.switch import Switch
 from emulator.disasm import listing
-from emulator.errors import EmulatorError, UnitError
+from emulator.errors import EmulatorError, StateError, UnitError
 from emulator.firmware.nvram import NvramFile
 from emulator.firmware.program import Program, add_initrd, wants_firmware
 from emulator.firmware.variables import VariableError, Variables
+from emulator.guest import StopReason
 from emulator.loader import Image, read_image
 from emulator.machine import Machine
 from emulator.terminal import HostConsole, QuitError
@@ -123,6 +126,14 @@ def _add_boot(run: Parser) -> None:
     run.add_argument(
         "--input-after", metavar="TEXT", default="", help="hold standard input until the guest has written TEXT"
     )
+    run.add_argument(
+        "--save", metavar="FILE",
+        help="write the machine's state to FILE when the run is ended from outside (~., Ctrl-], "
+        "SIGINT, SIGTERM, --max-insns)",
+    )  # fmt: skip
+    run.add_argument(
+        "--load", metavar="FILE", help="go on from a state that --save wrote; all other options as at that run"
+    )
     run.add_argument("--no-reboot", action="store_true", help="end where the guest asks to be restarted (status 0)")
 
 
@@ -158,6 +169,8 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     with ExitStack() as stack:
         machine = _build(options, stack)
         booted = _start(machine, options, image, path)
+        if options.load:
+            load_state(machine, options.load)
         trace = None
         if options.trace is not None:
             name = options.trace
@@ -166,7 +179,7 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
             machine, HostConsole(raw=booted), max_insns=options.max_insns, trace=trace,
             reboot=not options.no_reboot, input_after=options.input_after,
         )  # fmt: skip
-        outcome = run_session(session)
+        outcome = _run_and_save(session, options.save)
     if outcome.report:
         complain(outcome.report)
     if options.stats:
@@ -222,6 +235,47 @@ def _variables(options: argparse.Namespace) -> Variables:
             raise VariableError(f"--setenv wants NAME=VALUE, not {setting!r}")
         variables.set(name, value)
     return variables
+
+
+def load_state(machine: Machine, path: str) -> None:
+    """Go on from a file. Raises StateError, also where it cannot be read."""
+    try:
+        state = Path(path).read_bytes()
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror or error}") from error
+    machine.load(state)
+
+
+def save_state(machine: Machine, path: str) -> None:
+    """Write a machine's state: the whole file or none. Raises OSError."""
+    beside = Path(f"{path}.{os.getpid()}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(machine.save())
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _run_and_save(session: runner.Session, path: str | None) -> runner.Outcome:
+    """Run; where the run is ended from outside, also by SIGTERM, the machine is saved."""
+    if path is None:
+        return run_session(session)
+    try:
+        outcome = run_session(session)
+    except SystemExit:
+        save_state(session.machine, path)
+        raise
+    if outcome.status in (runner.EXIT_INTERRUPTED, runner.EXIT_LIMIT) and not _ended_itself(outcome):
+        save_state(session.machine, path)
+        return replace(outcome, report=f"{outcome.report}; state saved to {path}")
+    return outcome
+
+
+def _ended_itself(outcome: runner.Outcome) -> bool:
+    return outcome.stop is not None and outcome.stop.reason is StopReason.EXIT
 
 
 def run_session(session: runner.Session) -> runner.Outcome:

@@ -181,6 +181,7 @@ class Machine:
             self.memory,
             description=description,
             strands=len(self.strands),
+            chip=self.platform.chip,
             deterministic=self.deterministic,
             program=program,
             variables=variables,

@@ -8,10 +8,9 @@ from typing import Protocol
 
 from emulator.firmware.devtree import DeviceTree
 from emulator.firmware.variables import Variables
+from emulator.firmware.versions import DEFAULT
 
 COPYRIGHT = "Copyright (c) 1998, 2013, Oracle and/or its affiliates. All rights reserved."
-VERSION = "4.33.6"
-CREATED = "2012/03/14 08:42"
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Facts:
     memory_bytes: int
     mac: bytes
     hostid: int
-    version: str = VERSION
-    created: str = CREATED
+    version: str = DEFAULT[0]
+    created: str = DEFAULT[1]
     copyright: str = COPYRIGHT
     serial: int | None = None
     cpus: int = 1

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 from emulator.errors import ConfigError
 from emulator.firmware.devtree import DeviceTree, Node, cells, cells64, text
-from emulator.firmware.host import CREATED, VERSION
 from emulator.firmware.layout import CIF_VA, PAGE_BYTES, Layout
+from emulator.firmware.versions import DEFAULT
 from emulator.mdesc import MachineDescription
 from emulator.mdesc import Node as MdNode
 
-VERSION_TEXT = f"OBP {VERSION} {CREATED}"
-MODEL = f"SUNW,{VERSION}"
 BREAKPOINT_TRAP = 0x7F
 CHANNEL_DEVICES = "/virtual-devices@100/channel-devices@200"
 CONFIG_HANDLE = 0xC000_0000
@@ -37,7 +35,9 @@ class Handles:
     memory: int
 
 
-def build_tree(md: MachineDescription, layout: Layout, handles: Handles) -> DeviceTree:
+def build_tree(
+    md: MachineDescription, layout: Layout, handles: Handles, *, version: tuple[str, str] = DEFAULT
+) -> DeviceTree:
     """All nodes but /options and /aliases' contents, which follow from variables. Raises ConfigError."""
     tree = DeviceTree()
     platform = md.node("platform")
@@ -51,8 +51,8 @@ def build_tree(md: MachineDescription, layout: Layout, handles: Handles) -> Devi
     chosen.set("bootpath", text(""))
     chosen.set("bootargs", text(""))
     openprom = tree.add(tree.root, "openprom")
-    openprom.set("model", text(MODEL))
-    openprom.set("version", text(VERSION_TEXT))
+    openprom.set("model", text(f"SUNW,{version[0]}"))
+    openprom.set("version", text("OBP {} {}".format(*version)))
     openprom.set("relative-addressing", b"")
     openprom.set("aligned-allocator", b"")
     tree.add(openprom, "client-services")

@@ -31,6 +31,7 @@ from emulator.firmware.program import BootError, Loaded, Program, load_program
 from emulator.firmware.prompt import Prompt
 from emulator.firmware.promptstate import load_prompt, save_prompt
 from emulator.firmware.variables import VariableError, Variables
+from emulator.firmware.versions import openboot_version
 from emulator.guest import StopReason
 from emulator.mdesc import MachineDescription
 from emulator.memory import Memory
@@ -63,6 +64,7 @@ class OpenBoot:
         *,
         description: MachineDescription,
         strands: int,
+        chip: str = "",
         deterministic: bool = False,
         program: Program | None = None,
         variables: Variables | None = None,
@@ -72,6 +74,7 @@ class OpenBoot:
         self._memory = memory
         self._description = description
         self._deterministic = deterministic
+        self._version = openboot_version(chip)
         self.program = program
         self.variables = variables or Variables()
         self.disks = dict(disks or {})
@@ -91,7 +94,7 @@ class OpenBoot:
 
     def _renew(self) -> None:
         """Device tree, services and prompt as after a reset."""
-        self.tree: DeviceTree = build_tree(self._description, self.layout, HANDLES)
+        self.tree: DeviceTree = build_tree(self._description, self.layout, HANDLES, version=self._version)
         add_aliases(self.tree, self._description)
         if self.program is not None:
             packages = self.tree.find("/packages")
@@ -320,6 +323,8 @@ class OpenBoot:
             memory_bytes=self._memory.size_bytes,
             mac=mac.to_bytes(6, "big"),
             hostid=hostid,
+            version=self._version[0],
+            created=self._version[1],
             cpus=self.layout.strands,
             cpu=self._cpu,
             clock_hz=int.from_bytes(self.tree.root.properties.get("clock-frequency", b""), "big"),

@@ -87,6 +87,7 @@ static enum cpu_result start(u32 id) {
     memset(tsb, 0, TSB_ENTRIES * 16); /* what it knew when it left is old */
     cpu->idle = 0;
     cpu->slice_end_ns = 0;
+    cpu->nonresumable_next = 0;
   }
   cpu->state = CPU_IS_STARTING;
   u64 entry = (u64)cpu_entry - KERNEL_BASE + boot_block.cpu.image_ra;

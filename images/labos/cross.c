@@ -6,6 +6,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "percpu.h"
+#include "sched.h"
 
 enum { QUEUE_HEAD = 0x3c0, QUEUE_TAIL = 0x3c8, SENT = 0xffff };
 #define PARK_PATIENCE_NS (5 * NS_PER_SECOND)
@@ -123,12 +124,12 @@ void cross_poll(void) {
 
 static void park_here(void *arg) {
   u32 round = (u32)(u64)arg;
-  WRPR(pil, 15); /* a timer shall not end CPU_YIELD */
+  timer_mask();
   count_add(&park_parked, 1);
   while (park_release != round)
     if (can_poke) hyper(CPU_YIELD, 0, 0, 0, 0);
-  WRPR(pil, 0);
   if (park_on_release) park_on_release(cpu_this());
+  timer_program();
   count_add(&park_gone, 1);
 }
 

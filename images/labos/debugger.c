@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "memory_ranges.h"
 #include "percpu.h"
+#include "sched.h"
 
 enum { LINE_BYTES = 80, WORDS = 4, DEPTH = 32, MEMORY_MOST = 512 };
 
@@ -135,13 +136,13 @@ void debugger_enter(const char *why) {
   enum soft_state before = soft_state();
   interrupts_push();
   bool all = cross_park_others();
-  WRPR(pil, 15); /* a timer shall not end CPU_YIELD */
+  timer_mask();
   console_alone_begin();
   soft_state_set(SOFT_DEBUGGING);
   printf("\nWelcome to the labos debugger: %s on cpu%lu%s\n", why, cpu_this()->id, all ? "" : ", not all cpus stopped");
   debugger_loop(cpu_this()->frame);
   soft_state_set(before);
-  WRPR(pil, 0);
+  timer_program();
   console_alone_end();
   cross_release_others(on_release);
   interrupts_pop();

@@ -236,6 +236,34 @@ user_enter:
 	ba,pt	%xcc, user_return
 	 mov	%o0, %l0
 
+! A nonresumable error cannot be held back, and comes again at every instruction at TL 0 while its report is in the queue.
+! So the reports are copied, by real addresses, before TL is lowered; errors.c reads the copies.
+	.global nonresumable
+nonresumable:
+	mov	SCRATCH_CPU_RA, %g1
+	ldxa	[%g1] ASI_SCRATCHPAD, %g1
+	set	CPU_NONRESUMABLE_AT, %g2
+	add	%g1, %g2, %g2
+	set	CPU_ERROR_COPY_AT, %g3
+	add	%g1, %g3, %g3
+	mov	QUEUE_NONRESUMABLE_HEAD, %g4
+	mov	QUEUE_NONRESUMABLE_TAIL, %g1
+1:	ldxa	[%g4] ASI_QUEUE, %g6
+	ldxa	[%g1] ASI_QUEUE, %g7
+	cmp	%g6, %g7
+	be,pn	%xcc, trap_entry
+	 nop
+2:	ldxa	[%g2 + %g6] ASI_REAL, %g7
+	stxa	%g7, [%g3 + %g6] ASI_REAL
+	add	%g6, 8, %g6
+	andcc	%g6, 63, %g0
+	bne,pt	%xcc, 2b
+	 nop
+	and	%g6, CPU_ERROR_ENTRIES * 64 - 1, %g6
+	stxa	%g6, [%g4] ASI_QUEUE
+	ba,pt	%xcc, 1b
+	 membar	#Sync
+
 ! A trap while a trap was being served. %g5 = its type. A user's spill or fill that finds no page, or a stack that is
 ! none, is put back to the SAVE or RESTORE that wanted it, and is then a fault of that instruction. Anything else
 ! is the end.

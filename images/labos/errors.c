@@ -8,7 +8,7 @@
 #include "process.h"
 #include "sched.h"
 
-enum { RESUMABLE_HEAD = 0x3e0, NONRESUMABLE_HEAD = 0x3f0 };
+enum { RESUMABLE_HEAD = 0x3e0, RESUMABLE_TAIL = 0x3e8, QUEUE_BYTES = CPU_ERROR_ENTRIES * 64 };
 enum { DESC_UNCORRECTED = 1, DESC_PRECISE, DESC_DEFERRED, DESC_SHUTDOWN, DESC_DUMP, DESC_SP };
 
 struct error_report {
@@ -57,20 +57,30 @@ static void resumable(const struct error_report *r) {
   thread_start("shutdown", shut_down, (void *)(u64)r->grace_seconds);
 }
 
-void error_queue_drain(bool is_resumable, struct trap_frame *frame) {
-  struct cpu *cpu = cpu_this();
-  u64 head_at = is_resumable ? RESUMABLE_HEAD : NONRESUMABLE_HEAD, head;
-  u8 *queue = (u8 *)cpu + (is_resumable ? CPU_RESUMABLE_AT : CPU_NONRESUMABLE_AT);
-  while ((head = asi_load_queue(head_at)) != asi_load_queue(head_at + 8)) {
-    struct error_report *entry = (struct error_report *)(void *)(queue + head), report = *entry;
+static void resumable_drain(void) {
+  u64 head;
+  while ((head = asi_load_queue(RESUMABLE_HEAD)) != asi_load_queue(RESUMABLE_TAIL)) {
+    struct error_report *entry = (struct error_report *)(void *)((u8 *)cpu_this() + CPU_RESUMABLE_AT + head);
+    struct error_report report = *entry;
     entry->handle = 0;
-    asi_store_queue(head_at, (head + 64) % (CPU_ERROR_ENTRIES * 64));
-    if (is_resumable) {
-      resumable(&report);
-      continue;
-    }
-    describe(&report, false);
-    if (frame->tstate & TSTATE_PRIV) panic("nonresumable error in the kernel");
-    process_kill(frame);
+    asi_store_queue(RESUMABLE_HEAD, (head + 64) % QUEUE_BYTES);
+    resumable(&report);
   }
+}
+
+/* Entry.S has taken the reports from the queue: the copies reach up to the queue's head. */
+static void nonresumable_drain(struct trap_frame *frame) {
+  struct cpu *cpu = cpu_this();
+  u64 end = asi_load_queue(QUEUE_NONRESUMABLE_HEAD);
+  for (; cpu->nonresumable_next != end; cpu->nonresumable_next = (cpu->nonresumable_next + 64) % QUEUE_BYTES)
+    describe((struct error_report *)(void *)((u8 *)cpu + CPU_ERROR_COPY_AT + cpu->nonresumable_next), false);
+  if (frame->tstate & TSTATE_PRIV) panic("nonresumable error in the kernel");
+  process_kill(frame);
+}
+
+void error_queue_drain(bool is_resumable, struct trap_frame *frame) {
+  if (is_resumable)
+    resumable_drain();
+  else
+    nonresumable_drain(frame);
 }

@@ -129,13 +129,15 @@ void interrupt_poll_begin(u64 devhandle, u64 devino) {
 }
 
 void interrupt_poll(void) {
+  struct row *polled = NULL;
   u64 head;
   while ((head = asi_load_queue(QUEUE_HEAD)) != asi_load_queue(QUEUE_TAIL)) {
     struct row *row = row_of(*(const u64 *)((u8 *)cpu_this() + CPU_DEVICE_AT + head));
     asi_store_queue(QUEUE_HEAD, (head + 64) % (CPU_DEVICE_ENTRIES * 64));
-    if (row && row->polled) set_state(row, IDLE);
+    if (row && row->polled) polled = row;
     if (row && !row->polled) row->missed = true;
   }
+  if (polled) set_state(polled, IDLE); /* at the end: with input there it comes again at once */
 }
 
 void interrupt_poll_end(u64 devhandle, u64 devino) {

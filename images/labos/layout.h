@@ -41,6 +41,8 @@
 #define ASI_SCRATCHPAD 0x20
 #define ASI_MMU 0x21
 #define ASI_QUEUE 0x25
+#define QUEUE_NONRESUMABLE_HEAD 0x3f0
+#define QUEUE_NONRESUMABLE_TAIL 0x3f8
 #define ASI_P 0x80
 #define SCRATCH_CPU 0x00    /* this cpu's block, virtual address */
 #define SCRATCH_CPU_ID 0x08 /* as firmware leaves it */
@@ -74,6 +76,7 @@
 #define CPU_TSB_USER 0xe0
 #define CPU_BLOCK_ORDER 3
 #define CPU_BLOCK_BYTES 0x10000
+#define CPU_ERROR_COPY_AT 0x1000 /* nonresumable reports taken from the queue */
 #define CPU_KERNEL_TSB_AT 0x2000
 #define CPU_USER_TSB_AT 0x4000
 #define CPU_MONDO_AT 0x6000

@@ -17,7 +17,7 @@ static void stop_others(void) {
 
 static void interrupts_off_for_good(void) {
   WRPR(pstate, PSTATE_PRIV | PSTATE_PEF);
-  WRPR(pil, 15);
+  timer_mask();
 }
 
 /* The first one to come here; the others wait to be stopped. */

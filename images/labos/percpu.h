@@ -1,6 +1,7 @@
 /* percpu.h - what each cpu has for itself: one block of 64 KiB, aligned to its size.
  *
  *   0x0000  fault status area, struct cpu     0x8000  device mondo queue
+ *   0x1000  nonresumable error reports
  *   0x2000  TSB of the kernel                 0xa000  list of cpu numbers for CPU_MONDO_SEND
  *   0x4000  TSB of user programs              0xc000  stack of its idle thread
  *   0x6000  cpu mondo queue, error queues
@@ -47,10 +48,11 @@ struct cpu {
   struct trap_frame *frame; /* of the trap being served, for the debugger; NULL: none */
   struct thread *departing; /* a thread that ended here: its stack is freed by the next */
   struct timer *timers;   /* by deadline */
-  u64 slice_end_ns;       /* when the running thread's turn is over; 0: nobody waits */
+  u64 slice_end_ns;       /* when the running thread's turn is over; 0: it is the idle thread */
   u64 mondo_data[8] __attribute__((aligned(64)));
   u64 interrupts, timer_interrupts, cross_calls; /* counts, for the person */
   u64 errors_resumable;
+  u64 nonresumable_next;  /* first report in the copies that nobody has read */
 };
 _Static_assert(offsetof(struct cpu, ra) == CPU_RA, "layout.h");
 _Static_assert(offsetof(struct cpu, id) == CPU_ID, "layout.h");
@@ -61,7 +63,7 @@ _Static_assert(offsetof(struct cpu, table_ra) == CPU_TABLE_RA, "layout.h");
 _Static_assert(offsetof(struct cpu, tsb_kernel) == CPU_TSB_KERNEL, "layout.h");
 _Static_assert(offsetof(struct cpu, tsb_user) == CPU_TSB_USER, "layout.h");
 _Static_assert(offsetof(struct fault_area, dfa) == CPU_FAULT_DFA, "layout.h");
-_Static_assert(sizeof(struct cpu) <= PAGE_BYTES, "one page");
+_Static_assert(sizeof(struct cpu) <= CPU_ERROR_COPY_AT, "layout.h");
 
 register struct cpu *cpu_register __asm__("g6");
 register struct thread *thread_register __asm__("g7");

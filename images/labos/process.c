@@ -79,6 +79,7 @@ static void begin(void *arg) {
   f->context = p->space.context;
   f->o[0] = top;
   f->o[6] = top - STACK_BIAS - FRAME;
+  process_check();
   WRPR(pstate, PSTATE_PRIV | PSTATE_PEF);
   user_enter(f);
 }

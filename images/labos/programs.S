@@ -17,6 +17,7 @@
 	.global programs
 programs:
 	program check
+	program clock
 	program crash
 	program hello
 	program spin

@@ -43,6 +43,7 @@ void thread_for_each(void (*function)(const struct thread *, void *), void *arg)
 
 void timer_interrupt(void);
 void timer_program(void);
+void timer_mask(void); /* no match, and none pending, until timer_program(): a timer would end CPU_YIELD */
 void timers_move(struct cpu *from);
 void clock_init(void);
 void clock_suspended(void);

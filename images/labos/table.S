@@ -3,6 +3,7 @@
 !                      TL 0                       TL 1
 !   0x024              clean_window               clean_window
 !   0x009, 0x031       miss (miss.S)              miss
+!   0x07f              nonresumable (entry.S)     trap_nested
 !   0x080, 0x0c0       kernel spill and fill      the same, for the kernel's trap code
 !   0x084, 0x0c4       user spill and fill        -
 !   all others         trap_entry (entry.S)       trap_nested
@@ -169,7 +170,8 @@ trap_table:
 	clean_window				! 0x024
 	defaults 0x028, 0x030, trap_entry
 	miss	miss_data			! 0x031
-	defaults 0x032, 0x07f, trap_entry
+	defaults 0x032, 0x07e, trap_entry
+	default	nonresumable			! 0x07f
 	spill_kernel				! 0x080
 	spill_user				! 0x084
 	defaults 0x088, 0x0bf, trap_entry

@@ -56,10 +56,6 @@ static void ready_announce(void) {
     return;
   }
   if (fresh.first && thread_this()->tired) me->reschedule = true;
-  if (!me->slice_end_ns) {
-    me->slice_end_ns = clock_ns() + SLICE_NS;
-    timer_program();
-  }
   if (!idle_cpus) return;
   for (u32 id = 0; id < cpu_limit(); id++) {
     struct cpu *cpu = cpu_block(id);
@@ -104,7 +100,7 @@ static void switch_away(void) {
   if (!next) next = cpu->idle_thread;
   cpu->reschedule = false;
   u64 now = clock_ns();
-  cpu->slice_end_ns = ready_any() && next != cpu->idle_thread ? now + SLICE_NS : 0;
+  cpu->slice_end_ns = next != cpu->idle_thread ? now + SLICE_NS : 0;
   timer_program();
   if (me->guard != STACK_GUARD) panic("the stack of %s is too small", me->name);
   if (next == me) {

@@ -75,6 +75,11 @@ void timer_program(void) {
   if (stick_read() >= at) WRASR(asr20, SOFTINT_STICK); /* too late for a match */
 }
 
+void timer_mask(void) {
+  WRASR(asr25, COMPARE_OFF);
+  WRASR(asr21, SOFTINT_STICK);
+}
+
 /* With the lock held. */
 static void list_remove(struct timer *timer) {
   struct timer **link = &timer->cpu->timers;

@@ -38,7 +38,7 @@ struct description {
   size_t allocated; /* 0: the early buffer */
 };
 
-static struct description now, before;
+static struct description *volatile now, *before;
 static u8 early_buffer[0x180000] NOINIT ALIGNED(16);
 
 static bool md_check(struct description *d, size_t bytes) {
@@ -75,72 +75,103 @@ static u64 md_read(struct description *d, bool early) {
 }
 
 void md_init(void) {
-  u64 status = md_read(&now, true);
+  static struct description first;
+  u64 status = md_read(&first, true);
   if (status) panic("machine description: status %lu", status);
+  now = &first;
 }
 
+/* The change is one store: whoever reads meanwhile reads the old one or the new one. */
 u64 md_reload(void) {
-  struct description fresh;
-  u64 status = md_read(&fresh, false);
-  if (status) return status;
-  if (before.allocated) kfree((void *)before.header, before.allocated);
+  static struct spinlock lock = SPINLOCK("machine description");
+  struct description *fresh = kmalloc(sizeof *fresh);
+  u64 status = fresh ? md_read(fresh, false) : EWOULDBLOCK;
+  if (status) {
+    kfree(fresh, sizeof *fresh);
+    return status;
+  }
+  lock_acquire(&lock);
+  struct description *old = before;
   before = now;
   now = fresh;
+  lock_release(&lock);
+  if (old && old->allocated) {
+    kfree((void *)old->header, old->allocated);
+    kfree(old, sizeof *old);
+  }
   return EOK;
 }
 
-static const char *name_of(const struct element *e) { return now.names + e->name; }
+/* The element of a node; NULL for a number of another reading that is none in this one. */
+static const struct element *node_at(const struct description *d, md_node node) {
+  const struct element *e = node < 0 || (u32)node >= d->count ? NULL : &d->elements[node];
+  return e && e->tag == MD_NODE ? e : NULL;
+}
+
+static const char *name_of(const struct description *d, const struct element *e) { return d->names + e->name; }
 
 md_node md_find(const char *name, md_node after) {
-  u64 at = after == MD_NONE ? 0 : now.elements[after].value;
-  while (at < now.count && now.elements[at].tag == MD_NODE) {
-    if (strcmp(name_of(&now.elements[at]), name) == 0) return (md_node)at;
-    at = now.elements[at].value;
+  const struct description *d = now;
+  const struct element *e = node_at(d, after);
+  u64 at = after == MD_NONE ? 0 : e ? e->value : d->count;
+  while (at < d->count && d->elements[at].tag == MD_NODE) {
+    if (strcmp(name_of(d, &d->elements[at]), name) == 0) return (md_node)at;
+    if (d->elements[at].value <= at) break; /* not a list */
+    at = d->elements[at].value;
   }
   return MD_NONE;
 }
 
-const char *md_name(md_node node) { return name_of(&now.elements[node]); }
+const char *md_name(md_node node) {
+  const struct description *d = now;
+  const struct element *e = node_at(d, node);
+  return e ? name_of(d, e) : "";
+}
 
 md_node md_linked(md_node from, const char *arc, const char *name, md_node after) {
+  const struct description *d = now;
   bool skipping = after != MD_NONE;
-  for (u32 i = (u32)from + 1; i < now.count && now.elements[i].tag != MD_NODE_END; i++) {
-    const struct element *e = &now.elements[i];
-    if (e->tag != MD_ARC || strcmp(name_of(e), arc) || e->value >= now.count) continue;
+  if (!node_at(d, from)) return MD_NONE;
+  for (u32 i = (u32)from + 1; i < d->count && d->elements[i].tag != MD_NODE_END; i++) {
+    const struct element *e = &d->elements[i];
+    if (e->tag != MD_ARC || strcmp(name_of(d, e), arc)) continue;
     md_node target = (md_node)e->value;
+    const struct element *node = node_at(d, target);
     if (skipping) {
       skipping = target != after;
       continue;
     }
-    if (!name || strcmp(md_name(target), name) == 0) return target;
+    if (node && (!name || strcmp(name_of(d, node), name) == 0)) return target;
   }
   return MD_NONE;
 }
 
-static const struct element *property(md_node node, const char *name, u8 tag) {
-  if (node == MD_NONE) return NULL;
-  for (u32 i = (u32)node + 1; i < now.count && now.elements[i].tag != MD_NODE_END; i++) {
-    const struct element *e = &now.elements[i];
-    if (e->tag == tag && strcmp(name_of(e), name) == 0) return e;
+static const struct element *property(const struct description *d, md_node node, const char *name, u8 tag) {
+  if (!node_at(d, node)) return NULL;
+  for (u32 i = (u32)node + 1; i < d->count && d->elements[i].tag != MD_NODE_END; i++) {
+    const struct element *e = &d->elements[i];
+    if (e->tag == tag && strcmp(name_of(d, e), name) == 0) return e;
   }
   return NULL;
 }
 
 bool md_value(md_node node, const char *name, u64 *value) {
-  const struct element *e = property(node, name, MD_VALUE);
+  const struct element *e = property(now, node, name, MD_VALUE);
   if (e) *value = e->value;
   return e != NULL;
 }
 
 const char *md_string(md_node node, const char *name) {
-  const struct element *e = property(node, name, MD_STRING);
-  return e ? now.data + e->at : NULL;
+  const struct description *d = now;
+  const struct element *e = property(d, node, name, MD_STRING);
+  return e ? d->data + e->at : NULL;
 }
 
 const u8 *md_data(md_node node, const char *name, size_t *bytes) {
-  const struct element *e = property(node, name, MD_DATA);
+  const struct description *d = now;
+  const struct element *e = property(d, node, name, MD_DATA);
   if (e) *bytes = e->bytes;
-  return e ? (const u8 *)now.data + e->at : NULL;
+  return e ? (const u8 *)d->data + e->at : NULL;
 }
 
 bool md_list_has(md_node node, const char *name, const char *word) {

@@ -144,11 +144,9 @@ def test_nonresumable_error_ends_the_program_it_hit() -> None:
     lab.machine.report_error(strand.number, ErrorReport(kind=kind, attributes=MEMORY, address=0x5000000, size_bytes=8))
     lab.machine.run(5_000_000)
     text = lab.machine.console.read().decode().replace("\r", "")
-    cpu = strand.number
-    assert re.fullmatch(
-        rf"Nonresumable error on cpu {cpu}: memory, address 0x5000000, size 0x8\nspin\[1\]: nonresumable error at pc 0x2.*\n",
-        text,
-    )
+    said, ended = text.splitlines()
+    assert said == f"Nonresumable error on cpu {strand.number}: memory, address 0x5000000, size 0x8"
+    assert ended.startswith("spin[1]: nonresumable error at pc 0x2")
     assert "spin" not in lab.command("ps")
 
 

@@ -167,6 +167,18 @@ const char *md_string(md_node node, const char *name) {
   return e ? d->data + e->at : NULL;
 }
 
+const char *md_string_at(md_node node, u32 index, const char **name) {
+  const struct description *d = now;
+  if (!node_at(d, node)) return NULL;
+  for (u32 i = (u32)node + 1; i < d->count && d->elements[i].tag != MD_NODE_END; i++) {
+    const struct element *e = &d->elements[i];
+    if (e->tag != MD_STRING || index-- > 0) continue;
+    *name = name_of(d, e);
+    return d->data + e->at;
+  }
+  return NULL;
+}
+
 const u8 *md_data(md_node node, const char *name, size_t *bytes) {
   const struct description *d = now;
   const struct element *e = property(d, node, name, MD_DATA);

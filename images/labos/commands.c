@@ -47,26 +47,31 @@ int command_date(int argc, char **argv) {
   return 0;
 }
 
-/* The fields in the order `uname -a` has them. */
+/* In the order `uname -a` has them. */
+struct uname_field {
+  char option;
+  const char *value;
+};
+
+static bool is_wanted(const char *options, char option) {
+  if (strcmp(options, "a") == 0) return true;
+  while (*options && *options != option) options++;
+  return *options != 0;
+}
+
 int command_uname(int argc, char **argv) {
-  const struct {
-    char option;
-    const char *value;
-  } fields[] = {{'s', "SunOS"},  {'n', host_name()}, {'r', release_name()}, {'v', release_version()},
-                {'m', "sun4v"}, {'p', "sparc"},      {'i', "sun4v"}};
-  const char *options = argc == 1 ? "-s" : argv[1];
-  if (argc > 2 || options[0] != '-' || !options[1]) return COMMAND_USAGE;
-  bool all = strcmp(options, "-a") == 0, first = true;
-  for (const char *o = options + 1; *o && !all; o++)
-    if (*o < 'a' || !memcmp(o, "b", 1)) return COMMAND_USAGE;
+  const struct uname_field fields[] = {
+      {'s', "SunOS"}, {'n', host_name()}, {'r', release_name()}, {'v', release_version()},
+      {'m', "sun4v"}, {'p', "sparc"},     {'i', "sun4v"},
+  };
+  const char *before = "", *options = argc == 1 ? "-s" : argv[1];
+  if (argc > 2 || options[0] != '-') return COMMAND_USAGE;
   for (u32 i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-    bool wanted = all;
-    for (const char *o = options + 1; *o; o++) wanted |= *o == fields[i].option;
-    if (!wanted) continue;
-    printf("%s%s", first ? "" : " ", fields[i].value);
-    first = false;
+    if (!is_wanted(options + 1, fields[i].option)) continue;
+    printf("%s%s", before, fields[i].value);
+    before = " ";
   }
-  if (first) return COMMAND_USAGE;
+  if (!*before) return COMMAND_USAGE;
   printf("\n");
   return 0;
 }

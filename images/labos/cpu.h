@@ -7,7 +7,13 @@
 bool cpu_exists(u32 id);   /* it is in the machine description */
 bool cpu_is_online(u32 id);
 u32 cpu_online_count(void);
-enum cpu_result { CPU_OK, CPU_FAILED, CPU_BLOCKED /* the last one, or the one that cannot go */, CPU_NOT_RESPONDING, CPU_ABSENT };
+enum cpu_result {
+  CPU_OK,
+  CPU_FAILED,
+  CPU_BLOCKED, /* it is the last one, or another is on its way out */
+  CPU_NOT_RESPONDING,
+  CPU_ABSENT, /* not in the machine description */
+};
 enum cpu_result cpu_online(u32 id);
 enum cpu_result cpu_offline(u32 id); /* threads, timers and interrupts move to others first */
 

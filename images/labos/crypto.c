@@ -115,9 +115,10 @@ static u64 removed[2]; /* by kind, a bit for each id */
 bool crypto_dr_supported(void) { return !release_is_old(); }
 
 static bool unit_exists(enum crypto_kind kind, u32 id) {
+  const char *type = kind == CRYPTO_MAU ? "mau" : "cwq";
   u64 value;
   for (md_node n = md_find("exec-unit", MD_NONE); n != MD_NONE; n = md_find("exec-unit", n))
-    if (md_list_has(n, "type", kind == CRYPTO_MAU ? "mau" : "cwq") && md_value(n, "id", &value) && value == id) return true;
+    if (md_list_has(n, "type", type) && md_value(n, "id", &value) && value == id) return true;
   return false;
 }
 

@@ -236,8 +236,8 @@ user_enter:
 	ba,pt	%xcc, user_return
 	 mov	%o0, %l0
 
-! A nonresumable error cannot be held back, and comes again at every instruction at TL 0 while its report is in the queue.
-! So the reports are copied, by real addresses, before TL is lowered; errors.c reads the copies.
+! A nonresumable error cannot be held back, and comes again at every instruction at TL 0 while its report is in the
+! queue. So the reports are copied, by real addresses, before TL is lowered; errors.c reads the copies.
 	.global nonresumable
 nonresumable:
 	mov	SCRATCH_CPU_RA, %g1

@@ -11,7 +11,7 @@
 #include "kernel.h"
 #include "mdesc_boot.h"
 
-enum { MD_LIST_END = 0, MD_NODE = 'N', MD_NODE_END = 'E', MD_ARC = 'a', MD_VALUE = 'v', MD_STRING = 's', MD_DATA = 'd' };
+enum { MD_NODE = 'N', MD_NODE_END = 'E', MD_ARC = 'a', MD_VALUE = 'v', MD_STRING = 's', MD_DATA = 'd' };
 enum { MD_HEADER = 16, MD_VERSION = 0x10000 };
 
 struct element {

@@ -12,7 +12,8 @@
 #include "memory_ranges.h"
 #include "percpu.h"
 
-enum { CHUNK_BYTES = 1 << CHUNK_SHIFT, CHUNK_PAGES = CHUNK_BYTES / PAGE_BYTES, RANGES = 64, CLASSES = 8, SMALLEST = 32 };
+enum { CHUNK_BYTES = 1 << CHUNK_SHIFT, CHUNK_PAGES = CHUNK_BYTES / PAGE_BYTES, RANGES = 64 };
+enum { CLASSES = 8, SMALLEST = 32 };
 enum { PAGE_IN_USE = 0x80 }; /* order_of[] of a block's first page: its order, and this while it is not free */
 
 struct block {
@@ -63,8 +64,14 @@ static void list_remove(struct block *b, unsigned order) {
   order_of[page_number(b)] = (u8)(order | PAGE_IN_USE);
 }
 
-/* A chunk nobody has used yet becomes one free block. The table's bytes for it are written now, not at boot. Real address 0
- * means "none" in tables and to the hypervisor, so its page is never given out: the rest of its chunk is in halves. */
+/* Real address 0 means "none" in tables and to the hypervisor, so its page is never given out: the chunk without it is
+ * one block of every smaller order. */
+static void chunk_without_first_page(struct block *chunk) {
+  u64 first = page_number(chunk);
+  for (unsigned order = 0; order < ORDERS - 1; order++) list_put(page_block(first + (1ul << order)), order);
+}
+
+/* A chunk nobody has used yet becomes one free block. The table's bytes for it are written now, not at boot. */
 static bool chunk_take(void) {
   for (u32 i = 0; i < range_count; i++) {
     struct range *r = &ranges[i];
@@ -75,7 +82,7 @@ static bool chunk_take(void) {
     if (ra_of(b))
       list_put(b, ORDERS - 1);
     else
-      for (unsigned order = 0; order < ORDERS - 1; order++) list_put(page_block(page_number(b) + (1ul << order)), order);
+      chunk_without_first_page(b);
     return true;
   }
   return false;

@@ -99,7 +99,9 @@ enum { CPU_SET_WORDS = CPUS_MAX / 64 };
 struct cpu_set {
   u64 words[CPU_SET_WORDS];
 };
-static inline bool cpu_set_has(const struct cpu_set *set, u64 id) { return id < CPUS_MAX && set->words[id / 64] >> id % 64 & 1; }
+static inline bool cpu_set_has(const struct cpu_set *set, u64 id) {
+  return id < CPUS_MAX && set->words[id / 64] >> id % 64 & 1;
+}
 static inline void cpu_set_put(struct cpu_set *set, u64 id) { set->words[id / 64] |= 1ul << id % 64; }
 void cross_call_set(const struct cpu_set *set, void (*function)(void *), void *arg);
 void cross_poll(void); /* serve what has come, with interrupts off */

@@ -121,15 +121,10 @@ static void physical(md_node socket, u64 chip) {
          (hz + 500000) / 1000000);
 }
 
-static void status_line(u32 id) {
-  char since[2] = "";
-  printf("%u\t%s%s\n", id, cpu_is_online(id) ? "on-line" : "off-line", since);
-}
-
 int command_psrinfo(int argc, char **argv) {
   if (argc == 1) {
     for (u32 id = 0; id < cpu_limit(); id++)
-      if (cpu_block(id)) status_line(id);
+      if (cpu_block(id)) printf("%u\t%s\n", id, cpu_is_online(id) ? "on-line" : "off-line");
     return 0;
   }
   if (argc > 2 || strcmp(argv[1], "-pv")) return COMMAND_USAGE;
@@ -145,8 +140,10 @@ int command_psrinfo(int argc, char **argv) {
 int command_psradm(int argc, char **argv) {
   static const char *const why[] = {"", "failed", "busy, or the last one", "does not respond", "no such processor"};
   u64 id;
-  if (argc != 3 || !parse_number(argv[2], &id) || (strcmp(argv[1], "-f") && strcmp(argv[1], "-n"))) return COMMAND_USAGE;
-  enum cpu_result result = argv[1][1] == 'f' ? cpu_offline((u32)id) : cpu_online((u32)id);
+  if (argc != 3 || !parse_number(argv[2], &id)) return COMMAND_USAGE;
+  bool offline = strcmp(argv[1], "-f") == 0;
+  if (!offline && strcmp(argv[1], "-n")) return COMMAND_USAGE;
+  enum cpu_result result = offline ? cpu_offline((u32)id) : cpu_online((u32)id);
   if (result != CPU_OK) printf("psradm: processor %lu: %s\n", id, why[result]);
   return result == CPU_OK ? 0 : 1;
 }

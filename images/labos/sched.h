@@ -46,6 +46,7 @@ void timer_program(void);
 void timer_mask(void); /* no match, and none pending, until timer_program(): a timer would end CPU_YIELD */
 void timers_move(struct cpu *from);
 void clock_init(void);
+u64 clock_ticks(void); /* clock_ns() in STICK's units */
 void clock_suspended(void);
 void clock_resumed(u64 stick_before);
 static inline u64 stick_read(void) { return RDASR(asr24) << 1 >> 1; }

@@ -1,7 +1,7 @@
 /* suspend.c - MACH_SUSPEND: the domain stands still, and wakes, perhaps on another machine.
  *
- * What the hypervisor keeps over it: registers, queues, TSB configuration, permanent mappings, interrupt sources. What it
- * does not: STICK may jump (the clock goes on from where it was), translations may be stale, channels are reset, the
+ * What the hypervisor keeps over it: registers, queues, TSB configuration, permanent mappings, interrupt sources. What
+ * it does not: STICK may jump (the clock goes on from where it was), translations may be stale, channels are reset, the
  * machine description is new. User programs' reads of TICK and STICK trap from now on: they get the clock's time.
  */
 #include "suspend.h"

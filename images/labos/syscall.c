@@ -79,8 +79,7 @@ bool clock_emulate(struct trap_frame *f) {
   if (user_copy_in(&word, f->tpc, sizeof word)) return false;
   u32 rd = word >> 25 & 31, source = word >> 14 & 31;
   if ((word & 0xc1f83fff) != 0x81400000 || (source != 4 && source != 24)) return false;
-  u64 ns = clock_ns(), value = ns / NS_PER_SECOND * clock_stick_hz() + ns % NS_PER_SECOND * clock_stick_hz() / NS_PER_SECOND;
-  u64 *window = (u64 *)((u8 *)f + TF_WINDOW);
+  u64 value = clock_ticks(), *window = (u64 *)((u8 *)f + TF_WINDOW);
   if (rd >= 16)
     window[rd - 16] = value;
   else if (rd >= 8)

@@ -30,6 +30,8 @@ static u64 ns_to_ticks(u64 ns) {
 
 u64 clock_ns(void) { return ns_base + ticks_to_ns(stick_read() - stick_base); }
 
+u64 clock_ticks(void) { return ns_to_ticks(clock_ns()); }
+
 u64 clock_wall_ns(void) { return clock_ns() + (u64)wall_offset_ns; }
 
 void clock_wall_adjust(i64 by_ns) {
@@ -51,8 +53,8 @@ void clock_init(void) {
   wall_offset_ns = (i64)(seconds * NS_PER_SECOND);
 }
 
-/* Time stands still while the domain does: what was before the suspend goes on from there, and the wall clock is late by
- * the time that was lost. The frequency may be another machine's. */
+/* Time stands still while the domain does: what was before the suspend goes on from there, and the wall clock is late
+ * by the time that was lost. The frequency may be another machine's. */
 static u64 suspended_ns;
 void clock_suspended(void) { suspended_ns = clock_ns(); }
 void clock_resumed(u64 stick_now) {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from labos_support import IMAGE, MODES, PROMPT, Lab
 
@@ -9,6 +11,8 @@ from emulator import StopReason
 from emulator.firmware.program import wants_firmware
 from emulator.guest import StrandState
 from emulator.loader import read_image
+from emulator.mdesc import build, plain_resources
+from emulator.mdesc.resources import MemorySegment
 
 SHAPES = [
     ("t1000", "native", 2), ("t5220", "native", 8), ("t3-1", "generic", 3), ("t4-1", "native", 1),
@@ -109,3 +113,39 @@ def test_equal_inputs_give_equal_machines(vcpus: int) -> None:
                     break
         digests.append(lab.machine.digest())
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_the_image_may_be_anywhere(chunk: int) -> None:
+    """At another multiple of 4 MiB than it is linked for, as firmware may have it; other cpus start there as well."""
+    image = read_image(IMAGE)
+    by = chunk * (4 << 20)
+    segments = tuple(replace(segment, ra=segment.ra + by) for segment in image.segments)
+    lab = Lab(boot=False, vcpus=3)
+    lab.machine.boot(replace(image, entry=image.entry + by, segments=segments))
+    lab.expect(PROMPT)
+    assert lab.command("run check") == "check: ok\n"
+    assert lab.command("psradm -f 1") == "" and lab.command("psradm -n 1") == ""
+    lab.type("suspend")
+    assert lab.settle().reason is StopReason.SUSPEND
+    lab.machine.resume()
+    lab.expect(PROMPT)
+    assert lab.command("dirty 1000 8M") == "dirty: 1000 stamps/s over 1024 pages\n"
+
+
+def test_memory_that_does_not_begin_at_0_and_has_holes() -> None:
+    lab = Lab(boot=False, vcpus=2, memory="128M")
+    machine = lab.machine
+    blocks = [(4, 8), (16, 20), (64, 64)]  # MiB: from, how many
+    segments = tuple(MemorySegment(ra=ra << 20, size_bytes=size << 20) for ra, size in blocks)
+    plain = plain_resources(machine.platform, 2, machine.memory.size_bytes)
+    machine.machine_description = build(machine.platform, replace(plain, memory=segments))
+    machine.boot(IMAGE)
+    lab.expect(PROMPT)
+    assert lab.command("mem").startswith("total 92 MB, free ")
+    assert "pages" in lab.command("dirty 100 70M")
+    lab.machine.dirty_harvest()
+    assert lab.command("run check") == "check: ok\n"
+    lab.machine.run(5_000_000)
+    touched = {page * 8192 >> 20 for page in machine.dirty_harvest()}
+    assert all(any(ra <= megabyte < ra + size for ra, size in blocks) for megabyte in touched)

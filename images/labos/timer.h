@@ -18,8 +18,9 @@ struct timer {
   u64 deadline_ns; /* on the clock_ns() scale */
   void (*function)(void *arg); /* runs with interrupts off on some cpu; must not sleep */
   void *arg;
-  struct timer *next;
-  bool armed;
+  struct timer *next; /* timer.c's own, from here on */
+  struct cpu *cpu;    /* armed on its list */
+  struct cpu *volatile running_on;
 };
 /* Arm, or arm anew. The timer is the caller's memory; fill function and arg first. */
 void timer_start(struct timer *timer, u64 deadline_ns);

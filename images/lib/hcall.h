@@ -23,6 +23,7 @@
 #define CPU_YIELD 0x12
 #define CPU_POKE 0x13
 #define CPU_QCONF 0x14
+#define CPU_QINFO 0x15
 #define CPU_MYID 0x16
 #define CPU_STATE 0x17
 #define MMU_TSB_CTX0 0x20

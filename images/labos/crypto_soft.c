@@ -1,0 +1,2 @@
+/* crypto_soft.c */
+#include "types.h"

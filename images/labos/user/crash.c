@@ -1,0 +1,23 @@
+/* crash.c - does what it must not: the kernel ends it. The argument says what: read, write, jump, code, align, stack,
+ * illegal, privileged, kernel. */
+#include "user.h"
+
+static int is(const char *a, const char *b) { return strcmp(a, b) == 0; }
+static volatile u64 word;
+
+int main(const char *what) {
+  volatile u64 *bad = (volatile u64 *)0x100000000;
+  if (is(what, "read")) return (int)*bad;
+  if (is(what, "write")) *bad = 1;
+  if (is(what, "jump")) ((void (*)(void))0x100000000)();
+  if (is(what, "code")) *(volatile u32 *)(void *)main = 0;
+  if (is(what, "align")) return *(volatile int *)((u64)&word + 1);
+  if (is(what, "illegal")) __asm__ volatile("illtrap 0");
+  if (is(what, "privileged")) __asm__ volatile("wrpr %g0, 0, %pil");
+  if (is(what, "kernel")) return (int)*(volatile u64 *)0x400000;
+  if (is(what, "stack"))
+    __asm__ volatile("clr %sp\n\tsave %sp, -176, %sp\n\tsave %sp, -176, %sp\n\tsave %sp, -176, %sp\n\t"
+                     "save %sp, -176, %sp\n\tsave %sp, -176, %sp\n\tsave %sp, -176, %sp\n\tsave %sp, -176, %sp\n\t"
+                     "save %sp, -176, %sp");
+  return 0;
+}

@@ -122,7 +122,7 @@ int command_run(int argc, char **argv) {
     printf("%s: no such program\n", argv[1]);
     return 127;
   }
-  return process_wait(id);
+  return process_wait(id) & 255;
 }
 
 int command_kill(int argc, char **argv) {

@@ -13,10 +13,12 @@ enum { QUEUE_CPU = 0x3c, QUEUE_DEVICE, QUEUE_RESUMABLE, QUEUE_NONRESUMABLE };
 extern char cpu_entry[];
 union cpu_block boot_block ALIGNED(CPU_BLOCK_BYTES);
 static struct cpu *blocks[CPUS_MAX];
+static u32 limit; /* highest id that ever was, and 1 */
 static volatile u32 online;
 static struct spinlock lock = SPINLOCK("cpus"); /* one comes or goes at a time */
 
 struct cpu *cpu_block(u32 id) { return id < CPUS_MAX ? blocks[id] : NULL; }
+u32 cpu_limit(void) { return limit; }
 u32 cpu_online_count(void) { return online; }
 bool cpu_is_online(u32 id) { return cpu_block(id) && cpu_block(id)->state == CPU_IS_ONLINE; }
 
@@ -40,6 +42,7 @@ void cpu_block_init(struct cpu *cpu, u64 ra, u64 image_ra, u64 id) {
   cpu->tsb_kernel = tsb_describe(ra + CPU_KERNEL_TSB_AT, TTE_4M, 0);
   cpu->tsb_user = tsb_describe(ra + CPU_USER_TSB_AT, TTE_8K, ~0u);
   blocks[id] = cpu;
+  if (id >= limit) limit = (u32)id + 1;
 }
 
 static void must(const char *what, u64 status) {
@@ -125,7 +128,7 @@ void cpu_depart(struct cpu *cpu) {
 }
 
 static u32 another(u32 not_this) {
-  for (u32 id = 0; id < CPUS_MAX; id++)
+  for (u32 id = 0; id < limit; id++)
     if (id != not_this && cpu_is_online(id)) return id;
   return not_this;
 }

@@ -42,7 +42,7 @@ static u16 *list(void) { return (u16 *)((u8 *)cpu_this() + CPU_LIST_AT); }
 /* The other online cpus into the list. */
 static u64 list_others(void) {
   u64 n = 0;
-  for (u32 id = 0; id < CPUS_MAX; id++) {
+  for (u32 id = 0; id < cpu_limit(); id++) {
     struct cpu *cpu = cpu_block(id);
     if (cpu && cpu != cpu_this() && (cpu->state == CPU_IS_ONLINE || cpu->state == CPU_IS_LEAVING)) list()[n++] = (u16)id;
   }

@@ -62,7 +62,8 @@ static void list_remove(struct block *b, unsigned order) {
   order_of[page_number(b)] = (u8)(order | PAGE_IN_USE);
 }
 
-/* A chunk nobody has used yet becomes one free block. The table's bytes for it are written now, not at boot. */
+/* A chunk nobody has used yet becomes one free block. The table's bytes for it are written now, not at boot. Real address 0
+ * means "none" in tables and to the hypervisor, so its page is never given out: the rest of its chunk is in halves. */
 static bool chunk_take(void) {
   for (u32 i = 0; i < range_count; i++) {
     struct range *r = &ranges[i];
@@ -70,7 +71,10 @@ static bool chunk_take(void) {
     struct block *b = va_of(r->next_ra);
     r->next_ra += CHUNK_BYTES;
     memset(order_of + page_number(b), PAGE_IN_USE, CHUNK_PAGES);
-    list_put(b, ORDERS - 1);
+    if (ra_of(b))
+      list_put(b, ORDERS - 1);
+    else
+      for (unsigned order = 0; order < ORDERS - 1; order++) list_put(page_block(page_number(b) + (1ul << order)), order);
     return true;
   }
   return false;
@@ -78,11 +82,11 @@ static bool chunk_take(void) {
 
 /* The smallest free block that will do, cut down to size. */
 static struct block *block_take(unsigned order) {
-  unsigned have = order;
-  while (have < ORDERS && !free_blocks[have]) have++;
-  if (have == ORDERS) {
+  unsigned have;
+  for (;;) {
+    for (have = order; have < ORDERS && !free_blocks[have];) have++;
+    if (have < ORDERS) break;
     if (!chunk_take()) return NULL;
-    have = ORDERS - 1;
   }
   struct block *b = free_blocks[have];
   list_remove(b, have);

@@ -9,7 +9,7 @@
 static volatile u32 panicking;
 
 static void stop_others(void) {
-  for (u32 id = 0; id < CPUS_MAX; id++) {
+  for (u32 id = 0; id < cpu_limit(); id++) {
     struct cpu *cpu = cpu_block(id);
     if (cpu && cpu != cpu_this() && cpu->state != CPU_IS_OFFLINE) hyper(CPU_STOP, id, 0, 0, 0);
   }

@@ -70,6 +70,7 @@ static inline struct thread *thread_this(void) { return thread_register; }
 
 enum { CPUS_MAX = 4096 };
 struct cpu *cpu_block(u32 id); /* NULL: never started */
+u32 cpu_limit(void);           /* all ids are below */
 
 union cpu_block {
   struct cpu cpu;

@@ -72,7 +72,7 @@ static void begin(void *arg) {
   const struct image_header *h = (const void *)space_page(&p->space, USER_FIRST);
   u64 top = USER_LIMIT - ARGUMENT_BYTES;
   memset(f, 0, UF_BYTES);
-  if (user_copy_out(top, p->arguments, ARGUMENT_BYTES)) process_exit(-1);
+  if (user_copy_out(top, p->arguments, ARGUMENT_BYTES)) process_exit(PROCESS_KILLED);
   f->tpc = h->entry;
   f->tnpc = f->tpc + 4;
   f->tstate = (u64)ASI_P << 24 | (u64)(PSTATE_PEF | PSTATE_IE) << 8;
@@ -97,6 +97,7 @@ u32 process_start(const char *name, const char *arguments) {
     return 0;
   }
   p->thread->process = p;
+  p->thread->tired = true; /* the shell comes first */
   thread_ready(p->thread);
   return p->id;
 }
@@ -122,7 +123,7 @@ int process_wait(u32 id) {
   lock_acquire(&lock);
   struct process *p = find(id);
   while (p && !p->done) thread_sleep(p, &lock);
-  int status = p ? p->status : -1;
+  int status = p ? p->status : PROCESS_KILLED;
   if (p) p->id = 0;
   lock_release(&lock);
   return status;
@@ -152,7 +153,7 @@ void process_check(void) {
   struct process *p = process_this();
   if (!p || !p->killed) return;
   WRPR(pstate, RDPR(pstate) | PSTATE_IE);
-  process_exit(-1);
+  process_exit(PROCESS_KILLED);
 }
 
 /* Context 0 has no user pages, so a kernel thread needs nothing. */
@@ -183,5 +184,5 @@ void process_kill(struct trap_frame *f) {
   printf("%s[%u]: %s at pc 0x%lx", p->name, p->id, trap_name(f->tt), f->tpc);
   if (f->tt == TT_DATA_MISS || f->tt == TT_DATA_ACCESS || f->tt == TT_PROTECTION) printf(", address 0x%lx", f->fault);
   printf("\n");
-  process_exit(-1);
+  process_exit(PROCESS_KILLED);
 }

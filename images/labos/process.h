@@ -7,7 +7,7 @@
 struct thread;
 struct cpu;
 
-enum { PROCESSES = 256, NAME_BYTES = 16, ARGUMENT_BYTES = 128 };
+enum { PROCESS_KILLED = 137, PROCESSES = 256, NAME_BYTES = 16, ARGUMENT_BYTES = 128 };
 
 /* A page table: 1024 leaf tables of 1024 TTEs each. */
 struct space {
@@ -42,7 +42,7 @@ extern const u32 program_count;
 
 /* Starts a program; its number, or 0 if there is no such program or no memory. */
 u32 process_start(const char *name, const char *arguments);
-int process_wait(u32 id);     /* until it ends; its status */
+int process_wait(u32 id);     /* until it ends; its status, PROCESS_KILLED if it did not end by itself */
 void process_detach(u32 id);  /* nobody will wait: it is forgotten when it ends */
 bool process_stop(u32 id);    /* ask it to end */
 bool process_exists(u32 id);

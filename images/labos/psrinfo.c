@@ -128,7 +128,7 @@ static void status_line(u32 id) {
 
 int command_psrinfo(int argc, char **argv) {
   if (argc == 1) {
-    for (u32 id = 0; id < CPUS_MAX; id++)
+    for (u32 id = 0; id < cpu_limit(); id++)
       if (cpu_block(id)) status_line(id);
     return 0;
   }

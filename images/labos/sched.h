@@ -20,6 +20,7 @@ struct thread {
   struct cpu *cpu;          /* runs, or last ran, here */
   const volatile void *channel; /* sleeps on it */
   bool timed_out;
+  bool tired;               /* used up its last turn, and has not slept since */
   struct timer timer;
   struct process *process;  /* NULL: a kernel thread */
   u64 run_ns, run_since_ns;

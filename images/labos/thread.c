@@ -1,6 +1,7 @@
 /* thread.c - threads and the scheduler.
  *
- * One lock, one queue of threads that could run. A cpu that has nothing better runs its idle thread, which is in no
+ * One lock, two queues of threads that could run: those that used up their last turn come after all others, so that
+ * who computes does not keep waiting who answers. A cpu that has nothing better runs its idle thread, which is in no
  * queue. The lock is held across a switch: taken by the thread that leaves, released by the one that comes.
  */
 #include "thread.h"
@@ -14,7 +15,10 @@ enum { STACK_ORDER = 1, SLICE_NS = 10 * NS_PER_MS };
 _Static_assert(PAGE_BYTES << STACK_ORDER == STACK_BYTES, "layout.h");
 
 static struct spinlock lock = SPINLOCK("scheduler");
-static struct thread *ready_first, *ready_last, *all;
+static struct queue {
+  struct thread *first, *last;
+} fresh, tired;
+static struct thread *all;
 static u32 next_id;
 static u64 idle_cpus; /* how many are idle: saves a search when none is */
 
@@ -23,20 +27,24 @@ void thread_begin(void);
 void thread_first(void);
 
 static void ready_put(struct thread *t) {
+  struct queue *q = t->tired ? &tired : &fresh;
   t->state = THREAD_READY;
   t->next_ready = NULL;
-  if (ready_last)
-    ready_last->next_ready = t;
+  if (q->last)
+    q->last->next_ready = t;
   else
-    ready_first = t;
-  ready_last = t;
+    q->first = t;
+  q->last = t;
 }
 
+static bool ready_any(void) { return fresh.first || tired.first; }
+
 static struct thread *ready_take(void) {
-  struct thread *t = ready_first;
+  struct queue *q = fresh.first ? &fresh : &tired;
+  struct thread *t = q->first;
   if (!t) return NULL;
-  ready_first = t->next_ready;
-  if (!ready_first) ready_last = NULL;
+  q->first = t->next_ready;
+  if (!q->first) q->last = NULL;
   return t;
 }
 
@@ -47,12 +55,13 @@ static void ready_announce(void) {
     me->reschedule = true; /* it comes out of its idle loop */
     return;
   }
+  if (fresh.first && thread_this()->tired) me->reschedule = true;
   if (!me->slice_end_ns) {
     me->slice_end_ns = clock_ns() + SLICE_NS;
     timer_program();
   }
   if (!idle_cpus) return;
-  for (u32 id = 0; id < CPUS_MAX; id++) {
+  for (u32 id = 0; id < cpu_limit(); id++) {
     struct cpu *cpu = cpu_block(id);
     if (!cpu || cpu == me || !cpu->idle || cpu->state != CPU_IS_ONLINE) continue;
     cpu->idle = 0;
@@ -95,7 +104,7 @@ static void switch_away(void) {
   if (!next) next = cpu->idle_thread;
   cpu->reschedule = false;
   u64 now = clock_ns();
-  cpu->slice_end_ns = ready_first && next != cpu->idle_thread ? now + SLICE_NS : 0;
+  cpu->slice_end_ns = ready_any() && next != cpu->idle_thread ? now + SLICE_NS : 0;
   timer_program();
   if (me->guard != STACK_GUARD) panic("the stack of %s is too small", me->name);
   if (next == me) {
@@ -206,7 +215,7 @@ static bool sleep(const volatile void *channel, struct spinlock *other, u64 dead
     me->timer.arg = me;
   }
   lock_acquire(&lock);
-  me->timed_out = false;
+  me->timed_out = me->tired = false;
   me->channel = channel;
   me->state = THREAD_SLEEPING;
   if (timed) timer_start(&me->timer, deadline_ns);
@@ -272,7 +281,7 @@ void scheduler_idle(void) {
   for (;;) {
     lock_acquire(&lock);
     if (cpu->state == CPU_IS_LEAVING) break;
-    if (ready_first) {
+    if (ready_any()) {
       cpu->idle_thread->state = THREAD_READY;
       switch_away();
     }

@@ -123,6 +123,7 @@ void timer_interrupt(void) {
   }
   if (cpu->slice_end_ns && cpu->slice_end_ns <= now) {
     cpu->slice_end_ns = 0;
+    cpu->thread->tired = true;
     cpu->reschedule = true;
   }
   timer_program();

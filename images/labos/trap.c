@@ -117,7 +117,7 @@ void trap_user(struct trap_frame *frame) {
     user_own(frame);
     interrupts_forbid();
   }
-  while (cpu_this()->reschedule) thread_preempt();
+  thread_preempt();
   process_check();
 }
 

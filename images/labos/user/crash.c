@@ -11,7 +11,7 @@ int main(const char *what) {
   if (is(what, "write")) *bad = 1;
   if (is(what, "jump")) ((void (*)(void))0x100000000)();
   if (is(what, "code")) *(volatile u32 *)(void *)main = 0;
-  if (is(what, "align")) return *(volatile int *)((u64)&word + 1);
+  if (is(what, "align")) __asm__ volatile("lduw [%0 + 1], %%g1" : : "r"(&word) : "g1");
   if (is(what, "illegal")) __asm__ volatile("illtrap 0");
   if (is(what, "privileged")) __asm__ volatile("wrpr %g0, 0, %pil");
   if (is(what, "kernel")) return (int)*(volatile u64 *)0x400000;

@@ -116,15 +116,16 @@ void cpus_start(void) {
       printf("cpu%lu: not started\n", id);
 }
 
-/* The idle thread of a cpu that leaves: no queue, no timer, and no way back. */
+/* The idle thread of a cpu that leaves: it takes no more threads, but answers until it is stopped. */
 void cpu_depart(struct cpu *cpu) {
   WRPR(pstate, PSTATE_PRIV | PSTATE_PEF);
-  cross_poll();
-  device_mondo_drain();
   WRASR(asr25, 1ul << 63);
-  for (u64 queue = QUEUE_CPU; queue <= QUEUE_NONRESUMABLE; queue++) hyper(CPU_QCONF, queue, cpu->ra, 0, 0);
   cpu->state = CPU_IS_STOPPED;
-  for (;;) hyper(CPU_YIELD, 0, 0, 0, 0);
+  for (;;) {
+    cross_poll();
+    device_mondo_drain();
+    hyper(CPU_YIELD, 0, 0, 0, 0);
+  }
 }
 
 static u32 another(u32 not_this) {
@@ -145,6 +146,8 @@ static enum cpu_result stop(u32 id) {
   interrupts_retarget(id, another(id));
   cross_call(id, leave_here, NULL);
   online--;
+  while (cpu_this() == cpu) thread_yield();
+  timers_move(cpu);
   u64 until = clock_ns() + START_PATIENCE_NS;
   while (cpu->state != CPU_IS_STOPPED && clock_ns() < until) thread_sleep_ns(NS_PER_MS);
   if (cpu->state != CPU_IS_STOPPED) return CPU_NOT_RESPONDING;

@@ -14,6 +14,9 @@ static struct spinlock park_lock = SPINLOCK("park"); /* one parks at a time */
 static volatile u64 park_parked, park_gone;
 static volatile u32 park_release;
 static void (*park_on_release)(struct cpu *);
+static bool can_poke; /* CORE 1.6 */
+
+void cross_init(u64 core_minor) { can_poke = core_minor >= 6; }
 
 static void count_add(volatile u64 *counter, u64 by) {
   u64 old = *counter, seen;
@@ -24,7 +27,18 @@ static void count_add(volatile u64 *counter, u64 by) {
   }
 }
 
-/* To the cpus in this cpu's list; those that got it are 0xffff there afterwards. Interrupts are off. */
+static u16 *list(void) { return (u16 *)((u8 *)cpu_this() + CPU_LIST_AT); }
+
+/* A cpu may have gone since the list was made: it counts as served. */
+static void skip_offline(u64 count, volatile u64 *done) {
+  for (u64 i = 0; i < count; i++) {
+    if (list()[i] == SENT || cpu_block(list()[i])->state != CPU_IS_OFFLINE) continue;
+    list()[i] = SENT;
+    if (done) count_add(done, 1);
+  }
+}
+
+/* To the cpus in this cpu's list; those that got it are SENT there afterwards. Interrupts are off. */
 static void send(u64 count, void (*function)(void *), void *arg, volatile u64 *done) {
   struct cpu *me = cpu_this();
   me->mondo_data[0] = (u64)function;
@@ -33,11 +47,10 @@ static void send(u64 count, void (*function)(void *), void *arg, volatile u64 *d
   for (;;) {
     u64 status = hyper(CPU_MONDO_SEND, count, me->ra + CPU_LIST_AT, ra_of(me->mondo_data), 0);
     if (status != EWOULDBLOCK) break;
+    skip_offline(count, done);
     cross_poll(); /* a full queue: its owner may be sending to us */
   }
 }
-
-static u16 *list(void) { return (u16 *)((u8 *)cpu_this() + CPU_LIST_AT); }
 
 /* The other online cpus into the list. */
 static u64 list_others(void) {
@@ -107,8 +120,11 @@ void cross_poll(void) {
 
 static void park_here(void *arg) {
   u32 round = (u32)(u64)arg;
+  WRPR(pil, 15); /* a timer shall not end CPU_YIELD */
   count_add(&park_parked, 1);
-  while (park_release != round) continue;
+  while (park_release != round)
+    if (can_poke) hyper(CPU_YIELD, 0, 0, 0, 0);
+  WRPR(pil, 0);
   if (park_on_release) park_on_release(cpu_this());
   count_add(&park_gone, 1);
 }
@@ -127,6 +143,8 @@ void cross_release_others(void (*on_release)(struct cpu *)) {
   u64 count = park_parked;
   park_on_release = on_release;
   park_release++;
+  for (u32 id = 0; can_poke && id < cpu_limit(); id++)
+    if (id != cpu_this()->id && cpu_is_online(id)) hyper(CPU_POKE, id, 0, 0, 0);
   while (park_gone < count) continue;
   lock_release(&park_lock);
 }

@@ -135,14 +135,13 @@ void debugger_enter(const char *why) {
   enum soft_state before = soft_state();
   interrupts_push();
   bool all = cross_park_others();
-  u64 compare = RDASR(asr25);
-  WRASR(asr25, 1ul << 63); /* CPU_YIELD would end with every tick */
+  WRPR(pil, 15); /* a timer shall not end CPU_YIELD */
   console_alone_begin();
   soft_state_set(SOFT_DEBUGGING);
   printf("\nWelcome to the labos debugger: %s on cpu%lu%s\n", why, cpu_this()->id, all ? "" : ", not all cpus stopped");
   debugger_loop(cpu_this()->frame);
   soft_state_set(before);
-  WRASR(asr25, compare);
+  WRPR(pil, 0);
   console_alone_end();
   cross_release_others(on_release);
   interrupts_pop();

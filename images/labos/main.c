@@ -1,4 +1,4 @@
-/* main.c - from the boot cpu's first C to the shell. */
+/* main.c - labos, a teaching kernel that stands in for Solaris: from the boot cpu's first C to the shell. */
 #include "boot_args.h"
 #include "console_raw.h"
 #include "firmware.h"
@@ -20,6 +20,7 @@ static void hypervisor_open(void) {
   u64 minor;
   hyper_version(GROUP_SUN4V, 1, 0, &minor);
   if (hyper_version(GROUP_CORE, 1, 6, &minor)) panic("hypervisor: no CORE API");
+  cross_init(minor);
   hyper_version(GROUP_INTR, 1, 0, &minor);
   hyper_version(GROUP_SOFT_STATE, 1, 0, &minor);
 }

@@ -15,7 +15,10 @@ static void stop_others(void) {
   }
 }
 
-static void interrupts_off_for_good(void) { WRPR(pstate, PSTATE_PRIV | PSTATE_PEF); }
+static void interrupts_off_for_good(void) {
+  WRPR(pstate, PSTATE_PRIV | PSTATE_PEF);
+  WRPR(pil, 15);
+}
 
 /* The first one to come here; the others wait to be stopped. */
 static void panic_begin(void) {

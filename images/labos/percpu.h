@@ -86,6 +86,7 @@ void cpu_main(struct cpu *cpu) __attribute__((noreturn));
 void cpus_start(void);
 
 /* cross.c: mondos between cpus. */
+void cross_init(u64 core_minor);
 void cross_wake(u32 id); /* make it look at its run queue */
 /* On one cpu, on all others: call and wait. The function runs with interrupts off, in a trap or in a spinning lock,
  * and may take no lock. */

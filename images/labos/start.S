@@ -33,6 +33,7 @@ _start:
 	wrpr	%g0, 0, %gl
 	windows_reset
 	mov	%o0, %l0			! argument block
+	mov	1, %l4				! the boot cpu
 	brz,pt	%o4, 1f
 	 mov	%o4, %l1			! client interface handler
 	set	boot_block + CPU_BLOCK_BYTES - STACK_BIAS - FRAME, %sp
@@ -58,6 +59,7 @@ cpu_entry:
 	mov	%o0, %l3
 	clr	%l0
 	clr	%l1
+	clr	%l4
 	ldx	[%l3 + CPU_IMAGE_RA], %l2
 
 ! %l2 = real address of the image, %l3 = real address of the cpu's block, %l1 != 0: the MMU is on.
@@ -96,10 +98,7 @@ cpu_mapped:
 	fast_call CPU_MYID
 	mov	SCRATCH_CPU_ID, %o2
 	stxa	%o1, [%o2] ASI_SCRATCHPAD
-	set	boot_block - KERNEL_BASE, %o1
-	add	%l2, %o1, %o1
-	cmp	%o1, %l3
-	bne,pt	%xcc, 1f
+	brz,pt	%l4, 1f
 	 mov	SCRATCH_CPU, %o1
 	set	boot_block, %g6
 	stxa	%g6, [%o1] ASI_SCRATCHPAD

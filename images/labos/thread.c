@@ -178,9 +178,19 @@ void thread_exit(void) {
   panic("a thread that ended runs");
 }
 
+/* This cpu leaves: whatever waits is for the others, and one of them shall look. */
+static void hand_over(struct cpu *me) {
+  for (u32 id = 0; id < cpu_limit(); id++)
+    if (id != me->id && cpu_is_online(id)) {
+      cross_wake(id);
+      return;
+    }
+}
+
 void thread_yield(void) {
   lock_acquire(&lock);
   if (thread_this() != cpu_this()->idle_thread) ready_put(thread_this());
+  if (cpu_this()->state == CPU_IS_LEAVING) hand_over(cpu_this());
   switch_away();
   lock_release(&lock);
 }
@@ -282,8 +292,9 @@ void scheduler_idle(void) {
     lock_acquire(&lock);
     if (cpu->state == CPU_IS_LEAVING) break;
     if (ready_any()) {
-      cpu->idle_thread->state = THREAD_READY;
       switch_away();
+      lock_release(&lock);
+      continue; /* maybe to leave */
     }
     cpu->idle = 1;
     idle_cpus++;

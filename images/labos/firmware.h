@@ -3,14 +3,18 @@
 #define LABOS_FIRMWARE_H
 #include "types.h"
 
-enum { BOOTARGS_BYTES = 1024, AVAILABLE_RANGES = 32 };
+enum { BOOTARGS_BYTES = 1024, AVAILABLE_RANGES = 32, TRANSLATIONS = 32 };
 struct firmware_range {
   u64 base, bytes;
+};
+struct firmware_translation {
+  u64 va, bytes, tte;
 };
 struct firmware_word {
   char bootargs[BOOTARGS_BYTES];
   struct firmware_range available[AVAILABLE_RANGES];
-  u32 ranges;
+  struct firmware_translation translations[TRANSLATIONS];
+  u32 ranges, translation_count;
 };
 extern struct firmware_word firmware_word; /* filled by firmware_open() */
 

@@ -36,12 +36,14 @@ windows_flush:
 	retl
 	 flushw
 
-! void fp_save(u64 *to), void fp_load(const u64 *from): 32 doubles and FSR.
+! void fp_save(u64 *to), void fp_load(const u64 *from): 32 doubles, FSR, GSR.
 	.global fp_save
 fp_save:
 	.irp	n, 0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,42,44,46,48,50,52,54,56,58,60,62
 	std	%f\n, [%o0 + \n * 4]
 	.endr
+	rd	%gsr, %o1
+	stx	%o1, [%o0 + 264]
 	retl
 	 stx	%fsr, [%o0 + 256]
 
@@ -50,6 +52,8 @@ fp_load:
 	.irp	n, 0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30,32,34,36,38,40,42,44,46,48,50,52,54,56,58,60,62
 	ldd	[%o0 + \n * 4], %f\n
 	.endr
+	ldx	[%o0 + 264], %o1
+	wr	%o1, 0, %gsr
 	retl
 	 ldx	[%o0 + 256], %fsr
 

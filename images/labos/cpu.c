@@ -111,9 +111,11 @@ enum cpu_result cpu_online(u32 id) {
 void cpus_start(void) {
   u64 id;
   online = 1;
+  lock_acquire(&lock);
   for (md_node n = md_find("cpu", MD_NONE); n != MD_NONE; n = md_find("cpu", n))
-    if (md_value(n, "id", &id) && id < CPUS_MAX && !cpu_is_online((u32)id) && cpu_online((u32)id) != CPU_OK)
+    if (md_value(n, "id", &id) && id < CPUS_MAX && !cpu_is_online((u32)id) && start((u32)id) != CPU_OK)
       printf("cpu%lu: not started\n", id);
+  lock_release(&lock);
 }
 
 /* The idle thread of a cpu that leaves: it takes no more threads, but answers until it is stopped. */

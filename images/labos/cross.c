@@ -52,12 +52,13 @@ static void send(u64 count, void (*function)(void *), void *arg, volatile u64 *d
   }
 }
 
-/* The other online cpus into the list. */
-static u64 list_others(void) {
+/* The other online cpus, of a set or (NULL) all, into the list. */
+static u64 list_others(const struct cpu_set *set) {
   u64 n = 0;
   for (u32 id = 0; id < cpu_limit(); id++) {
     struct cpu *cpu = cpu_block(id);
-    if (cpu && cpu != cpu_this() && (cpu->state == CPU_IS_ONLINE || cpu->state == CPU_IS_LEAVING)) list()[n++] = (u16)id;
+    if (!cpu || cpu == cpu_this() || (set && !cpu_set_has(set, id))) continue;
+    if (cpu->state == CPU_IS_ONLINE || cpu->state == CPU_IS_LEAVING) list()[n++] = (u16)id;
   }
   return n;
 }
@@ -91,12 +92,14 @@ void cross_call(u32 id, void (*function)(void *), void *arg) {
   interrupts_pop();
 }
 
-void cross_call_others(void (*function)(void *), void *arg) {
+void cross_call_set(const struct cpu_set *set, void (*function)(void *), void *arg) {
   interrupts_push();
-  u64 count = list_others();
+  u64 count = list_others(set);
   if (count) call_list(count, function, arg);
   interrupts_pop();
 }
+
+void cross_call_others(void (*function)(void *), void *arg) { cross_call_set(NULL, function, arg); }
 
 void cpu_call_others(void (*function)(void *arg), void *arg) { cross_call_others(function, arg); }
 
@@ -132,7 +135,7 @@ static void park_here(void *arg) {
 /* Interrupts of this cpu are off until cross_release_others(). */
 bool cross_park_others(void) {
   lock_acquire(&park_lock);
-  u64 count = list_others(), until = clock_ns() + PARK_PATIENCE_NS;
+  u64 count = list_others(NULL), until = clock_ns() + PARK_PATIENCE_NS;
   park_parked = park_gone = 0;
   if (count) send(count, park_here, (void *)(u64)(park_release + 1), NULL);
   while (park_parked < count && clock_ns() < until) cross_poll();

@@ -30,6 +30,7 @@ static struct block *free_blocks[ORDERS];
 static struct range ranges[RANGES];
 static u32 range_count;
 static u8 *order_of; /* by page number, from the lowest chunk on */
+static u8 small_table[1 << 20] NOINIT; /* is enough for 8 GiB */
 static u64 first_page, total_bytes, free_bytes;
 static struct spinlock piece_lock = SPINLOCK("pieces");
 static struct piece *free_pieces[CLASSES];
@@ -199,7 +200,16 @@ void memory_add(u64 base, u64 bytes) {
 
 void memory_total_set(u64 bytes) { total_bytes = bytes; }
 
-/* The table of orders takes the end of the largest range. */
+/* A large table of orders takes the end of the largest range. */
+static u8 *table_place(u64 bytes, struct range *largest) {
+  if (bytes <= sizeof small_table) return small_table;
+  bytes = (bytes + CHUNK_BYTES - 1) & ~(u64)(CHUNK_BYTES - 1);
+  if (bytes >= largest->end_ra - largest->next_ra) panic("memory is too scattered");
+  largest->end_ra -= bytes;
+  free_bytes -= bytes;
+  return va_of(largest->end_ra);
+}
+
 void memory_init(void) {
   u64 low = ~0ul, high = 0;
   struct range *largest = &ranges[0];
@@ -210,11 +220,6 @@ void memory_init(void) {
     if (r->end_ra > high) high = r->end_ra;
     if (r->end_ra - r->next_ra > largest->end_ra - largest->next_ra) largest = r;
   }
-  u64 table_bytes = (high - low) >> PAGE_SHIFT;
-  table_bytes = (table_bytes + CHUNK_BYTES - 1) & ~(u64)(CHUNK_BYTES - 1);
-  if (table_bytes >= largest->end_ra - largest->next_ra) panic("memory is too scattered");
-  largest->end_ra -= table_bytes;
-  free_bytes -= table_bytes;
-  order_of = va_of(largest->end_ra);
+  order_of = table_place((high - low) >> PAGE_SHIFT, largest);
   first_page = low >> PAGE_SHIFT;
 }

@@ -92,6 +92,14 @@ void cross_wake(u32 id); /* make it look at its run queue */
  * and may take no lock. */
 void cross_call(u32 id, void (*function)(void *), void *arg);
 void cross_call_others(void (*function)(void *), void *arg);
+/* The same on those others that are in a set. */
+enum { CPU_SET_WORDS = CPUS_MAX / 64 };
+struct cpu_set {
+  u64 words[CPU_SET_WORDS];
+};
+static inline bool cpu_set_has(const struct cpu_set *set, u64 id) { return id < CPUS_MAX && set->words[id / 64] >> id % 64 & 1; }
+static inline void cpu_set_put(struct cpu_set *set, u64 id) { set->words[id / 64] |= 1ul << id % 64; }
+void cross_call_set(const struct cpu_set *set, void (*function)(void *), void *arg);
 void cross_poll(void); /* serve what has come, with interrupts off */
 /* Bring all others to a halt in a loop, with their interrupts off, and let them go again; each runs `on_release`
  * first. No lock may be taken in between. false: some did not come in time (they may be stuck). */

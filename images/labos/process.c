@@ -158,6 +158,7 @@ void process_check(void) {
 
 /* Context 0 has no user pages, so a kernel thread needs nothing. */
 void process_switch(struct process *next) {
+  if (next) cpu_set_put(&next->space.ran_on, cpu_this()->id);
   cpu_this()->table_ra = next ? ra_of(next->space.root) : 0;
   asi_store_mmu(CONTEXT_SECONDARY, next ? next->space.context : 0);
 }

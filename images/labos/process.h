@@ -1,6 +1,7 @@
 /* process.h - user programs: address space, life, system calls. */
 #ifndef LABOS_PROCESS_H
 #define LABOS_PROCESS_H
+#include "percpu.h"
 #include "trap.h"
 #include "types.h"
 
@@ -14,6 +15,7 @@ struct space {
   u64 *root;
   u64 context;
   u64 pages;
+  struct cpu_set ran_on; /* these cpus may know translations of it */
 };
 /* vm.c */
 bool space_init(struct space *space, u64 context);

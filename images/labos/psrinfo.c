@@ -3,22 +3,22 @@
 #include "kernel.h"
 #include "percpu.h"
 
-enum { SET_WORDS = CPUS_MAX / 64 };
-struct cpu_set {
-  u64 bits[SET_WORDS];
+/* A set of cpus, and how many they are. */
+struct counted_set {
+  struct cpu_set set;
   u32 count;
 };
 
-static bool set_has(const struct cpu_set *s, u64 id) { return id < CPUS_MAX && s->bits[id / 64] >> id % 64 & 1; }
+static bool set_has(const struct counted_set *s, u64 id) { return cpu_set_has(&s->set, id); }
 
-static void set_put(struct cpu_set *s, u64 id) {
+static void set_put(struct counted_set *s, u64 id) {
   if (id >= CPUS_MAX || set_has(s, id)) return;
-  s->bits[id / 64] |= 1ul << id % 64;
+  cpu_set_put(&s->set, id);
   s->count++;
 }
 
 /* "(0 1)", "(0-7)", "(0 2-5 9)": runs of three or more become ranges. */
-static void set_print(const struct cpu_set *s) {
+static void set_print(const struct counted_set *s) {
   const char *before = "(";
   for (u32 id = 0; id < CPUS_MAX; id++) {
     if (!set_has(s, id)) continue;
@@ -35,7 +35,7 @@ static void set_print(const struct cpu_set *s) {
   printf(")");
 }
 
-static void virtual_processors(const struct cpu_set *s) {
+static void virtual_processors(const struct counted_set *s) {
   printf("%u virtual processor%s ", s->count, s->count == 1 ? "" : "s");
   set_print(s);
   printf("\n");
@@ -62,32 +62,32 @@ static bool in_socket(md_node cpu, md_node socket) {
   return false;
 }
 
-static struct cpu_set members, core_members, listed;
+static struct counted_set members, core_members, listed;
 
 static void core_fill(md_node core) {
-  core_members = (struct cpu_set){.count = 0};
+  core_members = (struct counted_set){.count = 0};
   for (md_node c = md_find("cpu", MD_NONE); c != MD_NONE; c = md_find("cpu", c))
     if (set_has(&members, cpu_id(c)) && core_of(c) == core) set_put(&core_members, cpu_id(c));
 }
 
 static u32 cores_count(void) {
   u32 count = 0;
-  listed = (struct cpu_set){.count = 0};
+  listed = (struct counted_set){.count = 0};
   for (md_node c = md_find("cpu", MD_NONE); c != MD_NONE; c = md_find("cpu", c)) {
     if (!set_has(&members, cpu_id(c)) || set_has(&listed, cpu_id(c))) continue;
     core_fill(core_of(c));
-    for (u32 i = 0; i < SET_WORDS; i++) listed.bits[i] |= core_members.bits[i];
+    for (u32 i = 0; i < CPU_SET_WORDS; i++) listed.set.words[i] |= core_members.set.words[i];
     count++;
   }
   return count;
 }
 
 static void cores_print(void) {
-  listed = (struct cpu_set){.count = 0};
+  listed = (struct counted_set){.count = 0};
   for (md_node c = md_find("cpu", MD_NONE); c != MD_NONE; c = md_find("cpu", c)) {
     if (!set_has(&members, cpu_id(c)) || set_has(&listed, cpu_id(c))) continue;
     core_fill(core_of(c));
-    for (u32 i = 0; i < SET_WORDS; i++) listed.bits[i] |= core_members.bits[i];
+    for (u32 i = 0; i < CPU_SET_WORDS; i++) listed.set.words[i] |= core_members.set.words[i];
     printf("  The core has ");
     virtual_processors(&core_members);
   }
@@ -104,7 +104,7 @@ static const char *module_name(md_node cpu) {
 static void physical(md_node socket, u64 chip) {
   md_node first = MD_NONE;
   u64 hz = 0;
-  members = (struct cpu_set){.count = 0};
+  members = (struct counted_set){.count = 0};
   for (md_node c = md_find("cpu", MD_NONE); c != MD_NONE; c = md_find("cpu", c)) {
     if (!in_socket(c, socket) || !cpu_block((u32)cpu_id(c))) continue;
     set_put(&members, cpu_id(c));

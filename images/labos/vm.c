@@ -17,7 +17,7 @@ static u64 *entry_of(const struct space *space, u64 va) {
 }
 
 bool space_init(struct space *space, u64 context) {
-  *space = (struct space){page_alloc(), context, 0};
+  *space = (struct space){.root = page_alloc(), .context = context};
   return space->root != NULL;
 }
 
@@ -58,10 +58,10 @@ static void shootdown_context(void *arg) {
   hyper(MMU_DEMAP_CTX, 0, 0, s->context, 3);
 }
 
-static void everywhere(void (*function)(void *), struct shootdown *s) {
+static void shoot(const struct space *space, void (*function)(void *), struct shootdown *s) {
   interrupts_push();
   function(s);
-  cross_call_others(function, s);
+  cross_call_set(&space->ran_on, function, s);
   interrupts_pop();
 }
 
@@ -70,7 +70,7 @@ void space_unmap(struct space *space, u64 va) {
   if (!page) return;
   *entry_of(space, va) = 0;
   struct shootdown s = {va, space->context};
-  everywhere(shootdown_page, &s);
+  shoot(space, shootdown_page, &s);
   page_free(page);
   space->pages--;
 }
@@ -78,7 +78,7 @@ void space_unmap(struct space *space, u64 va) {
 /* Nobody runs in it any more. */
 void space_free(struct space *space) {
   struct shootdown s = {0, space->context};
-  everywhere(shootdown_context, &s);
+  shoot(space, shootdown_context, &s);
   for (u32 i = 0; i < ENTRIES; i++) {
     if (!space->root[i]) continue;
     u64 *leaf = va_of(space->root[i]);

@@ -11,7 +11,7 @@
 #include "percpu.h"
 #include "trap.h"
 
-enum { LINE_BYTES = 256, RING = 8, CONSOLE_HANDLE = 0x100, CONSOLE_INO = 0x11, CHUNK = 64 };
+enum { LINE_BYTES = 256, RING = 8, AHEAD = 16384, CONSOLE_HANDLE = 0x100, CONSOLE_INO = 0x11, CHUNK = 64 };
 enum { CTRL_C = 3, CTRL_D = 4, CTRL_U = 21, BACKSPACE = 8, RUBOUT = 127 };
 
 static struct spinlock out_lock = SPINLOCK("console output"), in_lock = SPINLOCK("console input");
@@ -19,10 +19,12 @@ static char out[1024] ALIGNED(8);
 static u8 in[CHUNK] ALIGNED(8);
 static volatile bool console_alone;
 
-/* Finished lines, and the one being typed. */
+/* Finished lines, the one being typed, and keys that came faster than lines were taken. */
 static char lines[RING][LINE_BYTES];
 static u32 line_first, line_count, typed;
 static char typing[LINE_BYTES];
+static u8 ahead[AHEAD];
+static u32 ahead_first, ahead_count;
 static bool hung_up, interrupted;
 
 static void put_bytes(const char *text, size_t bytes) {
@@ -58,19 +60,18 @@ void console_write(const void *text, size_t bytes) {
 static void echo(const char *text) { console_write(text, strlen(text)); }
 
 static void line_finish(void) {
-  if (line_count < RING) {
-    memcpy(lines[(line_first + line_count) % RING], typing, typed);
-    lines[(line_first + line_count) % RING][typed] = 0;
-    line_count++;
-  }
+  memcpy(lines[(line_first + line_count) % RING], typing, typed);
+  lines[(line_first + line_count) % RING][typed] = 0;
+  line_count++;
   typed = 0;
 }
 
+/* What was typed is forgotten; an empty line lets the shell show its prompt. */
 static void key_interrupt(void) {
   echo("^C\n");
   interrupted = true;
-  typed = 0;
-  line_finish(); /* an empty line: the shell shows its prompt */
+  typed = line_count = ahead_count = 0;
+  line_finish();
 }
 
 static void key(u8 c) {
@@ -87,7 +88,6 @@ static void key(u8 c) {
   case CTRL_U:
     for (; typed; typed--) echo("\b \b");
     break;
-  case CTRL_C: key_interrupt(); break;
   case CTRL_D:
     if (!typed) hung_up = true;
     break;
@@ -97,6 +97,23 @@ static void key(u8 c) {
     console_write(&c, 1);
     break;
   }
+}
+
+/* Keys become lines as long as there is room for a line. */
+static void keys_take(void) {
+  for (; ahead_count && line_count < RING; ahead_count--) {
+    key(ahead[ahead_first]);
+    ahead_first = (ahead_first + 1) % AHEAD;
+  }
+}
+
+static void key_put(u8 c) {
+  if (c == CTRL_C)
+    key_interrupt();
+  else if (ahead_count == AHEAD)
+    echo("\a");
+  else
+    ahead[(ahead_first + ahead_count++) % AHEAD] = c;
 }
 
 /* All there is to read. BREAK and HUP come as counts of -1 and -2. */
@@ -115,7 +132,8 @@ static void input(void *arg) {
       hung_up = true;
       break;
     }
-    for (u64 i = 0; i < n && i < sizeof in; i++) key(in[i]);
+    for (u64 i = 0; i < n && i < sizeof in; i++) key_put(in[i]);
+    keys_take();
   }
   bool wake = line_count || hung_up;
   lock_release(&in_lock);
@@ -131,6 +149,7 @@ int console_read_line(char *line, size_t bytes) {
     length = snprintf(line, bytes, "%s", lines[line_first]);
     line_first = (line_first + 1) % RING;
     line_count--;
+    keys_take();
   }
   lock_release(&in_lock);
   return length;

@@ -15,6 +15,7 @@ const char *md_name(md_node node);
 
 bool md_value(md_node node, const char *property, u64 *value);         /* PROP_VAL */
 const char *md_string(md_node node, const char *property);             /* PROP_STR; NULL if not there */
+const char *md_string_at(md_node node, u32 index, const char **name);  /* its PROP_STRs one by one; NULL after the last */
 const u8 *md_data(md_node node, const char *property, size_t *bytes);  /* PROP_DATA */
 /* Is `word` one of a string list (PROP_DATA), such as a node's "compatible"? */
 bool md_list_has(md_node node, const char *property, const char *word);

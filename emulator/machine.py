@@ -12,7 +12,8 @@ from types import TracebackType
 from emulator import _core
 from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
-from emulator.errors import ConfigError, StateError, StrandError
+from emulator.devices.device import Device, Devices
+from emulator.errors import ChannelError, ConfigError, StateError, StrandError
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
 from emulator.guest import Stop, StopReason, Strand, check_budget
@@ -93,6 +94,7 @@ class Machine:
         self.memory = Memory(self._core, size_bytes)
         self.console = Console(self._core)
         self.firmware: OpenBoot | None = None
+        self.devices = Devices()
         self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
 
     # -- life
@@ -157,15 +159,17 @@ class Machine:
         What firmware and devices do for the guest takes no instructions of the budget and does not end the run.
         """
         left, done = check_budget(budget_insns), 0
+        self.devices.poll()
         while True:
             held = self.firmware.hold() if self.firmware else None
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
             raw = self._core.run(left - done)
             done += raw.insns
-            if raw.reason != StopReason.FIRMWARE.value or self.firmware is None:
+            if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
+                self.firmware.serve(raw.strand, raw.tt)
+            elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 return replace(Stop.from_core(raw), insns=done)
-            self.firmware.serve(raw.strand, raw.tt)
 
     def kick(self) -> None:
         """From any thread: make `run` return soon, with reason KICK."""
@@ -207,6 +211,7 @@ class Machine:
         strand, or `boot`, to go on.
         """
         self._core.reset()
+        self.devices.guest_reset()
         if self.firmware:
             self.firmware.power_on()
 
@@ -232,7 +237,29 @@ class Machine:
         """
         return self._core.error_report(strand, report.resumable, report.fields())
 
-    # -- channels
+    # -- devices and channels
+
+    def attach(self, device: Device) -> None:
+        """Attach a virtual device: its channels are added where they are not there yet, and it serves them.
+
+        `run` goes on after what it does. It is part of the state: `load` wants the same devices attached. Raises
+        ConfigError, ChannelError.
+        """
+        self.devices.add(device, self._open_channel)
+
+    def detach(self, name: str) -> None:
+        """Detach a device and remove its channels. Raises ConfigError where there is none of that name."""
+        for number in self.devices.remove(name).channels:
+            self.remove_channel(number)
+
+    def _open_channel(self, number: int) -> Channel:
+        try:
+            return self.add_channel(number)
+        except ChannelError:
+            channel = self.channel(number)
+            if not channel.info.host:
+                raise
+            return channel
 
     def add_channel(self, number: int) -> Channel:
         """A logical domain channel (0 to 767) with the client at its other end, not up yet.
@@ -273,19 +300,26 @@ class Machine:
 
     def _store_client(self) -> None:
         """Put what is Python's of the state into the core's image."""
-        self._core.set_client(self.firmware.save() if self.firmware else b"")
+        firmware = self.firmware.save() if self.firmware else b""
+        devices = self.devices.save()
+        client = len(firmware).to_bytes(4, "big") + firmware + devices
+        self._core.set_client(client if firmware or devices else b"")
 
     def load(self, state: bytes) -> None:
         """Restore what `save` gave; execution goes on bit for bit. Raises StateError.
 
-        Where the saved machine had firmware, this one needs it as well (`power_on` with the same program).
+        Where the saved machine had firmware, this one needs it as well (`power_on` with the same program), and the same
+        devices attached.
         """
         self._core.load(state)
         client = self._core.client()
-        if bool(client) != bool(self.firmware):
+        size = int.from_bytes(client[:4], "big")
+        firmware, devices = client[4 : 4 + size], client[4 + size :]
+        if bool(firmware) != bool(self.firmware):
             raise StateError("of the two machines, the saved one and this one, one has firmware and the other has not")
         if self.firmware:
-            self.firmware.load(client)
+            self.firmware.load(firmware)
+        self.devices.load(devices)
 
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over state and memory: equal digests, equal machines."""

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from emulator import runner
+from emulator.devices.lab import build_domain
+from emulator.devices.options import DISK_USAGE, NET_USAGE, make_nets, parse_disk, parse_net
+from emulator.devices.switch import Switch
 from emulator.disasm import listing
 from emulator.errors import EmulatorError, UnitError
 from emulator.firmware.program import Program, add_initrd, wants_firmware
@@ -66,6 +69,7 @@ def add_run(commands: argparse._SubParsersAction[Parser]) -> Parser:
         "operands", metavar="IMAGE [ARG ...]", nargs="*", help="static 64-bit SPARC V9 ELF executable; its arguments"
     )
     _add_machine(run)
+    _add_devices(run)
     _add_boot(run)
     _add_observation(run)
     run.set_defaults(handler=command_run)
@@ -89,6 +93,18 @@ def _add_machine(run: Parser) -> None:
     run.add_argument(
         "--deterministic", action="store_true",
         help="count time in instructions; read all of a piped standard input before the start",
+    )  # fmt: skip
+
+
+def _add_devices(run: Parser) -> None:
+    run.add_argument(
+        "--disk", metavar="FILE[,WORD ...]", action="append", default=[],
+        help=f"a virtual disk: {DISK_USAGE}; ro: read-only, cow: writes are lost at the end, overlay=FILE: they go to "
+        "that file, sync: every write is on stable storage before the guest goes on, cd: a CD-ROM",
+    )  # fmt: skip
+    run.add_argument(
+        "--net", metavar="WORD[,WORD ...]", action="append", default=[],
+        help=f"a virtual network interface, all on one switch of this machine: {NET_USAGE}",
     )  # fmt: skip
 
 
@@ -130,15 +146,9 @@ def command_run(options: argparse.Namespace) -> int:
 
 def run_machine(options: argparse.Namespace, image: Image | None, path: Path | None) -> int:
     """Build the machine, run, report."""
-    machine = Machine(
-        options.memory,
-        strands=options.vcpus,
-        platform=options.platform,
-        cpu_arch=options.cpu_arch,
-        deterministic=options.deterministic,
-    )
-    booted = _start(machine, options, image, path)
     with ExitStack() as stack:
+        machine = _build(options, stack)
+        booted = _start(machine, options, image, path)
         trace = None
         if options.trace is not None:
             name = options.trace
@@ -152,6 +162,28 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     if options.stats:
         print(session.timing.as_json(outcome), file=sys.stderr, flush=True)
     return outcome.status
+
+
+def _build(options: argparse.Namespace, stack: ExitStack) -> Machine:
+    """A bare machine, or one with devices; `stack` closes them."""
+    if not options.disk and not options.net:
+        return Machine(
+            options.memory,
+            strands=options.vcpus,
+            platform=options.platform,
+            cpu_arch=options.cpu_arch,
+            deterministic=options.deterministic,
+        )
+    disks = [parse_disk(text) for text in options.disk]
+    nets, captures = make_nets([parse_net(text) for text in options.net], Switch())
+    for capture in captures:
+        stack.enter_context(capture)
+    domain = build_domain(
+        options.memory, disks=disks, nets=nets, strands=options.vcpus, platform=options.platform,
+        cpu_arch=options.cpu_arch, deterministic=options.deterministic,
+    )  # fmt: skip
+    stack.enter_context(domain)
+    return domain.machine
 
 
 def _start(machine: Machine, options: argparse.Namespace, image: Image | None, path: Path | None) -> bool:

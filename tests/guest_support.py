@@ -96,6 +96,10 @@ class Guest:
         """Trap type that the words take; 0: none."""
         return self.set(**regs).run(*words, at=at).tt
 
+    def step(self) -> None:
+        """Run one instruction."""
+        self.strand.step()
+
     # -- hypercalls and mappings
 
     def hcall(self, function: int, *args: int, trap: int = FAST) -> tuple[int, int, int, int, int]:
@@ -105,7 +109,7 @@ class Guest:
         self.memory.write(CALLS, code(ta(trap)))
         values: Mapping[str, int] = {f"o{n}": args[n] if n < len(args) else 1 for n in range(5)}
         self.set(mmu_enabled=0, pstate=PRIV, pc=CALLS, o5=function, **values)
-        s.step()
+        self.step()
         assert s["pc"] == CALLS + 4
         result = (s["o0"], s["o1"], s["o2"], s["o3"], s["o4"])
         npc = saved.pop("npc")

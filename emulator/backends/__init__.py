@@ -1,0 +1,1 @@
+"""What lies behind virtual devices on the host: files of disks."""

@@ -1,0 +1,237 @@
+"""What a virtual device is to a machine, and the devices attached to one.
+
+A device serves channels. The machine calls `service` when the guest has done something with one of them, at the very
+instruction where it did, and `poll` before a run, for what came from outside. The guest stands still meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from emulator.channel import PACKET_BYTES, Channel
+from emulator.devices.ldc_link import Event, Link, Message, Up
+from emulator.devices.state import Fields, Json, pack, unpack
+from emulator.errors import ChannelError, ConfigError, StateError
+
+BATCH = 128
+"""Packets that are taken from the link at once."""
+_COUNT = (1 << 64) - 1
+
+
+class Device(Protocol):
+    """A virtual device, as `Machine.attach` takes it."""
+
+    name: str
+    """Unique on the machine; the key of its state in a saved machine."""
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channels it serves."""
+
+    def connect(self, open_channel: Callable[[int], Channel]) -> None:
+        """It is attached: take hold of the channels, and show them up."""
+
+    def service(self, number: int) -> None:
+        """The guest has sent on a channel, configured a queue of it, or made room there."""
+
+    def poll(self) -> None:
+        """Deliver what has come from outside since."""
+
+    def save(self) -> bytes:
+        """Protocol state, for `load` in a device made alike."""
+
+    def load(self, state: bytes) -> None:
+        """Take over what `save` gave. Raises StateError."""
+
+
+class ChannelDevice:
+    """A device that speaks the link protocol on one channel."""
+
+    def __init__(self, name: str, number: int, link: Link) -> None:
+        self.name = name
+        self.number = number
+        self.link = link
+        self._channel: Channel | None = None
+        self._resets = 0
+        self._pending = b""  # packets that found no room yet
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The one channel."""
+        return (self.number,)
+
+    @property
+    def channel(self) -> Channel:
+        """The channel. Raises ChannelError before the device is attached."""
+        if self._channel is None:
+            raise ChannelError(f"{self.name} is not attached to a machine")
+        return self._channel
+
+    def connect(self, open_channel: Callable[[int], Channel]) -> None:
+        """Take hold of the channel; a guest sees it up from now on."""
+        self._channel = open_channel(self.number)
+        self._channel.up = True
+        self._resets = self._channel.info.resets
+        self.service(self.number)
+
+    # -- what happens on the channel
+
+    def service(self, number: int) -> None:
+        """Notice a reset, send what waits, and take packets as long as the answers find room."""
+        info = self.channel.info
+        if info.resets != self._resets:
+            self._resets = info.resets
+            self._pending = b""
+            self._dispatch(self.link.start(present=info.rx_entries > 0))
+        self.flush()
+        while not self.blocked and (packets := self.channel.receive(1)):
+            self._dispatch(self.link.receive(packets[0]))
+            self.flush()
+
+    def poll(self) -> None:
+        """Nothing comes from outside, unless a device says otherwise."""
+
+    @property
+    def blocked(self) -> bool:
+        """True while packets wait for room in the guest's queue, or for its acknowledgements."""
+        return bool(self._pending) or self.link.backlog > 0
+
+    def flush(self) -> None:
+        """Move packets from the link to the guest's queue, as many as it takes."""
+        while True:
+            self._pending = self._pending or self.link.take(BATCH)
+            if not self._pending:
+                return
+            count = self.channel.send(self._pending)
+            self._pending = self._pending[count * PACKET_BYTES :]
+            if self._pending:
+                return
+
+    def drop_link(self, why: str) -> None:
+        """The guest broke the protocol of a higher layer: forget the session and let it see a reset."""
+        self._dispatch(self.link.fail(why))
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Message):
+                self.message(event.data)
+            elif isinstance(event, Up):
+                self.link_up()
+            else:
+                self._pending = b""
+                self.link_lost(event.why)
+                if event.mistake:
+                    self.channel.reset()
+
+    # -- for subclasses
+
+    def message(self, data: bytes) -> None:
+        """A message of the guest."""
+        raise NotImplementedError
+
+    def link_up(self) -> None:
+        """The link is up."""
+
+    def link_lost(self, why: str) -> None:
+        """The link is down: a session is over."""
+
+    # -- state
+
+    def save(self) -> bytes:
+        """State of link and session."""
+        return pack({
+            "link": self.link.save(), "pending": self._pending.hex(), "resets": self._resets,
+            "session": self.save_session(),
+        })  # fmt: skip
+
+    def load(self, state: bytes) -> None:
+        """Take over what `save` gave. Raises StateError."""
+        fields = unpack(state)
+        self.link.load(fields.fields("link"))
+        self._pending = fields.data("pending")
+        if len(self._pending) % PACKET_BYTES:
+            raise StateError("the state of a device is damaged: pending")
+        self._resets = fields.number("resets", _COUNT)
+        self.load_session(fields.fields("session"))
+
+    def save_session(self) -> dict[str, Json]:
+        """State above the link."""
+        return {}
+
+    def load_session(self, fields: Fields) -> None:
+        """Take over what `save_session` gave. Raises StateError."""
+
+
+class Devices:
+    """The devices of a machine."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, Device] = {}
+        self._by_channel: dict[int, Device] = {}
+
+    def __iter__(self) -> Iterator[Device]:
+        return iter(self._devices.values())
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def __getitem__(self, name: str) -> Device:
+        try:
+            return self._devices[name]
+        except KeyError:
+            raise ConfigError(f"no device {name!r}") from None
+
+    def add(self, device: Device, open_channel: Callable[[int], Channel]) -> None:
+        """Attach a device. Raises ConfigError where its name or a channel of it is taken."""
+        if device.name in self._devices:
+            raise ConfigError(f"a device {device.name!r} is attached already")
+        for number in device.channels:
+            if number in self._by_channel:
+                raise ConfigError(f"channel {number} is served by {self._by_channel[number].name!r} already")
+        device.connect(open_channel)
+        self._devices[device.name] = device
+        self._by_channel.update(dict.fromkeys(device.channels, device))
+
+    def remove(self, name: str) -> Device:
+        """Detach a device; its channels stay, and are for the caller to remove."""
+        device = self[name]
+        del self._devices[name]
+        for number in device.channels:
+            del self._by_channel[number]
+        return device
+
+    def service(self, channel: int | None) -> bool:
+        """Let a channel's device act. False: no device serves it."""
+        device = None if channel is None else self._by_channel.get(channel)
+        if device is None or channel is None:
+            return False
+        device.service(channel)
+        self.poll()  # what one device passes on to another of this machine
+        return True
+
+    def poll(self) -> None:
+        """Let every device deliver what has come from outside."""
+        for device in self._devices.values():
+            device.poll()
+
+    def guest_reset(self) -> None:
+        """The domain was reset, and its queues with it: sessions are over."""
+        for number, device in self._by_channel.items():
+            device.service(number)
+
+    def save(self) -> bytes:
+        """State of all devices; empty where there are none."""
+        if not self._devices:
+            return b""
+        return pack({"devices": {name: device.save().decode("ascii") for name, device in self._devices.items()}})
+
+    def load(self, state: bytes) -> None:
+        """Give every device its state. Raises StateError where the state is of other devices, or damaged."""
+        states = unpack(state).texts("devices") if state else {}
+        if states.keys() != self._devices.keys():
+            raise StateError(
+                f"the state is of a machine with the devices {sorted(states)}, not {sorted(self._devices)}"
+            )
+        for name, device in self._devices.items():
+            device.load(states[name].encode("ascii", "replace"))

@@ -1,0 +1,213 @@
+"""A machine with disks and networks, from plain Python: channels, machine description and servers in one go.
+
+>>> with Switch() as switch, build_domain("512M", disks=[DiskSpec("root.img")], nets=[NetSpec(switch)]) as domain:
+...     domain.machine.power_on(read_program("vmlinux", arguments="root=/dev/vdiska1"))
+...     domain.machine.run(1_000_000)
+
+Channel 0 is the domain services; disks come next, then networks, each in the order given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from emulator.backends.file import Backend, FileDisk, Overlay
+from emulator.devices.capture import Capture
+from emulator.devices.ds import DomainServices
+from emulator.devices.switch import MAX_FRAME, Port, Switch
+from emulator.devices.vdisk import DiskOptions, VirtualDisk
+from emulator.devices.vnet import DEFAULT_MTU, VnetPort
+from emulator.errors import ConfigError
+from emulator.machine import Machine
+from emulator.mdesc import Port as MdPort
+from emulator.mdesc import Resources, VirtualDevice, build, plain_resources
+from emulator.platforms import find_platform
+from emulator.units import parse_size
+
+CHANNEL_DEVICES = "/virtual-devices@100/channel-devices@200"
+FIRST_MAC = 0x0014_4FF8_1000
+"""Addresses that are given out: of the range for domains, past those of the domains themselves."""
+SWITCH_MAC = 0x0014_4FFB_0001
+SERVICES_CHANNEL = 0
+
+
+@dataclass(frozen=True)
+class DiskSpec:
+    """A disk of a domain. `backend`: a file, opened by the builder and closed with the domain, or an open backend.
+
+    `copy_on_write`: the file is not written; what the guest writes goes to `overlay`, or is lost at the end.
+    """
+
+    backend: str | Path | Backend
+    name: str = ""
+    """Device alias; empty: vdisk and the number."""
+    read_only: bool = False
+    copy_on_write: bool = False
+    overlay: str | Path | None = None
+    timeout_seconds: int = 0
+    """How long the guest waits for a server that is gone; 0: for ever."""
+    options: DiskOptions = field(default_factory=DiskOptions)
+
+    def open(self) -> tuple[Backend, bool]:
+        """The backend, and whether it is the builder's to close. Raises ConfigError."""
+        if not isinstance(self.backend, str | Path):
+            return self.backend, False
+        keeps = self.read_only or self.copy_on_write or self.overlay is not None
+        base = FileDisk(self.backend, read_only=keeps)
+        if self.read_only or not keeps:
+            return base, True
+        try:
+            return Overlay(base, self.overlay), True
+        except ConfigError:
+            base.close()
+            raise
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """A network interface of a domain. `mac`: None, one that follows from `first_mac` of the builder."""
+
+    switch: Switch
+    mac: int | None = None
+    name: str = ""
+    """Device alias; empty: vnet and the number."""
+    pvid: int | None = None  # None: the switch's default
+    vids: tuple[int, ...] = ()
+    mtu: int = DEFAULT_MTU
+    """Largest frame without checksum, VLAN tag included."""
+    capture: Capture | None = None
+
+
+class Domain:
+    """A machine with its devices. A context manager; `close` closes what the builder opened."""
+
+    def __init__(self, machine: Machine, backends: list[Backend], ports: list[Port]) -> None:
+        self.machine = machine
+        self.disks: list[VirtualDisk] = [d for d in machine.devices if isinstance(d, VirtualDisk)]
+        self.nets: list[VnetPort] = [d for d in machine.devices if isinstance(d, VnetPort)]
+        self._backends = backends
+        self._ports = ports
+
+    @property
+    def services(self) -> DomainServices:
+        """The manager's end of the domain services."""
+        device = self.machine.devices["domain-services"]
+        assert isinstance(device, DomainServices)
+        return device
+
+    def close(self) -> None:
+        """Free the machine, unplug its ports, close its disks."""
+        self.machine.close()
+        for port in self._ports:
+            if port.switch is not None:
+                port.switch.remove(port)
+        _close(self._backends)
+        self._ports, self._backends = [], []
+
+    def __enter__(self) -> Domain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _close(backends: list[Backend]) -> None:
+    for backend in backends:
+        backend.close()
+
+
+def build_domain(
+    memory: str | int = "256M",
+    *,
+    disks: Sequence[DiskSpec] = (),
+    nets: Sequence[NetSpec] = (),
+    strands: int = 1,
+    platform: str = "t5-2",
+    cpu_arch: str = "native",
+    deterministic: bool = False,
+    first_mac: int = FIRST_MAC,
+    variables: dict[str, str] | None = None,
+    change: Callable[[Resources], Resources] | None = None,
+) -> Domain:
+    """A domain with disks, networks and domain services. Nothing is started.
+
+    `first_mac` is the address of its first interface; two domains of one switch need different ones. `change` may
+    alter the resources before the machine description is made from them. Raises ConfigError.
+    """
+    server = find_platform(platform)
+    plain = plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch)
+    disk_channels = range(SERVICES_CHANNEL + 1, SERVICES_CHANNEL + 1 + len(disks))
+    net_channels = range(disk_channels.stop, disk_channels.stop + len(nets))
+    macs = [first_mac + number if spec.mac is None else spec.mac for number, spec in enumerate(nets)]
+    devices = [_disk_node(*each) for each in zip(range(len(disks)), disks, disk_channels, strict=True)]
+    devices += [_net_node(*each) for each in zip(range(len(nets)), nets, net_channels, macs, strict=True)]
+    resources = replace(
+        plain,
+        mac_address=(macs or [first_mac])[0],
+        devices=tuple(devices),
+        domain_services=(MdPort(0, (SERVICES_CHANNEL,)),),
+        devaliases=_aliases(disks, nets),
+        variables=tuple((variables or {}).items()),
+    )
+    resources = change(resources) if change else resources
+    machine = Machine(
+        memory, strands=strands, platform=platform, cpu_arch=cpu_arch, deterministic=deterministic,
+        machine_description=build(server, resources),
+    )  # fmt: skip
+    opened: list[Backend] = []
+    ports: list[Port] = []
+    try:
+        machine.attach(DomainServices("domain-services", SERVICES_CHANNEL, variables=variables))
+        for number, (spec, channel) in enumerate(zip(disks, disk_channels, strict=True)):
+            backend, ours = spec.open()
+            opened += [backend] if ours else []
+            machine.attach(VirtualDisk(_name(spec, "vdisk", number), channel, backend, options=spec.options))
+        for number, (net, channel) in enumerate(zip(nets, net_channels, strict=True)):
+            ports.append(_plug(net, _name(net, "vnet", number)))
+            machine.attach(VnetPort(ports[-1].name, channel, ports[-1], address=SWITCH_MAC, mtu=net.mtu))
+    except BaseException:
+        Domain(machine, opened, ports).close()
+        raise
+    return Domain(machine, opened, ports)
+
+
+def _name(spec: DiskSpec | NetSpec, kind: str, number: int) -> str:
+    return spec.name or f"{kind}{number}"
+
+
+def _plug(spec: NetSpec, name: str) -> Port:
+    pvid = spec.switch.default_vlan if spec.pvid is None else spec.pvid
+    port = spec.switch.add(Port(name, pvid=pvid, vids=spec.vids))
+    if spec.capture is not None:
+        port.record(spec.capture)
+    return port
+
+
+def _disk_node(number: int, spec: DiskSpec, channel: int) -> VirtualDevice:
+    port = MdPort(0, (channel,), (("vdc-timeout", spec.timeout_seconds),))
+    return VirtualDevice("disk", number, (), (port,))
+
+
+def _net_node(number: int, spec: NetSpec, channel: int, mac: int) -> VirtualDevice:
+    if not DEFAULT_MTU <= spec.mtu <= MAX_FRAME:
+        raise ConfigError(f"the largest frame has {DEFAULT_MTU} to {MAX_FRAME} bytes, not {spec.mtu}")
+    port = MdPort(0, (channel,), (("remote-mac-address", SWITCH_MAC), ("switch-port", 0)))
+    vlan = spec.switch.default_vlan
+    properties = (
+        ("local-mac-address", mac), ("mtu", spec.mtu - 18), ("default-vlan-id", vlan),
+        ("port-vlan-id", vlan if spec.pvid is None else spec.pvid),
+    )  # fmt: skip
+    more = (("vlan-id", b"".join(vid.to_bytes(8, "big") for vid in spec.vids)),) if spec.vids else ()
+    return VirtualDevice("network", number, (*properties, *more), (port,))
+
+
+def _aliases(disks: Sequence[DiskSpec], nets: Sequence[NetSpec]) -> tuple[tuple[str, str], ...]:
+    found = {_name(disk, "vdisk", n): f"{CHANNEL_DEVICES}/disk@{n:x}" for n, disk in enumerate(disks)}
+    found |= {_name(net, "vnet", n): f"{CHANNEL_DEVICES}/network@{n:x}" for n, net in enumerate(nets)}
+    if disks:
+        found.setdefault("disk", f"{CHANNEL_DEVICES}/disk@0")
+    if nets:
+        found.setdefault("net", f"{CHANNEL_DEVICES}/network@0")
+    return tuple(found.items())

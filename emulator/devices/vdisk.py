@@ -1,0 +1,455 @@
+"""The virtual disk server: a backend of the host as a disk of the guest.
+
+A client registers a ring of descriptors; for each one it has made ready the server does the work while the guest
+stands still, writes the status into the descriptor, marks it done and acknowledges it, one by one and in order. What
+goes wrong is a status of the request: a client hangs where data are refused with a NACK (Linux ignores it).
+
+::
+
+    attributes   8 mode, 9 type, 10 medium, 12 block size (4), 16 operations (8), 24 blocks (8), 32 largest transfer in
+                 blocks (8), 40 physical block size (4)
+    request      0 id (8), 8 operation, 9 slice, 12 status (4), 16 block (8), 24 bytes (8), 32 cookies (4), 40 cookies
+    descriptor   8 bytes of state, then the request; in band: tag, sequence (8), handle (8), request
+
+Sources: UltraSPARC Virtual Machine Specification 3.0, chapter 28 (virtual disk protocol); Linux 6.1,
+drivers/block/sunvdc.c and arch/sparc/include/asm/vio.h.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import hashlib
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from emulator.backends.file import BLOCK, Backend, looks_like_iso
+from emulator.devices import vio
+from emulator.devices.disklabel import (
+    GEOMETRY_BYTES,
+    VTOC_BYTES,
+    Geometry,
+    Label,
+    default_label,
+    find_slice,
+    read_label,
+)
+from emulator.devices.state import Fields, Json
+from emulator.devices.vio import Cookie, ProtocolError, Ring, RingData, Tag, read_behind, write_behind
+from emulator.errors import AddressError, ChannelError
+
+MAX_TRANSFER = 1 << 20
+"""Bytes of a request at most, whatever a client asks for."""
+MAX_COOKIES = 256
+"""Cookies of a request: one a page of the largest transfer, and some."""
+WHOLE = 0xFF
+"""Slice number of the whole disk."""
+DISK_TYPE, SLICE_TYPE = 2, 1
+DEVID_FABRICATED = 3
+_ACCESS_ALLOWED = 1
+_REQUEST = struct.Struct(">QBBHIQQII")
+_REQUEST_AT = 8  # in a descriptor
+_IN_BAND_AT = 24
+_STATUS_AT = 12  # in a request
+_CD_BYTES = 900 << 20  # a larger image is a DVD's
+
+
+class Operation(enum.IntEnum):
+    """What a request asks for; operation n is bit n of the attributes."""
+
+    READ = 0x01
+    WRITE = 0x02
+    FLUSH = 0x03
+    GET_WCE = 0x04
+    SET_WCE = 0x05
+    GET_VTOC = 0x06
+    SET_VTOC = 0x07
+    GET_GEOMETRY = 0x08
+    SET_GEOMETRY = 0x09
+    SCSI = 0x0A
+    GET_DEVID = 0x0B
+    GET_EFI = 0x0C
+    SET_EFI = 0x0D
+    RESET = 0x0E
+    GET_ACCESS = 0x0F
+    SET_ACCESS = 0x10
+    GET_CAPACITY = 0x11
+
+
+_CHANGING = {Operation.WRITE, Operation.SET_VTOC, Operation.SET_GEOMETRY, Operation.SET_EFI, Operation.SET_WCE}
+_UNSUPPORTED = {Operation.SCSI, Operation.SET_ACCESS}
+
+# Errors a host may give -> numbers of Solaris, which every client knows; the first 34 are the same everywhere.
+_STATUS = {errno.EDQUOT: 49, errno.EOPNOTSUPP: 48, errno.ETIMEDOUT: 145, errno.ESTALE: 151}
+
+
+def guest_status(error: OSError) -> int:
+    """An error of the host as a guest's status; EIO where it has no number a guest would know."""
+    number = error.errno or errno.EIO
+    return number if 0 < number <= 34 else _STATUS.get(number, errno.EIO)
+
+
+class RequestError(Exception):
+    """A request fails with a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+EIO, ENXIO, EINVAL, EROFS, ENOTSUP = 5, 6, 22, 30, 48
+
+
+class Medium(enum.IntEnum):
+    """What the disk claims to be; of a CD or DVD Linux makes a read-only disk."""
+
+    FIXED = 1
+    CD = 2
+    DVD = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskOptions:
+    """How a disk is shown to its guest."""
+
+    slice: bool = False
+    """One slice without a table, instead of a disk with eight."""
+    medium: Medium | None = None
+    """None: a CD or DVD where the backend holds a CD image and is read-only, fixed otherwise."""
+    write_through: bool = False
+    """Every write is on stable storage before it is acknowledged: for guests that never flush (Linux 6.1)."""
+    device_id: bytes = b""
+    """Identity the guest sees (Solaris); empty: made from the name."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, as a client wrote it."""
+
+    ident: int
+    operation: int
+    slice: int
+    block: int
+    size: int
+    cookies: tuple[Cookie, ...]
+
+    @classmethod
+    def of(cls, data: bytes) -> Request:
+        """Out of bytes that begin with it. Raises RequestError."""
+        ident, operation, part, _, _, block, size, count, _ = _REQUEST.unpack_from(data)
+        if count > MAX_COOKIES or len(data) < _REQUEST.size + 16 * count:
+            raise RequestError(EINVAL)
+        cookies = vio.read_cookies(data[_REQUEST.size : _REQUEST.size + 16 * count])
+        return cls(ident, operation, part, block, size, cookies)
+
+
+@dataclass
+class DiskCounters:
+    """What a disk has done."""
+
+    reads: int = 0
+    writes: int = 0
+    flushes: int = 0
+    errors: int = 0
+
+
+class VirtualDisk(vio.VioServer):
+    """A disk of a guest. Does not close the backend."""
+
+    versions = ((1, 2),)
+    kind = vio.DISK_SERVER
+
+    def __init__(self, name: str, number: int, backend: Backend, *, options: DiskOptions | None = None) -> None:
+        self.backend = backend
+        self.options = options or DiskOptions()
+        self.counters = DiskCounters()
+        self._cached = not self.options.write_through
+        self._geometry: Geometry | None = None  # set by the guest
+        super().__init__(name, number)
+
+    # -- what the disk is
+
+    @property
+    def blocks(self) -> int:
+        """Size in blocks of 512 bytes."""
+        return self.backend.size_bytes // BLOCK
+
+    @property
+    def medium(self) -> Medium:
+        """Fixed, CD or DVD."""
+        if self.options.medium is not None:
+            return self.options.medium
+        if not self.backend.read_only or not looks_like_iso(self.backend):
+            return Medium.FIXED
+        return Medium.CD if self.backend.size_bytes <= _CD_BYTES else Medium.DVD
+
+    @property
+    def operations(self) -> int:
+        """Mask of what can be asked for."""
+        barred = _UNSUPPORTED | (_CHANGING if self.backend.read_only else set())
+        if self.options.slice:
+            barred = barred | {Operation.SET_VTOC, Operation.SET_GEOMETRY, Operation.SET_EFI, Operation.GET_DEVID}
+        return sum(1 << op for op in Operation if op not in barred)
+
+    # -- session
+
+    def control_attributes(self, tag: Tag, data: bytes) -> None:
+        """Tell the disk's size and kind; only rings and descriptors in band are spoken."""
+        if tag.subtype != vio.INFO:
+            return
+        mode, block_size, most = data[8], *struct.unpack_from(">I16xQ", data, 12)
+        if mode not in (vio.RING_MODE, vio.DESCRIPTOR_MODE):
+            self.send(vio.answer(data, vio.NACK))
+            return
+        limit = MAX_TRANSFER // BLOCK
+        asked = most * block_size // BLOCK
+        self._in_band = mode == vio.DESCRIPTOR_MODE
+        self._limit = min(asked or limit, limit)
+        try:
+            medium = self.medium
+        except OSError:
+            medium = Medium.FIXED
+        kind = SLICE_TYPE if self.options.slice else DISK_TYPE
+        self.agreed = True
+        body = struct.pack(
+            ">BBBxIQQQI", mode, kind, medium, BLOCK, self.operations, self.blocks, self._limit, BLOCK
+        )  # fmt: skip
+        self.send(vio.answer(data, vio.ACK, body=body))
+
+    def clear(self) -> None:
+        """Forget the session."""
+        super().clear()
+        self._in_band = False
+        self._limit = MAX_TRANSFER // BLOCK
+
+    def check_ring(self, ring: Ring, options: int) -> None:
+        """A descriptor must hold a request with a cookie."""
+        if self._in_band or ring.entry_bytes < _REQUEST_AT + _REQUEST.size + 16:
+            raise ProtocolError(f"descriptors of {ring.entry_bytes} bytes cannot hold a request")
+
+    @property
+    def ready(self) -> bool:
+        """With descriptors in band there is no ring."""
+        return self.agreed and (self._in_band or self.ring is not None)
+
+    # -- data
+
+    def data(self, tag: Tag, data: bytes) -> None:
+        """Requests in the ring, or one in the message."""
+        if tag.subtype != vio.INFO:
+            return
+        if tag.what == vio.RING_DATA and self.ring is not None:
+            self._ring_data(self.ring, RingData.of(data))
+        elif tag.what == vio.DESCRIPTOR and self._in_band and len(data) >= _IN_BAND_AT + _REQUEST.size:
+            status = self.perform(data[_IN_BAND_AT:])
+            reply = bytearray(vio.answer(data, vio.ACK))
+            struct.pack_into(">I", reply, _IN_BAND_AT + _STATUS_AT, status)
+            self.send(bytes(reply))
+        else:
+            self.send(vio.answer(data[: vio.MESSAGE_BYTES], vio.NACK))
+
+    def _ring_data(self, ring: Ring, asked: RingData) -> None:
+        """Descriptors from `start` to `end`, or all that are ready from `start` on; at most once round."""
+        if asked.ident != ring.ident or asked.start >= ring.entries:
+            self.send(asked.message(vio.NACK, self.session))
+            return
+        whole = asked.end == RingData.OPEN
+        if not whole and asked.end >= ring.entries:
+            self.send(asked.message(vio.NACK, self.session))
+            return
+        index = asked.start
+        count = ring.entries if whole else (asked.end - asked.start) % ring.entries + 1
+        done = None
+        for _ in range(count):
+            if not self._descriptor(ring, index, asked):
+                if not whole:
+                    self.send(replace(asked, start=index, end=index).message(vio.NACK, self.session))
+                break
+            done = index
+            index = ring.following(index)
+        if whole:
+            last = ring.before(asked.start) if done is None else done
+            reply = replace(asked, end=last, state=vio.STOPPED)
+            self.send(reply.message(vio.ACK, self.session))
+
+    def _descriptor(self, ring: Ring, index: int, asked: RingData) -> bool:
+        """Serve a descriptor. False: it is not ready."""
+        raw = ring.read(self.channel, index, ring.entry_bytes)
+        if raw[0] != vio.READY:
+            return False
+        status = self.perform(raw[_REQUEST_AT:])
+        ring.write(self.channel, index, _REQUEST_AT + _STATUS_AT, status.to_bytes(4, "big"))
+        ring.write(self.channel, index, 0, bytes((vio.DONE,)))
+        if raw[1]:
+            reply = replace(asked, start=index, end=index, state=vio.ACTIVE)
+            self.send(reply.message(vio.ACK, self.session))
+        return True
+
+    def perform(self, raw: bytes) -> int:
+        """Do what a request asks for; returns its status, 0 where all is well."""
+        try:
+            self._perform(Request.of(raw))
+            return 0
+        except RequestError as error:
+            status = error.status
+        except OSError as error:
+            status = guest_status(error)
+        except (AddressError, ChannelError):
+            status = EIO  # the guest's buffer is not where it says
+        self.counters.errors += 1
+        return status
+
+    def _perform(self, request: Request) -> None:
+        """Raises RequestError, OSError; AddressError or ChannelError for the guest's buffer."""
+        if request.operation not in tuple(Operation) or not self.operations >> request.operation & 1:
+            changing = self.backend.read_only and request.operation in _CHANGING
+            raise RequestError(EROFS if changing else ENOTSUP)
+        if request.size > MAX_TRANSFER:
+            raise RequestError(EINVAL)
+        handlers: dict[int, Callable[[Request], None]] = {
+            Operation.READ: self._read, Operation.WRITE: self._write, Operation.FLUSH: self._flush,
+            Operation.GET_WCE: self._get_wce, Operation.SET_WCE: self._set_wce,
+            Operation.GET_VTOC: self._get_vtoc, Operation.SET_VTOC: self._set_vtoc,
+            Operation.GET_GEOMETRY: self._get_geometry, Operation.SET_GEOMETRY: self._set_geometry,
+            Operation.GET_DEVID: self._get_devid, Operation.GET_EFI: self._get_efi, Operation.SET_EFI: self._set_efi,
+            Operation.GET_ACCESS: self._get_access, Operation.GET_CAPACITY: self._get_capacity,
+        }  # fmt: skip
+        if handler := handlers.get(request.operation):
+            handler(request)
+
+    # -- buffers of the guest
+
+    def _give(self, request: Request, data: bytes) -> None:
+        """Put a result in the guest's buffer, as much as it says it has."""
+        data = data[: request.size]
+        if data:
+            write_behind(self.channel, request.cookies, data)
+
+    def _get(self, request: Request, size: int) -> bytes:
+        if request.size < size:
+            raise RequestError(EINVAL)
+        return read_behind(self.channel, request.cookies, size)
+
+    def _place(self, request: Request) -> tuple[int, int]:
+        """Byte offset and length of a transfer. Raises RequestError where it is not all on the disk, or slice."""
+        start, blocks = 0, self.blocks
+        if request.slice != WHOLE and not self.options.slice:
+            part = find_slice(self.backend, request.slice)
+            if part is None:
+                raise RequestError(ENXIO)
+            start, blocks = part.start, part.blocks
+        elif request.slice not in (WHOLE, 0):
+            raise RequestError(ENXIO)
+        if request.size % BLOCK or request.size > self._limit * BLOCK:
+            raise RequestError(EINVAL)
+        if request.block + request.size // BLOCK > blocks:
+            raise RequestError(EIO)
+        return (start + request.block) * BLOCK, request.size
+
+    # -- operations
+
+    def _read(self, request: Request) -> None:
+        offset, length = self._place(request)
+        self.counters.reads += 1
+        write_behind(self.channel, request.cookies, self.backend.read(offset, length))
+
+    def _write(self, request: Request) -> None:
+        offset, length = self._place(request)
+        data = read_behind(self.channel, request.cookies, length)
+        self.counters.writes += 1
+        self._store(offset, data)
+
+    def _store(self, offset: int, data: bytes) -> None:
+        self.backend.write(offset, data)
+        if not self._cached:
+            self.backend.flush()
+
+    def _flush(self, request: Request) -> None:
+        self.counters.flushes += 1
+        self.backend.flush()
+
+    def _get_wce(self, request: Request) -> None:
+        self._give(request, int(self._cached).to_bytes(4, "big"))
+
+    def _set_wce(self, request: Request) -> None:
+        """Turn the write cache on or off; before it goes off, what is in it is written."""
+        cached = any(self._get(request, 4)) and not self.options.write_through
+        if self._cached and not cached:
+            self.backend.flush()
+        self._cached = cached
+
+    def _label(self) -> Label:
+        if self.options.slice:
+            label = default_label(self.blocks)
+            whole = replace(label.slices[2], tag=0, flags=0, blocks=self.blocks)
+            return replace(label, slices=(whole, *label.slices[1:]))
+        label = read_label(self.backend) or default_label(self.blocks)
+        return replace(label, geometry=self._geometry) if self._geometry else label
+
+    def _get_vtoc(self, request: Request) -> None:
+        self._give(request, self._label().pack_vtoc())
+
+    def _set_vtoc(self, request: Request) -> None:
+        label = self._label().with_vtoc(self._get(request, VTOC_BYTES))
+        if label is None or any(part.start + part.blocks > self.blocks for part in label.slices):
+            raise RequestError(EINVAL)
+        self._store(0, label.pack())
+
+    def _get_geometry(self, request: Request) -> None:
+        self._give(request, self._label().geometry.pack())
+
+    def _set_geometry(self, request: Request) -> None:
+        """Kept until the next label is written with it, as on the real server."""
+        geometry = Geometry.unpack(self._get(request, GEOMETRY_BYTES))
+        if not geometry.cylinder_blocks or geometry.cylinders * geometry.cylinder_blocks > self.blocks:
+            raise RequestError(EINVAL)
+        self._geometry = geometry
+
+    def _get_devid(self, request: Request) -> None:
+        ident = self.options.device_id or hashlib.sha256(self.name.encode()).digest()[:16]
+        self._give(request, struct.pack(">HHI", 0, DEVID_FABRICATED, len(ident)) + ident)
+
+    def _efi_range(self, request: Request) -> tuple[int, int]:
+        block, length = struct.unpack(">QQ", self._get(request, 16))
+        if length > request.size - 16 or block + -(-length // BLOCK) > self.blocks:
+            raise RequestError(EINVAL)
+        return block * BLOCK, length
+
+    def _get_efi(self, request: Request) -> None:
+        offset, length = self._efi_range(request)
+        data = self.backend.read(offset, length)
+        self._give(request, struct.pack(">QQ", offset // BLOCK, length) + data)
+
+    def _set_efi(self, request: Request) -> None:
+        offset, length = self._efi_range(request)
+        self._store(offset, self._get(request, 16 + length)[16:])
+
+    def _get_access(self, request: Request) -> None:
+        self._give(request, _ACCESS_ALLOWED.to_bytes(8, "big"))
+
+    def _get_capacity(self, request: Request) -> None:
+        self._give(request, struct.pack(">IIQ", BLOCK, 0, self.blocks))
+
+    # -- state
+
+    def save_session(self) -> dict[str, Json]:
+        """The disk's contents are not part of a machine's state."""
+        return super().save_session() | {
+            "in_band": self._in_band,
+            "limit": self._limit,
+            "cached": self._cached,
+            "geometry": None if self._geometry is None else self._geometry.pack().hex(),
+        }
+
+    def load_session(self, fields: Fields) -> None:
+        """Take over what `save_session` gave."""
+        super().load_session(fields)
+        self._in_band = fields.flag("in_band")
+        self._limit = fields.number("limit", MAX_TRANSFER // BLOCK)
+        self._cached = fields.flag("cached") and not self.options.write_through
+        self.running = fields.flag("running") and self.version is not None and self.ready
+        self._geometry = None
+        if "geometry" in fields:
+            geometry = Geometry.unpack(fields.data("geometry", GEOMETRY_BYTES).ljust(GEOMETRY_BYTES, b"\0"))
+            self._geometry = geometry if geometry.cylinder_blocks else None

@@ -6,7 +6,7 @@
 #include "console_raw.h"
 #include "kernel.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 int command_echo(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {

@@ -5,7 +5,7 @@
 #include "kernel.h"
 #include "percpu.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { QUEUE_CPU = 0x3c, QUEUE_DEVICE, QUEUE_RESUMABLE, QUEUE_NONRESUMABLE };
 #define START_PATIENCE_NS (10 * NS_PER_SECOND)

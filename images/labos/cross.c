@@ -6,7 +6,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "percpu.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { QUEUE_HEAD = 0x3c0, QUEUE_TAIL = 0x3c8, SENT = 0xffff };
 #define PARK_PATIENCE_NS (5 * NS_PER_SECOND)

@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "crypto_soft.h"
 #include "kernel.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { BLOCK = 128, DIGEST = 64, UNITS = 64 };
 typedef void (*algorithm)(u8 *digest, bool instructions);

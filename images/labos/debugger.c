@@ -7,7 +7,7 @@
 #include "kernel.h"
 #include "memory_ranges.h"
 #include "percpu.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { LINE_BYTES = 80, WORDS = 4, DEPTH = 32, MEMORY_MOST = 512 };
 

@@ -6,7 +6,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { RESUMABLE_HEAD = 0x3e0, RESUMABLE_TAIL = 0x3e8, QUEUE_BYTES = CPU_ERROR_ENTRIES * 64 };
 enum { DESC_UNCORRECTED = 1, DESC_PRECISE, DESC_DEFERRED, DESC_SHUTDOWN, DESC_DUMP, DESC_SP };

@@ -7,7 +7,7 @@
 #include "mdesc_boot.h"
 #include "memory_ranges.h"
 #include "percpu.h"
-#include "sched.h"
+#include "scheduler.h"
 
 void kernel_boot(u64 image_ra, u64 arguments_ra, u64 firmware) __attribute__((noreturn));
 void shell_thread(void *arg);

@@ -4,7 +4,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 static volatile u32 panicking;
 

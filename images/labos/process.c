@@ -7,7 +7,7 @@
 
 #include "hyper.h"
 #include "kernel.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { STACK_LIMIT = 1 << 20 };
 

@@ -9,7 +9,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "percpu.h"
-#include "sched.h"
+#include "scheduler.h"
 
 static struct suspend_hook *hooks;
 static struct spinlock lock = SPINLOCK("suspend");

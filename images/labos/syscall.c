@@ -1,7 +1,7 @@
 /* syscall.c - system calls of user programs. */
 #include "kernel.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { SBRK_MAX = 1 << 30 };
 

@@ -9,7 +9,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 enum { STACK_ORDER = 1, SLICE_NS = 10 * NS_PER_MS };
 _Static_assert(PAGE_BYTES << STACK_ORDER == STACK_BYTES, "layout.h");

@@ -8,7 +8,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "percpu.h"
-#include "sched.h"
+#include "scheduler.h"
 
 #define COMPARE_OFF (1ul << 63)
 #define SOFTINT_STICK (1ul << 16)

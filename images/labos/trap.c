@@ -4,7 +4,7 @@
 #include "hyper.h"
 #include "kernel.h"
 #include "process.h"
-#include "sched.h"
+#include "scheduler.h"
 
 extern char user_copy_begin[], user_copy_end[], user_copy_failed[];
 void trap_kernel(struct trap_frame *frame);

@@ -1,6 +1,6 @@
-/* sched.h - threads as the scheduler and the trap code see them. */
-#ifndef LABOS_SCHED_H
-#define LABOS_SCHED_H
+/* scheduler.h - threads as the scheduler and the trap code see them. */
+#ifndef LABOS_SCHEDULER_H
+#define LABOS_SCHEDULER_H
 #include "lock.h"
 #include "percpu.h"
 #include "thread.h"

@@ -1,5 +1,5 @@
 /* format.c - printf for guest programs: %d %i %u %x %X %o %c %s %p %f %g %% with width, -, 0, #, h, l, ll, z, and
- * precision of strings and %f. Floating point is for magnitudes below 2^63 and never takes the exponent form. */
+ * precision of strings and %f. FORMAT_INTEGERS_ONLY leaves %f and %g out. Floating point is for magnitudes below 2^63 and never takes the exponent form. */
 #include "runtime.h"
 
 struct sink {
@@ -87,6 +87,7 @@ static void put_string(struct sink *s, const struct spec *f, const char *text) {
   put_padded(s, f, text, length, 0);
 }
 
+#ifndef FORMAT_INTEGERS_ONLY
 /* Fixed point, rounded half up in the last of `precision` digits; %g drops trailing zeros. */
 static void put_double(struct sink *s, const struct spec *f, double value, int general) {
   int precision = f->precision < 0 ? 6 : f->precision > 15 ? 15 : f->precision;
@@ -105,6 +106,7 @@ static void put_double(struct sink *s, const struct spec *f, double value, int g
   while (whole /= 10);
   put_padded(s, f, text + at, 48 - at, negative);
 }
+#endif
 
 static void put_conversion(struct sink *s, struct spec *f, char kind, va_list *args) {
   switch (kind) {
@@ -122,8 +124,10 @@ static void put_conversion(struct sink *s, struct spec *f, char kind, va_list *a
     put(s, '0'), put(s, 'x');
     put_number(s, f, (u64)va_arg(*args, void *), 0, 16, 'a');
     break;
+#ifndef FORMAT_INTEGERS_ONLY
   case 'f': put_double(s, f, va_arg(*args, double), 0); break;
   case 'g': put_double(s, f, va_arg(*args, double), 1); break;
+#endif
   case 'c': put(s, (char)va_arg(*args, int)); break;
   case 's': put_string(s, f, va_arg(*args, const char *)); break;
   default: put(s, kind); break;

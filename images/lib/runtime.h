@@ -6,21 +6,7 @@
  */
 #ifndef IMAGES_RUNTIME_H
 #define IMAGES_RUNTIME_H
-#include <stdarg.h>
-#include <stddef.h>
-
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long u64;
-typedef signed char i8;
-typedef short i16;
-typedef int i32;
-typedef long i64;
-
-#define NOINLINE __attribute__((noinline))
-#define NOINIT __attribute__((section(".noinit"))) /* memory that start-up does not clear */
-#define ALIGNED(n) __attribute__((aligned(n)))
+#include "types.h"
 
 enum { ENV_SUN4V = 0, ENV_USER = 1 };
 extern u64 runtime_env;
@@ -34,21 +20,6 @@ void abort(void) __attribute__((noreturn));     /* exit(134) */
 void console_write(const void *text, size_t bytes);
 long console_read(void *buffer, size_t bytes);
 #define CONSOLE_HANGUP (-2)
-
-int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int vsnprintf(char *out, size_t bytes, const char *format, va_list args);
-int snprintf(char *out, size_t bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
-int puts(const char *text);
-int putchar(int c);
-
-void *memcpy(void *to, const void *from, size_t bytes);
-void *memmove(void *to, const void *from, size_t bytes);
-void *memset(void *to, int byte, size_t bytes);
-int memcmp(const void *a, const void *b, size_t bytes);
-size_t strlen(const char *s);
-int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t bytes);
-char *strcpy(char *to, const char *from);
 
 /* A trap as a handler sees it. The interrupted %g1-%g7 and %o0-%o7 may be changed; the interrupted code goes on
  * at tpc. trap_skip() steps over the trapping instruction as DONE does. */
@@ -76,18 +47,4 @@ struct fault_area {
 extern volatile struct fault_area fault_area;
 enum { FAULT_PRIVILEGE = 5, FAULT_MISS = 3, FAULT_REAL_ADDRESS = 4, FAULT_VA_HOLE = 9, FAULT_ASI = 10, FAULT_ALIGN = 14 };
 
-#define RDPR(reg)                                      \
-  __extension__({                                      \
-    u64 v_;                                            \
-    __asm__ volatile("rdpr %%" #reg ", %0" : "=r"(v_)); \
-    v_;                                                \
-  })
-#define WRPR(reg, value) __asm__ volatile("wrpr %0, %%g0, %%" #reg : : "r"((u64)(value)) : "memory")
-#define RDASR(reg)                                    \
-  __extension__({                                     \
-    u64 v_;                                           \
-    __asm__ volatile("rd %%" #reg ", %0" : "=r"(v_)); \
-    v_;                                               \
-  })
-#define WRASR(reg, value) __asm__ volatile("wr %0, %%g0, %%" #reg : : "r"((u64)(value)) : "memory")
 #endif

@@ -12,8 +12,7 @@ u8 arena[ARENA_BYTES] NOINIT ALIGNED(ARENA_BYTES);
 static struct probe probe;
 static u32 checks[CALL_COUNT], successes[CALL_COUNT], errors[CALL_COUNT];
 
-enum { FIRMWARE_TRAP = 0xf0, GROUP_CORE_CALLS = 1, GROUP_INTR = 2, GROUP_LDOM = 0x101, GROUP_NCS = 0x103,
-       GROUP_RNG = 0x104, GROUP_SOFT = 3, GROUP_REBOOT = 0x110 };
+enum { FIRMWARE_TRAP = 0xf0, GROUP_NCS = 0x103, GROUP_REBOOT_DATA = 0x110 };
 
 int have(const char *word) {
   const u64 *block = (const u64 *)runtime_arg;
@@ -94,7 +93,7 @@ void call_check(int line, enum call call, u64 status, const u64 arg[5], int both
 
 /* -- negotiation */
 
-static int negotiable(u16 group) { return group == GROUP_SOFT || group >= GROUP_LDOM; }
+static int negotiable(u16 group) { return group == GROUP_SOFT_STATE || group >= GROUP_LDOM; }
 
 /* A call of a group that nobody asked for, and one that is not there, change %o0 alone. */
 static void check_unknown(void) {
@@ -135,13 +134,13 @@ static void check_versions(void) {
   TRY(API_SET_VERSION, EINVAL, 0x777, 1, 0);
   TRY(API_SET_VERSION, EINVAL, ALL_ONES, 1, 0);
   TRY(API_GET_VERSION, EINVAL, 0x777);
-  TRY(API_SET_VERSION, OK, GROUP_CORE_CALLS, 1, 0);
+  TRY(API_SET_VERSION, OK, GROUP_CORE, 1, 0);
   TRY(CONS_READ, EBADTRAP, ARENA, 8); /* needs minor 1 */
   check_group(0, 1, 0);
-  check_group(GROUP_CORE_CALLS, 1, 6);
+  check_group(GROUP_CORE, 1, 6);
   check_group(GROUP_INTR, 1, 0);
-  check_group(GROUP_SOFT, 1, 0);
-  check_group(GROUP_REBOOT, 1, 0);
+  check_group(GROUP_SOFT_STATE, 1, 0);
+  check_group(GROUP_REBOOT_DATA, 1, 0);
   TRY(API_SET_VERSION, OK, GROUP_LDOM, 1, 0);
   GIVES(1, 0);
   TRY(LDC_MAPIN, EBADTRAP, 0, 0);

@@ -1,4 +1,4 @@
-"""The C core, as typed Python. The only file that imports the cffi module.
+"""The C core, as typed Python. Only this file and its two neighbours `_core_*` import the cffi module.
 
 `Core` is one machine of `csrc/sun4v.h`: the same calls with Python types, error codes turned into exceptions
 of `emulator.errors`. It knows nothing of chips, images or consoles; `emulator.machine` does.
@@ -15,7 +15,6 @@ from typing import Any
 from emulator.errors import (
     AddressError,
     BusyError,
-    ChannelError,
     ClosedError,
     ConfigError,
     CoreError,
@@ -27,6 +26,7 @@ from emulator.errors import (
 
 try:
     from emulator._core_cffi import ffi, lib
+    from emulator._core_channels import ChannelCalls
     from emulator._core_firmware import FirmwareCalls
 except ImportError as missing:
     raise ImportError(
@@ -82,7 +82,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(FirmwareCalls):
+class Core(ChannelCalls, FirmwareCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick`."""
 
     def __init__(self, config: CoreConfig) -> None:
@@ -379,87 +379,6 @@ class Core(FirmwareCalls):
         while lib.s4v_crypto_info(self._machine, n, out) == 0:
             yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
             n += 1
-
-    # -- channels
-
-    def _channel_status(self, status: int, channel: int) -> int:
-        if status == lib.S4V_ENOENT:
-            raise ChannelError(f"no channel {channel} with the client at its other end")
-        if status == lib.S4V_EINVAL:
-            raise ChannelError(f"channel {channel} is out of range or taken")
-        if status == lib.S4V_EREADONLY:
-            raise ChannelError(f"channel {channel}: the guest's map table does not allow it")
-        if status == lib.S4V_EFAULT:
-            raise AddressError(f"channel {channel}: nothing is exported there")
-        if status == lib.S4V_ENOMEM:
-            raise CoreError(f"channel {channel}: the host has not enough memory")
-        return status
-
-    def ldc_add(self, channel: int) -> None:
-        """A channel with the client at its other end."""
-        self._channel_status(lib.s4v_ldc_add(self._machine, channel), channel)
-
-    def ldc_connect(self, one: int, other: int) -> None:
-        """Two endpoints of the guest, connected."""
-        self._channel_status(lib.s4v_ldc_connect(self._machine, one, other), one)
-
-    def ldc_remove(self, channel: int) -> None:
-        """Remove a channel; of a connected pair, both endpoints."""
-        self._channel_status(lib.s4v_ldc_remove(self._machine, channel), channel)
-
-    def ldc_info(self, channel: int) -> dict[str, Any]:
-        """`s4v_ldc` by the names of its members."""
-        raw = ffi.new("s4v_ldc *")
-        self._channel_status(lib.s4v_ldc_info(self._machine, channel, raw), channel)
-        names = ("peer", "tx_entries", "rx_entries", "tx_packets", "rx_room", "map_entries", "export_bytes",
-                 "resets")  # fmt: skip
-        return {"host": bool(raw.host), "up": bool(raw.up), **{name: int(getattr(raw, name)) for name in names}}
-
-    def ldc_up(self, channel: int, up: bool) -> None:
-        """UP or DOWN for the guest."""
-        self._channel_status(lib.s4v_ldc_up(self._machine, channel, int(up)), channel)
-
-    def ldc_reset(self, channel: int) -> None:
-        """RESET, once, for the guest."""
-        self._channel_status(lib.s4v_ldc_reset(self._machine, channel), channel)
-
-    def ldc_send(self, channel: int, packets: bytes, count: int) -> int:
-        """Packets the guest's queue took."""
-        return self._channel_status(int(lib.s4v_ldc_send(self._machine, channel, packets, count)), channel)
-
-    def ldc_receive(self, channel: int, most: int) -> bytes:
-        """Packets from the guest, one after the other."""
-        buffer = ffi.new("char[]", 64 * max(most, 1))
-        count = self._channel_status(int(lib.s4v_ldc_receive(self._machine, channel, buffer, most)), channel)
-        return bytes(ffi.buffer(buffer, 64 * count))
-
-    def ldc_read(self, channel: int, cookie: int, length: int) -> bytes:
-        """Memory behind a cookie."""
-        buffer = ffi.new("char[]", max(length, 1))
-        self._channel_status(lib.s4v_ldc_read(self._machine, channel, cookie, buffer, length), channel)
-        return bytes(ffi.buffer(buffer, length))
-
-    def ldc_export(self, channel: int, size_bytes: int) -> None:
-        """Memory for the guest's LDC_COPY."""
-        if size_bytes % 8192 or not 0 <= size_bytes <= 16 << 20:
-            raise ChannelError(f"exported memory is a multiple of 8K up to 16M, and not {size_bytes} bytes")
-        self._channel_status(lib.s4v_ldc_export(self._machine, channel, size_bytes), channel)
-
-    def ldc_export_read(self, channel: int, offset: int, length: int) -> bytes:
-        """Exported memory."""
-        buffer = ffi.new("char[]", max(length, 1))
-        status = lib.s4v_ldc_export_read(self._machine, channel, offset, buffer, length)
-        self._channel_status(status, channel)
-        return bytes(ffi.buffer(buffer, length))
-
-    def ldc_export_write(self, channel: int, offset: int, data: bytes) -> None:
-        """Write exported memory."""
-        status = lib.s4v_ldc_export_write(self._machine, channel, offset, data, len(data))
-        self._channel_status(status, channel)
-
-    def ldc_write(self, channel: int, cookie: int, data: bytes) -> None:
-        """Write memory behind a cookie."""
-        self._channel_status(lib.s4v_ldc_write(self._machine, channel, cookie, data, len(data)), channel)
 
     # -- machine description
 

@@ -71,7 +71,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.traps": set(),
     "emulator.version": set(),
     "emulator.units": {"emulator.errors"},
-    "emulator._core": {"emulator.errors", "emulator._core_cffi", "emulator._core_firmware"},
+    "emulator._core": {"emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware"},
+    "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
     "emulator.chips": {"emulator.errors"},
     "emulator.cpuarch": {"emulator.errors"},
@@ -93,7 +94,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "setup": None,
 }
 OURS = {"emulator", "ldmd"}
-CFFI_USERS = {"emulator._core", "emulator._core_firmware", "emulator._build_core"}
+CFFI_USERS = {"emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._build_core"}
 
 
 def module_name(path: str) -> str:

@@ -17,9 +17,9 @@ ENDING = {"MACH_EXIT", "API_EXIT", "MACH_SIR"}
 NCS = {call.name for call in calls() if call.group == 0x103}
 
 
-def guest(platform: str, *words: str, control: bool = False) -> Machine:
+def guest(platform: str, *words: str, control: bool = False, deterministic: bool = True) -> Machine:
     """The machine that the program expects: 16 MiB, two strands, channels 0 to 3, "abc" on the console."""
-    machine = Machine("16M", platform=platform, strands=2, deterministic=True, rng_control=control)
+    machine = Machine("16M", platform=platform, strands=2, deterministic=deterministic, rng_control=control)
     up = machine.add_channel(0)
     up.up = True
     up.export(16384)
@@ -61,6 +61,14 @@ def test_every_call(platform: str, words: tuple[str, ...]) -> None:
     made = {line.split()[1] for line in lines if line.startswith("call ")}
     here = {call.name for call in calls()} - ENDING - (set() if "ncs" in words else NCS)
     assert made == here
+
+
+def test_every_call_with_strands_on_threads() -> None:
+    """In real time the second strand runs beside the first: the calls that change what both use wait for it."""
+    with guest("t5120", "suspend", "ncs", "control", control=True, deterministic=False) as machine:
+        stop, lines = run(machine)
+        assert lines[-1] == "hcall: ok", "\n".join(line for line in lines if not line.startswith("call "))
+        assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 0)
 
 
 @pytest.mark.parametrize(("word", "reason", "code"), [

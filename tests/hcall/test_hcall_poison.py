@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from asm_support import asm
+from asm_support import HERE, asm
 from guest_support import CODE, DATA, EOK, MORE, PRIV, TABLE, Guest
 
-from emulator import StopReason
+from emulator import Machine, StopReason
 from emulator.errors import AddressError, ConfigError
 from emulator.hypervisor import ErrorAttribute, ErrorKind, ErrorReport
 
@@ -150,6 +150,31 @@ def test_scrubbing_heals_whole_lines() -> None:
     assert guest.machine.poisoned == ((DATA, 3 * 8192),)
     guest.machine.heal(0, guest.memory.size_bytes)
     assert guest.machine.poisoned == ()
+
+
+def test_strands_on_threads_meet_an_error() -> None:
+    """Two strands in real time, each at its own line of one page: each gets its report, with a handle of its own."""
+    machine = Machine("4M", strands=2)
+    for number in range(2):
+        strand, queue = machine.strands[number], QUEUE + 0x1000 * number
+        code_at = CODE + 0x1000 * number
+        words = [0x91D02080, asm("ldx", ("g1", 0), "o2"), HERE]  # CPU_QCONF, the load
+        machine.memory.write(code_at, b"".join(word.to_bytes(4, "big") for word in words))
+        machine.memory.write(TABLE + 32 * ERROR, HERE.to_bytes(4, "big"))
+        strand.start(code_at)
+        strand["tba"] = TABLE
+        for name, value in (("o0", 0x3F), ("o1", queue), ("o2", 4), ("o5", 0x14), ("g1", DATA + 0x100 * number)):
+            strand[name] = value
+    machine.poison(DATA, 0x200)
+    for _ in range(100):
+        machine.run(10_000)
+        if all(strand["tl"] == 1 for strand in machine.strands):
+            break
+    assert [(strand["tt1"], strand["tpc1"] & 0xFFF) for strand in machine.strands] == [(ERROR, 4)] * 2
+    handles = {machine.memory.load(QUEUE + 0x1000 * number) for number in range(2)}
+    assert len(handles) == 2 and 0 not in handles
+    assert [machine.memory.load(QUEUE + 0x1000 * n + 24) for n in range(2)] == [DATA, DATA + 0x100]
+    machine.close()
 
 
 def test_limits() -> None:

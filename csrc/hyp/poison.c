@@ -112,5 +112,7 @@ void poison_report(struct strand *s, u64 ra) {
   const struct error_report report = {
       .desc = DESC_PRECISE, .attr = ATTR_MEMORY | (strand_priv(s) ? (u32)ATTR_PRIVILEGED : (u32)ATTR_USER),
       .ra = ra & ~(u64)(POISON_LINE - 1), .size = POISON_LINE};
+  hyp_lock(hyp_domain(s)); /* by a load or a fetch, in no hypercall */
   hyp_report_error(hyp_domain(s), s, false, &report);
+  hyp_unlock(hyp_domain(s));
 }

@@ -44,7 +44,7 @@ static s4v_machine *machine(u32 strands, int deterministic) {
   s4v_config config = {
       .memory_bytes = MEMORY, .strands = strands, .deterministic = (u32)deterministic, .features = ~(u64)0, .cfr_present = 1,
       .stick_hz = 1000000000, .tick_hz = 3600000000u, .va_bits = 52, .page_sizes = 0x3f, .max_tsbs = 4, .quantum = 1000,
-      .rng_seed = 1,
+      .rng_seed = 1, .rng_layout = 1,
   };
   char why[128];
   s4v_machine *m = s4v_machine_new(&config, why, sizeof why);

@@ -1,7 +1,7 @@
-"""Strands on host threads of their own (docs/internals/threads.md): csrc/tests/beside.c, and check-strands in both modes.
+"""Strands on host threads of their own (docs/internals/threads.md): csrc/tests/beside.c, check-strands in both modes.
 
-Chance is seeded where it is ours; how the host's threads interleave is not. Nothing here looks at the clock: a test that
-loses a wake-up or a stop does not end, and fails by the limit of run_driver().
+Chance is seeded where it is ours; how the host's threads interleave is not. Nothing here looks at the clock: a test
+that loses a wake-up or a stop does not end, and fails by the limit of run_driver().
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
  *
  * program ELF STRANDS TESTS ROUNDS SEED   check-strands (images/programs/check/strands.c) to its end, in runs cut at random
  *                                         by budget, by time, and by a thread that kicks
+ * steady  ELF STRANDS TESTS ROUNDS SEED   the same in one run that nothing disturbs: a lost wake-up stays lost
  * moved   ELF STRANDS TESTS ROUNDS SEED   the same; the state moves to a new machine at random points
  * exact   STRANDS SEED                    budgets are used to the instruction
  * stops   STRANDS SEED                    strands that all stop for the client at once: each stop is told, once
@@ -44,7 +45,7 @@ static s4v_machine *machine(u32 strands, int deterministic) {
   s4v_config config = {
       .memory_bytes = MEMORY, .strands = strands, .deterministic = (u32)deterministic, .features = ~(u64)0, .cfr_present = 1,
       .stick_hz = 1000000000, .tick_hz = 3600000000u, .va_bits = 52, .page_sizes = 0x3f, .max_tsbs = 4, .quantum = 1000,
-      .rng_seed = 1,
+      .rng_seed = 1, .rng_layout = 1,
   };
   char why[128];
   s4v_machine *m = s4v_machine_new(&config, why, sizeof why);
@@ -121,7 +122,8 @@ static void drain(s4v_machine *m) {
   for (size_t n; (n = s4v_console_read(m, text, sizeof text));) fwrite(text, 1, n, stdout);
 }
 
-static int program(char **arg, int moves) {
+enum { CUT = 1, MOVE = 2 };
+static int program(char **arg, int how) {
   u32 strands = (u32)strtoul(arg[1], NULL, 0);
   u64 work[3] = {strtoull(arg[2], NULL, 0), strtoull(arg[3], NULL, 0), strtoull(arg[4], NULL, 0)}, insns = 0;
   s4v_machine *m = machine(strands, 0);
@@ -130,24 +132,24 @@ static int program(char **arg, int moves) {
   put_work(m, work);
   CHECK(!s4v_strand_start(m, 0, entry, 0, WORK));
   struct kicker k;
-  kicker_start(&k, m, 300000);
+  if (how) kicker_start(&k, m, 300000);
   s4v_stop stop;
   for (;;) {
-    u64 budget = below(4) ? 1 + below(3000000) : NEVER, ns = budget == NEVER || below(2) ? 1 + below(3000000) : 0;
+    u64 budget = how && below(4) ? 1 + below(3000000) : NEVER, ns = how && below(2) ? 1 + below(3000000) : 0;
     CHECK(!s4v_run_for(m, budget, ns, &stop) && stop.insns <= budget);
     insns += stop.insns;
     CHECK(s4v_insns(m) == insns);
     drain(m);
     if (stop.reason == S4V_STOP_EXIT) break;
     CHECK(stop.reason == S4V_STOP_BUDGET || stop.reason == S4V_STOP_KICK || stop.reason == S4V_STOP_TIME);
-    if (!moves || below(8)) continue;
+    if (how != MOVE || below(8)) continue;
     s4v_machine *to = moved(m, strands);
     kicker_end(&k);
     s4v_machine_free(m);
     m = to;
     kicker_start(&k, m, 300000);
   }
-  kicker_end(&k);
+  if (how) kicker_end(&k);
   s4v_machine_free(m);
   CHECK(stop.code == 0);
   return 0;
@@ -176,11 +178,16 @@ static u64 reg(s4v_machine *m, u32 strand, const char *name) {
 /* inc %g1; ba .-1; nop */
 static const u32 counting[] = {0x82006001, 0x10bfffff, 0x01000000};
 
+/* mov 0x12, %o5 (CPU_YIELD); ta 0x80; inc %g1; ba .-3; nop */
+static const u32 yielding[] = {0x9a102012, 0x91d02080, 0x82006001, 0x10bffffd, 0x01000000};
+
 static int exact(u32 strands) {
   s4v_machine *m = machine(strands, 0);
   u64 all = 0, each = 0;
   start_all(m, strands, counting, 3);
+  put_code(m, CODE + (strands - 1) * CODE_BYTES, yielding, 5); /* the last one waits, and gives back its share */
   for (u32 i = 0; i < 300; i++) {
+    s4v_console_break(m); /* wakes it */
     u64 budget = below(3) ? 1 + below(200) : 1 + below(300000);
     s4v_stop stop;
     CHECK(!s4v_run(m, budget, &stop));
@@ -189,7 +196,7 @@ static int exact(u32 strands) {
   }
   for (u32 i = 0; i < strands; i++) each += s4v_strand_insns(m, i);
   CHECK(s4v_insns(m) == all && each == all);
-  for (u32 i = 0; i < strands; i++) { /* three instructions a round */
+  for (u32 i = 0; i < strands - 1; i++) { /* three instructions a round */
     u64 n = s4v_strand_insns(m, i), rounds = reg(m, i, "g1");
     CHECK(rounds == (n + 2) / 3);
   }
@@ -217,9 +224,6 @@ static int stops(u32 strands) {
   s4v_machine_free(m);
   return 0;
 }
-
-/* mov 0x12, %o5 (CPU_YIELD); ta 0x80; inc %g1; ba .-3; nop */
-static const u32 yielding[] = {0x9a102012, 0x91d02080, 0x82006001, 0x10bffffd, 0x01000000};
 
 static int idle(u32 strands) {
   s4v_machine *m = machine(strands, 0);
@@ -271,8 +275,9 @@ static int life(u32 strands) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 7 && !strcmp(argv[1], "program")) return program(argv + 2, 0);
-  if (argc == 7 && !strcmp(argv[1], "moved")) return program(argv + 2, 1);
+  if (argc == 7 && !strcmp(argv[1], "program")) return program(argv + 2, CUT);
+  if (argc == 7 && !strcmp(argv[1], "steady")) return program(argv + 2, 0);
+  if (argc == 7 && !strcmp(argv[1], "moved")) return program(argv + 2, MOVE);
   if (argc < 3) return 2;
   u32 strands = (u32)strtoul(argv[2], NULL, 0);
   rng = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;

@@ -1,7 +1,7 @@
-"""Strands on host threads of their own (docs/internals/threads.md): csrc/tests/beside.c, and check-strands in both modes.
+"""Strands on host threads of their own (docs/internals/threads.md): csrc/tests/beside.c, check-strands in both modes.
 
-Chance is seeded where it is ours; how the host's threads interleave is not. Nothing here looks at the clock: a test that
-loses a wake-up or a stop does not end, and fails by the limit of run_driver().
+Chance is seeded where it is ours; how the host's threads interleave is not. Nothing here looks at the clock: a test
+that loses a wake-up or a stop does not end, and fails by the limit of run_driver().
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def run(beside: Path, *arguments: object) -> str:
     return run_driver(beside, *arguments, TSAN_OPTIONS=SUPPRESSIONS)
 
 
-@pytest.mark.parametrize(("mode", "strands"), [("program", 2), ("program", 8), ("moved", 4)])
+@pytest.mark.parametrize(("mode", "strands"), [("program", 2), ("program", 8), ("moved", 4), ("steady", 4)])
 def test_guest_finds_memory_locks_mondos_and_code_in_order(beside: Path, mode: str, strands: int) -> None:
-    """Runs cut at random by budget, time and kicks; `moved`: with the state moved to a new machine now and then."""
+    """Runs cut at random by budget, time and kicks; with the state moved to a new machine; in one piece."""
     output = run(beside, mode, STRANDS_ELF, strands, ALL_TESTS, 6 * DEPTH, SEED)
     assert re.fullmatch(r"relaxed \d+\nstrands: ok\n", output), output
 

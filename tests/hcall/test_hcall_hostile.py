@@ -122,23 +122,36 @@ def test_hostile_arguments() -> None:
     assert len(succeeded) > len(services) // 2
 
 
-def test_damaged_state_images_are_refused_or_taken() -> None:
-    """Flipped bytes in the hypervisor's part of an image."""
+def damaged_part(image: bytes, poison: int) -> range:
+    """What the hypervisor has in an image: the ranges of poison, the first at `poison`, are the last of it."""
+    ranges = poison.to_bytes(8, "little") + (poison + 63).to_bytes(8, "little")
+    return range(8 + 4, image.index(ranges) + 2 * len(ranges))
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_damaged_state_images_are_refused_or_taken(everywhere: bool) -> None:
+    """Flipped bytes in the hypervisor's part of an image: near its beginning, and anywhere in it."""
     seed = random.Random(SEED)
     guest = prepared()
-    image = guest.machine.save()
-    start, end = 8 + 4, len(image) - 8192
+    for page in range(4):
+        assert guest.hcall(0xED, 3, page << 13)[0] == EOK
+    for line in (0x3E0000, 0x3E1000):
+        guest.machine.poison(line, 64)
+    image, units = guest.machine.save(), guest.machine.crypto_units
+    part = damaged_part(image, 0x3E0000)
+    assert 2500 < len(part) < 60_000
     outcomes = set()
     for _ in range(150):
         damaged = bytearray(image)
         for _ in range(seed.randrange(1, 4)):
-            damaged[seed.randrange(start, min(end, start + 2500))] ^= 1 << seed.randrange(8)
+            damaged[seed.choice(part if everywhere else part[:2500])] ^= 1 << seed.randrange(8)
         other = Guest(**MACHINE)  # type: ignore[arg-type]
         try:
             other.machine.load(bytes(damaged))
         except StateError:
             outcomes.add("refused")  # and the machine is as good as new
             assert (other.machine.reboot_data, other.machine.suspended) == (b"", False)
+            assert (other.machine.poisoned, other.machine.crypto_units) == ((), units)
             other.strand.start(CODE)
             assert other.hcall(0, 0x110, 1, 0, trap=0xFF)[0] == EOK
             assert other.hcall(0x171, 0, 0)[:2] == (EOK, 0)
@@ -148,5 +161,8 @@ def test_damaged_state_images_are_refused_or_taken() -> None:
             continue
         outcomes.add("taken")
         other.machine.run(2000)
+        for function in (0x113, 0x114, 0x133):
+            other.hcall(function, 0x864, 0x380000, 0)
+        other.hcall(0xEE, 1 << 38)
         other.machine.digest()
     assert outcomes == {"taken", "refused"}

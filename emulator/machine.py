@@ -64,7 +64,8 @@ class Machine:
     configure and test that generator, as a control domain does. `machine_description` is what MACH_DESC
     gives the guest (default: one built from the other arguments, see `emulator.mdesc`).
 
-    Raises ConfigError. Not for two threads at once, except `kick()` and `wake()`. A context manager; `close()` frees it.
+    Raises ConfigError. Not for two threads at once, except `kick()` and `wake()`. A context manager; `close()` frees
+    it.
     """
 
     def __init__(

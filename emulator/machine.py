@@ -64,7 +64,8 @@ class Machine:
     configure and test that generator, as a control domain does. `machine_description` is what MACH_DESC
     gives the guest (default: one built from the other arguments, see `emulator.mdesc`).
 
-    Raises ConfigError. Not for two threads at once, except `kick()`. A context manager; `close()` frees it.
+    Raises ConfigError. Not for two threads at once, except `kick()` and `wake()`. A context manager; `close()` frees
+    it.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Machine:
         self.console = Console(self._core)
         self.firmware: OpenBoot | None = None
         self.devices = Devices()
+        self._kicked = False
         self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
 
     # -- life
@@ -236,7 +238,10 @@ class Machine:
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
+            elif raw.reason == StopReason.KICK.value and not self._kicked:
+                self.devices.poll()
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
+                self._kicked &= raw.reason != StopReason.KICK.value
                 return replace(Stop.from_core(raw), insns=done)
 
     @property
@@ -246,6 +251,11 @@ class Machine:
 
     def kick(self) -> None:
         """From any thread: make `run` return soon, with reason KICK."""
+        self._kicked = True
+        self._core.kick()
+
+    def wake(self) -> None:
+        """From any thread: something waits outside for a device. `run` lets the devices look, and goes on."""
         self._core.kick()
 
     @property

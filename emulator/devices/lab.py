@@ -184,6 +184,7 @@ def build_domain(
             machine.attach(VirtualDisk(_name(spec, "vdisk", number), channel, backend, options=spec.options))
         for number, (net, channel) in enumerate(zip(nets, net_channels, strict=True)):
             ports.append(_plug(net, _name(net, "vnet", number)))
+            ports[-1].wake = None if deterministic else machine.wake
             machine.attach(VnetPort(ports[-1].name, channel, ports[-1], address=SWITCH_MAC, mtu=net.mtu))
     except BaseException:
         Domain(machine, opened, ports).close()

@@ -10,15 +10,7 @@
  */
 #ifndef LABOS_NET_H
 #define LABOS_NET_H
-#include <stdbool.h>
-#include <stddef.h>
-
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long u64;
-typedef int i32;
-typedef long i64;
+#include "wire.h"
 
 enum {
   NET_INTERFACES = 5, /* the first is lo0 */

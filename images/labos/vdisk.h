@@ -1,0 +1,64 @@
+/* vdisk.h - virtual disks: requests to a disk server over a channel. */
+#ifndef LABOS_VDISK_H
+#define LABOS_VDISK_H
+#include "vio.h"
+
+enum { DISK_BLOCK = 512, DISK_SLOTS = 8, DISK_TRANSFER = 65536, DISKS = 16 };
+enum disk_operation {
+  DISK_READ = 1, DISK_WRITE = 2, DISK_FLUSH = 3, DISK_GET_WCE = 4, DISK_GET_VTOC = 6, DISK_GET_GEOMETRY = 8,
+  DISK_GET_CAPACITY = 0x11
+};
+
+struct disk_descriptor {
+  u8 state, ack, reserved[6];
+  u64 request;
+  u8 operation, slice;
+  u16 reserved1;
+  u32 status;
+  u64 block, bytes;
+  u32 cookies, reserved2;
+  struct vio_cookie cookie;
+};
+
+enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_SENT, SLOT_DONE };
+
+/* One of the ring's descriptors, and the memory its data go through. */
+struct disk_slot {
+  u8 state;
+  u8 operation;
+  u32 status;
+  u64 number, block, bytes, cookie, since_ns;
+  u8 *buffer;
+};
+
+struct disk {
+  char name[8]; /* c0d0 */
+  u64 number;   /* cfg-handle */
+  bool present; /* the machine description has it */
+  u64 timeout_ns;
+  struct spinlock lock;
+  struct vio vio;
+  u64 blocks, operations, most_bytes;
+  u8 media, type;
+  struct disk_descriptor *ring;
+  u64 ring_cookie, requests, resent, sequence;
+  u32 next; /* the slot for the next request */
+  struct disk_slot slot[DISK_SLOTS];
+  struct timer watch;
+};
+
+/* Attach to the disks of the machine description; again after it has changed. */
+void disks_scan(void);
+struct disk *disk_at(u32 index); /* NULL: past the last */
+struct disk *disk_named(const char *name);
+void disks_resumed(void);
+
+/* Waits until the server is there, its timeout of the description at most. false: it is not. */
+bool disk_ready(struct disk *disk);
+/* Status of the request: 0, or an errno of Solaris as the server gives it. From a thread. bytes: at most
+ * disk->most_bytes, a multiple of 512 for reads and writes. A request outlives resets of the channel. */
+u32 disk_request(struct disk *disk, enum disk_operation operation, u64 block, void *data, size_t bytes);
+/* Any length in blocks. */
+u32 disk_read(struct disk *disk, u64 block, void *data, u64 blocks);
+u32 disk_write(struct disk *disk, u64 block, const void *data, u64 blocks);
+#endif

@@ -1,4 +1,22 @@
 /* drivers.c - starts the drivers of the virtual devices. */
+#include "hyper.h"
 #include "kernel.h"
+#include "vdisk.h"
 
-void drivers_init(void) {}
+enum { LDOM_MINOR = 1 };
+
+static void resumed(void *arg, bool moved) {
+  (void)arg;
+  if (!moved) return;
+  disks_scan();
+  disks_resumed();
+}
+
+static struct suspend_hook hook = {.after = resumed};
+
+void drivers_init(void) {
+  u64 minor;
+  if (hyper_version(GROUP_LDOM, 1, LDOM_MINOR, &minor)) return; /* no channels, no devices */
+  disks_scan();
+  suspend_hook_add(&hook);
+}

@@ -1,7 +1,8 @@
 # labos.mk - the kernel and its user programs, part of images/Makefile.
 LABOS_S = start table miss entry switch crypto_insn programs note
 LABOS_C = main boot firmware memory lock thread timer trap errors interrupt cross cpu mdesc softstate console vm process \
-  syscall suspend panic debugger shell commands calendar isainfo psrinfo prtconf dirty crypto crypto_soft drivers
+  syscall suspend panic debugger shell commands calendar isainfo psrinfo prtconf dirty crypto crypto_soft drivers \
+  link ldc vio vdisk disk_commands
 LABOS_USER = check clock crash hello spin
 LABOS_OUT = $(OUT)/labos
 LABOS_HEADERS = $(wildcard labos/*.h labos/*.def) lib/types.h lib/hcall.h

@@ -1,6 +1,7 @@
 /* drivers.c - starts the drivers of the virtual devices. */
 #include "hyper.h"
 #include "kernel.h"
+#include "network.h"
 #include "vdisk.h"
 
 enum { LDOM_MINOR = 1 };
@@ -10,6 +11,8 @@ static void resumed(void *arg, bool moved) {
   if (!moved) return;
   disks_scan();
   disks_resumed();
+  vnets_scan();
+  vnets_resumed();
 }
 
 static struct suspend_hook hook = {.after = resumed};
@@ -18,5 +21,9 @@ void drivers_init(void) {
   u64 minor;
   if (hyper_version(GROUP_LDOM, 1, LDOM_MINOR, &minor)) return; /* no channels, no devices */
   disks_scan();
+  if (network_start())
+    vnets_scan();
+  else
+    printf("WARNING: no memory for the network\n");
   suspend_hook_add(&hook);
 }

@@ -2,10 +2,11 @@
 LABOS_S = start table miss entry switch crypto_insn programs note
 LABOS_C = main boot firmware memory lock thread timer trap errors interrupt cross cpu mdesc softstate console vm process \
   syscall suspend panic debugger shell commands calendar isainfo psrinfo prtconf dirty crypto crypto_soft drivers \
-  link ldc vio vdisk disk_commands
+  link ldc vio vdisk disk_commands vnet network net_commands streams \
+  $(addprefix net/,ether arp ipv4 icmp udp tcp tcp_input tcp_output tcp_receive ntp)
 LABOS_USER = check clock crash hello spin
 LABOS_OUT = $(OUT)/labos
-LABOS_HEADERS = $(wildcard labos/*.h labos/*.def) lib/types.h lib/hcall.h
+LABOS_HEADERS = $(wildcard labos/*.h labos/*.def labos/net/*.h) lib/types.h lib/hcall.h
 # No floating point in the kernel: the registers belong to user programs.
 LABOS_FLAGS = $(filter-out -Ilib -Iprograms/bench,$(FLAGS)) -Ilib -Ilabos
 LABOS_CFLAGS = -O2 -mno-vis -mno-fpu -DFORMAT_INTEGERS_ONLY -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Werror $(LABOS_FLAGS)

@@ -44,7 +44,7 @@ static bool attributes_acked(struct vio *vio, const union vio_message *m) {
   return true;
 }
 
-static void ring(struct vio *vio, union vio_message *m) {
+static bool ring(struct vio *vio, union vio_message *m) {
   struct disk *d = disk_of(vio);
   memset(d->ring, 0, DISK_SLOTS * sizeof *d->ring);
   for (u32 i = 0; i < DISK_SLOTS; i++) d->ring[i].state = VIO_FREE;
@@ -53,6 +53,7 @@ static void ring(struct vio *vio, union vio_message *m) {
   m->ring.options = VIO_TX_RING;
   m->ring.cookies = 1;
   m->ring.cookie[0] = (struct vio_cookie){d->ring_cookie, DISK_SLOTS * sizeof *d->ring};
+  return true;
 }
 
 /* -- requests */

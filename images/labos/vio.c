@@ -66,19 +66,23 @@ static void send_attributes(struct vio *v) {
   control(v, &m, VIO_INFO, VIO_ATTRIBUTES);
 }
 
-static void send_ring(struct vio *v) {
-  union vio_message m = {0};
-  v->device->ring(v, &m);
-  v->ring_sent = true;
-  control(v, &m, VIO_INFO, VIO_RING);
-}
-
 /* Rings are known at both ends. */
 static void maybe_ready(struct vio *v) {
   union vio_message m = {0};
   if (v->rdx_sent || !v->ring_acked || (v->both_ways && !v->peer_ring)) return;
   v->rdx_sent = true;
   control(v, &m, VIO_INFO, VIO_RDX);
+}
+
+static void send_ring(struct vio *v) {
+  union vio_message m = {0};
+  v->ring_sent = true;
+  if (v->device->ring(v, &m)) {
+    control(v, &m, VIO_INFO, VIO_RING);
+  } else {
+    v->ring_acked = v->peer_ring = true;
+    maybe_ready(v);
+  }
 }
 
 static void start(struct vio *v) {

@@ -74,6 +74,11 @@ void net_announce(struct net *net, struct net_interface *interface) {
   if (interface->address && !interface->loopback) arp_announce(net, interface);
 }
 
+void net_resume(struct net *net, struct net_interface *interface) {
+  net_announce(net, interface);
+  tcp_resume(net, net_now(net));
+}
+
 void ether_send(struct net *net, struct net_interface *interface, const u8 to[6], u16 type, const u8 *frame,
                 size_t bytes) {
   u8 *out = net->frame;

@@ -177,6 +177,8 @@ struct net_interface *net_find(struct net *net, const char *name);
 enum net_error net_configure(struct net *net, struct net_interface *interface, u32 address, u32 prefix);
 /* The neighbours hear who we are, as after a move to another switch. */
 void net_announce(struct net *net, struct net_interface *interface);
+/* An interface that was cut off works again: neighbours hear of it, what was sent meanwhile goes again at once. */
+void net_resume(struct net *net, struct net_interface *interface);
 void net_input(struct net *net, struct net_interface *interface, const u8 *frame, size_t bytes);
 /* Timers and the loopback; at least when net_deadline has come. */
 void net_tick(struct net *net);
@@ -245,6 +247,7 @@ size_t tcp_unacked(const struct tcp_socket *socket);
 const char *tcp_state_name(u8 state);
 void tcp_input(struct net *net, const struct ip_packet *packet);
 void tcp_refused(struct net *net, u32 remote, u16 remote_port, u16 local_port);
+void tcp_resume(struct net *net, u64 now);
 void tcp_tick(struct net *net, u64 now);
 u64 tcp_deadline(const struct net *net);
 #endif

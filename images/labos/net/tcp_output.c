@@ -179,6 +179,17 @@ static void retransmission_timeout(struct tcp_socket *s) {
   tcp_push(s);
 }
 
+/* Nobody doubts that what was on the way is lost: it does not count as a sign of a slow network. */
+void tcp_resume(struct net *net, u64 now) {
+  for (u32 i = 0; i < TCP_SOCKETS; i++) {
+    struct tcp_socket *s = &net->tcp[i];
+    if (!s->used || !s->rto_at) continue;
+    s->rto /= s->rto >= 2 * TCP_RTO_LEAST ? 2 : 1; /* the timeout doubles it */
+    s->retries -= s->retries > 0;
+    s->rto_at = now;
+  }
+}
+
 static void persist_timeout(struct tcp_socket *s) {
   u32 bytes = smaller(smaller(s->snd_end - s->snd_una, s->mss), s->snd_wnd ? s->snd_wnd : 1);
   s->persist_at = 0;

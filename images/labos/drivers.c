@@ -1,4 +1,5 @@
 /* drivers.c - starts the drivers of the virtual devices. */
+#include "ds.h"
 #include "hyper.h"
 #include "kernel.h"
 #include "network.h"
@@ -6,12 +7,16 @@
 
 enum { LDOM_MINOR = 1 };
 
+void drivers_rescan(void) {
+  disks_scan();
+  vnets_scan();
+}
+
 static void resumed(void *arg, bool moved) {
   (void)arg;
   if (!moved) return;
-  disks_scan();
+  drivers_rescan();
   disks_resumed();
-  vnets_scan();
   vnets_resumed();
 }
 
@@ -26,4 +31,5 @@ void drivers_init(void) {
   else
     printf("WARNING: no memory for the network\n");
   suspend_hook_add(&hook);
+  ds_start();
 }

@@ -129,7 +129,7 @@ static enum link_event receive_data(struct link *link, const u8 *p, u8 *answer, 
   if (!in_sequence(link, get32(p + 4)) || (p[1] & NACK) || !(p[1] & (INFO | ACK))) return broken(link);
   bool acks = link->mode == LINK_STREAM && (p[1] & ACK);
   if (acks && !take_ack(link, get32(p + 12))) return broken(link);
-  if (!(p[1] & INFO)) return acks ? LINK_ACKED : LINK_NOTHING;
+  if (!(p[1] & INFO)) return acks ? LINK_ACKED : broken(link);
   enum link_event event = assemble(link, p);
   if (event == LINK_MESSAGE_CAME && link->mode == LINK_STREAM) { /* once a message */
     __builtin_memset(answer, 0, LDC_PACKET);

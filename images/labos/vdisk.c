@@ -8,6 +8,7 @@
 
 enum { VERSION_MAJOR = 1, VERSION_MINOR = 1, RING_MODE = 3, WHOLE = 0xff, ERROR_IO = 5, ERROR_INVALID = 22 };
 #define WATCH_NS NS_PER_SECOND
+#define ANSWER_NS (60 * NS_PER_SECOND) /* a request without an answer for so long is sent again over a new session */
 
 static struct disk *disks[DISKS];
 static u32 disk_count;
@@ -78,6 +79,7 @@ static bool send(struct disk *d, u32 index) {
   if (!vio_send(&d->vio, &m, VIO_DATA, VIO_INFO, VIO_RING_DATA)) return false;
   d->sequence++;
   d->slot[index].state = SLOT_SENT;
+  d->slot[index].since_ns = clock_ns();
   return true;
 }
 
@@ -111,22 +113,28 @@ static void finish(struct disk *d, struct disk_slot *s, u32 status) {
   thread_wakeup(d);
 }
 
-/* Only a descriptor that is ours, that we sent, and that the server has marked DONE is finished. */
-static void data(struct vio *vio, const u8 *message, size_t bytes) {
-  struct disk *d = disk_of(vio);
-  union vio_message m = {0};
-  if (bytes < VIO_MESSAGE) return;
-  memcpy(&m, message, VIO_MESSAGE);
-  if (m.tag.what != VIO_RING_DATA || m.tag.session != vio->session || m.tag.subtype == VIO_INFO) return;
-  if (m.data.ident != vio->ident || m.data.start >= DISK_SLOTS || m.data.end >= DISK_SLOTS) return;
-  for (u32 i = m.data.start;; i = (i + 1) % DISK_SLOTS) {
+/* Descriptors that an answer is about. Only one that we sent, and that the server has marked DONE, is finished. */
+static u32 answered(struct disk *d, const union vio_message *m) {
+  u32 finished = 0;
+  if (m->data.ident != d->vio.ident || m->data.start >= DISK_SLOTS || m->data.end >= DISK_SLOTS) return 0;
+  for (u32 i = m->data.start;; i = (i + 1) % DISK_SLOTS) {
     struct disk_slot *s = &d->slot[i];
-    if (s->state == SLOT_SENT && m.tag.subtype == VIO_NACK)
-      finish(d, s, ERROR_IO);
-    else if (s->state == SLOT_SENT && *(volatile u8 *)&d->ring[i].state == VIO_DONE)
-      finish(d, s, d->ring[i].status);
-    if (i == m.data.end) break;
+    bool done = *(volatile u8 *)&d->ring[i].state == VIO_DONE;
+    if (s->state == SLOT_SENT && (done || m->tag.subtype == VIO_NACK)) {
+      finish(d, s, done ? d->ring[i].status : ERROR_IO);
+      finished++;
+    }
+    if (i == m->data.end) return finished;
   }
+}
+
+/* An answer to nothing means that one of the two is wrong about what was asked: that is settled by starting anew. */
+static void data(struct vio *vio, const u8 *message, size_t bytes) {
+  union vio_message m = {0};
+  memcpy(&m, message, bytes < VIO_MESSAGE ? bytes : VIO_MESSAGE);
+  bool ring_data = bytes >= VIO_MESSAGE && m.tag.what == VIO_RING_DATA && m.tag.session == vio->session;
+  if (!ring_data || m.tag.subtype == VIO_INFO || (!answered(disk_of(vio), &m) && m.data.state != VIO_STOPPED))
+    ldc_restart(&vio->channel);
 }
 
 static const struct vio_device device = {.attributes = attributes, .attributes_acked = attributes_acked, .ring = ring,
@@ -207,10 +215,11 @@ static void watch(void *arg) {
   struct disk *d = arg;
   u64 now = clock_ns();
   lock_acquire(&d->lock);
-  ldc_watch(&d->vio.channel);
-  for (u32 i = 0; i < DISK_SLOTS && d->timeout_ns; i++) {
+  vio_watch(&d->vio);
+  for (u32 i = 0; i < DISK_SLOTS; i++) {
     struct disk_slot *s = &d->slot[i];
-    if (s->state == SLOT_WAITING && d->vio.state != VIO_RUNNING && now - s->since_ns > d->timeout_ns)
+    if (s->state == SLOT_SENT && now - s->since_ns > ANSWER_NS) ldc_restart(&d->vio.channel);
+    if (s->state == SLOT_WAITING && d->timeout_ns && d->vio.state != VIO_RUNNING && now - s->since_ns > d->timeout_ns)
       finish(d, s, ERROR_IO);
   }
   if (d->present) timer_start(&d->watch, now + WATCH_NS);

@@ -1,6 +1,8 @@
 /* vio.c - see vio.h. */
 #include "vio.h"
 
+#define PATIENCE_NS (5 * NS_PER_SECOND)
+
 static void event(struct ldc_channel *channel, enum ldc_event event, const u8 *data, size_t bytes);
 
 u64 vio_open(struct vio *v, bool initiator, interrupt_handler handler, void *arg) {
@@ -42,6 +44,7 @@ static void link_up(struct vio *v) {
   forget(v);
   v->session++;
   v->sessions++;
+  v->called_ns = clock_ns();
   v->state = VIO_NEGOTIATING;
   send_version(v, v->version_major, v->version_minor);
 }
@@ -53,9 +56,19 @@ static void link_lost(struct vio *v) {
   if (running) v->device->down(v);
 }
 
-/* The other end wants something we do not: it stays so, whoever calls again. */
+void vio_watch(struct vio *v) {
+  ldc_watch(&v->channel);
+  bool stuck = v->state == VIO_NEGOTIATING || v->state == VIO_REFUSED;
+  if (stuck && v->channel.open && clock_ns() - v->called_ns > PATIENCE_NS) {
+    v->called_ns = clock_ns();
+    ldc_restart(&v->channel);
+  }
+}
+
+/* The other end wants something we do not. It is called again later: another may have taken its place. */
 static void refuse(struct vio *v, const char *why) {
-  if (v->state != VIO_REFUSED) printf("WARNING: channel %lu: %s\n", v->channel.id, why);
+  if (v->complaint != why) printf("WARNING: channel %lu: %s\n", v->channel.id, why);
+  v->complaint = why;
   link_lost(v);
   v->state = VIO_REFUSED;
 }
@@ -88,6 +101,7 @@ static void send_ring(struct vio *v) {
 static void start(struct vio *v) {
   if (v->state != VIO_NEGOTIATING) return;
   v->state = VIO_RUNNING;
+  v->complaint = NULL;
   v->device->running(v);
 }
 
@@ -118,7 +132,7 @@ static void acknowledged(struct vio *v, const union vio_message *m) {
     case VIO_RDX:
       if (v->rdx_sent) start(v);
       break;
-    default: break;
+    default: ldc_restart(&v->channel); /* nothing like that was said */
   }
 }
 
@@ -149,19 +163,24 @@ static void introduced(struct vio *v, union vio_message *m) {
 static void refused(struct vio *v, const union vio_message *m) {
   if (m->tag.what == VIO_VERSION && m->version.major == v->version_major && v->state == VIO_NEGOTIATING)
     send_version(v, m->version.major, smaller(m->version.minor, v->version_minor) & 0xffff);
-  else if (m->tag.what <= VIO_RDX)
+  else
     refuse(v, "the other end refuses the handshake");
 }
 
+/* Nothing is ever sent twice, so a message that makes no sense stands for one that is lost: both ends start anew. */
 static void message(struct vio *v, const u8 *data, size_t bytes) {
   union vio_message m = {0};
-  if (bytes < sizeof m.tag || v->state == VIO_IDLE || v->state == VIO_REFUSED) return;
+  if (v->state == VIO_IDLE || v->state == VIO_REFUSED) return;
   memcpy(&m, data, bytes < sizeof m ? bytes : sizeof m);
-  if (m.tag.type == VIO_DATA) {
+  if (m.tag.type == VIO_DATA && bytes >= sizeof m.tag) {
     if (v->state == VIO_RUNNING) v->device->data(v, data, bytes);
     return;
   }
-  if (m.tag.type != VIO_CTRL || bytes < VIO_MESSAGE - 24) return;
+  bool data_like = m.tag.what >= VIO_PACKET && m.tag.what <= VIO_RING_DATA;
+  if (m.tag.type != VIO_CTRL || bytes < VIO_MESSAGE - 24 || data_like) {
+    ldc_restart(&v->channel);
+    return;
+  }
   if (v->both_ways && m.tag.subtype != VIO_INFO && v->peer_session && m.tag.session != v->peer_session) return;
   if (m.tag.subtype == VIO_ACK)
     acknowledged(v, &m);
@@ -169,6 +188,8 @@ static void message(struct vio *v, const u8 *data, size_t bytes) {
     introduced(v, &m);
   else if (m.tag.subtype == VIO_NACK)
     refused(v, &m);
+  else
+    ldc_restart(&v->channel);
 }
 
 static void event(struct ldc_channel *channel, enum ldc_event what, const u8 *data, size_t bytes) {

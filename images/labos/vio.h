@@ -80,7 +80,8 @@ struct vio {
   u32 session, peer_session;
   bool ring_sent, ring_acked, peer_ring, rdx_sent;
   u64 ident; /* what the other end calls our ring */
-  u64 sessions;
+  u64 sessions, called_ns;
+  const char *complaint; /* what was last said about the other end */
   const struct vio_device *device;
 };
 
@@ -99,5 +100,7 @@ struct vio_device {
 
 /* Device, class, version and channel ids are filled in by the owner. */
 u64 vio_open(struct vio *vio, bool initiator, interrupt_handler handler, void *arg);
+/* From time to time: a handshake that does not end, or was refused, is begun again. */
+void vio_watch(struct vio *vio);
 bool vio_send(struct vio *vio, union vio_message *message, enum vio_type type, enum vio_subtype subtype, u16 what);
 #endif

@@ -339,7 +339,7 @@ static void watch(void *arg) {
   network_lock();
   for (u32 i = 0; i < vnet_count; i++)
     for (u32 k = 0; k < VNET_PORTS; k++)
-      if (vnets[i]->port[k].used) ldc_watch(&vnets[i]->port[k].vio.channel);
+      if (vnets[i]->port[k].used) vio_watch(&vnets[i]->port[k].vio);
   network_unlock();
   timer_start(&watch_timer, clock_ns() + WATCH_NS);
 }

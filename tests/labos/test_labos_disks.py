@@ -178,16 +178,18 @@ def test_writing_goes_on_in_another_machine(tmp_path: Path, at: int) -> None:
     lab.type(line)
     lab.run(at)
     reply = lab.services.suspend()
-    for _ in range(200):
+    for _ in range(5000):
         if lab.machine.suspended:
             break
-        lab.run(1000)
+        lab.run(2000)
     assert lab.machine.suspended
+    assert not lab.ended(line)
     assert reply.phases == (0,)
-    target = Lab(disks=[DiskSpec(path)], boot=False)
-    target.machine.load(lab.machine.save())
-    target.seen = lab.seen
+    state = lab.machine.save()
     lab.domain.close()
+    target = Lab(disks=[DiskSpec(path)], boot=False)
+    target.machine.load(state)
+    target.seen = lab.seen
     target.machine.resume()
     for _ in range(2000):
         if target.ended(line):

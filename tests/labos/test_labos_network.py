@@ -259,7 +259,7 @@ def test_hostile_switch() -> None:
         return bytes(changed)
 
     channel.send = lambda packets: send(damage(packets, 64))  # type: ignore[method-assign]
-    channel.set_exported = lambda at, data: write(at, damage(data, 48))  # type: ignore[method-assign]
+    channel.set_exported = lambda offset, data: write(offset, damage(data, 48))  # type: ignore[method-assign]
     lines = {a: "tcp-send 10.0.0.2 9 100", b: "ping 10.0.0.1"}
     a.seen = b.seen = PROMPT
     for _ in range(10_000):

@@ -32,7 +32,7 @@ FIRST_MAC = 0x0014_4FF8_1000
 """Addresses that are given out: of the range for domains, past those of the domains themselves."""
 SWITCH_MAC = 0x0014_4FFB_0001
 SERVICES_CHANNEL = 0
-_GOES_ON = (StopReason.BUDGET, StopReason.IDLE, StopReason.CONSOLE, StopReason.KICK)
+_NO_BUDGET = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -115,21 +115,20 @@ class Domain:
         self.close()
 
 
-def run_together(domains: Sequence[Domain], budget_insns: int, *, slice_insns: int = 100_000) -> list[Stop]:
-    """Run domains in turn, a slice of instructions each, until each has used its budget; returns their last stops.
+def run_together(domains: Sequence[Domain], ns: int, *, slice_ns: int = 100_000) -> list[Stop]:
+    """Run deterministic domains in one time, for so many nanoseconds of it; returns their last stops.
 
-    One that stops for anything but its budget, an idle guest or its console is not run again. With deterministic
-    machines the same arguments give the same course of events: a frame arrives in the receiver's next slice.
+    They take turns, `slice_ns` each; a frame from one to the other arrives in the receiver's next turn. The same
+    arguments give the same course of events. Ends early where a guest's console wants to be read, and for a guest
+    that has ended; the others catch up at the next call.
     """
-    stops: list[Stop | None] = [None] * len(domains)
-    left = budget_insns
-    while left > 0:
-        for number, domain in enumerate(domains):
-            before = stops[number]
-            if before is None or before.reason in _GOES_ON:
-                stops[number] = domain.machine.run(min(slice_insns, left))
-        left -= slice_insns
-    return [stop or Stop(reason=StopReason.BUDGET, strand=0, insns=0) for stop in stops]
+    stops: list[Stop] = [Stop(reason=StopReason.TIME, strand=0, insns=0)] * len(domains)
+    now = min(domain.machine.time_ns for domain in domains)
+    end = max(domain.machine.time_ns for domain in domains) + ns
+    while now < end and all(stop.reason is StopReason.TIME for stop in stops):
+        now = min(now + slice_ns, end)
+        stops = [domain.machine.run(_NO_BUDGET, until_ns=now) for domain in domains]
+    return stops
 
 
 def _close(backends: list[Backend]) -> None:

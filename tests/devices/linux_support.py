@@ -18,6 +18,7 @@ from emulator.devices.lab import Domain, build_domain, run_together
 from emulator.firmware.program import Program, read_program
 
 SLICE = 500_000
+SLICE_NS = 10_000_000
 END = re.compile(r"<(\d+)>\r\n")
 BUDGET = 3_000_000_000
 
@@ -53,8 +54,10 @@ class Shell:
         return self
 
     def step(self, slice_: int = SLICE) -> None:
-        domains = [self.domain, *(other.domain for other in self.others)]
-        stops = run_together(domains, slice_, slice_insns=min(slice_, 50_000) if self.others else slice_)
+        if self.others:
+            stops = run_together([self.domain, *(other.domain for other in self.others)], SLICE_NS)
+        else:
+            stops = [self.domain.machine.run(slice_)]
         for shell in (self, *self.others):
             shell.text += shell.domain.machine.console.read().decode("latin-1")
         if stops[0].reason in (StopReason.EXIT, StopReason.RESET, StopReason.WATCHDOG):

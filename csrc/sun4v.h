@@ -42,7 +42,7 @@ enum {
   S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
   S4V_STOP_CHANNEL = 10,   /* the guest did something to channel `code`, at whose other end the client is */
   S4V_STOP_FIRMWARE = 11,  /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
-  S4V_STOP_TIME = 12       /* the host time given to s4v_run_for() is up */
+  S4V_STOP_TIME = 12       /* the time given to s4v_run_for() or s4v_run_until() is up */
 };
 
 typedef struct s4v_machine s4v_machine;
@@ -92,6 +92,10 @@ size_t s4v_machine_get_client(const s4v_machine *, void *buf, size_t len);
 int s4v_run(s4v_machine *, uint64_t budget_insns, s4v_stop *stop);
 /* The same for at most so many nanoseconds of host time; 0, or a deterministic machine: no limit. */
 int s4v_run_for(s4v_machine *, uint64_t budget_insns, uint64_t host_ns, s4v_stop *stop);
+/* A deterministic machine: until its clock shows `tick` (S4V_STOP_TIME), which passes where every strand waits for
+ * something outside as well. Machines that take turns up to the same ticks live in one time. S4V_EINVAL: real time. */
+int s4v_run_until(s4v_machine *, uint64_t budget_insns, uint64_t tick, s4v_stop *stop);
+uint64_t s4v_tick(const s4v_machine *);                          /* of that clock, between runs */
 /* Run one strand alone; the others stand still. */
 int s4v_strand_run(s4v_machine *, uint32_t strand, uint64_t budget_insns, s4v_stop *stop);
 void s4v_kick(s4v_machine *);

@@ -158,6 +158,16 @@ class Core(FirmwareCalls):
             status = lib.s4v_run_for(machine, budget_insns, host_ns, self._stop)
         return self._stopped(status, "run")
 
+    def run_until(self, budget_insns: int, tick: int) -> CoreStop:
+        """The same on a deterministic machine, until its clock shows `tick`."""
+        with self._running() as machine:
+            status = lib.s4v_run_until(machine, budget_insns, min(tick, (1 << 64) - 1), self._stop)
+        return self._stopped(status, "run")
+
+    def tick(self) -> int:
+        """The machine's clock."""
+        return int(lib.s4v_tick(self._machine))
+
     def strand_run(self, strand: int, budget_insns: int) -> CoreStop:
         """Run one strand; the others stand still."""
         with self._running() as machine:

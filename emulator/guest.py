@@ -41,7 +41,7 @@ class StopReason(enum.Enum):
     """The firmware holds the machine at its prompt: only console input makes it go on."""
 
     TIME = 12
-    """The host time given to the run is up (`Machine.run(..., seconds=...)`)."""
+    """The time given to `Machine.run` is up: `seconds` of the host, or `until_ns` of the machine's clock."""
 
 
 class StrandState(enum.Enum):

@@ -14,6 +14,7 @@ from emulator.backends.file import Backend
 from emulator.channel import Channel
 from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
+from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
 from emulator.errors import ChannelError, ConfigError, StateError, StrandError
 from emulator.firmware.nodes import disk_channels, stored_variables
@@ -165,6 +166,9 @@ class Machine:
             variables=variables,
             disks=self._firmware_disks(description),
         )
+        for device in self.devices:
+            if isinstance(device, DomainServices):
+                device.store = variables  # what a guest sets with var-config
         self._describe_variables()
         self._core.reset()
         self.firmware.power_on()
@@ -183,14 +187,19 @@ class Machine:
 
     # -- running
 
-    def run(self, budget_insns: int, *, seconds: float | None = None) -> Stop:
+    def run(self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None) -> Stop:
         """Run all started strands until their common budget is used up or something stops them.
 
         In real time also until `seconds` of host time are over (reason TIME); a deterministic machine does not look
         at the clock. In real time every strand of several runs on a host thread of its own; they all rest again when
         this returns. What firmware and devices do for the guest takes no instructions of the budget and does not end
         the run.
+
+        `until_ns`, of a deterministic machine: until its clock shows that time (reason TIME). Machines that take turns
+        up to the same times share one time, also while their guests wait.
         """
+        if until_ns is not None and not self.deterministic:
+            raise ConfigError("the clock of a machine in real time is the host's")
         left, done = check_budget(budget_insns), 0
         self.devices.poll()
         end = None if seconds is None else time.monotonic() + seconds
@@ -199,12 +208,20 @@ class Machine:
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
             host_ns = 0 if end is None else max(1, int((end - time.monotonic()) * 1e9))
-            raw = self._core.run(left - done, host_ns)
+            if until_ns is None:
+                raw = self._core.run(left - done, host_ns)
+            else:
+                raw = self._core.run_until(left - done, until_ns * self.platform.clock_hz // 1_000_000_000)
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 return replace(Stop.from_core(raw), insns=done)
+
+    @property
+    def time_ns(self) -> int:
+        """The machine's clock: nanoseconds since it was made. Of a deterministic machine part of its state."""
+        return self._core.tick() * 1_000_000_000 // self.platform.clock_hz
 
     def kick(self) -> None:
         """From any thread: make `run` return soon, with reason KICK."""

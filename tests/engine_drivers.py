@@ -22,6 +22,7 @@ SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
 DEPTH = int(os.environ.get("SUN4V_ENGINE_DEPTH", "1"))  # multiplies every count
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "ASAN_OPTIONS")}
 SANITIZERS = "address,undefined"
+LIMIT_SECONDS = 1800  # for a driver that would run for ever
 
 
 def _builder() -> ModuleType:
@@ -61,7 +62,12 @@ def run_driver(program: Path, *arguments: object, **environment: str) -> str:
     """Its output; anything but status 0 fails the test with what it said."""
     command = [str(program), *map(str, arguments)]
     print(*command)
+<<<<<<< HEAD
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=False)
+=======
+    env = ENVIRONMENT | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=LIMIT_SECONDS)
+>>>>>>> threads
     assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr[-8000:]}"
     return done.stdout
 

@@ -20,6 +20,7 @@ struct s4v_machine {
   u64 insns;     /* completed by all strands */
   u32 kicked;
   u64 deadline_ns;           /* of the run: host time, 0: none */
+  u64 deadline_tick;         /* of the run, deterministic: 0: none */
   struct crew crew;          /* real time with several strands */
   struct codecache **caches; /* one a strand with a crew, else one for all */
   u32 cache_count;

@@ -54,7 +54,8 @@ static bool watchdog_expired(s4v_machine *m, s4v_stop *stop) {
 }
 
 static bool out_of_time(const s4v_machine *m, s4v_stop *stop) {
-  if (!m->deadline_ns || machine_host_ns() < m->deadline_ns) return false;
+  bool up = m->deadline_ns ? machine_host_ns() >= m->deadline_ns : m->deadline_tick && m->tick_base >= m->deadline_tick;
+  if (!up) return false;
   stop->reason = S4V_STOP_TIME;
   return true;
 }
@@ -92,9 +93,13 @@ static void nap(s4v_machine *m, u64 ticks) {
   if (ns) bell_wait(&m->crew.bell, seen, ns);
 }
 
+/* TICKs until the end of the run's time; ~0: it has none. Not for a run that is over. */
+static u64 ticks_left(const s4v_machine *m) { return m->deadline_tick ? m->deadline_tick - m->tick_base : ~(u64)0; }
+
 /* Nobody can run. True: time has moved on towards the next timer. */
 static bool idle(s4v_machine *m) {
-  u64 ticks = next_timer(m);
+  u64 ticks = next_timer(m), left = ticks_left(m);
+  if (ticks > left) ticks = left;
   if (ticks == ~(u64)0) return false;
   if (m->config.deterministic) {
     m->tick_base += ticks;
@@ -125,7 +130,8 @@ void machine_fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop
 static u64 stretch(s4v_machine *m, struct strand *s, u64 left) {
   u64 n = active_count(m) > 1 ? m->turn_left : LONG_STRETCH;
   if (!m->config.deterministic && n > REAL_TIME_STRETCH) n = REAL_TIME_STRETCH;
-  u64 ticks = next_timer(m);
+  u64 ticks = next_timer(m), end = ticks_left(m);
+  if (ticks > end) ticks = end;
   if (ticks != ~(u64)0) {
     u64 insns = machine_insns_until(s, ticks);
     if (insns < n) n = insns ? insns : 1;
@@ -208,6 +214,16 @@ int s4v_run_for(s4v_machine *m, uint64_t budget, uint64_t ns, s4v_stop *stop) {
 }
 
 int s4v_run(s4v_machine *m, uint64_t budget, s4v_stop *stop) { return s4v_run_for(m, budget, 0, stop); }
+
+int s4v_run_until(s4v_machine *m, uint64_t budget, uint64_t tick, s4v_stop *stop) {
+  if (!m->config.deterministic) return S4V_EINVAL;
+  m->deadline_tick = tick ? tick : 1;
+  int status = s4v_run_for(m, budget, 0, stop);
+  m->deadline_tick = 0;
+  return status;
+}
+
+uint64_t s4v_tick(const s4v_machine *m) { return m->tick_base; }
 
 int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *stop) {
   stop_init(stop);

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from emulator.channel import PACKET_BYTES, Channel
-from emulator.devices.ldc_link import Event, Link, Message, Up
+from emulator.devices.ldc_link import Event, Link, LinkState, Message, Up, starts_handshake
 from emulator.devices.state import Fields, Json, pack, unpack
 from emulator.errors import ChannelError, ConfigError, StateError
 
@@ -85,9 +85,20 @@ class ChannelDevice:
             self._pending = b""
             self._dispatch(self.link.start(present=info.rx_entries > 0))
         self.flush()
-        while not self.blocked and (packets := self.channel.receive(1)):
+        while not self.blocked and (packets := self._receive()):
             self._dispatch(self.link.receive(packets[0]))
             self.flush()
+
+    def _receive(self) -> list[bytes]:
+        """The next packet; while the link is down the last one that starts a handshake, and all others are dropped.
+
+        Linux 6.1 (`ldc_disconnect`) configures its queue anew and goes on writing where it was: what it sent before
+        the reset comes once more in front of the new handshake, and must not be taken for one.
+        """
+        if self.link.state is not LinkState.DOWN:
+            return self.channel.receive(1)
+        packets = self.channel.receive(max(1, self.channel.info.tx_packets))
+        return [packet for packet in packets if starts_handshake(packet)][-1:]
 
     def poll(self) -> None:
         """Nothing comes from outside, unless a device says otherwise."""

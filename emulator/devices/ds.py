@@ -18,6 +18,7 @@ import enum
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from emulator.devices.device import ChannelDevice
 from emulator.devices.ldc_link import Link, Mode
@@ -143,11 +144,22 @@ _OK_RESPONSE = 0x6F
 _UNIT_RECORD = struct.Struct(">IIII")
 
 
+class VariableStore(Protocol):
+    """Where a firmware keeps its configuration variables (`emulator.firmware.variables`)."""
+
+    def save(self) -> dict[str, str]:
+        """Values that are set."""
+
+    def outside(self, name: str, value: str | None) -> None:
+        """Set a variable, or with None take it back. Raises EmulatorError."""
+
+
 class DomainServices(ChannelDevice):
     """The manager's end of a guest's domain services.
 
-    `variables`: where var-config keeps them; OpenBoot's store, or a dictionary of its own. `on_variable` is called
-    after each change, with None for a variable that is gone; `on_register` when a service has come.
+    Variables that the guest sets go to `store` where there is one (OpenBoot's, from `Machine.power_on` on), and else
+    to the dictionary `own_variables`. `on_variable` is called after each change, with None for a variable that is gone;
+    `on_register` when a service has come.
     """
 
     def __init__(
@@ -160,13 +172,19 @@ class DomainServices(ChannelDevice):
         on_register: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(name, number, Link(Mode.STREAM, initiator=True))
-        self.variables = {} if variables is None else variables
+        self.own_variables = {} if variables is None else variables
+        self.store: VariableStore | None = None
         self.on_variable = on_variable
         self.on_register = on_register
         self._ready = False  # the guest has said hello
         self._services: dict[str, int] = {}  # name -> handle of the guest
         self._waiting: dict[int, Reply] = {}
         self._number = 0
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that are set."""
+        return self.own_variables if self.store is None else self.store.save()
 
     # -- requests
 
@@ -330,9 +348,10 @@ class DomainServices(ChannelDevice):
             return
         if command == _SET:
             result = self._set_variable(name, words[1].decode("latin-1") if len(words) > 2 else None)
-        elif self.variables.pop(name, None) is None:
+        elif name not in self.variables:
             result = VariableResult.ABSENT
         else:
+            self._keep(name, None)
             result = VariableResult.OK
         self._send(Kind.DATA, struct.pack(">QII", handle, command + 2, result))
         if result is VariableResult.OK and self.on_variable:
@@ -345,15 +364,27 @@ class DomainServices(ChannelDevice):
             return VariableResult.BAD_VALUE
         if name not in self.variables and len(self.variables) >= MAX_VARIABLES:
             return VariableResult.NO_SPACE
-        self.variables[name] = value
-        return VariableResult.OK
+        return VariableResult.OK if self._keep(name, value) else VariableResult.BAD_VALUE
+
+    def _keep(self, name: str, value: str | None) -> bool:
+        """Set a variable, or with None take it back. False: the store refuses it."""
+        if self.store is not None:
+            try:
+                self.store.outside(name, value)
+            except EmulatorError:
+                return False
+        elif value is None:
+            self.own_variables.pop(name, None)
+        else:
+            self.own_variables[name] = value
+        return True
 
     # -- state
 
     def save_session(self) -> dict[str, Json]:
         """Services and outstanding requests by number, and the variables."""
         services: dict[str, Json] = dict(self._services)
-        variables: dict[str, Json] = dict(self.variables)
+        variables: dict[str, Json] = dict(self.own_variables)
         return {
             "ready": self._ready, "services": services, "number": self._number, "variables": variables,
             "pending": {str(number): reply.service for number, reply in self._waiting.items()},
@@ -371,8 +402,8 @@ class DomainServices(ChannelDevice):
             raise StateError("the state of a device is damaged: pending")
         self._waiting = {int(number): Reply(service, int(number)) for number, service in pending.items()}
         stored = fields.texts("variables", count=MAX_VARIABLES)
-        self.variables.clear()
-        self.variables.update(stored)
+        self.own_variables.clear()
+        self.own_variables.update(stored)
 
     def pending(self) -> tuple[Reply, ...]:
         """Replies that have not come, or of which more may come."""

@@ -88,6 +88,11 @@ class Lost:
 Event = Up | Message | Lost
 
 
+def starts_handshake(packet: bytes) -> bool:
+    """Is this the first packet of a handshake?"""
+    return packet[:3] == bytes((CTRL, INFO, VERS))
+
+
 class Link:
     """One end of a link. `initiator`: this end starts the handshake when the peer is there."""
 

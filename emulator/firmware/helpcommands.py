@@ -16,7 +16,8 @@ KEYS = (
     ("^B  ^F", "Back, forward one character (also the arrow keys)"), ("ESC-B  ESC-F", "Back, forward one word"),
     ("^H", "Erase the character before (also backspace, delete)"), ("^D", "Erase the character under the cursor"),
     ("^W", "Erase the word before"), ("^U", "Erase the line"), ("^K  ^Y", "Erase to the end of the line; put it back"),
-    ("^R", "Type the line again"), ("^L", "Show the lines typed before"), ("^C", "Give up the line"),
+    ("^Space", "Complete the word"), ("^R", "Type the line again"),
+    ("^L", "Show the lines typed before"), ("^C", "Give up the line"),
 )  # fmt: skip
 LINE_EDITOR = "Line editor"
 NAME_WIDTH = 18

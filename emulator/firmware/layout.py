@@ -24,7 +24,7 @@ STACK_HEADROOM = 1024
 """Above the stack pointer: the callee's save area, and arguments that Linux builds there."""
 FIRMWARE_TRAP = 0xF0
 """Software trap number of the entry (csrc/hyp/hyp.h)."""
-ENTRY_CODE = bytes.fromhex("91d020f0" "81c3e008" "01000000")
+ENTRY_CODE = bytes.fromhex("91d020f081c3e00801000000")
 """``ta 0xf0; retl; nop``"""
 LARGE_PAGE_BYTES = 4 << 20
 """Images start on its multiples: Linux maps itself with pages of this size."""

@@ -23,7 +23,7 @@ class LineEditor:
     """One line being typed. `write` gets the echo. `key` returns what the key asks of the caller:
 
     "accept" (the line is complete), "cancel" (^C), "previous", "next" (lines), "list" (^L), "retype" (^R), "open" (^O),
-    "join" (^K at the end of the line, ^D there), or "".
+    "join" (^K at the end of the line, ^D there), "complete" (^Space), or "".
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -33,7 +33,7 @@ class LineEditor:
         self.killed = ""
         self.sequence = ""
         self._actions: dict[int, Callable[[], str]] = {
-            1: lambda: self._move(0), 2: lambda: self._move(self.cursor - 1), 3: self._cancel,
+            0: lambda: "complete", 1: lambda: self._move(0), 2: lambda: self._move(self.cursor - 1), 3: self._cancel,
             4: self._erase_next, 5: lambda: self._move(len(self.text)), 6: lambda: self._move(self.cursor + 1),
             8: self._erase_previous, 9: lambda: self.insert(" "), 10: lambda: "accept", 11: self._kill_to_end,
             12: lambda: "list", 13: lambda: "accept", 14: lambda: "next", 15: lambda: "open", 16: lambda: "previous",
@@ -92,6 +92,11 @@ class LineEditor:
         self.cursor += len(text)
         self.write(text + tail + "\b" * len(tail))
         return ""
+
+    def word(self) -> str:
+        """What is typed of the word at the cursor."""
+        head = self.text[: self.cursor]
+        return head[head.rfind(" ") + 1 :]
 
     def _move(self, place: int) -> str:
         """Move the cursor."""

@@ -17,15 +17,16 @@ from emulator.firmware.commandtable import COMMANDS
 from emulator.firmware.dialogs import DIALOGS, Dialog
 from emulator.firmware.forth import cells, throw
 from emulator.firmware.forth.core import CORE_WORDS
+from emulator.firmware.forth.definingwords import names_of
 from emulator.firmware.forth.machine import STACK_CELLS, Forth, Frame
 from emulator.firmware.forth.words import Builtins
 from emulator.firmware.host import Action, PromptHost
 from emulator.firmware.lineedit import History, LineEditor
 from emulator.firmware.options import mirror_options
 
-SLICE_STEPS = 100_000
+SLICE_STEPS = 50_000
 """Steps of one `feed` or `run`: a few tenths of a second."""
-LINE_STEPS = 50_000_000
+LINE_STEPS = 10_000_000
 """Steps after which a line counts as one that never ends."""
 INPUT_LIMIT = 16384
 """Bytes that may be typed ahead; more are lost, as in a terminal."""
@@ -196,10 +197,10 @@ class Prompt:
 
     def _run_forth(self, steps: int) -> int:
         """Run the program; the steps that are left."""
-        left = self.forth.run(min(steps, self.line_steps - self.steps))
-        used = min(steps, self.line_steps - self.steps) - left
+        most = min(steps, max(self.line_steps - self.steps, 1))
+        used = most - self.forth.run(most)
         self.steps += used
-        if self.steps >= self.line_steps:
+        if self.steps >= self.line_steps and self.forth.frames:
             self.steps = 0
             self.forth.unwind(throw.ThrowError(throw.INTERRUPT, "Too many steps"))
         return steps - used
@@ -299,7 +300,19 @@ class Prompt:
         elif event == "list":
             self.write("\n" + "".join(f"{line}\n" for line in self.history.lines))
             self.write(self.prompt_text() + self.editor.text)
+        elif event == "complete":
+            self._complete()
         elif event:
+            self.write("\a")
+
+    def _complete(self) -> None:
+        """Type on what all commands have in common that begin like the word at the cursor."""
+        typed = self.editor.word()
+        names = [name for name in names_of(self.forth) if typed and name.startswith(typed)]
+        more = _common_start(names)[len(typed) :] + (" " if len(names) == 1 else "")
+        if more:
+            self.editor.insert(more)
+        else:
             self.write("\a")
 
     def _accept(self, line: str) -> None:
@@ -320,3 +333,12 @@ class Prompt:
         self.forth.fresh_line()
         self.forth.emit("Firmware Password: ")
         raise throw.NeedKeyError
+
+
+def _common_start(names: list[str]) -> str:
+    """The longest text that all names begin with: that of the first and the last in order."""
+    first, last = min(names, default=""), max(names, default="")
+    length = 0
+    while length < min(len(first), len(last)) and first[length] == last[length]:
+        length += 1
+    return first[:length]

@@ -8,6 +8,7 @@ import pytest
 from driver_support import RESET, RX_STATE, DriverGuest, ServicesDriver
 
 from emulator.devices.ds import CpuAction, DomainServices, Reply, ServiceError, SuspendResult, UnitResult
+from emulator.firmware.variables import Variables
 
 ALL = ("md-update", "domain-shutdown", "domain-panic", "dr-cpu", "domain-suspend", "dr-crypto-mau", "var-config")
 
@@ -194,6 +195,18 @@ def test_variables_that_cannot_be(body: bytes, result: int) -> None:
     driver, server = up()
     assert variable(driver, bytes(4) + body) == (2, result)
     assert server.variables == {}
+
+
+def test_variables_of_the_firmware() -> None:
+    driver, server = up()
+    server.store = store = Variables()
+    assert variable(driver, bytes(4) + b"boot-device\0vdisk3\0") == (2, 0)
+    assert store.get("boot-device") == "vdisk3"
+    assert variable(driver, bytes(4) + b"auto-boot?\0perhaps\0") == (2, 3)
+    assert variable(driver, b"\0\0\0\1boot-device\0") == (3, 0)
+    assert variable(driver, b"\0\0\0\1boot-device\0") == (3, 4)
+    assert store.get("boot-device") == store.default("boot-device")
+    assert server.own_variables == {}
 
 
 def test_variables_without_end() -> None:

@@ -58,7 +58,7 @@ class LinuxReader:
         return values
 
 
-@pytest.fixture()
+@pytest.fixture
 def image(tmp_path: Path) -> Path:
     create_disk(tmp_path / "disk.img", 1 << 20)
     return tmp_path / "disk.img"
@@ -199,8 +199,8 @@ def test_words_of_networks(tmp_path: Path) -> None:
     words = parse_net(f"mac=0:14:4f:F8:0:7,vlan=12,name=lan,capture={tmp_path}/c")
     assert (words.mac, words.vlan, words.name) == (0x0014_4FF8_0007, 12, "lan")
     assert parse_net("default") == parse_net("default,default")
-    for bad in ("vlan=0", "vlan=4095", "vlan=x", "mac=1:2:3", "mac=01:2:3:4:5:6", "mac=g:2:3:4:5:6", "mac=100:2:3:4:5:6",
-                "speed=1", "x"):  # fmt: skip
+    for bad in ("vlan=0", "vlan=4095", "vlan=x", "mac=1:2:3", "mac=01:2:3:4:5:6", "mac=g:2:3:4:5:6",
+                "mac=100:2:3:4:5:6", "speed=1", "x"):  # fmt: skip
         with pytest.raises(ConfigError):
             parse_net(bad)
     assert parse_mac("2:0:0:0:0:ff") == int.from_bytes(mac_bytes(0x0200_0000_00FF), "big")

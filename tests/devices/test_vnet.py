@@ -17,7 +17,11 @@ from driver_support import (
     RESET,
     RING,
     RING_DATA,
+    RX_QCONF,
     RX_STATE,
+    TX_QCONF,
+    TX_STATE,
+    TX_TAIL,
     V_CTRL,
     V_DATA,
     DriverGuest,
@@ -410,3 +414,20 @@ def test_state_in_the_middle() -> None:
     assert other.to_guest(frame(b"\x01" * 6, OUTSIDE)) == [frame(b"\x01" * 6, OUTSIDE)]
     assert net.to_guest(frame(b"\x01" * 6, OUTSIDE)) == [frame(b"\x01" * 6, OUTSIDE)]
     assert twin.digest() == machine.digest()
+
+
+def test_what_linux_sends_once_more_after_a_reset() -> None:
+    """ldc_disconnect configures the queue anew and goes on at the old tail: the packets before it are stale ones."""
+    net = Net()
+    driver, server = net.up(), net.servers[0]
+    ldc = driver.ldc
+    tail = ldc.call(TX_STATE)[2]
+    assert tail > 0
+    for conf, base in ((TX_QCONF, ldc.tx), (RX_QCONF, ldc.rx)):
+        ldc.call(conf, 0, 0)
+        ldc.call(conf, base, 128)
+    assert not server.running
+    vers = ldc.control(INFO, 1, payload=struct.pack(">HH", 1, 0))
+    driver.guest.memory.write(ldc.tx + tail, vers)
+    ldc.call(TX_TAIL, (tail + 64) % (64 * 128))
+    assert ldc.get() == [ldc.control(ACK, 1, payload=struct.pack(">HH", 1, 0))], "one answer, to the new one"

@@ -144,3 +144,25 @@ def test_evaluating_itself_ends() -> None:
     person.shown()
     assert person.line(': again-and-again " again-and-again" evaluate ; again-and-again') == "Return Stack Overflow\n"
     assert person.line('" dup eval" dup 2dup eval').endswith("\n")
+
+
+def test_much_output_and_much_memory_cost_steps() -> None:
+    """A slice stays a slice: what one run writes is bounded, however much each word of it writes."""
+    person = Session(line_steps=1 << 40)
+    person.prompt.enter()
+    for word in ("words", "400 spaces", "printenv", "fe000000 1000 type"):
+        person.prompt.interrupt()
+        person.host.out.clear()
+        person.prompt.feed(f"begin {word} again\r".encode())
+        assert 100_000 < len(person.host.out) < 500_000, word
+    stores = 0
+
+    def poke(address: int, data: bytes, *, real: bool = False) -> bool:
+        nonlocal stores
+        stores += len(data)
+        return True
+
+    person.prompt.interrupt()
+    person.host.poke = poke  # type: ignore[method-assign]
+    person.prompt.feed(b"begin 0 1000000 0 fill again\r")
+    assert 8 << 20 < stores < 64 << 20

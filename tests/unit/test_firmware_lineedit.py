@@ -48,7 +48,7 @@ KEYS = [
     ("a\x11\x16b", "a\x16b", 3),
     ("\b\x04\x06\x02", "", 0),
     ("a\x1b[Zb\x1bqc", "abc", 3),
-    ("a\x00\x1c\x1db", "ab", 2),
+    ("a\x1c\x1db", "ab", 2),
 ]
 
 
@@ -122,3 +122,14 @@ def test_line_feed_ends_a_line_too() -> None:
     person = session()
     assert person.type(b"1 .\n") == "1 .\n1 \n{0} ok "
     assert person.type(b"2 .\r\n3 .\r\n") == "2 .\n2 \n{0} ok \n{0} ok 3 .\n3 \n{0} ok \n{0} ok "
+
+
+def test_completion() -> None:
+    person = session()
+    assert person.type("prin\x00") == "printenv "
+    assert person.type("\x15show-d\x00").endswith("show-d\a")  # devs, disks, displays
+    assert person.type("i\x00") == "is"
+    assert person.type("\x00") == "\a"
+    assert person.type("k\x00") == "ks "
+    assert person.type("\x15: my-very-own 1 ;\nmy-v\x00").endswith("my-very-own ")
+    assert person.type("\x15\x00xyzzy\x00").endswith("\axyzzy\a")

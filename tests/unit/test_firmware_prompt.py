@@ -225,6 +225,29 @@ def test_nvalias_and_nvunalias() -> None:
     assert again.line("devalias b") == f"b                        {CHANNELS}/disk@1\n"
 
 
+def test_aliases_as_strings() -> None:
+    person = session()
+    assert person.line('" mine" " /cpu@1" $nvalias devalias mine') == "mine                     /cpu@1\n"
+    assert person.line('" mine" $nvunalias printenv nvramrc') == "nvramrc =               \n"
+    assert person.line('" a/b" " /cpu@1" $nvalias') == "Not a name for an alias: a/b\n"
+
+
+def test_nvrecover_edits_what_is_stored() -> None:
+    person = session(variables={"nvramrc": "stored"})
+    person.type("nvedit\n\x15edited\x03")
+    assert person.type("nvrecover\n") == "nvrecover\n0: stored"
+    person.type("\x03")
+    assert person.line("nvstore nvrun") == ""
+    assert person.host.variables.get("nvramrc") == "stored"
+
+
+def test_an_edited_nvramrc_may_be_too_long() -> None:
+    person = session(variables={"nvramrc": "\n".join(["x" * 900] * 9)})
+    person.type("nvedit\n" + "y" * 120 + "\x03")
+    assert person.line("nvstore") == "nvramrc is full\n"
+    assert "y" not in person.host.variables.get("nvramrc")
+
+
 def test_nvedit() -> None:
     person = session(variables={"nvramrc": "banner"})
     assert person.type("nvedit\n") == "nvedit\n0: banner"
@@ -335,6 +358,12 @@ def test_small_ones() -> None:
     assert person.line("hostid .") == "84f96f15 \n"
     assert person.line("probe-scsi-all") == ""
     assert person.line("test net") == f"Error: {CHANNELS}/network@0 device has no selftest method\n"
+    assert person.line("test") == "Usage: test device-specifier\n"
+    assert person.line("test-all") == ""
+    assert person.line("1 4010 15 spacel! 4010 80 spacel@ . 10 15 spacel@ .") == (
+        "ERROR: Last Trap: Fast Data Access MMU Miss\n\n"
+    )
+    assert person.line("1 10 15 spacel! 4010 80 spacel@ . 10 15 spacel@ .") == "1 1 \n"
     assert person.line("test nowhere") == "Device not found\n"
     assert person.line("4010 map?") == "VA:4010 RA:10\n"
     assert person.line("0 map?") == "VA:0 Invalid\n"
@@ -481,3 +510,33 @@ def test_a_variable_from_outside_is_seen_at_once() -> None:
     person.shown()
     person.host.variables.outside("boot-file", "-k")
     assert person.line("printenv boot-file") == "boot-file =             -k\n"
+
+
+def test_a_break_ends_dialogs_sleep_and_a_line() -> None:
+    person = session()
+    person.type("show-disks\n")
+    person.prompt.interrupt()
+    assert person.shown().endswith("{0} ok ")
+    assert person.prompt.dialog is None
+    person.type("d# 100000 ms 1 .\n")
+    person.prompt.interrupt()
+    assert person.shown() == "Interrupted\n{0} ok "
+    person.type("half a li")
+    person.prompt.interrupt()
+    assert person.shown() == "\n{0} ok "
+    assert person.line("1 .") == "1 \n"
+
+
+def test_no_idprom() -> None:
+    person = session()
+    del person.host.tree.root.properties["idprom"]
+    assert person.line(".idprom") == "The IDPROM contents are invalid\n"
+
+
+def test_aliases_are_bounded() -> None:
+    person = session()
+    assert person.line("devalias long /" + "x" * 600) == "No room for the alias\n"
+    for index in range(260):
+        person.prompt.forth.evaluate(f"devalias a{index} /x")
+        person.type("")
+    assert "No room for the alias" in person.line("devalias one-more /x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from firmware_support import FakeHost, Session
@@ -160,3 +161,28 @@ def test_no_state_at_all(state: object) -> None:
     prompt = Prompt(FakeHost())
     with pytest.raises(StateError):
         load_prompt(prompt, state)
+
+
+@pytest.mark.parametrize("typed", ["boot disk -s", "go", "reset-all", "power-off"])
+def test_saving_between_a_command_and_its_action(typed: str) -> None:
+    one = person()
+    one.host.shown = replace(one.host.shown, can_go=True)
+    one.prompt.forth.keys += typed.encode() + b"\r"
+    while one.prompt.action is None:
+        assert one.prompt.run(1) is None
+    state = json.loads(json.dumps(save_prompt(one.prompt)))
+    two = person(state)
+    assert two.prompt.busy
+    assert two.prompt.run() == one.prompt.run() is not None
+    assert not two.prompt.active
+
+
+def test_aliases_made_by_hand_come_back_with_the_state() -> None:
+    one = person()
+    one.type("devalias mine /cpu@1\n")
+    two = person(save_prompt(one.prompt))
+    assert two.host.tree.expand("mine") == "/cpu@1"
+    bad = save_prompt(one.prompt)
+    bad["aliases"] = [["no/name", "/x"]]
+    with pytest.raises(StateError):
+        person(bad)

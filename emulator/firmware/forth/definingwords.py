@@ -72,7 +72,7 @@ def _constant(forth: Forth) -> None:
     _define(forth, "constant", value, f"{value:x} constant")
 
 
-@words("value", "( n -- ) name", help="As constant, but ``to`` changes it")
+@words("value", "( n -- ) name", help="As constant, but `to` changes it")
 def _value(forth: Forth) -> None:
     _define(forth, "value", forth.pop(), "value")
 
@@ -115,7 +115,7 @@ def _field(forth: Forth) -> None:
     forth.push(offset + size)
 
 
-@words("defer", "( -- ) name", help="A word whose action ``to`` sets")
+@words("defer", "( -- ) name", help="A word whose action `to` sets")
 def _defer(forth: Forth) -> None:
     _define(forth, "defer", forth.dictionary.builtins.xt("noop"), "defer")
 
@@ -287,7 +287,7 @@ def columns(forth: Forth, names: list[str]) -> None:
         forth.emit(name + " ")
 
 
-def _names(forth: Forth) -> list[str]:
+def names_of(forth: Forth) -> list[str]:
     """Every name that can be found, newest first, without the insides of other words."""
     seen: dict[str, None] = {}
     for word in reversed(forth.dictionary.words):
@@ -300,10 +300,10 @@ def _names(forth: Forth) -> list[str]:
 
 @words("words", "( -- )", help="Names of all commands")
 def _words(forth: Forth) -> None:
-    columns(forth, _names(forth))
+    columns(forth, names_of(forth))
 
 
 @words("sifting", "( -- ) text", help="Names of the commands that contain a text")
 def _sifting(forth: Forth) -> None:
     text = forth.name().lower()
-    columns(forth, [name for name in _names(forth) if text in name])
+    columns(forth, [name for name in names_of(forth) if text in name])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from emulator.firmware.forth import cells, throw
 from emulator.firmware.forth.dictionary import CODE_LIMIT, Definition, Dictionary, Entry, Instruction, UserWord
-from emulator.firmware.forth.space import BASE_CELL, STATE_CELL, GuestMemory, Space
+from emulator.firmware.forth.space import BASE_CELL, BYTES_PER_STEP, STATE_CELL, GuestMemory, Space
 from emulator.firmware.forth.words import Builtin, Builtins
 
 STACK_CELLS = 1024
@@ -23,6 +23,8 @@ LOCAL_CELLS = 1024
 """Cells that one frame may keep by ``>r``."""
 SOURCE_LIMIT = 64 << 10
 COLUMN_LIMIT = 1 << 20
+CHARACTER_BYTES = 64
+"""Bytes of memory that cost as much as one character of output."""
 
 
 @dataclass
@@ -78,9 +80,11 @@ class Forth:
 
     def push(self, *values: int) -> None:
         """Push cells, the last one to the top. Raises ThrowError."""
-        if len(self.stack) + len(values) > STACK_CELLS:
+        stack = self.stack
+        if len(stack) + len(values) > STACK_CELLS:
             raise throw.ThrowError(throw.STACK_OVERFLOW, "Stack Overflow")
-        self.stack.extend(value & cells.MASK for value in values)
+        for value in values:
+            stack.append(value & cells.MASK)
 
     def pop(self) -> int:
         """The top cell. Raises ThrowError."""
@@ -140,6 +144,7 @@ class Forth:
                 self.column = max(self.column - 1, 0)
             elif character >= " ":
                 self.column = min(self.column + 1, COLUMN_LIMIT)
+        self.space.work += len(text) * CHARACTER_BYTES
         self.write(text)
 
     def fresh_line(self) -> None:
@@ -218,6 +223,7 @@ class Forth:
     def start_line(self, text: str) -> None:
         """Interpret a line that was typed: errors restore the stack as it is now."""
         self.line_stack = list(self.stack)
+        self.space.work = 0
         self.evaluate(text)
 
     def execute(self, entry: Entry) -> None:
@@ -343,7 +349,10 @@ class Forth:
         self.dictionary.release(frame.code)
 
     def run(self, steps: int) -> int:
-        """Run up to `steps` steps; how many are left. Ends early when nothing runs, at a pause, for want of a key."""
+        """Run up to `steps` steps; how many are left. Ends early when nothing runs, at a pause, for want of a key.
+
+        Much memory or output costs more than one step, so that a run takes about as long whatever it does.
+        """
         self.waiting = False
         while self.frames and steps > 0 and not self.paused:
             steps -= 1
@@ -360,7 +369,10 @@ class Forth:
                 break
             except throw.ThrowError as error:
                 self.unwind(error)
-        return steps
+            if self.space.work >= BYTES_PER_STEP:
+                steps -= self.space.work // BYTES_PER_STEP
+                self.space.work %= BYTES_PER_STEP
+        return max(steps, 0)
 
     def again(self) -> None:
         """Let the instruction that runs now run once more: long work in small steps."""
@@ -400,7 +412,11 @@ class Forth:
 
 
 def _do_word(forth: Forth, frame: Frame, xt: int) -> None:
-    forth.execute_xt(xt)
+    builtin = forth.dictionary.builtins.of_xt(xt)
+    if builtin is not None:
+        builtin.handler(forth)
+    else:
+        forth.execute_xt(xt)
 
 
 def _do_literal(forth: Forth, frame: Frame, value: int) -> None:

@@ -11,10 +11,13 @@ from emulator.firmware.forth.words import Handler, WordList
 words = WordList("Numeric output")
 radix = WordList("Radix")
 SPACES_LIMIT = 1024
+TYPE_LIMIT = 64 << 10
 
 
 def type_bytes(forth: Forth, text: bytes) -> None:
-    """Print a string; its bytes go out as they are."""
+    """Print a string; its bytes go out as they are. Raises ThrowError for one of more than TYPE_LIMIT bytes."""
+    if len(text) > TYPE_LIMIT:
+        raise throw.abort("Length too large")
     forth.emit(text.decode("latin-1"))
 
 

@@ -26,6 +26,8 @@ STRING_SLOTS = 4
 FIRST_FREE = STRINGS + STRING_BYTES * STRING_SLOTS
 MOVE_LIMIT = 16 << 20
 """Bytes one ``move`` or ``fill`` may touch: more is a slip of the finger."""
+BYTES_PER_STEP = 256
+"""Bytes read or written that cost as much as one step."""
 _CHUNK = 8192
 
 
@@ -40,12 +42,13 @@ class GuestMemory(Protocol):
 
 
 class Space:
-    """The data space, and the way to the guest's memory."""
+    """The data space, and the way to the guest's memory. `work` counts bytes, for the machine that counts steps."""
 
     def __init__(self, guest: GuestMemory) -> None:
         self.guest = guest
         self.data = bytearray(FIRST_FREE)
         self.slot = 0
+        self.work = 0
 
     @property
     def here(self) -> int:
@@ -77,6 +80,7 @@ class Space:
         """Bytes at an address. Raises ThrowError: a trap, as the processor would take it."""
         if size > MOVE_LIMIT:
             raise throw.abort("Length too large")
+        self.work += size
         offset = self._own(address, size)
         if offset is not None:
             return bytes(self.data[offset : offset + size])
@@ -94,6 +98,7 @@ class Space:
         """Write bytes. Raises ThrowError: a trap; what lies before the fault is written."""
         if len(data) > MOVE_LIMIT:
             raise throw.abort("Length too large")
+        self.work += len(data)
         offset = self._own(address, len(data))
         if offset is not None:
             self.data[offset : offset + len(data)] = data

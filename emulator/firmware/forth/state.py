@@ -37,6 +37,7 @@ def save_forth(forth: Forth) -> dict[str, Any]:
         "stack": list(forth.stack), "line_stack": list(forth.line_stack), "keys": list(forth.keys),
         "column": forth.column, "picture": forth.picture.hex(), "abort_text": forth.abort_text,
         "interrupted": forth.interrupted, "data": bytes(forth.space.data).hex(), "slot": forth.space.slot,
+        "work": forth.space.work,
         "words": [_save_word(forth, word) for word in book.words],
         "codes": [[number, _save_code(forth, code)] for number, code in book.codes.items()],
         "temporary": sorted(book.temporary), "next_code": book.next_code, "next_xt": book.next_xt,
@@ -107,7 +108,7 @@ def load_forth(forth: Forth, state: object) -> None:
     for word in words:
         book.add(word)
     forth.space.data[:] = data
-    forth.space.slot = rest.pop("slot")
+    forth.space.slot, forth.space.work = rest.pop("slot"), rest.pop("work")
     forth.frames, forth.definition = frames, definition
     forth.paused = forth.waiting = False
     for name, value in rest.items():
@@ -125,6 +126,7 @@ def _load_rest(fields: Fields, loose: set[int]) -> dict[str, Any]:
         "keys": keys, "column": fields.number("column", 0, COLUMN_LIMIT),
         "picture": fields.data("picture", PICTURE_BYTES), "abort_text": fields.text("abort_text", SOURCE_LIMIT),
         "interrupted": fields.flag("interrupted"), "slot": fields.number("slot", 0, STRING_SLOTS - 1),
+        "work": fields.number("work", 0, 1 << 40),
         "temporary": temporary,
     }  # fmt: skip
 

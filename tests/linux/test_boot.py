@@ -1,0 +1,148 @@
+"""An unmodified Linux boots on servers of every kind, and finds there what the emulator says it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from guest_console import GuestConsole
+from linux_support import Linux, boot_linux
+
+from emulator.cpuarch import feature_names, hwcap_list
+
+pytestmark = [pytest.mark.slow, pytest.mark.nosan]
+
+
+@dataclass(frozen=True)
+class Case:
+    platform: str
+    vcpus: int
+    cpu_arch: str = "native"
+    deterministic: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.platform}-{self.cpu_arch}-{self.vcpus}{'' if self.deterministic else '-realtime'}"
+
+
+# Every chip family once, one to eight strands, each cpu-arch, both ways to run.
+CASES = [
+    Case("t4-1", 1),
+    Case("t5-2", 8),
+    Case("m7-8", 4),
+    Case("t5-2", 2, "generic"),
+    Case("m7-8", 3, "migration-class1"),
+    Case("t2000", 2),
+    Case("t5120", 3),
+    Case("t8-1", 2),
+    Case("m10-1", 5),
+    Case("t5-2", 4, deterministic=False),
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def booted(request: pytest.FixtureRequest, linux: Linux) -> Iterator[tuple[Case, GuestConsole]]:
+    case: Case = request.param
+    guest = boot_linux(linux, platform=case.platform, vcpus=case.vcpus, cpu_arch=case.cpu_arch,
+                       deterministic=case.deterministic)  # fmt: skip
+    with guest.machine:
+        yield case, guest
+
+
+def test_all_cpus_are_online(booted: tuple[Case, GuestConsole]) -> None:
+    case, guest = booted
+    assert guest.command("nproc").strip() == str(case.vcpus)
+    assert "Processor" not in guest.text  # "Processor 1 is stuck."
+    brought = re.search(r"Brought up 1 node, (\d+) CPUs?\b", guest.text)
+    assert brought is not None
+    assert int(brought[1]) == case.vcpus
+
+
+# Lines of level warning and worse that a real machine prints as well: pattern, why.
+EXPECTED_WARNINGS = {
+    r"alg: extra crypto tests enabled": "the kernel is configured with them",
+    r"This architecture does not have kernel memory protection": "sparc64 has none",
+}
+
+
+def test_no_warnings(booted: tuple[Case, GuestConsole]) -> None:
+    """Raw kernel messages carry their level; 4 is warning."""
+    _, guest = booted
+    messages = re.findall(r"^<(\d+)>(.*)$", guest.command("dmesg -r"), re.MULTILINE)
+    assert len(messages) > 100
+    serious = [text for level, text in messages if int(level) & 7 <= 4]
+    assert [text for text in serious if not any(re.search(p, text) for p in EXPECTED_WARNINGS)] == []
+
+
+BASE_CAPS = {"flush", "stbar", "swap", "muldiv", "v9"}  # of every sun4v machine: arch/sparc/kernel/setup_64.c
+CHIP_CAPS = {"blkinit", "n2", "ultra3"}  # Linux concludes these from the chip's name
+LINUX_KNOWS = {
+    *("mul32 div32 fsmuld v8plus popc vis vis2 ASIBlkInit fmaf vis3 hpc random trans fjfmau ima cspare pause cbcond".split()),
+    *("adp aes des kasumi camellia md5 sha1 sha256 sha512 mpmul montmul montsqr crc32c".split()),
+}  # fmt: skip
+
+
+def test_cpuinfo_names_what_the_emulator_executes(booted: tuple[Case, GuestConsole]) -> None:
+    case, guest = booted
+    info = guest.command("cat /proc/cpuinfo")
+    found = re.search(r"cpucaps\s*: (.*)", info)
+    assert found is not None
+    names = set(found[1].split(","))
+    wanted = set(hwcap_list(feature_names(guest.machine.cpu.features))) & LINUX_KNOWS
+    assert names - CHIP_CAPS - BASE_CAPS == wanted
+    assert names >= BASE_CAPS
+    assert info.count("online") == case.vcpus
+    assert re.search(r"MMU Type\s*: Hypervisor \(sun4v\)", info)
+    sizes = re.search(r"MMU PGSZs\s*: (.*)", info)
+    assert sizes is not None
+    printed = {"8K": 0, "64K": 1, "512K": 2, "4MB": 3, "32MB": 4, "256MB": 5, "2GB": 6, "16GB": 7}
+    # Linux does not use, and so does not name, 512K and 32M.
+    assert sum(1 << printed[size] for size in sizes[1].split(",")) == guest.machine.cpu.page_sizes & ~0b10100
+    hertz = {int(value, 16) for value in re.findall(r"Cpu\d+ClkTck\s*: (\w+)", info)}
+    assert hertz == {guest.machine.platform.clock_hz}
+
+
+# Feature of the chip -> kernel drivers that use it (arch/sparc/crypto).
+DRIVERS = {
+    "aes": {"aes-sparc64", "ecb-aes-sparc64", "cbc-aes-sparc64", "ctr-aes-sparc64"},
+    "des": {"des-sparc64", "ecb-des-sparc64", "cbc-des-sparc64",
+            "des3_ede-sparc64", "ecb-des3_ede-sparc64", "cbc-des3_ede-sparc64"},
+    "camellia": {"camellia-sparc64", "ecb-camellia-sparc64", "cbc-camellia-sparc64"},
+    "md5": {"md5-sparc64"},
+    "sha1": {"sha1-sparc64"},
+    "sha256": {"sha224-sparc64", "sha256-sparc64"},
+    "sha512": {"sha384-sparc64", "sha512-sparc64"},
+    "crc32c": {"crc32c-sparc64"},
+}  # fmt: skip
+
+
+def test_crypto_drivers_pass_the_kernels_own_tests(booted: tuple[Case, GuestConsole]) -> None:
+    _, guest = booted
+    text = guest.command("cat /proc/crypto")
+    tested = dict(re.findall(r"driver\s*: (\S+)\n(?:.*\n)*?selftest\s*: (\w+)", text))
+    assert set(tested.values()) == {"passed"}
+    features = feature_names(guest.machine.cpu.features)
+    wanted = set().union(*(drivers for name, drivers in DRIVERS.items() if name in features))
+    assert {driver for driver in tested if driver.endswith("-sparc64")} == wanted
+    assert "alg: extra crypto tests enabled" in guest.text
+
+
+def test_instructions_work_where_the_kernel_says_so(booted: tuple[Case, GuestConsole]) -> None:
+    _, guest = booted
+    output = guest.command("load hwcaps")
+    named = set(output.removeprefix("hwcaps: ok").split())
+    features = feature_names(guest.machine.cpu.features)
+    tried = {"fmaf", "vis3", "hpc", "ima", "cbcond", "pause", "aes", "des", "kasumi", "camellia", "md5", "sha1",
+             "sha256", "sha512", "crc32c"}  # fmt: skip
+    assert named == features & tried
+
+
+def test_devices_are_found(booted: tuple[Case, GuestConsole]) -> None:
+    _, guest = booted
+    assert "console [ttyHV0] enabled" in guest.text
+    assert guest.command("cat /sys/class/misc/hw_random/rng_current").strip() == "n2rng"
+    assert len(guest.command("head -c 64 /dev/hwrng | od -An -tx1").split()) == 64
+    assert guest.command("cat /sys/class/rtc/rtc0/name").startswith("rtc-sun4v")
+    assert guest.machine.soft_state.normal
+    assert guest.machine.soft_state.text == "Linux running"

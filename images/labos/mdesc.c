@@ -179,17 +179,6 @@ const char *md_string_at(md_node node, u32 index, const char **name) {
   return NULL;
 }
 
-const char *md_string_at(md_node node, u32 index, const char **name) {
-  if (node == MD_NONE) return NULL;
-  for (u32 i = (u32)node + 1; i < now.count && now.elements[i].tag != MD_NODE_END; i++) {
-    const struct element *e = &now.elements[i];
-    if (e->tag != MD_STRING || index-- > 0) continue;
-    *name = name_of(e);
-    return now.data + e->at;
-  }
-  return NULL;
-}
-
 const u8 *md_data(md_node node, const char *name, size_t *bytes) {
   const struct description *d = now;
   const struct element *e = property(d, node, name, MD_DATA);

@@ -36,8 +36,9 @@ static struct timer timer;
 
 static u64 handle_of(enum ds_service service) { return (u64)service << 32 | (session & 0xffffffff); }
 
+/* With the lock: the message is too long for a stack. */
 static bool send(enum kind kind, const u8 *payload, size_t bytes) {
-  u8 message[HEADER + 16 + DS_ANSWER];
+  static u8 message[HEADER + 16 + DS_ANSWER];
   if (bytes > sizeof message - HEADER) return false;
   set32(message, kind);
   set32(message + 4, (u32)bytes);
@@ -142,7 +143,7 @@ bool ds_is_registered(enum ds_service service) {
 }
 
 bool ds_answer(const struct ds_request *r, bool any_session, const void *data, size_t bytes) {
-  u8 m[16 + DS_ANSWER];
+  static u8 m[16 + DS_ANSWER];
   if (bytes > DS_ANSWER) return false;
   lock_acquire(&lock);
   bool there = registered[r->service] && (any_session || r->session == session);

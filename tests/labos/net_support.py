@@ -32,7 +32,9 @@ def _objects(compiler: str, sources: str) -> tuple[Path, ...]:
 
 
 def _compile(compiler: str, *arguments: str | Path, cwd: Path) -> None:
-    command: list[str | Path] = [compiler, *FLAGS, "-I", ROOT / "images" / "labos", "-I", ROOT / "csrc" / "tests"]
+    command: list[str | Path] = [
+        compiler, *FLAGS, "-iquote", ROOT / "images" / "labos", "-iquote", ROOT / "csrc" / "tests",
+    ]  # fmt: skip
     done = subprocess.run(
         [*command, *arguments], cwd=cwd, capture_output=True, text=True, env=ENVIRONMENT, check=False
     )

@@ -18,6 +18,7 @@ enum kind {
 };
 enum { MAJOR = 1, MINOR = 0, HEADER = 8, QUEUE = 8, NAME = 32, RESULT_HANDLE = 3, VARIABLE_SET = 0, VARIABLE_DELETE = 1 };
 #define WATCH_NS NS_PER_SECOND
+#define ANSWER_NS (10 * NS_PER_SECOND)
 #define VARIABLE_PATIENCE_NS (10 * NS_PER_SECOND)
 
 static const char *const names[DS_SERVICES] = {
@@ -28,15 +29,16 @@ static const char *const names[DS_SERVICES] = {
 static struct spinlock lock = SPINLOCK("ds");
 static struct ldc_channel channel;
 static bool ready, registered[DS_SERVICES], answered;
-static u64 session;
+static u64 session, called_ns; /* called: when this session began */
 static u32 variable_result, queued, first;
 static struct ds_request queue[QUEUE];
 static struct timer timer;
 
 static u64 handle_of(enum ds_service service) { return (u64)service << 32 | (session & 0xffffffff); }
 
+/* With the lock: the message is too long for a stack. */
 static bool send(enum kind kind, const u8 *payload, size_t bytes) {
-  u8 message[HEADER + 16 + DS_ANSWER];
+  static u8 message[HEADER + 16 + DS_ANSWER];
   if (bytes > sizeof message - HEADER) return false;
   set32(message, kind);
   set32(message + 4, (u32)bytes);
@@ -129,6 +131,7 @@ static void event(struct ldc_channel *c, enum ldc_event what, const u8 *data, si
   if (what == LDC_EVENT_DOWN) return;
   u8 version[4] = {0, MAJOR, 0, MINOR};
   session++;
+  called_ns = clock_ns();
   send(INIT_REQ, version, sizeof version);
 }
 
@@ -140,7 +143,7 @@ bool ds_is_registered(enum ds_service service) {
 }
 
 bool ds_answer(const struct ds_request *r, bool any_session, const void *data, size_t bytes) {
-  u8 m[16 + DS_ANSWER];
+  static u8 m[16 + DS_ANSWER];
   if (bytes > DS_ANSWER) return false;
   lock_acquire(&lock);
   bool there = registered[r->service] && (any_session || r->session == session);
@@ -215,6 +218,7 @@ static void watch(void *arg) {
   (void)arg;
   lock_acquire(&lock);
   ldc_watch(&channel);
+  if (channel.link.state == LINK_UP && !ready && clock_ns() - called_ns > ANSWER_NS) ldc_restart(&channel);
   lock_release(&lock);
   timer_start(&timer, clock_ns() + WATCH_NS);
 }

@@ -98,8 +98,7 @@ static bool action_known(u32 action) {
 
 /* type, count and records; then the texts of those that failed, each record with the offset of its own from the
  * request's number on. */
-static void cpus(const struct ds_request *r) {
-  u8 m[DS_ANSWER] = {0};
+static void cpus(const struct ds_request *r, u8 m[DS_ANSWER]) {
   u32 action = r->bytes >= 8 ? get32(r->data) : 0, n = r->bytes >= 8 ? get32(r->data + 4) : 0;
   if (!action_known(action) || n > UNITS_MOST || r->bytes < 8 + 4 * n) {
     set32(m, RESPONSE_ERROR);
@@ -117,7 +116,7 @@ static void cpus(const struct ds_request *r) {
     set32(record, id);
     set32(record + 4, result);
     set32(record + 8, cpu_status(id));
-    if (!*text || text_at + strlen(text) + 1 > sizeof m) continue;
+    if (!*text || text_at + strlen(text) + 1 > DS_ANSWER) continue;
     set32(record + 12, (u32)(8 + text_at));
     memcpy(m + text_at, text, strlen(text) + 1);
     text_at += strlen(text) + 1;
@@ -130,8 +129,7 @@ static enum cpu_result crypto_act(enum crypto_kind kind, u32 action, u32 id) {
   return action == CONFIGURE ? crypto_configure(kind, id) : crypto_unconfigure(kind, id);
 }
 
-static void crypto(const struct ds_request *r, enum crypto_kind kind) {
-  u8 m[DS_ANSWER] = {0};
+static void crypto(const struct ds_request *r, enum crypto_kind kind, u8 m[DS_ANSWER]) {
   u32 action = r->bytes >= 4 ? get32(r->data) : 0, n = r->bytes >= 4 ? (r->bytes - 4) / 4 : 0;
   bool fine = action_known(action) && n <= UNITS_MOST;
   set32(m, fine ? RESPONSE_OK : RESPONSE_ERROR);
@@ -147,14 +145,16 @@ static void crypto(const struct ds_request *r, enum crypto_kind kind) {
 }
 
 void ds_perform(const struct ds_request *r) {
+  static u8 answer[DS_ANSWER]; /* too long for a stack; one request is done at a time */
+  memset(answer, 0, sizeof answer);
   switch (r->service) {
     case DS_MD_UPDATE: md_update(r); break;
     case DS_SHUTDOWN: shut_down(r); break;
     case DS_PANIC: panic_asked(r); break;
     case DS_SUSPEND: suspend(r); break;
-    case DS_CPU: cpus(r); break;
-    case DS_CRYPTO_MAU: crypto(r, CRYPTO_MAU); break;
-    case DS_CRYPTO_CWQ: crypto(r, CRYPTO_CWQ); break;
+    case DS_CPU: cpus(r, answer); break;
+    case DS_CRYPTO_MAU: crypto(r, CRYPTO_MAU, answer); break;
+    case DS_CRYPTO_CWQ: crypto(r, CRYPTO_CWQ, answer); break;
     default: break;
   }
 }

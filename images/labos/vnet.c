@@ -14,6 +14,7 @@ enum { VERSION_MAJOR = 1, VERSION_MINOR = 6, MODE_PACKETS = 1, MODE_RING_OLD = 3
 enum { FRAME_LEAST = 14, FRAME_SHORTEST = 60, FRAME_PLAIN = 1514, FRAME_VLAN = 1518, VLAN_FRAME = 18 };
 enum { PEER_ENTRIES_MOST = 4096, PEER_ENTRY_MOST = 512, PEER_COOKIES_MOST = 8, PACKET_AT = 16 };
 #define WATCH_NS NS_PER_SECOND
+#define PATIENCE_NS (5 * NS_PER_SECOND)
 
 struct descriptor {
   u8 state, ack, reserved[6];
@@ -30,8 +31,9 @@ struct vnet_port {
   u32 frame_most;
   struct descriptor *ring;
   u8 *buffers;
-  u64 ring_cookie, buffer_cookie, sequence, gaps, expected;
+  u64 ring_cookie, buffer_cookie, sequence, expected, told_ns;
   u32 next, first; /* descriptor to fill, oldest that is not done */
+  u16 waiting[ENTRIES]; /* lengths of frames that wait to go in band */
   struct {
     u64 ident;
     u32 entries, entry_bytes, cookies;
@@ -92,6 +94,7 @@ static bool attributes_acked(struct vio *vio, const union vio_message *m) {
   struct vnet_port *p = port_of(vio);
   bool ring = m->network.mode == MODE_RING || (vio->minor < 2 && m->network.mode == MODE_RING_OLD);
   p->packets = m->network.mode == MODE_PACKETS;
+  if (p->packets && p->frame_most > LINK_MESSAGE - PACKET_AT) p->frame_most = LINK_MESSAGE - PACKET_AT;
   return (ring || p->packets) && take_mtu(p, m->network.mtu);
 }
 
@@ -157,18 +160,36 @@ static void tell_ready(struct vnet_port *p, u32 start) {
   if (!vio_send(&p->vio, &m, VIO_DATA, VIO_INFO, VIO_RING_DATA)) return;
   p->sequence++;
   p->busy = true;
+  p->told_ns = clock_ns();
 }
 
 static void reclaim(struct vnet_port *p) {
   while (p->first != p->next && *(volatile u8 *)&p->ring[p->first].state == VIO_DONE) {
     p->ring[p->first].state = VIO_FREE;
     p->first = (p->first + 1) % ENTRIES;
+    p->told_ns = clock_ns();
+  }
+}
+
+/* Frames in band wait in the buffers, each behind its message's head. */
+static void send_waiting(struct vnet_port *p) {
+  while (p->first != p->next) {
+    u8 *m = p->buffers + (u64)p->first * p->vnet->slot_bytes;
+    struct vio_tag tag = {VIO_DATA, VIO_INFO, VIO_PACKET, p->vio.session};
+    memcpy(m, &tag, sizeof tag);
+    set64(m + 8, p->sequence);
+    if (!ldc_send(&p->vio.channel, m, PACKET_AT + p->waiting[p->first])) return;
+    p->sequence++;
+    p->first = (p->first + 1) % ENTRIES;
   }
 }
 
 static void room(struct vio *vio) {
   struct vnet_port *p = port_of(vio);
-  if (p->packets) return;
+  if (p->packets) {
+    send_waiting(p);
+    return;
+  }
   reclaim(p);
   if (!p->busy && p->first != p->next) tell_ready(p, p->first);
 }
@@ -191,13 +212,11 @@ static bool send_ring(struct vnet_port *p, const u8 *frame, size_t bytes) {
 }
 
 static bool send_packet(struct vnet_port *p, const u8 *frame, size_t bytes) {
-  u8 *m = p->buffers; /* not used for a ring in this mode */
-  struct vio_tag tag = {VIO_DATA, VIO_INFO, VIO_PACKET, p->vio.session};
-  memcpy(m, &tag, sizeof tag);
-  set64(m + 8, p->sequence);
-  memcpy(m + PACKET_AT, frame, bytes);
-  if (!ldc_send(&p->vio.channel, m, PACKET_AT + bytes)) return false;
-  p->sequence++;
+  if ((p->next + 1) % ENTRIES == p->first) return false;
+  memcpy(p->buffers + (u64)p->next * p->vnet->slot_bytes + PACKET_AT, frame, bytes);
+  p->waiting[p->next] = (u16)bytes;
+  p->next = (p->next + 1) % ENTRIES;
+  send_waiting(p);
   return true;
 }
 
@@ -286,29 +305,35 @@ static void receive(struct vnet_port *p, const union vio_message *m) {
   if (!vio_send(&p->vio, &reply, VIO_DATA, VIO_ACK, VIO_RING_DATA)) ldc_restart(&p->vio.channel);
 }
 
+/* A frame in band, or descriptors that are ready. false: it makes no sense. */
+static bool data_info(struct vnet_port *p, const union vio_message *m, const u8 *bytes_at, size_t bytes) {
+  bool in_order = m->data.sequence == p->expected++;
+  if (m->tag.what == VIO_PACKET && in_order) {
+    if (bytes - PACKET_AT <= p->frame_most)
+      net_input(network_lock_held(), p->vnet->interface, bytes_at + PACKET_AT, bytes - PACKET_AT);
+    return true;
+  }
+  if (m->tag.what != VIO_RING_DATA || !in_order || p->packets || bytes < VIO_MESSAGE) return false;
+  if (m->data.ident != p->peer.ident || m->data.start >= p->peer.entries) return false;
+  if (m->data.end >= p->peer.entries && m->data.end != VIO_OPEN_END) return false;
+  receive(p, m);
+  return true;
+}
+
+/* Nothing is sent twice: what makes no sense stands for a message that is lost, and both ends start anew. */
 static void data(struct vio *vio, const u8 *bytes_at, size_t bytes) {
   struct vnet_port *p = port_of(vio);
   union vio_message m = {0};
   memcpy(&m, bytes_at, bytes < VIO_MESSAGE ? bytes : VIO_MESSAGE);
-  if (bytes < PACKET_AT || m.tag.session != vio->peer_session) return;
-  if (m.tag.what == VIO_PACKET && m.tag.subtype == VIO_INFO) {
-    if (bytes - PACKET_AT <= p->frame_most)
-      net_input(network_lock_held(), p->vnet->interface, bytes_at + PACKET_AT, bytes - PACKET_AT);
-    return;
+  bool fine = bytes >= PACKET_AT && m.tag.session == vio->peer_session;
+  if (fine && m.tag.subtype == VIO_INFO) {
+    fine = data_info(p, &m, bytes_at, bytes);
+  } else if (fine) {
+    fine = m.tag.subtype == VIO_ACK && m.tag.what == VIO_RING_DATA && m.data.ident == vio->ident;
+    if (fine && m.data.state == VIO_STOPPED) p->busy = false;
+    if (fine) room(vio);
   }
-  if (m.tag.what != VIO_RING_DATA || bytes < VIO_MESSAGE || p->packets) return;
-  if (m.tag.subtype == VIO_INFO) {
-    p->gaps += m.data.sequence != p->expected;
-    p->expected = m.data.sequence + 1;
-    if (m.data.ident == p->peer.ident && m.data.start < p->peer.entries &&
-        (m.data.end < p->peer.entries || m.data.end == VIO_OPEN_END))
-      receive(p, &m);
-  } else if (m.tag.subtype == VIO_NACK) {
-    ldc_restart(&vio->channel);
-  } else if (m.data.ident == vio->ident) {
-    if (m.data.state == VIO_STOPPED) p->busy = false;
-    room(vio);
-  }
+  if (!fine && vio->state == VIO_RUNNING) ldc_restart(&vio->channel);
 }
 
 /* -- sessions */
@@ -334,12 +359,20 @@ static void interrupted(void *arg) {
   network_unlock();
 }
 
+/* The other end took nothing for too long: what it was told, or what it answered, is lost. */
+static void port_watch(struct vnet_port *p) {
+  if (!p->used) return;
+  vio_watch(&p->vio);
+  if (p->vio.state != VIO_RUNNING || p->packets || !p->busy) return;
+  reclaim(p);
+  if (p->first != p->next && clock_ns() - p->told_ns > PATIENCE_NS) ldc_restart(&p->vio.channel);
+}
+
 static void watch(void *arg) {
   (void)arg;
   network_lock();
   for (u32 i = 0; i < vnet_count; i++)
-    for (u32 k = 0; k < VNET_PORTS; k++)
-      if (vnets[i]->port[k].used) vio_watch(&vnets[i]->port[k].vio);
+    for (u32 k = 0; k < VNET_PORTS; k++) port_watch(&vnets[i]->port[k]);
   network_unlock();
   timer_start(&watch_timer, clock_ns() + WATCH_NS);
 }
@@ -393,7 +426,7 @@ static struct vnet *vnet_new(u64 number, u64 mac, u64 mtu) {
   snprintf(v->name, sizeof v->name, "vnet%lu", number);
   mac_bytes(mac, v->mac);
   v->frame_most = (u32)mtu + VLAN_FRAME;
-  v->slot_bytes = (SKIP + v->frame_most + 63) & ~63u;
+  v->slot_bytes = (PACKET_AT + v->frame_most + 63) & ~63u;
   v->bounce = kmalloc(v->slot_bytes + 8);
   struct net *net = network_lock_held();
   v->interface = v->bounce ? net_attach(net, v->name, v->mac, (u32)mtu, output, v) : NULL;
@@ -448,7 +481,7 @@ void vnets_scan(void) {
     for (u32 k = 0; k < VNET_PORTS; k++)
       if (vnets[i]->port[k].used && !seen[i][k]) port_detach(&vnets[i]->port[k]);
   network_unlock();
-  if (watch_timer.function || !vnet_count) return; /* a timer that nobody needs would keep an idle domain awake */
+  if (watch_timer.function) return;
   watch_timer.function = watch;
   watch(NULL);
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import struct
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +20,35 @@ FLAGS = ("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wconversion", "-Wshadow"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "ASAN_OPTIONS")}
 
 
+@functools.cache
+def _objects(compiler: str, sources: str) -> tuple[Path, ...]:
+    """Object files of images/labos, compiled once a session."""
+    folder = Path(tempfile.mkdtemp(prefix="labos-objects-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    files = sorted((ROOT / "images" / "labos").glob(sources))
+    assert files, sources
+    _compile(compiler, "-c", *files, cwd=folder)
+    return tuple(folder / f"{file.stem}.o" for file in files)
+
+
+def _compile(compiler: str, *arguments: str | Path, cwd: Path) -> None:
+    command: list[str | Path] = [
+        compiler, *FLAGS, "-iquote", ROOT / "images" / "labos", "-iquote", ROOT / "csrc" / "tests",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [*command, *arguments], cwd=cwd, capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def build(folder: Path, test: str, sources: str) -> Path:
     """Compile tests/labos/`test`.c with the files of images/labos that `sources` (a glob) names; skips without gcc."""
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs gcc")
-    files = sorted((ROOT / "images" / "labos").glob(sources))
-    assert files, sources
     program = folder / test
-    command: list[str | Path] = [compiler, *FLAGS, "-I", ROOT / "images" / "labos", "-I", ROOT / "csrc" / "tests"]
-    command += [ROOT / "tests" / "labos" / f"{test}.c", *files, "-o", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert done.returncode == 0, done.stderr
+    source = ROOT / "tests" / "labos" / f"{test}.c"
+    _compile(compiler, source, *_objects(compiler, sources), "-o", program, cwd=folder)
     return program
 
 

@@ -57,11 +57,11 @@ class Capture:
             self._interfaces += 1
             return self._interfaces - 1
 
-    def frame(self, interface: int, frame: bytes, direction: int) -> None:
-        """Record a frame without checksum, at the time of the clock."""
+    def frame(self, interface: int, frame: bytes, direction: int, *, time_ns: int | None = None) -> None:
+        """Record a frame without checksum, at `time_ns`, or else at the time of the clock."""
         if self._file is None:
             return
-        now = self._clock()
+        now = self._clock() if time_ns is None else time_ns
         head = struct.pack("<IIIII", interface, now >> 32 & 0xFFFF_FFFF, now & 0xFFFF_FFFF, len(frame), len(frame))
         options = _option(_OPT_FLAGS, struct.pack("<I", direction)) + _option(_OPT_COMMENT_END, b"")
         with self._lock:

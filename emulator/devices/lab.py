@@ -21,7 +21,7 @@ from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import DEFAULT_MTU, VnetPort
 from emulator.errors import ConfigError
 from emulator.guest import Stop, StopReason
-from emulator.machine import Machine
+from emulator.machine import DETERMINISTIC_TOD, Machine
 from emulator.mdesc import Port as MdPort
 from emulator.mdesc import Resources, VirtualDevice, build, plain_resources
 from emulator.platforms import find_platform
@@ -184,7 +184,10 @@ def build_domain(
             machine.attach(VirtualDisk(_name(spec, "vdisk", number), channel, backend, options=spec.options))
         for number, (net, channel) in enumerate(zip(nets, net_channels, strict=True)):
             ports.append(_plug(net, _name(net, "vnet", number)))
-            ports[-1].wake = None if deterministic else machine.wake
+            if deterministic:
+                ports[-1].clock = lambda: DETERMINISTIC_TOD * 1_000_000_000 + machine.time_ns
+            else:
+                ports[-1].wake = machine.wake
             machine.attach(VnetPort(ports[-1].name, channel, ports[-1], address=SWITCH_MAC, mtu=net.mtu))
     except BaseException:
         Domain(machine, opened, ports).close()

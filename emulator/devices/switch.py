@@ -83,10 +83,17 @@ class Port:
         self.switch: Switch | None = None
         self._inbox: deque[bytes] = deque()
         self._capture: tuple[Capture, int] | None = None
+        self.clock: Callable[[], int] | None = None
+        """Nanoseconds since 1970 for captures; None: the capture's own clock."""
 
     def record(self, capture: Capture) -> None:
         """Record what goes through the port from now on."""
         self._capture = capture, capture.interface(self.name)
+
+    def _note(self, frame: bytes, direction: int) -> None:
+        if self._capture:
+            capture, interface = self._capture
+            capture.frame(interface, frame, direction, time_ns=self.clock() if self.clock else None)
 
     def send(self, frame: bytes) -> None:
         """Give a frame to the switch."""
@@ -95,8 +102,7 @@ class Port:
     def pass_on(self, frame: bytes, hops: int) -> None:
         """As `send`, for a frame that has come through other switches."""
         self.counters.received += 1
-        if self._capture:
-            self._capture[0].frame(self._capture[1], frame, INBOUND)
+        self._note(frame, INBOUND)
         if self.switch is not None:
             self.switch.forward(self, frame, hops)
 
@@ -107,8 +113,7 @@ class Port:
             self.counters.dropped += 1
             return
         self.counters.sent += 1
-        if self._capture:
-            self._capture[0].frame(self._capture[1], frame, OUTBOUND)
+        self._note(frame, OUTBOUND)
         self._inbox.append(frame)
         if self.wake is not None:
             self.wake()

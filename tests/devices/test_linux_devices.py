@@ -13,6 +13,7 @@ from linux_support import Shell, linux, linux_program
 
 from emulator import StopReason
 from emulator.backends.file import FileDisk, create_disk
+from emulator.devices.capture import Capture
 from emulator.devices.disklabel import Slice, default_label
 from emulator.devices.ds import CpuAction, UnitResult
 from emulator.devices.lab import FIRST_MAC, DiskSpec, NetSpec
@@ -163,7 +164,8 @@ def test_two_domains_ping_each_other(tmp_path: Path) -> None:
     linux_program()
     switch = Switch()
     watch = switch.add(Port("watch"))
-    one = linux(nets=[NetSpec(switch, name="a")])
+    capture = Capture(tmp_path / "ping.pcapng")
+    one = linux(nets=[NetSpec(switch, name="a", capture=capture)])
     two = linux(nets=[NetSpec(switch, name="b")], first_mac=FIRST_MAC + 16)
     one.others, two.others = (two,), (one,)
     with one.domain, two.domain:
@@ -185,6 +187,21 @@ def test_two_domains_ping_each_other(tmp_path: Path) -> None:
             seen.append(frame[12:14])
         assert b"\x08\x06" in seen, "ARP goes to everybody"
         assert b"\x08\x00" not in seen, "what is for one goes to one"
+    capture.close()
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        pytest.skip("all is well so far, but tshark is not installed: the capture is not looked at")
+    fields = ["-e", "icmp.type", "-e", "icmp.checksum.status", "-e", "icmp.resptime"]
+    command = [tshark, "-r", str(tmp_path / "ping.pcapng"), "-Y", "icmp", "-T", "fields", *fields]
+    rows = [
+        line.split("\t")
+        for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    ]
+    assert len(rows) == 2 * (5 + 4 + 3 + 5)
+    assert {row[1] for row in rows} == {"1"}, "every checksum is good"
+    assert all(float(row[2]) < 2 for row in rows if row[0] == "0"), (
+        "answers within two milliseconds of the guests' time"
+    )
 
 
 def test_requests_to_a_guest() -> None:

@@ -28,7 +28,7 @@ from linuxbuild import busybox, debian, kernel
 from linuxbuild.cache import default_cache, file_digest, locked, make_key, publish
 from linuxbuild.initramfs import ROOTFS, make_initramfs
 from linuxbuild.programs import build_programs, program_sources
-from linuxbuild.tools import CROSS, DATE, BuildError, check_host, output
+from linuxbuild.tools import CROSS, DATE, BuildError, check_host, output, run
 
 HERE = Path(__file__).resolve().parent
 OUTPUTS = ("vmlinux", "image", "initramfs.cpio.gz", "config", "System.map", "manifest.json")
@@ -158,7 +158,7 @@ def build(options: Options) -> Path:
             log = options.parts / f"{part.name}.log"
             say(f"building {part.name}; progress in {log}")
             make(source, work, part, jobs=options.jobs, log=log)
-            shutil.rmtree(work)
+            run(["rm", "-rf", work], log=log)
         return assemble(options, final, linux, box, (tarball, description))
 
 

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "images" / "linux" / "build"
 ENV = "S4V_LINUX"
 PROMPT = r"sun4v# "
+# How much the kernel tests its ciphers at boot. The randomised tests take most of a boot, so few boots run them.
+CRYPTO = {"none": "cryptomgr.notests=1", "vectors": "cryptomgr.noextratests=1", "random": "cryptomgr.fuzz_iterations=10"}
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,13 @@ def boot_linux(
     memory: str = "256M",
     deterministic: bool = True,
     append: str = "",
+    crypto: str = "none",
     tod_seconds: int | None = None,
 ) -> GuestConsole:
     """A machine whose Linux has come to the shell prompt."""
     machine = Machine(memory, strands=vcpus, platform=platform, cpu_arch=cpu_arch, deterministic=deterministic,
                       tod_seconds=tod_seconds)  # fmt: skip
-    machine.power_on(linux.program(append))
+    machine.power_on(linux.program(f"{CRYPTO[crypto]} {append}"))
     guest = GuestConsole(machine)
     guest.expect(r"init: shell")
     guest.expect(PROMPT)

@@ -6,14 +6,14 @@ import subprocess
 import sys
 
 import pytest
-from linux_support import Linux
+from linux_support import CRYPTO, Linux
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 
 
 def sun4v_run(linux: Linux, *words: str, append: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "emulator.cli", "run", *words, "--initrd", str(linux.initrd),
-               "--append", f"console=ttyHV0 {append}", str(linux.kernel)]  # fmt: skip
+               "--append", f"console=ttyHV0 {CRYPTO['none']} {append}", str(linux.kernel)]  # fmt: skip
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
 

@@ -22,12 +22,12 @@ GO_ON = """
 import sys
 from pathlib import Path
 from guest_console import GuestConsole
-from linux_support import Linux
+from linux_support import CRYPTO, Linux
 from emulator import Machine
 
 folder, state, steps, step_insns = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 with Machine("192M", strands=3, deterministic=True) as machine:
-    machine.power_on(Linux(folder).program())
+    machine.power_on(Linux(folder).program(CRYPTO["none"]))
     machine.console.read()
     machine.load(state.read_bytes())
     guest = GuestConsole(machine)

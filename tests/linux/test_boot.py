@@ -75,6 +75,7 @@ EXPECTED_WARNINGS = (
     r"Booting Linux\.\.\.$",
     r"clock(source|event): mult\[",
     r"alg: extra crypto tests enabled",  # the kernel is configured with them
+    r"CPU: Unknown sun4v cpu type \[SUNW,sun4v-cpu\]",  # a cpu-arch that hides the chip hides its name
     r"This architecture does not have kernel memory protection",  # sparc64 has none
 )
 
@@ -133,14 +134,13 @@ DRIVERS = {
 
 
 def test_crypto_drivers_pass_the_kernels_own_tests(booted: tuple[Case, GuestConsole]) -> None:
-    case, guest = booted
+    _, guest = booted
     text = guest.command("cat /proc/crypto")
     tested = dict(re.findall(r"driver\s*: (\S+)\n(?:.*\n)*?selftest\s*: (\w+)", text))
     assert set(tested.values()) == {"passed"}
     features = feature_names(guest.machine.cpu.features)
     wanted = set().union(*(drivers for name, drivers in DRIVERS.items() if name in features))
     assert {driver for driver in tested if driver.endswith("-sparc64")} == wanted
-    assert ("alg: extra crypto tests enabled" in guest.text) == (case.crypto == "random")
 
 
 def test_instructions_work_where_the_kernel_says_so(booted: tuple[Case, GuestConsole]) -> None:
@@ -153,11 +153,15 @@ def test_instructions_work_where_the_kernel_says_so(booted: tuple[Case, GuestCon
     assert named == features & tried
 
 
+WITHOUT_RNG = {"t2000", "m10-1"}  # a T1 has none, and of the SPARC64 none is known that sun4v guests see
+
+
 def test_devices_are_found(booted: tuple[Case, GuestConsole]) -> None:
-    _, guest = booted
+    case, guest = booted
     assert "console [ttyHV0] enabled" in guest.text
-    assert guest.command("cat /sys/class/misc/hw_random/rng_current").strip() == "n2rng"
-    assert len(guest.command("head -c 64 /dev/hwrng | od -An -tx1").split()) == 64
+    if case.platform not in WITHOUT_RNG:
+        assert guest.command("cat /sys/class/misc/hw_random/rng_current").strip() == "n2rng"
+        assert len(guest.command("head -c 64 /dev/hwrng | od -An -v -tx1").split()) == 64
     assert guest.command("cat /sys/class/rtc/rtc0/name").startswith("rtc-sun4v")
     assert guest.machine.soft_state.normal
     assert guest.machine.soft_state.text == "Linux running"

@@ -93,8 +93,9 @@ def commands(folder: Path, initrd: Path, options: argparse.Namespace) -> dict[st
             "--append", f"console=ttyHV0 {APPEND}", str(folder / "vmlinux")]  # fmt: skip
     found = {"sun4v": ours}
     if qemu := shutil.which("qemu-system-sparc64"):
-        found["qemu"] = [qemu, "-M", "sun4u", "-m", "512", "-nographic", "-vga", "none", "-no-reboot", "-kernel", str(folder / "image"),
-                         "-initrd", str(initrd), "-append", f"console=ttyS0 {APPEND}"]  # fmt: skip
+        found["qemu"] = [qemu, "-M", "sun4u", "-m", "512", "-nographic", "-vga", "none", "-no-reboot",
+                         "-kernel", str(folder / "image"), "-initrd", str(initrd),
+                         "-append", f"console=ttyS0 {APPEND}"]  # fmt: skip
     else:
         print("linux_bench: no qemu column: qemu-system-sparc64 is missing", file=sys.stderr)
     return {engine: found[engine] for engine in options.engines if engine in found}
@@ -169,7 +170,8 @@ def as_markdown(rows: dict[str, Row]) -> str:
 def as_json(rows: dict[str, Row], options: argparse.Namespace) -> str:
     table = {name: {"cpu_seconds": row.seconds, "ratio": row.ratio, "said": row.said} for name, row in rows.items()}
     return json.dumps({"runs": options.runs, "scale": options.scale, "platform": options.platform,
-                       "vcpus": options.vcpus, "rows": table, "geometric_mean": geometric_mean(rows)}, indent=1)  # fmt: skip
+                       "vcpus": options.vcpus, "rows": table,
+                       "geometric_mean": geometric_mean(rows)}, indent=1)  # fmt: skip
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:

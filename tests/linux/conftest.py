@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from linux_support import Linux, find_linux
+from linux_guest import Linux, find_linux
 
 
 @pytest.fixture(scope="session")

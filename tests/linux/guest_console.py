@@ -17,6 +17,7 @@ SLICE_SECONDS = 0.02  # in real time, where a guest that waits takes no instruct
 BUDGET_INSNS = 6_000_000_000
 QUIET_STOPS = 30_000  # stops in a row with nothing done: the guest waits for ever
 TAIL_CHARS = 3000
+PROMPT = r"sun4v# "
 DONE = r's4v-"done \$\?\r?\n([\s\S]*?)s4v-done (\d+)\r?\n'
 
 
@@ -48,7 +49,9 @@ class GuestConsole:
     def expect(self, pattern: str, *, budget_insns: int = BUDGET_INSNS) -> re.Match[str]:
         """Run until new output has the pattern; what is behind it is new for the next call."""
         compiled = re.compile(pattern)
-        match = self.run_until(lambda: compiled.search(self.text, self.seen), f"no {pattern!r}", budget_insns=budget_insns)
+        match = self.run_until(
+            lambda: compiled.search(self.text, self.seen), f"no {pattern!r}", budget_insns=budget_insns
+        )
         self.seen = match.end()
         return match
 
@@ -63,6 +66,7 @@ class GuestConsole:
         """Status and output of a shell command. Its end is a line that the echo of the input does not have."""
         self.send(f'{line}; echo "s4v-"done $?')
         match = self.expect(DONE, budget_insns=budget_insns)
+        self.expect(PROMPT)  # what is typed before it is echoed twice
         return int(match[2]), match[1].replace("\r\n", "\n")
 
     # -- running

@@ -1,1 +1,1 @@
-"""Builds an unmodified Linux/sparc64 and a static user land from Debian's sources; `images/linux/build` is the command."""
+"""Builds an unmodified Linux/sparc64 and a user land from Debian's sources; `images/linux/build` is the command."""

@@ -188,9 +188,9 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="FOLDER",
                         help="where to build and keep results (default $XDG_CACHE_HOME/sun4v or ~/.cache/sun4v)")
     parser.add_argument("--sources", type=Path, metavar="FOLDER",
-                        help=f"a folder that may hold {debian.KERNEL_TARBALL} and busybox_*.dsc with its files: no network")
+                        help=f"a folder that may hold {debian.KERNEL_TARBALL} and busybox_*.dsc with its files")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="compilers at a time")
-    parser.add_argument("--find", action="store_true", help="print the folder of a finished build, or fail with status 3")
+    parser.add_argument("--find", action="store_true", help="print the folder of a finished build, else status 3")
     return parser.parse_args(argv)  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Archives the kernel unpacks as its first root file system: cpio "newc" (Linux, Documentation/driver-api/early-userspace).
+"""Archives the kernel unpacks as its first root file system: cpio "newc" (Linux, driver-api/early-userspace).
 
 Written here rather than by cpio(1): device nodes need no root then, and the bytes depend on nothing but the contents.
 """

@@ -9,8 +9,8 @@ from linuxbuild.tools import CROSS, run
 FOLDER = Path(__file__).resolve().parents[1] / "programs"
 COMMON = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fno-pie", "-no-pie", "-static", "-s",
           "-Wl,--build-id=none"]  # fmt: skip
-# The assembler takes instructions beyond -mcpu: hwcaps.c tries them. The compiler sees no end in a recursion that leaves
-# by longjmp.
+# The assembler takes instructions beyond -mcpu: hwcaps.c tries them. The compiler sees no end in a recursion that
+# leaves by longjmp.
 FLAGS = [*COMMON, "-mcpu=ultrasparc", "-Wa,-Av9m8", "-fno-tree-vectorize", "-ffp-contract=off",
          "-Wno-infinite-recursion", "-Wno-clobbered"]  # fmt: skip
 FLAGS_32 = [*COMMON, "-m32", "-mcpu=v9", "-nostdlib", "-ffreestanding", "-fno-stack-protector",

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from guest_console import GuestConsole
+from guest_console import PROMPT, GuestConsole
 
 from emulator import Machine
 from emulator.firmware.program import Program, read_program
@@ -16,9 +16,9 @@ from emulator.firmware.program import Program, read_program
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "images" / "linux" / "build"
 ENV = "S4V_LINUX"
-PROMPT = r"sun4v# "
 # How much the kernel tests its ciphers at boot. The randomised tests take most of a boot, so few boots run them.
-CRYPTO = {"none": "cryptomgr.notests=1", "vectors": "cryptomgr.noextratests=1", "random": "cryptomgr.fuzz_iterations=10"}
+CRYPTO = {"none": "cryptomgr.notests=1", "vectors": "cryptomgr.noextratests=1",
+          "random": "cryptomgr.fuzz_iterations=10"}  # fmt: skip
 
 
 @dataclass(frozen=True)

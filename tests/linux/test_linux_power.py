@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from guest_console import GuestConsole
-from linux_support import PROMPT, Linux, boot_linux
+from guest_console import PROMPT, GuestConsole
+from linux_guest import Linux, boot_linux
 
 from emulator import StopReason, StrandState
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from linux_support import BUILD, ROOT
+from linux_guest import BUILD, ROOT
 
 sys.path.insert(0, str(ROOT / "images" / "linux"))
 
-from linuxbuild import cache, command, cpio, kernel, tools  # noqa: E402
+from linuxbuild import cache, command, cpio, kernel, tools
 
 
 def test_the_archive_is_what_cpio_reads(tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_the_archive_is_what_cpio_reads(tmp_path: Path) -> None:
     archive.add_file("bin/tool", b"#!/bin/sh\n", 0o755)
     archive.add_file("a/b/c", b"x" * 1001)
     archive.add_link("sbin/init", "/bin/tool")
-    done = subprocess.run(["cpio", "-tv", "--quiet", "--numeric-uid-gid"], input=archive.to_bytes(), capture_output=True,
-                          check=True, env={**os.environ, "TZ": "UTC", "LC_ALL": "C"})  # fmt: skip
+    done = subprocess.run(["cpio", "-tv", "--quiet", "--numeric-uid-gid"], input=archive.to_bytes(),
+                          capture_output=True, check=True, env={**os.environ, "TZ": "UTC", "LC_ALL": "C"})  # fmt: skip
     lines = done.stdout.decode().splitlines()
     assert [line.split()[-1] for line in lines if "->" not in line] == [
         "dev", "dev/console", "bin", "bin/tool", "a", "a/b", "a/b/c", "sbin"]  # fmt: skip
@@ -86,8 +86,8 @@ def test_missing_tools_are_named_by_package(tmp_path: Path) -> None:
 
 
 def test_nothing_is_found_in_an_empty_cache(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, str(BUILD), "--find", "--cache", str(tmp_path)], capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run([sys.executable, str(BUILD), "--find", "--cache", str(tmp_path)], capture_output=True,
+                          text=True, check=False)  # fmt: skip
     assert done.returncode == command.NO_BUILD
     assert "not built" in done.stderr
 

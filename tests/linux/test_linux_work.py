@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from guest_console import GuestConsole
-from linux_support import ROOT, Linux, boot_linux
+from linux_guest import ROOT, Linux, boot_linux
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 
-# What `load` prints at its end: equal to a native build of the same sources, see test_programs.py.
+# What `load` prints at its end: equal to a native build of the same sources, see test_linux_programs.py.
 RESULTS = {
     "forks": "forks: ok 200 children, a0cfc4c21fcfff25",
     "signals": "signals: ok 2000 queued, fb25a30bfb2291db",

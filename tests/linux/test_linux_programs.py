@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from linux_support import ROOT
-from test_work import RESULTS
+from linux_guest import ROOT
+from test_linux_work import RESULTS
 
 sys.path.insert(0, str(ROOT / "images" / "linux"))
 
-from linuxbuild.programs import FOLDER, build_programs  # noqa: E402
+from linuxbuild.programs import FOLDER, build_programs
 
 # QEMU 7.2's user mode has other faults, no limit of the stack, another /proc/self/exe, and takes forever for signals.
 NOT_THERE = {"forks", "faults", "altstack", "signals"}

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from linux_support import CRYPTO, Linux
+from linux_guest import CRYPTO, Linux
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from guest_console import GuestConsole
-from linux_support import Linux, boot_linux
+from linux_guest import Linux, boot_linux
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 
@@ -22,7 +22,7 @@ GO_ON = """
 import sys
 from pathlib import Path
 from guest_console import GuestConsole
-from linux_support import CRYPTO, Linux
+from linux_guest import CRYPTO, Linux
 from emulator import Machine
 
 folder, state, steps, step_insns = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

@@ -111,7 +111,11 @@ void timer_stop(struct timer *timer) {
   lock_acquire(&lock);
   if (timer->cpu) list_remove(timer);
   lock_release(&lock);
-  while (timer->running_on && timer->running_on != cpu_this()) continue;
+  while (timer->running_on && timer->running_on != cpu_this()) {
+    interrupts_push();
+    cross_poll(); /* the function may be waiting for an answer of this cpu */
+    interrupts_pop();
+  }
 }
 
 void timer_interrupt(void) {

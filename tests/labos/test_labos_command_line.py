@@ -1,4 +1,4 @@
-"""labos from a shell: `sun4v run` boots it by firmware, its console is standard input and output, its end the status."""
+"""labos from a shell: `sun4v run` boots it by firmware; its console is standard input and output."""
 
 from __future__ import annotations
 

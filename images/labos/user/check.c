@@ -37,6 +37,10 @@ static void floating_point(void) {
     if (i % 5 == 0) sleep_ns(100000);
   }
   expect(sum > 2.718281828 && sum < 2.718281829, "floating point");
+  WRASR(fprs, 0); /* off: the kernel must still take care of the registers, and turn them on again when they are used */
+  sleep_ns(100000);
+  sum -= 2;
+  expect(sum > 0.718281828 && sum < 0.718281829, "floating point after it was off");
 }
 
 static void bad_arguments(void) {

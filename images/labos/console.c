@@ -32,7 +32,10 @@ static void put_bytes(const char *text, size_t bytes) {
     u64 done = 0;
     u64 status = hyper_get(CONS_WRITE, ra_of(text), bytes, &done);
     if (status && status != EWOULDBLOCK) return;
-    if (!status) text += done, bytes -= done;
+    if (status)
+      cross_poll();
+    else
+      text += done, bytes -= done;
   }
 }
 

@@ -97,7 +97,10 @@ int command_crypto(int argc, char **argv) {
   int wrong = 0;
   (void)argv;
   if (argc > 1) return COMMAND_USAGE;
-  fp_begin();
+  if (!fp_begin()) {
+    printf("crypto: no memory\n");
+    return 1;
+  }
   md_node cpu = md_find("cpu", MD_NONE);
   for (u32 i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++) {
     bool instructions = md_list_has(cpu, "hwcap-list", algorithms[i].hwcap);

@@ -8,11 +8,27 @@
 #include "memory_ranges.h"
 #include "percpu.h"
 #include "scheduler.h"
+#include "symbols.h"
 
 enum { LINE_BYTES = 80, WORDS = 4, DEPTH = 32, MEMORY_MOST = 512 };
 
 static void row(const char *bank, const u64 *values) {
   for (u32 i = 0; i < 8; i++) printf("%%%s%u 0x%016lx%s", bank, i, values[i], i % 2 ? "\n" : "  ");
+}
+
+/* "function+0x20", or nothing for what is no code of the kernel. */
+static void name_print(u64 pc) {
+  u32 low = 0, high = symbol_count;
+  while (low < high) {
+    u32 middle = (low + high) / 2;
+    if (symbols[middle].address <= pc)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (!low || pc >= KERNEL_BASE + KERNEL_BYTES) return;
+  const struct symbol *s = &symbols[low - 1];
+  printf("%s+0x%lx", symbol_names + s->name, pc - s->address);
 }
 
 void debugger_registers(const struct trap_frame *f) {
@@ -22,7 +38,9 @@ void debugger_registers(const struct trap_frame *f) {
   }
   row("g", f->g);
   row("o", f->o);
-  printf("%%pc 0x%016lx  %%npc 0x%016lx\n", f->tpc, f->tnpc);
+  printf("%%pc 0x%016lx  %%npc 0x%016lx  ", f->tpc, f->tnpc);
+  name_print(f->tpc);
+  printf("\n");
   printf("%%tstate 0x%016lx  %%tt 0x%lx  %%y 0x%lx\n", f->tstate, f->tt, f->y);
 }
 
@@ -36,7 +54,9 @@ static bool readable(u64 va) {
 /* Along the frame pointers. Each frame begins with the registers its window was spilled to. */
 static void walk(u64 sp, u64 pc) {
   for (u32 depth = 0; depth < DEPTH && pc; depth++) {
-    printf("  #%-2u 0x%016lx  sp 0x%016lx\n", depth, pc, sp + STACK_BIAS);
+    printf("  #%-2u 0x%016lx  sp 0x%016lx  ", depth, pc, sp + STACK_BIAS);
+    name_print(pc);
+    printf("\n");
     u64 window = sp + STACK_BIAS;
     if (!readable(window + 14 * 8) || !readable(window + 15 * 8)) return;
     sp = ((const u64 *)window)[14];

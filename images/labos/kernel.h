@@ -16,6 +16,4 @@
 #include "thread.h"
 #include "timer.h"
 #include "types.h"
-
-/* A hypercall with up to five arguments; the status comes back, ret1-ret4 in h->arg[1..4] (lib/hcall.h). */
 #endif

@@ -36,5 +36,14 @@ $(LABOS_OUT)/user/%.elf: $(LABOS_OUT)/user/%.o $(LABOS_OUT)/user/start.o $(OUT)/
 $(LABOS_OUT)/user/%.bin: $(LABOS_OUT)/user/%.elf
 	$(CROSS)objcopy -O binary $< $@
 
-$(OUT)/labos.elf: $(LABOS_O) labos/labos.ld
-	$(CC) $(subst lib/link.ld,labos/labos.ld,$(LDFLAGS)) $(LABOS_O) -o $@.full && $(CROSS)strip -s $@.full -o $@
+# Linked twice: the second time with the names of the functions of the first.
+LABOS_LINK = $(CC) $(subst lib/link.ld,labos/labos.ld,$(LDFLAGS)) $(LABOS_O)
+$(LABOS_OUT)/no_symbols.S: labos/symbols.awk
+	@mkdir -p $(@D)
+	awk -f labos/symbols.awk /dev/null > $@
+$(LABOS_OUT)/first.elf: $(LABOS_O) $(LABOS_OUT)/no_symbols.S labos/labos.ld
+	$(LABOS_LINK) $(LABOS_OUT)/no_symbols.S -o $@
+$(LABOS_OUT)/symbols.S: $(LABOS_OUT)/first.elf
+	$(CROSS)nm -n $< | awk -f labos/symbols.awk > $@
+$(OUT)/labos.elf: $(LABOS_O) $(LABOS_OUT)/symbols.S labos/labos.ld
+	$(LABOS_LINK) $(LABOS_OUT)/symbols.S -o $@.full && $(CROSS)strip -s $@.full -o $@

@@ -67,7 +67,12 @@ _Static_assert(sizeof(struct cpu) <= CPU_ERROR_COPY_AT, "layout.h");
 
 register struct cpu *cpu_register __asm__("g6");
 register struct thread *thread_register __asm__("g7");
-static inline struct cpu *cpu_this(void) { return cpu_register; }
+/* Volatile, so that it is not read before interrupts are off where the text says after. */
+static inline struct cpu *cpu_this(void) {
+  struct cpu *cpu;
+  __asm__ volatile("mov %%g6, %0" : "=r"(cpu));
+  return cpu;
+}
 static inline struct thread *thread_this(void) { return thread_register; }
 
 enum { CPUS_MAX = 4096 };

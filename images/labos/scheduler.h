@@ -54,5 +54,5 @@ static inline u64 stick_read(void) { return RDASR(asr24) << 1 >> 1; }
 void fp_save(u64 *to);
 void fp_load(const u64 *from);
 enum { FP_STATE_BYTES = 34 * 8 };
-void fp_begin(void); /* a kernel thread is about to use floating-point registers */
+bool fp_begin(void); /* this thread is about to use floating-point registers; false: no memory */
 #endif

@@ -82,8 +82,10 @@ static void departed_free(struct cpu *cpu) {
   pages_free(t, STACK_ORDER);
 }
 
+/* A program may have turned its floating point off; what is in the registers is still its own. */
 static void fp_leave(struct thread *t) {
   if (!t->fp) return;
+  WRASR(fprs, FPRS_FEF);
   fp_save(t->fp);
   WRASR(fprs, 0);
 }
@@ -260,13 +262,18 @@ void thread_for_each(void (*function)(const struct thread *, void *), void *arg)
   lock_release(&lock);
 }
 
-void fp_begin(void) {
+bool fp_begin(void) {
   struct thread *me = thread_this();
-  if (!me->fp) me->fp = kmalloc(FP_STATE_BYTES);
-  if (!me->fp) panic("no memory for floating-point state");
+  u64 *state = me->fp ? NULL : kmalloc(FP_STATE_BYTES);
+  if (!me->fp && !state) return false;
   interrupts_push();
-  fp_enter(me);
+  WRASR(fprs, FPRS_FEF);
+  if (state) {
+    me->fp = state;
+    fp_load(state);
+  }
   interrupts_pop();
+  return true;
 }
 
 /* The stack a cpu came up on becomes its idle thread's. Interrupts are off. */

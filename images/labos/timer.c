@@ -11,6 +11,7 @@
 #include "scheduler.h"
 
 #define COMPARE_OFF (1ul << 63)
+#define LONGEST_NS (86400 * NS_PER_SECOND)
 #define SOFTINT_STICK (1ul << 16)
 
 static struct spinlock lock = SPINLOCK("timers");
@@ -72,6 +73,8 @@ void timer_program(void) {
     WRASR(asr25, COMPARE_OFF);
     return;
   }
+  u64 far = clock_ns() + LONGEST_NS; /* in ticks it must fit 63 bits; the interrupt there finds nothing, and comes back */
+  if (due > far) due = far;
   u64 at = due <= ns_base ? stick_base : stick_base + ns_to_ticks(due - ns_base);
   WRASR(asr25, at & ~COMPARE_OFF);
   if (stick_read() >= at) WRASR(asr20, SOFTINT_STICK); /* too late for a match */
@@ -111,7 +114,11 @@ void timer_stop(struct timer *timer) {
   lock_acquire(&lock);
   if (timer->cpu) list_remove(timer);
   lock_release(&lock);
-  while (timer->running_on && timer->running_on != cpu_this()) continue;
+  while (timer->running_on && timer->running_on != cpu_this()) {
+    interrupts_push();
+    cross_poll(); /* the function may be waiting for an answer of this cpu */
+    interrupts_pop();
+  }
 }
 
 void timer_interrupt(void) {

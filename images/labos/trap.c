@@ -94,12 +94,9 @@ static void user_own(struct trap_frame *frame) {
     if (process_fault(frame->tpc, false)) return;
     break;
   case TT_FP_DISABLED:
-    if (!(frame->fprs & FPRS_FEF)) {
-      fp_begin();
-      frame->fprs = FPRS_FEF;
-      return;
-    }
-    break;
+    if (frame->fprs & FPRS_FEF || !fp_begin()) break;
+    frame->fprs = FPRS_FEF;
+    return;
   case TT_PRIVILEGED_ACTION:
     if (clock_emulate(frame)) return;
     break;

@@ -481,7 +481,7 @@ void vnets_scan(void) {
     for (u32 k = 0; k < VNET_PORTS; k++)
       if (vnets[i]->port[k].used && !seen[i][k]) port_detach(&vnets[i]->port[k]);
   network_unlock();
-  if (watch_timer.function) return;
+  if (watch_timer.function || !vnet_count) return; /* a timer that nobody needs would keep an idle domain awake */
   watch_timer.function = watch;
   watch(NULL);
 }

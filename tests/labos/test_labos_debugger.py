@@ -41,7 +41,8 @@ def test_its_commands() -> None:
     registers = lab.debugger("regs")
     assert re.search(r"%pc 0x000000000040[0-9a-f]{4}  %npc", registers) and "%tt 0x7d" in registers
     trace = lab.debugger("bt").splitlines()
-    assert re.fullmatch(r"  #0  0x0000000000[0-9a-f]{6}  sp 0x[0-9a-f]{16}", trace[0]) and len(trace) >= 2
+    assert re.fullmatch(r"  #0  0x0000000000[0-9a-f]{6}  sp 0x[0-9a-f]{16}  scheduler_idle\+0x[0-9a-f]+", trace[0])
+    assert "  kernel_boot+0x" in trace[1]
     assert lab.debugger("mem 0x400000 2") == "0x0000000000400000: 7f454c4602020100 0000000000000000\n"
     stamp = 0x0123456789ABCDEF
     lab.machine.memory.store(0xA00008, stamp)
@@ -85,6 +86,7 @@ def test_panic(vcpus: int) -> None:
     assert stop.reason is StopReason.RESET
     assert lab.soft_state == "Solaris panicking" and not lab.machine.soft_state.normal
     assert re.search(r"\npanic\[cpu\d+\]/thread=shell: oops\n(  #\d+ .*\n)+rebooting\.\.\.\n$", lab.seen)
+    assert re.findall(r"  (\w+)\+0x", lab.seen)[2:] == ["command_panic", "shell_run", "shell_thread", "thread_begin"]
     others = [strand for strand in lab.machine.strands if strand.number != stop.strand]
     assert all(strand.state is StrandState.STOPPED for strand in others)
 

@@ -66,9 +66,7 @@ def test_pattern_is_the_one_computed_here(tmp_path: Path) -> None:
     assert after[: 100 * BLOCK] + after[800 * BLOCK :] == before[: 100 * BLOCK] + before[800 * BLOCK :]
     assert lab.command("verify c0d0 100 700") == "c0d0: 700 blocks from 100 are the pattern\n"
     path.write_bytes(after[: 333 * BLOCK + 7] + b"\xff\0" + after[333 * BLOCK + 9 :])
-    assert lab.command("verify c0d0 100 700") == (
-        "c0d0: 1 of 700 blocks differ from the pattern, the first is 333\n"
-    )
+    assert lab.command("verify c0d0 100 700") == ("c0d0: 1 of 700 blocks differ from the pattern, the first is 333\n")
 
 
 def test_errors_are_told(tmp_path: Path) -> None:

@@ -99,3 +99,14 @@ def test_interrupt_key_at_the_prompt() -> None:
     lab = Lab()
     lab.machine.console.feed(b"\x03")
     assert lab.expect(PROMPT) == f"^C\n{PROMPT}"
+
+
+def test_a_program_may_sleep_longer_than_the_clock_counts() -> None:
+    lab = Lab(vcpus=1)
+    lab.type("run check sleep")
+    lab.machine.run(2_000_000)
+    assert lab.machine.console.read() == b"run check sleep\r\n"
+    before = lab.machine.insns
+    lab.machine.run(20_000)
+    days = lab.machine.strands[0]["stick"] / 1e9 / 86400
+    assert days > 1 and lab.machine.insns - before <= 20_000

@@ -37,6 +37,10 @@ static void floating_point(void) {
     if (i % 5 == 0) sleep_ns(100000);
   }
   expect(sum > 2.718281828 && sum < 2.718281829, "floating point");
+  WRASR(fprs, 0); /* off: the kernel must still take care of the registers, and turn them on again when they are used */
+  sleep_ns(100000);
+  sum -= 2;
+  expect(sum > 0.718281828 && sum < 0.718281829, "floating point after it was off");
 }
 
 static void bad_arguments(void) {
@@ -49,7 +53,7 @@ static void bad_arguments(void) {
 }
 
 int main(const char *arguments) {
-  (void)arguments;
+  if (strcmp(arguments, "sleep") == 0) sleep_ns(1ul << 63); /* until it is killed */
   expect(deep(2000) == 3ul * 2000 * 2001 / 2, "windows");
   memory();
   floating_point();

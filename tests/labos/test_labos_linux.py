@@ -53,7 +53,7 @@ def test_ping_and_stream() -> None:
     assert [line.split(" time=")[0] for line in lines[1:3]] == [
         f"1480 bytes from 10.0.0.2: icmp_seq={n}." for n in range(2)
     ]
-    shell.do("(busybox tcpsvd 0.0.0.0 7 cat >/dev/null 2>&1 &)")
+    shell.do("(busybox tcpsvd 0.0.0.0 7 cat &); sleep 1")
     output = command(lab, shell, "tcp-send 10.0.0.2 7 300000")
     assert "300000 bytes sent, 300000 bytes came back, every byte right" in output
     shell.others = (Beside(lab),)  # type: ignore[assignment]

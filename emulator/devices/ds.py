@@ -235,12 +235,16 @@ class DomainServices(ChannelDevice):
         self.link.send(_HEADER.pack(kind, len(payload)) + payload)
 
     def link_lost(self, why: str) -> None:
-        """Services are gone, and answers will not come."""
+        """Services are gone, and answers will not come, but for a guest that suspends: it tells the next session."""
         self._ready = False
         self._services.clear()
-        for reply in self._waiting.values():
-            reply.done, reply.reason = True, why
-        self._waiting.clear()
+        kept = {}
+        for number, reply in self._waiting.items():
+            if reply.service == "domain-suspend" and reply.phases:
+                kept[number] = reply
+            else:
+                reply.done, reply.reason = True, why
+        self._waiting = kept
 
     def message(self, data: bytes) -> None:
         """A message of the guest. One that is malformed ends the session."""
@@ -388,11 +392,13 @@ class DomainServices(ChannelDevice):
         return {
             "ready": self._ready, "services": services, "number": self._number, "variables": variables,
             "pending": {str(number): reply.service for number, reply in self._waiting.items()},
+            "suspending": [number for number, reply in self._waiting.items() if reply.phases],
         }  # fmt: skip
 
     def load_session(self, fields: Fields) -> None:
         """Take over what `save_session` gave; replies of before are not those of the saved requests."""
         self.link_lost("another state was loaded")
+        self._waiting.clear()
         self._ready = fields.flag("ready")
         known = fields.fields("services")
         self._services = {name: known.number(name, _M64) for name in SERVICES if name in known}
@@ -400,7 +406,12 @@ class DomainServices(ChannelDevice):
         pending = fields.texts("pending", count=MAX_PENDING)
         if not all(number.isdecimal() and len(number) <= 20 for number in pending):
             raise StateError("the state of a device is damaged: pending")
+        suspending = fields.numbers("suspending", _M64, count=MAX_PENDING) if "suspending" in fields else ()
         self._waiting = {int(number): Reply(service, int(number)) for number, service in pending.items()}
+        for number in suspending:
+            reply = self._waiting.get(number)
+            if reply is not None and reply.service == "domain-suspend":
+                reply.done, reply.result, reply.phases = True, 0, (SuspendResult.PRE_SUCCESS,)
         stored = fields.texts("variables", count=MAX_VARIABLES)
         self.own_variables.clear()
         self.own_variables.update(stored)

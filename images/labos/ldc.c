@@ -7,6 +7,7 @@ enum { CHANNEL_DEVICES = 0x200, STATE_DOWN = 0, STATE_UP = 1 };
 enum { QUEUE_BYTES = LDC_ENTRIES * LDC_PACKET, QUEUE_ORDER = 0 };
 enum { COPY_READ = 1 << 9, COPY_WRITE = 1 << 10 };
 #define PATIENCE_NS (3 * NS_PER_SECOND)
+enum { RESTARTS_MOST = 64 }; /* a second */
 
 bool ldc_endpoint(md_node port, u64 *id, u64 *tx_ino, u64 *rx_ino) {
   md_node end = md_linked(port, "fwd", "channel-endpoint", MD_NONE);
@@ -30,7 +31,7 @@ bool ldc_prepare(struct ldc_channel *c) {
 u64 ldc_open(struct ldc_channel *c, enum link_mode mode, bool initiator, interrupt_handler handler, void *arg) {
   link_init(&c->link, mode);
   c->initiator = initiator;
-  c->present = false;
+  c->present = c->resting = false;
   u64 status = hyper(LDC_SET_MAP_TABLE, c->id, ra_of(c->map), LDC_MAP_ENTRIES, 0);
   if (!status) status = configure(c);
   c->open = !status;
@@ -122,11 +123,30 @@ static void begin(struct ldc_channel *c) {
   hyper(LDC_TX_SET_QTAIL, c->id, next, 0, 0);
 }
 
+/* An end that breaks every session at once would keep a cpu busy for ever: it is left alone for a while. */
+static bool too_many(struct ldc_channel *c) {
+  u64 now = clock_ns();
+  if (now - c->counted_ns > NS_PER_SECOND) {
+    c->counted_ns = now;
+    c->counted = 0;
+  }
+  return ++c->counted > RESTARTS_MOST;
+}
+
 void ldc_restart(struct ldc_channel *c) {
   struct queue q;
   c->restarts++;
   lose(c);
-  if (!c->open || configure(c)) return;
+  if (!c->open) return;
+  if (too_many(c)) {
+    c->resting = true;
+    c->present = false;
+    hyper(LDC_TX_QCONF, c->id, 0, 0, 0);
+    hyper(LDC_RX_QCONF, c->id, 0, 0, 0);
+    return;
+  }
+  c->resting = false;
+  if (configure(c)) return;
   c->called_ns = clock_ns();
   c->present = look(c, LDC_RX_GET_STATE, &q) && q.state != STATE_DOWN;
   if (c->present && c->initiator) begin(c);
@@ -134,6 +154,10 @@ void ldc_restart(struct ldc_channel *c) {
 
 void ldc_watch(struct ldc_channel *c) {
   if (!c->open || c->link.state == LINK_UP || c->link.mode == LINK_RAW) return;
+  if (c->resting) {
+    c->counted = 0;
+    ldc_restart(c);
+  }
   ldc_service(c);
   if (c->present && c->link.state != LINK_UP && clock_ns() - c->called_ns > PATIENCE_NS) ldc_restart(c);
 }

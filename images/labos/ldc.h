@@ -27,6 +27,9 @@ struct ldc_channel {
   u64 *map; /* LDC_MAP_ENTRIES entries of two words */
   u32 mapped;
   u64 called_ns; /* when the handshake last began */
+  u64 counted_ns; /* restarts are counted from here on, for a second */
+  u32 counted;
+  bool resting;   /* there were too many: the queues are gone until ldc_watch() */
   void (*event)(struct ldc_channel *channel, enum ldc_event event, const u8 *data, size_t bytes);
   u64 restarts, messages_in, messages_out;
 };

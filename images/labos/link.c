@@ -48,13 +48,14 @@ static enum link_event broken(struct link *link) {
  * accepted first goes on. */
 static enum link_event receive_version(struct link *link, const u8 *p, u8 *answer, bool *answers) {
   u32 major = get16(p + 8), minor = get16(p + 10);
+  if (p[1] == INFO && major == 0) return broken(link); /* no version at all: no end to such calls */
   if (p[1] == INFO) {
     bool calling = link->state == LINK_CALLING;
     bool fresh = calling || link->state == LINK_DOWN;
     if (!fresh) link_down(link);
     *answers = true;
     if (major != MAJOR)
-      version(answer, NACK, major > MAJOR ? MAJOR : 0, 0);
+      version(answer, NACK, MAJOR, 0);
     else
       version(answer, ACK, MAJOR, MINOR); /* there is no smaller one */
     if (major == MAJOR && !calling) link->state = LINK_AGREED;

@@ -89,7 +89,7 @@ struct vio {
 struct vio_device {
   void (*attributes)(struct vio *vio, union vio_message *message);            /* fill ours */
   bool (*attributes_acked)(struct vio *vio, const union vio_message *message); /* false: unusable */
-  bool (*peer_attributes)(struct vio *vio, union vio_message *message);        /* the other end's; may be changed for the ACK */
+  bool (*peer_attributes)(struct vio *vio, union vio_message *message);        /* the other end's, and the ACK's */
   bool (*ring)(struct vio *vio, union vio_message *message);                   /* fill ours; false: none is used */
   bool (*peer_ring)(struct vio *vio, union vio_message *message);              /* accept it, fill in its ident */
   void (*running)(struct vio *vio);

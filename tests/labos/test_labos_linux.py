@@ -13,7 +13,7 @@ from emulator.devices.switch import Switch
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "devices"))
 
-from linux_support import Shell, linux, linux_program  # noqa: E402
+from linux_support import Shell, linux, linux_program
 
 pytestmark = pytest.mark.slow
 
@@ -45,12 +45,15 @@ def test_ping_and_stream() -> None:
     shell.do("ifconfig eth0 10.0.0.2 netmask 255.255.255.0 up")
     lab = Lab(nets=[NetSpec(switch)])
     lab.command("ifconfig vnet0 10.0.0.1/24")
+    now = max(shell.domain.machine.time_ns, lab.machine.time_ns)
+    for domain in (shell.domain, lab.domain):
+        domain.machine.run(1 << 40, until_ns=now)  # from here on both have one time
     assert command(lab, shell, "ping 10.0.0.2") == "10.0.0.2 is alive\n"
     lines = command(lab, shell, "ping -s 10.0.0.2 1472 2").splitlines()
     assert [line.split(" time=")[0] for line in lines[1:3]] == [
         f"1480 bytes from 10.0.0.2: icmp_seq={n}." for n in range(2)
     ]
-    shell.do("busybox tcpsvd 0.0.0.0 7 cat >/dev/null 2>&1 &")
+    shell.do("(busybox tcpsvd 0.0.0.0 7 cat &); sleep 1")
     output = command(lab, shell, "tcp-send 10.0.0.2 7 300000")
     assert "300000 bytes sent, 300000 bytes came back, every byte right" in output
     shell.others = (Beside(lab),)  # type: ignore[assignment]

@@ -23,7 +23,7 @@ SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine.py t
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 
 .DEFAULT_GOAL = build
-.PHONY: build test check bench bench-cost images sanitize clean distclean help lint types
+.PHONY: build test check bench bench-cost bench-linux linux images sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -43,7 +43,7 @@ test: build
 
 ## check: ruff, mypy, layer and style rules, fast tests (under two minutes)
 check: lint types
-	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/hcall tests/firmware tests/cli) $(PYTEST_ARGS)
+	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/hcall tests/firmware tests/devices tests/cli) $(PYTEST_ARGS)
 
 lint: build
 	$(VENV)/bin/ruff check .
@@ -58,6 +58,14 @@ bench: build
 ## bench-cost: what instruction counting and dirty marking cost
 bench-cost: build
 	$(PY) tests/benchmarks/cost.py $(BENCH_ARGS)
+
+## bench-linux: Linux to its shell and programs inside it, beside qemu-system-sparc64 booting the same kernel
+bench-linux: build
+	$(PY) tests/benchmarks/linux_bench.py $(BENCH_ARGS)
+
+## linux: the Linux guest, from Debian's sources (docs/howto/linux.md); kept in a cache folder
+linux:
+	images/linux/build
 
 ## images: build the guest programs again (needs gcc-sparc64-linux-gnu; built ones are in images/prebuilt)
 images:

@@ -1,4 +1,4 @@
-"""labos and an unmodified Linux at one switch: ARP and ping both ways, with frames of every size."""
+"""labos and an unmodified Linux at one switch: ping both ways, and a TCP stream that Linux echoes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def command(lab: Lab, shell: Shell, line: str) -> str:
     return lab.output(line)
 
 
-def test_ping_both_ways() -> None:
+def test_ping_and_stream() -> None:
     linux_program()
     switch = Switch()
     shell = linux(nets=[NetSpec(switch)], first_mac=0x00144FF82000)
@@ -53,6 +53,9 @@ def test_ping_both_ways() -> None:
     assert [line.split(" time=")[0] for line in lines[1:3]] == [
         f"1480 bytes from 10.0.0.2: icmp_seq={n}." for n in range(2)
     ]
+    shell.do("ifconfig lo up; (busybox tcpsvd -E 0.0.0.0 7 /bin/busybox cat &); sleep 1")
+    output = command(lab, shell, "tcp-send 10.0.0.2 7 300000")
+    assert "300000 bytes sent, 300000 bytes came back, every byte right" in output
     shell.others = (Beside(lab),)  # type: ignore[assignment]
     for size in (0, 1472):
         output = shell.do(f"ping -c 1 -s {size} 10.0.0.1")

@@ -1,6 +1,7 @@
 """A machine with disks and networks, from plain Python: channels, machine description and servers in one go.
 
->>> with Switch() as switch, build_domain("512M", disks=[DiskSpec("root.img")], nets=[NetSpec(switch)]) as domain:
+>>> disks, nets = [DiskSpec("root.img")], [NetSpec(Switch())]
+>>> with build_domain("512M", disks=disks, nets=nets) as domain:
 ...     domain.machine.power_on(read_program("vmlinux", arguments="root=/dev/vdiska1"))
 ...     domain.machine.run(1_000_000)
 

@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emulator.arguments import argument
 from emulator.backends.bootdisk import make_bootable
 from emulator.backends.file import FileDisk, create_disk
-from emulator.errors import EmulatorError, UnitError
+from emulator.errors import EmulatorError
 from emulator.loader import parse_image
 from emulator.run_command import complain
 from emulator.units import parse_size
@@ -29,13 +30,6 @@ slice h with the rest. At the ok prompt `boot disk` boots it; so does
 """
 
 
-def _size(text: str) -> int:
-    try:
-        return parse_size(text)
-    except UnitError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def add_mkdisk(commands: argparse._SubParsersAction[Parser]) -> Parser:
     """The parser of `sun4v mkdisk`."""
     mkdisk = commands.add_parser(
@@ -48,7 +42,7 @@ def add_mkdisk(commands: argparse._SubParsersAction[Parser]) -> Parser:
         allow_abbrev=False,
     )
     mkdisk.add_argument("file", metavar="FILE", help="must not exist yet")
-    mkdisk.add_argument("size", metavar="SIZE", type=_size, help="a multiple of 512 bytes, e.g. 64M, 8G")
+    mkdisk.add_argument("size", metavar="SIZE", type=argument(parse_size), help="a multiple of 512 bytes, e.g. 64M, 8G")
     mkdisk.add_argument("--boot", metavar="PROGRAM", help="a kernel that is entered by OpenBoot: vmlinux, labos.elf")
     mkdisk.set_defaults(handler=command_mkdisk)
     return mkdisk

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from emulator import runner
+from emulator.arguments import argument
 from emulator.devices.lab import build_domain
 from emulator.devices.options import DISK_USAGE, NET_USAGE, make_nets, parse_disk, parse_net
 from emulator.devices.switch import Switch
 from emulator.disasm import listing
-from emulator.errors import EmulatorError, StateError, UnitError
+from emulator.errors import EmulatorError, StateError
 from emulator.firmware.nvram import NvramFile
 from emulator.firmware.program import Program, add_initrd, wants_firmware
 from emulator.firmware.variables import VariableError, Variables
@@ -28,8 +28,6 @@ from emulator.units import parse_count, parse_size
 
 if TYPE_CHECKING:
     from emulator.cli import Parser
-
-T = TypeVar("T")
 
 EPILOG = """\
 exit status:
@@ -47,16 +45,6 @@ are loaded at their ELF physical addresses and started at their entry on one
 strand: privileged, MMU off, trap level 0. Write -- before arguments that begin
 with a dash.
 """
-
-
-def _unit(parse: Callable[[str], T]) -> Callable[[str], T]:
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except UnitError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
 
 
 def add_run(commands: argparse._SubParsersAction[Parser]) -> Parser:
@@ -83,10 +71,10 @@ def add_run(commands: argparse._SubParsersAction[Parser]) -> Parser:
 
 def _add_machine(run: Parser) -> None:
     run.add_argument(
-        "--memory", metavar="SIZE", default=256 << 20, type=_unit(parse_size),
+        "--memory", metavar="SIZE", default=256 << 20, type=argument(parse_size),
         help="guest memory, e.g. 64M, 1G (default 256M)",
     )  # fmt: skip
-    run.add_argument("--vcpus", metavar="N", default=1, type=_unit(parse_count), help="virtual CPUs (default 1)")
+    run.add_argument("--vcpus", metavar="N", default=1, type=argument(parse_count), help="virtual CPUs (default 1)")
     run.add_argument(
         "--platform", metavar="NAME", default="t5-2",
         help="server to be, a chip's name, or a file ending in .toml (default t5-2; see `sun4v platforms`)",
@@ -139,7 +127,7 @@ def _add_boot(run: Parser) -> None:
 
 def _add_observation(run: Parser) -> None:
     run.add_argument(
-        "--max-insns", metavar="N", type=_unit(parse_count), help="stop after N instructions (e.g. 5M) with status 124"
+        "--max-insns", metavar="N", type=argument(parse_count), help="stop after N instructions (as 5M) with status 124"
     )
     run.add_argument(
         "--stats", action="store_true",

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.errors import EmulatorError, UnitError
+from emulator.arguments import argument
+from emulator.errors import EmulatorError
 from emulator.mdesc.builder import build
 from emulator.mdesc.decode import decode
 from emulator.mdesc.diff import diff
@@ -32,13 +33,6 @@ exit status:
 """
 
 
-def _size(text: str) -> int:
-    try:
-        return parse_size(text)
-    except UnitError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def add_md(commands: argparse._SubParsersAction[Parser]) -> Parser:
     """Add the command to the parser of `sun4v`; returns its parser."""
     md = commands.add_parser(
@@ -53,7 +47,7 @@ def add_md(commands: argparse._SubParsersAction[Parser]) -> Parser:
         "--platform", metavar="P", default="t5-2", help="server, chip, or file ending in .toml (default t5-2)"
     )
     md.add_argument("--vcpus", metavar="N", type=int, default=1, help="virtual CPUs (default 1)")
-    md.add_argument("--memory", metavar="M", type=_size, default=256 << 20, help="memory (default 256M)")
+    md.add_argument("--memory", metavar="M", type=argument(parse_size), default=256 << 20, help="memory (default 256M)")
     md.add_argument("--cpu-arch", metavar="A", default="native", help="cpu-arch (default native)")
     md.add_argument("--read", metavar="FILE", type=Path, help="take the bytes in FILE instead of building one")
     md.add_argument("--back", action="store_true", help="print the arcs back as well")

@@ -18,13 +18,13 @@ import sys
 import tarfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "images" / "linux"))
+
+from linuxbuild.cache import default_cache
+from linuxbuild.debian import apt_source_commands
+
 PACKAGE = "gcc-12"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 WANTED = "gcc/testsuite/gcc.c-torture/"
-
-
-def default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sun4v"
 
 
 def torture_folder(cache: Path | None = None) -> Path | None:
@@ -37,27 +37,11 @@ def torture_folder(cache: Path | None = None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def source_lines() -> list[str]:
-    """A deb-src line for each suite of the Debian archive this host takes binary packages from (not -security)."""
-    form = "$(LABEL) $(CREATED_BY) $(COMPONENT) $(REPO_URI) $(RELEASE)"
-    done = subprocess.run(["apt-get", "indextargets", "--format", form], capture_output=True, text=True, check=True)
-    rows = sorted({line for line in done.stdout.splitlines() if line.startswith("Debian Packages main ")})
-    if not rows:
-        raise FileNotFoundError("apt knows no Debian archive (apt-get update first?)")
-    return [f"deb-src [signed-by={KEYRING}] {uri} {release} main" for _, _, _, uri, release in map(str.split, rows)]
-
-
 def apt_download(work: Path) -> None:
     """`apt-get source --download-only` with private lists; the files land in ``work``."""
-    for name in ("lists/partial", "cache/archives/partial", "parts", "download"):
-        (work / name).mkdir(parents=True, exist_ok=True)
-    (work / "sources.list").write_text("\n".join(source_lines()) + "\n")
-    options = {"Dir::Etc::sourcelist": work / "sources.list", "Dir::Etc::sourceparts": work / "parts",
-               "Dir::State::lists": work / "lists", "Dir::Cache": work / "cache", "APT::Sandbox::User": "",
-               "Acquire::Languages": "none"}
-    apt = ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items())]
-    subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "source", "--download-only", PACKAGE], check=True, cwd=work / "download")
+    (work / "download").mkdir(parents=True, exist_ok=True)
+    for command in apt_source_commands(work, PACKAGE):
+        subprocess.run(command, check=True, cwd=work / "download")
 
 
 def extract(archive: Path, target: Path) -> int:

@@ -69,6 +69,12 @@ class GuestConsole:
         self.expect(PROMPT)  # what is typed before it is echoed twice
         return int(match[2]), match[1].replace("\r\n", "\n")
 
+    def shell(self) -> None:
+        """Wait for the shell, and keep it from wrapping the lines we look for."""
+        self.expect(r"init: shell")
+        self.expect(PROMPT)
+        self.command("stty columns 500")
+
     # -- running
 
     def step(self, budget_insns: int = SLICE_INSNS) -> Stop:

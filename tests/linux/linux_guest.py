@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from guest_console import PROMPT, GuestConsole
+from guest_console import GuestConsole
 
 from emulator import Machine
 from emulator.firmware.program import Program, read_program
@@ -74,6 +74,5 @@ def boot_linux(
                       tod_seconds=tod_seconds)  # fmt: skip
     machine.power_on(linux.program(f"{CRYPTO[crypto]} {append}"))
     guest = GuestConsole(machine)
-    guest.expect(r"init: shell")
-    guest.expect(PROMPT)
+    guest.shell()
     return guest

@@ -18,13 +18,12 @@ LEAP_DAY = 1_582_977_600  # 2020-02-29 12:00 UTC
 @pytest.fixture(scope="module")
 def guest(linux: Linux) -> GuestConsole:
     """One machine for these tests in their order: each leaves it at a prompt."""
-    return boot_linux(linux, vcpus=2, append="panic=1", tod_seconds=1_400_000_000)
+    return boot_linux(linux, vcpus=2, append="panic=-1", tod_seconds=1_400_000_000)
 
 
 def wait_for_prompt(guest: GuestConsole) -> None:
     guest.expect(r"Linux version")
-    guest.expect(r"init: shell")
-    guest.expect(PROMPT)
+    guest.shell()
 
 
 def seconds(guest: GuestConsole) -> tuple[int, float]:
@@ -36,7 +35,7 @@ def seconds(guest: GuestConsole) -> tuple[int, float]:
 
 def test_date_is_the_machines(guest: GuestConsole) -> None:
     now, up = seconds(guest)
-    assert 0 <= now - up - 1_400_000_000 < 2
+    assert -1 < now - up - 1_400_000_000 < 2  # whole seconds
 
 
 def test_sleep_takes_its_time(guest: GuestConsole) -> None:

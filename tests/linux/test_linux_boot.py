@@ -35,7 +35,9 @@ CASES = [
     Case("t5-2", 2, "generic"),
     Case("m7-8", 3, "migration-class1"),
     Case("t2000", 2),
-    Case("t5120", 3),
+    # Linux's driver of the T2's crypto units fails the kernel's tests in what it leaves out: it cannot export the state
+    # of a hash (ENOSYS), and gives no IV back after CTR; and for buffers in pieces, which is not explained yet.
+    Case("t5120", 3, crypto="none"),
     Case("t8-1", 2),
     Case("m10-1", 5),
     Case("t5-2", 4, deterministic=False),

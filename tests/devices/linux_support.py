@@ -1,21 +1,16 @@
-"""An unmodified Linux as the guest of device tests: where it is found, and its shell.
-
-S4V_LINUX names a folder with ``vmlinux`` and ``initramfs.cpio.gz``; else the newest one that ``images/linux/build``
-has left in the cache is taken.
-"""
+"""An unmodified Linux as the guest of device tests: its shell."""
 
 from __future__ import annotations
 
-import os
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
+from linux_found import CRYPTO, find_linux
 
 from emulator import StopReason
 from emulator.devices.lab import Domain, build_domain, run_together
-from emulator.firmware.program import Program, read_program
+from emulator.firmware.program import Program
 
 SLICE = 500_000
 SLICE_NS = 10_000_000
@@ -26,16 +21,10 @@ BUDGET = 3_000_000_000
 @cache
 def linux_program() -> Program:
     """The kernel with a shell as its first process. Skips the test where there is none."""
-    named = os.environ.get("S4V_LINUX")
-    folders = [Path(named)] if named else []
-    if not named:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sun4v"
-        folders = sorted(base.glob("linux-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for folder in folders:
-        kernel, disk = folder / "vmlinux", folder / "initramfs.cpio.gz"
-        if kernel.is_file() and disk.is_file():
-            return read_program(kernel, initrd=disk, arguments="console=ttyHV0 rdinit=/bin/sh")
-    pytest.skip("no Linux guest: images/linux/build makes one, or S4V_LINUX names its folder")
+    found, why = find_linux()
+    if found is None:
+        pytest.skip(why)
+    return found.program(f"{CRYPTO['none']} rdinit=/bin/sh")
 
 
 class Shell:

@@ -21,7 +21,7 @@ def make_initramfs(busybox: Path, links: Path, programs: Mapping[str, Path]) -> 
     archive.add_device("dev/null", 1, 3, 0o666)
     archive.add_file("bin/busybox", busybox, 0o755)
     for line in sorted(links.read_text().split()):
-        if line not in ("/bin/busybox", "/linuxrc"):
+        if line not in ("/bin/busybox", "/linuxrc") and not (ROOTFS / line.lstrip("/")).exists():
             archive.add_link(line, "/bin/busybox")
     for path in sorted(path for path in ROOTFS.rglob("*") if path.is_file()):
         mode = 0o755 if path.read_bytes()[:2] == b"#!" else 0o644

@@ -10,6 +10,7 @@ READY   = $(VENV)/.ready
 PYTEST  = $(PY) -m pytest
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+LINUX_BENCH_ARGS ?=
 
 # A development build: our warnings are errors.
 export S4V_WERROR ?= 1
@@ -51,9 +52,11 @@ lint: build
 types: build
 	$(VENV)/bin/mypy
 
-## bench: guest MIPS of our engine, qemu and native code, in one interleaved run
+## bench: guest MIPS of our engine, qemu and native code, in one interleaved run; then Linux, where it is built
 bench: build
 	$(PY) tests/benchmarks/bench.py $(BENCH_ARGS)
+	@if images/linux/build --find >/dev/null 2>&1; then $(PY) tests/benchmarks/linux_bench.py $(LINUX_BENCH_ARGS); \
+	else echo "make: no figures from inside Linux: there is no Linux guest yet (make linux)"; fi
 
 ## bench-cost: what instruction counting and dirty marking cost
 bench-cost: build
@@ -61,7 +64,7 @@ bench-cost: build
 
 ## bench-linux: Linux to its shell and programs inside it, beside qemu-system-sparc64 booting the same kernel
 bench-linux: build
-	$(PY) tests/benchmarks/linux_bench.py $(BENCH_ARGS)
+	$(PY) tests/benchmarks/linux_bench.py $(LINUX_BENCH_ARGS)
 
 ## linux: the Linux guest, from Debian's sources (docs/howto/linux.md); kept in a cache folder
 linux:

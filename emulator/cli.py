@@ -13,21 +13,14 @@ from types import FrameType
 from typing import NoReturn
 
 from emulator import build_info, runner
+from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.errors import EmulatorError, PlatformFileError
 from emulator.mdesc.command import add_md
 from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
-from emulator.run_command import add_run, complain
+from emulator.run_command import add_run
 from emulator.version import __version__
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and exit with status 2."""
-        self.exit(runner.EXIT_USAGE, f"sun4v: {message} (see `{self.prog} --help`)\n")
 
 
 def _version() -> str:
@@ -100,10 +93,10 @@ def command_platforms(options: argparse.Namespace) -> int:
     except PlatformFileError as error:
         for problem in error.problems:
             complain(problem)
-        return runner.EXIT_USAGE
+        return EXIT_USAGE
     except EmulatorError as error:
         complain(str(error))
-        return runner.EXIT_USAGE
+        return EXIT_USAGE
     if options.json:
         print(json.dumps(list_json(chosen or PLATFORMS.values()), indent=2))
     else:
@@ -131,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return runner.EXIT_INTERRUPTED
     except OSError as error:
         complain(f"{error.filename or 'input/output'}: {error.strerror or error}")
-        return runner.EXIT_USAGE
+        return EXIT_USAGE
     return status
 
 

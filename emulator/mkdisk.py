@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from emulator.arguments import argument
+from emulator.arguments import EXIT_USAGE, Parser, argument, complain
 from emulator.backends.bootdisk import make_bootable
 from emulator.backends.file import FileDisk, create_disk
 from emulator.errors import EmulatorError
 from emulator.loader import parse_image
-from emulator.run_command import complain
 from emulator.units import parse_size
 
-if TYPE_CHECKING:
-    from emulator.cli import Parser
-
-EXIT_FAILED = 2
 EPILOG = """\
 exit status:
   0    done
@@ -57,7 +51,7 @@ def command_mkdisk(options: argparse.Namespace) -> int:
         create_disk(options.file, options.size)
     except EmulatorError as error:
         complain(f"{options.boot}: {error}" if error.code.startswith("image.") else str(error))
-        return EXIT_FAILED
+        return EXIT_USAGE
     if program is None:
         return 0
     try:
@@ -67,5 +61,5 @@ def command_mkdisk(options: argparse.Namespace) -> int:
         with suppress(OSError):
             Path(options.file).unlink()
         complain(f"{options.file}: {error}")
-        return EXIT_FAILED
+        return EXIT_USAGE
     return 0

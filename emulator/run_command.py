@@ -8,10 +8,9 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from emulator import runner
-from emulator.arguments import argument
+from emulator.arguments import EXIT_USAGE, Parser, argument, complain
 from emulator.devices.lab import build_domain
 from emulator.devices.options import DISK_USAGE, NET_USAGE, make_nets, parse_disk, parse_net
 from emulator.devices.switch import Switch
@@ -25,9 +24,6 @@ from emulator.loader import Image, read_image
 from emulator.machine import Machine
 from emulator.terminal import HostConsole, QuitError
 from emulator.units import parse_count, parse_size
-
-if TYPE_CHECKING:
-    from emulator.cli import Parser
 
 EPILOG = """\
 exit status:
@@ -149,7 +145,7 @@ def command_run(options: argparse.Namespace) -> int:
         return run_machine(options, image, path)
     except EmulatorError as error:
         complain(f"{path}: {error}" if error.code.startswith("image.") else str(error))
-        return runner.EXIT_USAGE
+        return EXIT_USAGE
 
 
 def run_machine(options: argparse.Namespace, image: Image | None, path: Path | None) -> int:
@@ -287,8 +283,3 @@ def print_disassembly(image: Image) -> int:
             for line in listing(segment.data, segment.ra):
                 print(line)
     return 0
-
-
-def complain(text: str) -> None:
-    """A message for people on standard error."""
-    print(f"sun4v: {text}", file=sys.stderr, flush=True)

@@ -15,7 +15,6 @@ from emulator.machine import Machine
 from emulator.terminal import HostConsole
 from emulator.traps import trap_name
 
-EXIT_USAGE = 2  # bad command line, bad image, impossible machine
 EXIT_DIED = 3  # the guest died
 EXIT_LIMIT = 124  # --max-insns reached; the status timeout(1) uses
 EXIT_INTERRUPTED = 130  # SIGINT or Ctrl-]

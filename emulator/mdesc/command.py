@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from emulator.arguments import argument
+from emulator.arguments import EXIT_USAGE, Parser, argument
 from emulator.errors import EmulatorError
 from emulator.mdesc.builder import build
 from emulator.mdesc.decode import decode
@@ -19,11 +18,7 @@ from emulator.mdesc.resources import plain_resources
 from emulator.platforms import find_platform
 from emulator.units import parse_size
 
-if TYPE_CHECKING:
-    from emulator.cli import Parser
-
 EXIT_DIFFERENT = 1
-EXIT_USAGE = 2
 
 EPILOG = """\
 exit status:

@@ -17,6 +17,7 @@ LOAD = "(load dirty 24 3 & load fp 6 8 & load threads 4 300 & load forks 60 & wa
 BEFORE_INSNS = 150_000_000
 AFTER_INSNS = 200_000_000
 STEP_INSNS = 1_000_000
+HERE = Path(__file__).parent
 
 GO_ON = """
 import sys
@@ -75,7 +76,7 @@ def test_a_saved_guest_goes_on_in_a_fresh_process(linux: Linux, tmp_path: Path) 
     command = [sys.executable, str(script), str(linux.folder), str(tmp_path / "state"),
                str(AFTER_INSNS // STEP_INSNS), str(STEP_INSNS)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False,
-                          env={"PYTHONPATH": str(Path(__file__).parent)})  # fmt: skip
+                          env={"PYTHONPATH": f"{HERE}:{HERE.parent}"})  # fmt: skip
     assert done.returncode == 0, done.stderr + done.stdout
     digest, _, text = done.stdout.partition("\n")
     assert digest == uninterrupted.hex()

@@ -43,7 +43,8 @@ def test_everything_at_once() -> None:
         machine.console.break_()
         session.until(DEBUGGER)
         assert machine.soft_state.text == "Solaris debugging"
-        assert "#0" in session.command("bt", DEBUGGER)
+        trace = session.command("bt", DEBUGGER)  # of whatever that cpu was at
+        assert "#0" in trace or "user program at" in trace
         machine.console.feed(b"go\rsuspend\r")
         session.until("never")
         assert session.stop.reason is StopReason.SUSPEND

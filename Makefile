@@ -42,9 +42,9 @@ $(READY): pyproject.toml
 test: build
 	$(PYTEST) tests $(PYTEST_ARGS)
 
-## check: ruff, mypy, layer and style rules, fast tests (under two minutes)
+## check: ruff, mypy, layer and style rules, fast tests (about two minutes)
 check: lint types
-	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/hcall tests/firmware tests/devices tests/cli) $(PYTEST_ARGS)
+	$(PYTEST) -q -m "not slow" $(wildcard tests/tidy tests/unit tests/hcall tests/firmware tests/cli) $(PYTEST_ARGS)
 
 lint: build
 	$(VENV)/bin/ruff check .

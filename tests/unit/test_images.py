@@ -37,6 +37,7 @@ def cross_compiler() -> str | None:
     return subprocess.run([CROSS_GCC, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(cross_compiler() != MANIFEST["compiler"], reason=f"needs {MANIFEST['compiler']}")
 def test_sources_rebuild_to_the_same_bytes(tmp_path: Path) -> None:
     subprocess.run(["make", "-s", "-C", str(IMAGES), f"OUT={tmp_path}"], check=True)

@@ -14,7 +14,7 @@ from emulator.errors import StateError
 from emulator.firmware import cif, methods
 from emulator.firmware.devtree import DeviceTree, DeviceTreeError, Node, cells64, device_arguments
 from emulator.firmware.disks import Part, open_part
-from emulator.firmware.layout import PAGE_BYTES, Layout
+from emulator.firmware.layout import CIF_VA, PAGE_BYTES, Layout
 from emulator.firmware.nodes import Handles
 
 HANDLES = Handles(console=0x1001, mmu=0x1002, memory=0x1003)
@@ -267,7 +267,7 @@ class Client(cif.Services):
     def start_cpu(self, cpu: int, pc: int, arg: int) -> bool:
         if not 0 <= cpu < self.layout.strands or pc % 4 or self._core.strand_state(cpu) != 1:
             return False
-        self._core.firmware_start(cpu, pc, sp=self.layout.stack_pointer(cpu), arg=arg, cif=self.layout.cif_va)
+        self._core.firmware_start(cpu, pc, sp=self.layout.stack_pointer(cpu), arg=arg, cif=CIF_VA)
         return True
 
     def stop_cpu(self, cpu: int, caller: int) -> bool:

@@ -52,11 +52,6 @@ class Layout:
         """Real address of the piece: the end of what a guest may use."""
         return self.memory_bytes - self.size_bytes
 
-    @property
-    def cif_va(self) -> int:
-        """Virtual address of the client interface's entry."""
-        return CIF_VA
-
     def stack_pointer(self, strand: int | None) -> int:
         """Biased %sp of a strand that the guest starts; None: of the one that boots."""
         top = CIF_VA + PAGE_BYTES + BOOT_STACK_BYTES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,15 +34,6 @@ class Program:
     image: Image
     initrd: bytes = b""
     arguments: str = ""
-
-    @property
-    def digest(self) -> str:
-        """Of everything that is loaded: which program a saved machine was started with."""
-        hashed = hashlib.sha256()
-        for segment in self.image.segments:
-            hashed.update(segment.data)
-        hashed.update(self.initrd)
-        return hashed.hexdigest()
 
 
 def read_program(path: str | Path, *, initrd: str | Path | None = None, arguments: str = "") -> Program:

@@ -64,6 +64,10 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
     assert list(include_offences(path, text))
 
 
+# what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
+HARDWARE_FACTS = {f"emulator.{name}" for name in (
+    "chips", "cpu", "cpuarch", "errors", "mblocks", "placement", "platforms", "shortage", "units")}
+SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulator.places", "emulator.version"}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
@@ -82,11 +86,12 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.shortage": {"emulator.mblocks", "emulator.units"},
     "emulator.placement": {"emulator.mblocks", "emulator.shortage", "emulator.errors", "emulator.units"},
     "emulator._build_core": set(),
-    "ldmd": {"ldmd"},
+    "ldmd": {"ldmd"} | SHARED,
+    "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
-    "ldmd.planner": {"ldmd.model", "ldmd.messages"},
-    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.operations", "ldmd.messages"},
-    "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages", "ldmd.unfinished"},
+    "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.operations", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages", "ldmd.unfinished"} | SHARED,
     "images": set(),
     "csrc": {"csrc"},
     "docs": {"emulator"},

@@ -22,29 +22,34 @@ class Guests:
         self.streams: dict[int, socket.socket] = {}
         self.breaks: list[int] = []
         self.opened = 0
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
 
     def open(self, guest: int) -> socket.socket:
-        """What hvctl's console.open does."""
+        """What hvctl's console.open does; in a thread of its own."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self.streams[guest] = ours
         self.opened += 1
+        self._loop.call_soon_threadsafe(self._news.set)
         return theirs
+
+    async def _stream(self, guest: int) -> socket.socket:
+        while guest not in self.streams:
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), PATIENCE)
+        return self.streams[guest]
 
     async def received(self, guest: int, wanted: bytes) -> None:
         """Wait until the guest has been sent exactly this."""
-        loop, got = asyncio.get_running_loop(), b""
-        while guest not in self.streams:
-            await asyncio.sleep(0.001)
+        stream, got = await self._stream(guest), b""
         while len(got) < len(wanted):
-            got += await asyncio.wait_for(loop.sock_recv(self.streams[guest], 4096), PATIENCE)
+            got += await asyncio.wait_for(self._loop.sock_recv(stream, 4096), PATIENCE)
         assert got == wanted
 
     async def prints(self, guest: int, data: bytes) -> None:
         """The guest prints something."""
-        while guest not in self.streams:
-            await asyncio.sleep(0.001)
-        await asyncio.get_running_loop().sock_sendall(self.streams[guest], data)
+        await self._loop.sock_sendall(await self._stream(guest), data)
 
 
 class Telnet:

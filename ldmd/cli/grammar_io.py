@@ -8,7 +8,8 @@ from ldmd.cli.syntax import AnyProperty, Command, Operand, Option, Property, for
 GROUP = "Input and output"
 _DEVICE = Operand(argument="device", shown="(device | vf-name | bus)", kind="io", help="a row of `ldm list-io`")
 _PF = Operand(argument="pf", shown="pf-name", kind="pf", help="a physical function")
-_NUMBER = Option(flag="-n", argument="number", value="number | max", required=True, help="so many, or as many as it can")
+_NUMBER = Option(flag="-n", argument="number", value="number | max", required=True,
+                 help="so many, or as many as it can")  # fmt: skip
 _ANY = AnyProperty(help="properties that only the device knows")
 _VF_PROPERTIES = (
     Property(name="mac-addr", values="MAC-address", help="MAC address; without it one is chosen"),
@@ -19,6 +20,12 @@ _VF_PROPERTIES = (
     Property(name="port-wwn", values="value", help="port world-wide name"),
     Property(name="node-wwn", values="value", help="node world-wide name"),
     Property(name="bw-percent", values="value", clears=True, help="share of the bandwidth"),
+)
+_OF_SOCKET = (
+    Property(name="vcpu", values="num", help="virtual CPUs"),
+    Property(name="core", values="num", help="cores"),
+    Property(name="memory", values="size[unit]", help="memory"),
+    Property(name="socket_id", values="id", required=True, help="socket"),
 )
 
 TABLE = (
@@ -46,14 +53,10 @@ TABLE = (
              Property(name="socket_id", values="id[,id...]", clears=True, required=True, help="sockets"), DOMAIN),
     )),
     Command(name="grow-socket", group="Hardware", help="add resources of a socket to a domain (Fujitsu)", forms=(
-        form(Property(name="vcpu", values="num", help="virtual CPUs"), Property(name="core", values="num", help="cores"),
-             Property(name="memory", values="size[unit]", help="memory"),
-             Property(name="socket_id", values="id", required=True, help="socket"), DOMAIN),
+        form(*_OF_SOCKET, DOMAIN),
     )),
     Command(name="shrink-socket", group="Hardware", help="take resources of a socket from a domain (Fujitsu)", forms=(
-        form(Property(name="vcpu", values="num", help="virtual CPUs"), Property(name="core", values="num", help="cores"),
-             Property(name="memory", values="size[unit]", help="memory"),
-             Property(name="socket_id", values="id", required=True, help="socket"), DOMAIN),
+        form(*_OF_SOCKET, DOMAIN),
     )),
     Command(name="add-cmi", group="Hardware", help="add coherent memory interfaces to a domain (M7)", forms=(
         form(Operand(argument="count", shown="num", help="number of interfaces"), DOMAIN),

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, manager
+from ldmd.messages import common, listing, manager
 from ldmd.messages.table import Message, RefusedError
 
-MESSAGES: Mapping[str, Message] = {row.code: row for table in (common.TABLE, manager.TABLE) for row in table}
+_TABLES = (common.TABLE, listing.TABLE, manager.TABLE)
+MESSAGES: Mapping[str, Message] = {row.code: row for table in _TABLES for row in table}
 
 
 def message(code: str, **values: object) -> RefusedError:

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, network
+from ldmd.messages import binding, common, cpu, domain, memory, network, power, reconf, spconfig, variable
 from ldmd.messages.table import Message, RefusedError
 
-MESSAGES: Mapping[str, Message] = {row.code: row for table in (common.TABLE, network.TABLE) for row in table}
+MESSAGES: Mapping[str, Message] = {
+    row.code: row
+    for module in (common, network, domain, reconf, cpu, memory, binding, power, variable, spconfig)
+    for row in module.TABLE
+}
 
 
 def message(code: str, **values: object) -> RefusedError:

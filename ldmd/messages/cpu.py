@@ -1,7 +1,71 @@
-"""Messages of cpu."""
+"""Messages about virtual CPUs, cores and crypto units."""
 
 from __future__ import annotations
 
 from ldmd.messages.table import Message
 
-TABLE: tuple[Message, ...] = ()
+_VERIFY = "Please verify the guest operating system is running and supports {kind} DR."
+
+TABLE = (
+    Message("cpu.too-few", "Not enough free VCPUs present to meet this request.",
+            "{asked} more strands are needed for LDom {name}; {free} are free on this server",
+            "ask for less, unbind a domain, or take CPUs from one ({holder})"),
+    Message("cpu.too-few-cores", "Not enough free cores present to meet this request.",
+            "{asked} more whole cores are needed for LDom {name}; {free} are wholly free on this server",
+            "ask for less, unbind a domain, or take CPUs from one ({holder})"),
+    Message("cpu.too-many", "This server has {limit} {what}, not {asked}", "", "ask for at most {limit}"),
+    Message("cpu.zero", "A domain that is {state} needs at least one virtual CPU", "LDom {name} has {have}",
+            "unbind the domain first, or leave it one"),
+    Message("cpu.remove-many", "LDom {name} has {have} {what}, {asked} cannot be removed", "", "remove fewer"),
+    Message("cpu.whole-core", "LDom {name} has the whole-core constraint", "its CPUs come and go as whole cores",
+            "use `ldm {verb}-core`; on the inactive domain `ldm set-vcpu` removes the constraint"),
+    Message("cpu.not-whole-core", "LDom {name} does not have the whole-core constraint", "",
+            "`ldm set-core NUMBER {name}` sets it"),
+    Message("cpu.named", "LDom {name} has named cores (physical-bindings=core): {cids}",
+            "cores with names and cores without cannot be mixed",
+            "use cid=, or clear the names with `ldm set-core cid= {name}`"),
+    Message("cpu.not-named", "LDom {name} has cores without names", "cores with and without names cannot be mixed",
+            "name all of them with `ldm set-core cid=... {name}`"),
+    Message("cpu.cid-syntax", "{value} is not a list of core ids", "", "write numbers with commas: cid=4,5"),
+    Message("cpu.cid-unknown", "Core {cid} does not exist", "this server has the cores 0 to {last}",
+            "`ldm list-devices core` shows those that are free"),
+    Message("cpu.cid-taken", "Core {cid} is not free", "LDom {owner} has {count} of its strands",
+            "`ldm list-devices core` shows those that are free"),
+    Message("cpu.cid-have", "LDom {name} has core {cid} already"),
+    Message("cpu.cid-not-have", "LDom {name} does not have core {cid}", "", "it has: {cids}"),
+    Message("cpu.max-cores", "LDom {name} may have at most {limit} cores, not {asked}", "its max-cores={limit}",
+            "ask for less; on the inactive domain `ldm set-domain max-cores=... {name}` changes the limit"),
+    Message("cpu.alignment", "The CPUs of LDom {name} cannot become whole cores while it is {state}",
+            "it would have to give up all that it has", "stop and unbind it, and use `ldm set-core` then"),
+    Message("cpu.policy", "LDom {name} has resource management policies", "they exclude the whole-core constraint",
+            "`ldm remove-policy` first"),
+    Message("dr.no-service", "LDom {name} is unable to dynamically reconfigure {what}. " + _VERIFY, "{why}",
+            "stop and unbind the domain to change it, or let its operating system boot"),
+    Message("dr.cpu-refused", "Request to remove cpu(s) sent, but no valid response received\n"
+            "VCPU(s) will remain allocated to the domain, but might\nnot be available to the guest OS\n"
+            "Resource removal failed", "{reasons}", "{remedy}"),
+    Message("dr.cpu-some", "Only {done} of {asked} VCPUs were removed from LDom {name}", "{reasons}", "{remedy}"),
+    Message("dr.add-refused", "LDom {name} did not take the {what}; they were taken back", "{reasons}",
+            "see the console of the domain"),
+    Message("dr.add-some", "LDom {name} took only {done} of {asked} {what}; the others were taken back", "{reasons}",
+            "see the console of the domain"),
+    Message("dr.md-refused", "LDom {name} did not read its new machine description", "{reasons}",
+            "the change is made; the domain sees it after its next boot at the latest"),
+    Message("dr.no-answer", "LDom {name} did not answer", "no reply came in {seconds} seconds",
+            "see the console of the domain"),
+    Message("dr.busy", "Another dynamic reconfiguration of LDom {name} is under way", "{command} runs",
+            "wait until it has ended, or cancel it: `ldm list -o status`"),
+    Message("dr.ended", "LDom {name} was stopped meanwhile", "", "look at it with `ldm list` and repeat the command"),
+    Message("crypto.none", "Crypto units are not supported on this platform",
+            "{chip} has crypto instructions, which every virtual CPU can use", "nothing needs to be configured"),
+    Message("crypto.too-few", "Not enough crypto units are available for LDom {name}",
+            "{asked} more are needed; it has virtual CPUs of {cores} cores whose crypto units are free",
+            "give it more cores, or ask for less: a crypto unit needs a virtual CPU of its core"),
+    Message("crypto.remove-many", "LDom {name} has {have} crypto units, {asked} cannot be removed", "", "remove fewer"),
+    Message("crypto.last", "The last crypto unit of LDom {name} is not removed while it is active",
+            "programs in it may be using it", "use -f"),
+    Message("crypto.bound-core", "LDom {name} cannot give up so many virtual CPUs",
+            "the last virtual CPU of a core with a bound crypto unit cannot be removed: cores {cores}",
+            "`ldm remove-crypto` first"),
+    Message("dr.crypto-refused", "LDom {name} did not give up its crypto units", "{reasons}", "use -f"),
+)  # fmt: skip

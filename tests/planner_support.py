@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from ldmd.model import (
@@ -26,7 +27,7 @@ MIB = 1 << 20
 
 def fresh(platform: str = "t5-2", gib: int = 64, name: str = "alpha") -> Configuration:
     """A server in factory-default."""
-    return factory_default(Server(name=name, platform=platform, memory_bytes=gib * GIB), started_at=0.0)
+    return factory_default(Server(name=name, platform=platform, memory_bytes=gib * GIB), rng=Random(1), started_at=0.0)
 
 
 def shrunk(platform: str = "t5-2", gib: int = 64, *, cores: int = 2, memory_gib: int = 4) -> Configuration:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -101,10 +101,10 @@ def load_platform(path: Path) -> Platform:
     return _make(read_toml(path, str(path)), str(path), path.name.removesuffix(SUFFIX).lower(), strict=False)
 
 
-@lru_cache(maxsize=8)
 def parse_platform(text: str, name: str) -> Platform:
-    """The server that the text of a file describes; `name` is that of the file. Raises PlatformFileError."""
-    return _make(parse_toml(text, name), name, name.removesuffix(SUFFIX).lower(), strict=False)
+    """The server that a file's text describes; `name` is the file's, without suffix. Raises PlatformFileError."""
+    origin = f"{name}{SUFFIX}"
+    return _make(parse_toml(text, origin), origin, name.lower(), strict=False)
 
 
 @cache

@@ -171,7 +171,7 @@ def read_toml(path: Path, origin: str) -> dict[str, Any]:
 
 
 def parse_toml(text: str, origin: str) -> dict[str, Any]:
-    """The tables of a text. Raises PlatformFileError where it is not TOML."""
+    """The tables of a file's text. Raises PlatformFileError where it is not TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import binding, common, cpu, domain, memory, network, power, reconf, spconfig, variable
+from ldmd.messages import binding, common, cpu, domain, manager, memory, network, power, reconf, spconfig, variable
 from ldmd.messages.table import Message, RefusedError
 
 MESSAGES: Mapping[str, Message] = {
     row.code: row
-    for module in (common, network, domain, reconf, cpu, memory, binding, power, variable, spconfig)
+    for module in (common, manager, network, domain, reconf, cpu, memory, binding, power, variable, spconfig)
     for row in module.TABLE
 }
 

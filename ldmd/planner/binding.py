@@ -11,7 +11,7 @@ from emulator.placement import GRANULE_BOUND
 from ldmd.messages import refuse
 from ldmd.model import Binding, Configuration, Domain, MemoryAmount, State
 from ldmd.planner.channels import lowest_free, settle
-from ldmd.planner.consoles import place_console
+from ldmd.planner.consoleplaces import place_console
 from ldmd.planner.cpus import bind_vcpus, free_crypto
 from ldmd.planner.hardware import hardware, memory_map, to_blocks
 from ldmd.planner.memory import Wish, find_room, round_up

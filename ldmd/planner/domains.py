@@ -56,7 +56,7 @@ def _with_new(configuration: Configuration, name: str, properties: Mapping[str, 
     if automatic:
         mac, configuration = macs.allocate(configuration, rng, avoid=avoid)
     domain = Domain(name=name, uuid=str(uuid.UUID(int=rng.getrandbits(128), version=4)), mac=mac,
-                    hostid=hostid_of(mac), perf_counters=default_counters(configuration))
+                    hostid=hostid_of(mac), perf_counters=default_counters(configuration.server))
     return configuration.with_domain(apply(configuration, domain, properties))
 
 

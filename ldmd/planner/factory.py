@@ -1,50 +1,66 @@
-"""The configuration factory-default: one domain, the control domain, has all of the server."""
+"""The configuration of a server as it leaves the factory: the control domain has everything."""
 
 from __future__ import annotations
 
 import hashlib
-import uuid
+from random import Random
+from uuid import UUID
 
-from emulator.mblocks import Mblock
-from emulator.placement import real_addresses
+from emulator.placement import Amount, Placement, largest_domain, place
 from ldmd.messages import refuse
-from ldmd.model import PRIMARY, Binding, Configuration, Cpus, Domain, MemoryAmount, Server
-from ldmd.model.domain import State
-from ldmd.planner.hardware import empty_map, hardware, to_blocks
+from ldmd.model import PRIMARY, Binding, Configuration, Cpus, Domain, MemoryAmount, MemoryBlock, Server, State
+from ldmd.planner.server import empty_memory, platform_of
 
-FACTORY_DEFAULT = "factory-default"
-MAKER = 0x0021_2800_0000
-"""First half of the control domain's MAC address, which is the hardware's and not of the manager's ranges."""
+FACTORY = "factory-default"
+HARDWARE_MAC = 0x002128 << 24
+"""Sun's block for the boards of servers; the last three bytes come from the machine's name."""
+HOSTID = 0x85 << 24
+"""First byte of a hostid that comes from a hardware MAC address (ldm-cli 2.4)."""
 
 
-def factory_default(server: Server, *, started_at: float | None = None) -> Configuration:
-    """All cores, memory, crypto units and buses are primary's. What identifies it follows from the server's name."""
-    bare = Configuration(server=server, domains=())
-    facts = hardware(bare)
-    memory = empty_map(server)
-    owned = [Mblock(run.pa, run.size_bytes, run.node, PRIMARY) for run in memory.free]
-    placed = real_addresses((), owned, largest_page=facts.platform.largest_page_bytes, ra_limit=facts.ra_limit)
-    if placed is None:
-        refuse("memory.real-addresses", name=PRIMARY)
-    seed = hashlib.sha256(server.name.encode()).digest()
-    mac = MAKER | int.from_bytes(seed[:3], "big")
-    crypto = tuple(facts.cores) if facts.has_crypto_units else ()
-    primary = Domain(
-        name=PRIMARY, uuid=str(uuid.UUID(bytes=seed[16:], version=4)), mac=mac, automatic_mac=False,
-        hostid=0x8500_0000 | mac & 0xFF_FFFF, shutdown_group=0, perf_counters=default_counters(bare),
-        cpus=Cpus(vcpus=len(facts.strands)), memory=MemoryAmount(size_bytes=memory.free_bytes), crypto=len(crypto),
-        io=tuple(root.name for root in facts.platform.roots), state=State.ACTIVE, started_at=started_at,
-        binding=Binding(id=0, vcpus=tuple((strand, strand) for strand in facts.strands), memory=to_blocks(placed),
-                        crypto=crypto, console_service=""),
+def factory_default(server: Server, *, rng: Random, started_at: float) -> Configuration:
+    """All cores, all memory, all crypto units and all buses in the control domain, which is active; nothing else."""
+    platform = platform_of(server)
+    low = int.from_bytes(hashlib.sha256(server.name.encode()).digest()[:3], "big")
+    memory = _all_memory(server)
+    domain = Domain(
+        name=PRIMARY,
+        uuid=str(UUID(int=rng.getrandbits(128), version=4)),
+        mac=HARDWARE_MAC | low,
+        hostid=HOSTID | low,
+        shutdown_group=0,
+        perf_counters=default_counters(server),
+        cpus=Cpus(vcpus=platform.strands),
+        memory=MemoryAmount(size_bytes=sum(block.size_bytes for block in memory)),
+        crypto=platform.crypto_units,
+        io=tuple(root.name for root in platform.roots),
+        state=State.ACTIVE,
+        started_at=started_at,
+        binding=Binding(
+            id=0,
+            vcpus=tuple((strand, strand) for strand in range(platform.strands)),
+            memory=memory,
+            crypto=tuple(range(platform.crypto_units)),
+        ),
     )
-    return bare.but(domains=(primary,))
+    return Configuration(server=server, domains=(domain,))
 
 
-def has_counters(configuration: Configuration) -> bool:
-    """True where the firmware can give domains access to performance counters: from the T4 on (inferred)."""
-    return hardware(configuration).chip.name not in ("t1", "t2", "t2+", "t3")
+def has_counters(server: Server) -> bool:
+    """True where firmware can give domains access to performance counters: from the T4 on (inferred)."""
+    return platform_of(server).chip not in ("t1", "t2", "t2+", "t3")
 
 
-def default_counters(configuration: Configuration) -> tuple[str, ...]:
+def default_counters(server: Server) -> tuple[str, ...]:
     """Access of a new domain to performance counters."""
-    return ("htstrand",) if has_counters(configuration) else ()
+    return ("htstrand",) if has_counters(server) else ()
+
+
+def _all_memory(server: Server) -> tuple[MemoryBlock, ...]:
+    memory = empty_memory(server)
+    request = Amount(owner=PRIMARY, size_bytes=largest_domain(memory),
+                     largest_page=platform_of(server).largest_page_bytes)
+    placed = place(memory, request)
+    if not isinstance(placed, Placement):
+        refuse("manager.conflict", problem=f"the control domain's memory finds no place: {placed}")
+    return tuple(MemoryBlock(block.ra or 0, block.pa, block.size_bytes) for block in placed.blocks)

@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable, Iterator
 
 from emulator.errors import ConfigError
 from ldmd.model import Binding, Configuration, Domain, State
-from ldmd.planner.hardware import Hardware, empty_map, hardware
+from ldmd.planner.hardware import Hardware, hardware
+from ldmd.planner.server import empty_memory
 
 WITHOUT_BINDING = (State.INACTIVE, State.BINDING)
 STARTED = (State.ACTIVE, State.STOPPING, State.SUSPENDED)
@@ -21,7 +22,7 @@ def problems(configuration: Configuration) -> tuple[str, ...]:
     """Everything that is wrong; () where nothing is."""
     try:
         server = hardware(configuration)
-        memory = empty_map(configuration.server)
+        memory = empty_memory(configuration.server)
     except ConfigError as error:
         return (f"server: {error}",)
     found = [*_names(configuration), *_identities(configuration), *_strands(configuration, server),

@@ -13,13 +13,23 @@ from itertools import pairwise
 
 from emulator.errors import ConfigError, UnitError
 from emulator.mblocks import Mblock, MemoryMap
-from emulator.placement import GRANULE_BOUND, GRANULE_DYNAMIC, PAGE_BYTES, Amount, Named, Placement, place
+from emulator.placement import (
+    GRANULE_BOUND,
+    GRANULE_DYNAMIC,
+    PAGE_BYTES,
+    Amount,
+    Named,
+    Placement,
+    largest_domain,
+    place,
+)
 from emulator.shortage import Shortage
 from emulator.units import format_size, parse_size
 from ldmd.messages import message, refuse
 from ldmd.model import Configuration, Domain, MemoryAmount, State
 from ldmd.planner.cpus import cpu_nodes
-from ldmd.planner.hardware import empty_map, hardware, memory_map, to_blocks
+from ldmd.planner.hardware import hardware, memory_map, to_blocks
+from ldmd.planner.server import empty_memory
 
 Parts = tuple[tuple[int, int], ...]
 
@@ -171,7 +181,7 @@ def _stepped(target: Target, size: int) -> tuple[int, tuple[str, ...]]:
 
 def _with_size(target: Target, size: int, notes: tuple[str, ...]) -> MemoryPlan:
     domain = target.domain
-    limit = empty_map(target.configuration.server).free_bytes
+    limit = largest_domain(empty_memory(target.configuration.server))
     if size > limit:
         refuse("memory.too-much", limit=format_size(limit), asked=format_size(size))
     binding = domain.binding

@@ -159,7 +159,7 @@ def _perf_counters(configuration: Configuration, domain: Domain, value: str) -> 
         why = "htstrand has all that strand has"
     if why:
         refuse("domain.perf-counters", value=value, why=why)
-    if counters and not has_counters(configuration):
+    if counters and not has_counters(configuration.server):
         refuse("domain.perf-platform", value=value)
     for other in configuration.domains:
         if "global" in counters and "global" in other.perf_counters and other.name != domain.name:

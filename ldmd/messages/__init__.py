@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, network
+from ldmd.messages import common, disk, network, services
 from ldmd.messages.table import Message, RefusedError
 
-MESSAGES: Mapping[str, Message] = {row.code: row for table in (common.TABLE, network.TABLE) for row in table}
+MESSAGES: Mapping[str, Message] = {row.code: row for table in (common.TABLE, disk.TABLE, network.TABLE, services.TABLE) for row in table}
 
 
 def message(code: str, **values: object) -> RefusedError:

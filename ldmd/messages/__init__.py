@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, disk, network, services
+from ldmd.messages import common, disk, manager, network, services
 from ldmd.messages.table import Message, RefusedError
 
-MESSAGES: Mapping[str, Message] = {row.code: row for table in (common.TABLE, disk.TABLE, network.TABLE, services.TABLE) for row in table}
+TABLES = (
+    common.TABLE,
+    disk.TABLE,
+    manager.TABLE,
+    network.TABLE,
+    services.TABLE,
+)
+MESSAGES: Mapping[str, Message] = {row.code: row for table in TABLES for row in table}
 
 
 def message(code: str, **values: object) -> RefusedError:

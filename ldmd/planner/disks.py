@@ -93,7 +93,7 @@ def remove_vds(configuration: Configuration, name: str, *, force: bool) -> Confi
 
 def parse_options(text: str) -> tuple[str, ...]:
     """``ro,slice`` in the order in which lists show them; "" for none."""
-    given = [each for each in text.split(",")] if text else []
+    given = text.split(",") if text else []
     for option in given:
         if option not in OPTIONS or given.count(option) > 1:
             refuse("disk.option", option=option, options=",".join(OPTIONS))

@@ -45,9 +45,8 @@ def change_vlans(now: tuple[int, ...], text: str) -> tuple[int, ...]:
         return parse_vlans(text)
     after, sign = list(now), ""
     for item in text.split(","):
-        if item[:1] in ("+", "-"):
-            sign, item = item[0], item[1:]
-        vlan = parse_vlan(item)
+        sign = item[0] if item[:1] in ("+", "-") else sign
+        vlan = parse_vlan(item.removeprefix(sign))
         if (sign == "+") == (vlan in after):
             refuse("network.vlan-there" if sign == "+" else "network.vlan-not-there", vlan=vlan)
         if sign == "+":

@@ -108,7 +108,7 @@ SERVICES = (
 its own manager (agent-device, agent-system, fma-*)."""
 MAX_UNITS = 200
 """CPUs or crypto units of one request: more do not find room in an answer, which is one message."""
-MAX_BLOCKS = 100
+MAX_BLOCKS = 60
 """Memory blocks of one request, for the same reason."""
 
 

@@ -176,6 +176,10 @@ class DomainServices(ChannelDevice):
         self.store: VariableStore | None = None
         self.on_variable = on_variable
         self.on_register = on_register
+        self.on_services: Callable[[], None] | None = None
+        """Called when services have come or gone."""
+        self.on_reply: Callable[[Reply], None] | None = None
+        """Called when a request is answered, or will never be."""
         self._ready = False  # the guest has said hello
         self._services: dict[str, int] = {}  # name -> handle of the guest
         self._waiting: dict[int, Reply] = {}
@@ -237,14 +241,23 @@ class DomainServices(ChannelDevice):
     def link_lost(self, why: str) -> None:
         """Services are gone, and answers will not come, but for a guest that suspends: it tells the next session."""
         self._ready = False
+        gone = bool(self._services)
         self._services.clear()
         kept = {}
         for number, reply in self._waiting.items():
             if reply.service == "domain-suspend" and reply.phases:
                 kept[number] = reply
             else:
-                reply.done, reply.reason = True, why
+                self._done(reply, why)
         self._waiting = kept
+        if gone and self.on_services:
+            self.on_services()
+
+    def _done(self, reply: Reply, why: str | None = None) -> None:
+        reply.done = True
+        reply.reason = reply.reason if why is None else why
+        if self.on_reply:
+            self.on_reply(reply)
 
     def message(self, data: bytes) -> None:
         """A message of the guest. One that is malformed ends the session."""
@@ -293,12 +306,16 @@ class DomainServices(ChannelDevice):
         self._send(Kind.REG_ACK, struct.pack(">QH6x", handle, VERSION[1]))
         if self.on_register:
             self.on_register(name)
+        if self.on_services:
+            self.on_services()
 
     def _unregister(self, payload: bytes) -> None:
         (handle,) = struct.unpack_from(">Q", payload)
         name = self._name_of(handle)
         if name is not None:
             del self._services[name]
+            if self.on_services:
+                self.on_services()
         self._send(Kind.UNREG_NACK if name is None else Kind.UNREG_ACK, struct.pack(">Q", handle))
 
     def _name_of(self, handle: int) -> str | None:
@@ -320,8 +337,8 @@ class DomainServices(ChannelDevice):
         name = self._name_of(handle)
         for number, reply in list(self._waiting.items()):
             if reply.service == name:
-                reply.done, reply.reason = True, "the guest does not know the service"
                 del self._waiting[number]
+                self._done(reply, "the guest does not know the service")
 
     # -- answers
 
@@ -340,9 +357,9 @@ class DomainServices(ChannelDevice):
         else:
             reply.result = result
             reply.reason = _text(body[12:])
-        reply.done = True
         if name != "domain-suspend" or result not in (SuspendResult.PRE_SUCCESS, SuspendResult.IN_PROGRESS):
             del self._waiting[number]
+        self._done(reply)
 
     def _variable(self, handle: int, body: bytes) -> None:
         (command,) = struct.unpack_from(">I", body)

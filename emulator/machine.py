@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -121,6 +121,9 @@ class Machine:
         self.console = Console(self._core)
         self.firmware: OpenBoot | None = None
         self.devices = Devices()
+        self.on_notice: Callable[[], bool] | None = None
+        """Called in a run that `wake`, or what `watch` waits for, interrupts, where True ends it with reason KICK; and
+        after a call of the firmware."""
         self._kicked = False
         self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
 
@@ -208,6 +211,16 @@ class Machine:
         if self.firmware and stored != stored_variables(self.machine_description):
             self.machine_description = with_properties(self.machine_description, "variables", stored)
 
+    def describe(self, description: MachineDescription) -> None:
+        """A new machine description while it runs, as after devices were attached.
+
+        Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
+        """
+        self.machine_description = description
+        if self.firmware:
+            self.firmware.describe(description, self._firmware_disks(description))
+        self._describe_variables()
+
     # -- running
 
     def run(self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None) -> Stop:
@@ -238,8 +251,12 @@ class Machine:
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
+                if self.on_notice is not None:
+                    self.on_notice()
             elif raw.reason == StopReason.KICK.value and not self._kicked:
                 self.devices.poll()
+                if self.on_notice is not None and self.on_notice():
+                    return replace(Stop.from_core(raw), insns=done)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 self._kicked &= raw.reason != StopReason.KICK.value
                 return replace(Stop.from_core(raw), insns=done)
@@ -253,6 +270,10 @@ class Machine:
         """From any thread: make `run` return soon, with reason KICK."""
         self._kicked = True
         self._core.kick()
+
+    def watch(self) -> None:
+        """In real time: call `on_notice` when the guest next writes to its console or sets its soft state."""
+        self._core.watch(output=True, soft_state=True)
 
     def wake(self) -> None:
         """From any thread: something waits outside for a device. `run` lets the devices look, and goes on."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, disk, manager, network, services
+from ldmd.messages import common, disk, io, manager, network, services
 from ldmd.messages.table import Message, RefusedError
 
 TABLES = (
     common.TABLE,
     disk.TABLE,
+    io.TABLE,
     manager.TABLE,
     network.TABLE,
     services.TABLE,

@@ -29,7 +29,7 @@ TABLE = (
             "use at most {most}, or set the switch's MTU first"),
     Message("network.mtu-clients", "MTU {mtu} of {switch} would be smaller than that of its clients {clients}", "",
             "set their MTU first"),
-    Message("network.maxbw", "{maxbw!r} is not a bandwidth", "", 
+    Message("network.maxbw", "{maxbw!r} is not a bandwidth", "",
             "use a number with K, M or G (bits per second), as 500M"),
     Message("network.pvlan", "{pvlan!r} is not a private VLAN", "",
             "write secondary-vid,isolated or secondary-vid,community"),

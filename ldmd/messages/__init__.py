@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, disk, io, manager, network, services
+from ldmd.messages import common, disk, io, manager, network, policy, services
 from ldmd.messages.table import Message, RefusedError
 
 TABLES = (
@@ -18,6 +18,7 @@ TABLES = (
     io.TABLE,
     manager.TABLE,
     network.TABLE,
+    policy.TABLE,
     services.TABLE,
 )
 MESSAGES: Mapping[str, Message] = {row.code: row for table in TABLES for row in table}

@@ -124,7 +124,8 @@ def test_the_selected_path_of_a_group_keeps_the_channels_of_all(manager: Manager
     backend = str(tmp_path / "b.img")
     done(manager, "add-vdsdev", backend=backend, volume="left@primary-vds0", mpgroup="mp1")
     done(manager, "add-vdsdev", backend=backend, volume="right@svc-vds0", mpgroup="mp1")
-    assert refused(manager, "add-vdsdev", backend=backend, volume="third@svc-vds0", mpgroup="mp1") == "disk.mpgroup-twice"
+    third = {"backend": backend, "volume": "third@svc-vds0", "mpgroup": "mp1"}
+    assert refused(manager, "add-vdsdev", **third) == "disk.mpgroup-twice"
     put_guest(manager, "ldg1", 2, state=State.ACTIVE)
     done(manager, "add-vdisk", disk="d0", volume="left@primary-vds0", domain="ldg1")
     assert refused(manager, "add-vdisk", disk="d1", volume="right@svc-vds0", domain="ldg1") == "disk.volume-used"

@@ -48,13 +48,6 @@ TABLE = (
     Message("console.port", "{port} is not a port", "", "use a number from 1 to 65535"),
     Message("console.port-outside", "Port {port} is outside the port range of {services}", "",
             "`ldm list-services` shows the ranges"),
-    Message("console.no-service", "LDom {domain} needs a console, and there is no virtual console concentrator", "",
-            "ldm add-vcc port-range=5000-5100 primary-vcc0 primary"),
-    Message("console.group-port", "Console group {group} has port {port}", "domains of a group share its port",
-            "use that port or another group"),
-    Message("console.port-taken", "Port {port} is already in use by another console group", "", "choose another port"),
-    Message("console.no-port", "No free port is left in the port range of {services}", "",
-            "widen the range with set-vcc, or unbind a domain"),
     # storage
     Message("storage.no-port", "Initiator port {port} does not exist in LDom {domain}", "",
             "`ldm list-hba {domain}` shows the ports; -q skips the check"),

@@ -12,7 +12,7 @@ from typing import Any
 from ldmd.messages import refuse
 from ldmd.model import Domain, State
 from ldmd.operations.context import Context, HypervisorError
-from ldmd.planner.delayed import Plan, change
+from ldmd.planner.delayed import Plan, begin, change
 from ldmd.planner.naming import find_domain
 
 ANSWER_SECONDS = 60.0
@@ -81,7 +81,7 @@ def announce(context: Context, name: str) -> None:
 
 def commit_change(context: Context, domain: str, plan: Plan, *, removes: bool = False) -> None:
     """Carry out a plan that changes a domain, at once or as part of its delayed reconfiguration."""
-    notice(context, domain)
+    notice(context)
     context.commit(change(context.configuration, domain, plan, removes_services=removes))
 
 
@@ -99,7 +99,19 @@ def remove_device(context: Context, domain: str, kind: str, *, name: str, force:
     announce(context, domain)
 
 
-def notice(context: Context, domain: str) -> None:
+def begin_delayed(context: Context, name: str) -> None:
+    """Begin a delayed reconfiguration where none is pending, and say so with the product's words (ldm-cli 2.12)."""
+    if context.configuration.pending_for(name) is not None:
+        return
+    context.commit(begin(context.configuration, name))
+    for line in (f"Initiating a delayed reconfiguration operation on the {name} domain.",
+                 f"All configuration changes for other domains are disabled until the {name}",
+                 f"domain reboots, at which time the new configuration for the {name} domain",
+                 "will also take effect."):  # fmt: skip
+        context.say(line)
+
+
+def notice(context: Context) -> None:
     """The product's reminder with every change while a delayed reconfiguration is pending (ldm-cli 2.12)."""
     if context.configuration.pending:
         name = context.configuration.pending[0].domain.name

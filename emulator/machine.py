@@ -16,7 +16,7 @@ from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
-from emulator.errors import ChannelError, ConfigError, StateError, StrandError
+from emulator.errors import ChannelError, ConfigError, EngineError, StateError, StrandError
 from emulator.firmware.nodes import disk_channels, stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
@@ -40,6 +40,7 @@ from emulator.platforms import Platform, find_platform
 from emulator.units import format_size, parse_size
 
 DEFAULT_QUANTUM = 10_000
+ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
 _FIRST_RNG = ("t2", "t2+", "t3")
 """Chips whose random number generator has the first layout of control registers."""
 _MAU, _CWQ, _MAU_OF_T1 = 1, 2, 3  # kinds of crypto units: csrc/sun4v.h
@@ -141,6 +142,20 @@ class Machine:
     ) -> None:
         if kind is None:
             self.close()  # on an error a view may be alive in the traceback; then the collector frees it
+
+    def use_engine(self, engine: str, *, hot_entries: int = 0) -> None:
+        """How code is executed from now on, between runs: "interpreter" (default), or "translator" to host code.
+
+        Results are the same, to the bit. `hot_entries`: after how many entries a block is translated, 0: as the engine
+        sees fit. Raises EngineError where there is no translator; the machine interprets then.
+        """
+        if engine not in ENGINES:
+            raise EngineError(f"no engine {engine!r}: interpreter or translator")
+        if not self._core.set_engine(ENGINES[engine], hot_entries):
+            raise EngineError(
+                "the translator needs an x86-64 host with MOVBE and BMI2 that lets a process map memory as executable, "
+                "and a core built with optimisation: use --engine interpreter"
+            )
 
     # -- programs
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +16,7 @@ from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
-from emulator.errors import ChannelError, ConfigError, StateError
+from emulator.errors import ChannelError, ConfigError, EngineError, StateError
 from emulator.firmware.nodes import disk_channels, stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
@@ -24,20 +24,10 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
-from emulator.machine_resources import (
-    Block,
-    MachineResources,
-    check_blocks,
-    check_total,
-    memory_segments,
-    real_limit,
-)
+from emulator.machine_resources import Block, MachineResources, Shape, real_limit
 from emulator.mdesc import (
     MachineDescription,
-    Resources,
-    Vcpu,
     build,
-    core_units,
     decode,
     described_units,
     encode,
@@ -47,9 +37,10 @@ from emulator.mdesc import (
 )
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
-from emulator.units import format_size, parse_size
+from emulator.units import format_size
 
 DEFAULT_QUANTUM = 10_000
+ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
 _FIRST_RNG = ("t2", "t2+", "t3")
 """Chips whose random number generator has the first layout of control registers."""
 DETERMINISTIC_SEED = 0x5EED
@@ -106,7 +97,7 @@ class Machine(MachineResources):
         self.platform: Platform = find_platform(platform)
         self.cpu: Cpu = find_cpu(self.platform.chip, cpu_arch)
         self.deterministic = deterministic
-        shape = _Shape.of(self.platform, memory, blocks, strands, max_strands)
+        shape = Shape.of(self.platform, memory, blocks, strands=strands, max_strands=max_strands)
         if not 1 <= quantum < 1 << 32:
             raise ConfigError(f"a quantum is 1 instruction or more, not {quantum}")
         if tod_seconds is None:
@@ -140,6 +131,9 @@ class Machine(MachineResources):
         self.memory = Memory(self._core)
         self.devices = Devices()
         self.firmware: OpenBoot | None = None
+        self.on_notice: Callable[[], bool] | None = None
+        """Called in a run that `wake`, or what `watch` waits for, interrupts, where True ends it with reason KICK; and
+        after a call of the firmware."""
         self._kicked = False
         try:
             self._furnish(shape, blocks is not None, machine_description, cpu_arch=cpu_arch)
@@ -149,7 +143,7 @@ class Machine(MachineResources):
         self.console = Console(self._core)
 
     def _furnish(
-        self, shape: _Shape, in_blocks: bool, description: MachineDescription | None, *, cpu_arch: str
+        self, shape: Shape, in_blocks: bool, description: MachineDescription | None, *, cpu_arch: str
     ) -> None:
         """Memory in blocks, all strands but the first, the machine description and what it tells of."""
         for block in shape.blocks if in_blocks else ():
@@ -179,6 +173,20 @@ class Machine(MachineResources):
     ) -> None:
         if kind is None:
             self.close()  # on an error a view may be alive in the traceback; then the collector frees it
+
+    def use_engine(self, engine: str, *, hot_entries: int = 0) -> None:
+        """How code is executed from now on, between runs: "interpreter" (default), or "translator" to host code.
+
+        Results are the same, to the bit. `hot_entries`: after how many entries a block is translated, 0: as the engine
+        sees fit. Raises EngineError where there is no translator; the machine interprets then.
+        """
+        if engine not in ENGINES:
+            raise EngineError(f"no engine {engine!r}: interpreter or translator")
+        if not self._core.set_engine(ENGINES[engine], hot_entries):
+            raise EngineError(
+                "the translator needs an x86-64 host with MOVBE and BMI2 that lets a process map memory as executable, "
+                "and a core built with optimisation: use --engine interpreter"
+            )
 
     # -- programs
 
@@ -248,6 +256,16 @@ class Machine(MachineResources):
         if self.firmware and stored != stored_variables(self.machine_description):
             self.machine_description = with_properties(self.machine_description, "variables", stored)
 
+    def describe(self, description: MachineDescription) -> None:
+        """A new machine description while it runs, as after devices were attached.
+
+        Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
+        """
+        self.machine_description = description
+        if self.firmware:
+            self.firmware.describe(description, self._firmware_disks(description))
+        self._describe_variables()
+
     # -- running
 
     def run(self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None) -> Stop:
@@ -278,8 +296,12 @@ class Machine(MachineResources):
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
+                if self.on_notice is not None:
+                    self.on_notice()
             elif raw.reason == StopReason.KICK.value and not self._kicked:
                 self.devices.poll()
+                if self.on_notice is not None and self.on_notice():
+                    return replace(Stop.from_core(raw), insns=done)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 self._kicked &= raw.reason != StopReason.KICK.value
                 return replace(Stop.from_core(raw), insns=done)
@@ -293,6 +315,10 @@ class Machine(MachineResources):
         """From any thread: make `run` return soon, with reason KICK."""
         self._kicked = True
         self._core.kick()
+
+    def watch(self) -> None:
+        """In real time: call `on_notice` when the guest next writes to its console or sets its soft state."""
+        self._core.watch(output=True, soft_state=True)
 
     def wake(self) -> None:
         """From any thread: something waits outside for a device. `run` lets the devices look, and goes on."""
@@ -485,51 +511,6 @@ class Machine(MachineResources):
             return "<Machine closed>"
         size = format_size(self.memory.size_bytes)
         return f"<Machine {self.platform.name} {self.cpu.cpu_arch} {size} strands={len(self.strands)}>"
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Memory and strands of a new machine, checked."""
-
-    blocks: tuple[Block, ...]
-    strands: tuple[int, ...]
-    max_strands: int
-
-    @classmethod
-    def of(
-        cls, platform: Platform, memory: str | int | None, blocks: Iterable[Block] | None,
-        strands: int | Iterable[int], max_strands: int | None,
-    ) -> _Shape:  # fmt: skip
-        if memory is not None and blocks is not None:
-            raise ConfigError("a machine is made with a size of memory or with blocks, not both")
-        size_bytes = parse_size("256M" if memory is None else memory)
-        there = ((0, 0, size_bytes),) if blocks is None else check_blocks(blocks)
-        check_total(platform, sum(size for _, _, size in there))
-        numbers = tuple(range(strands)) if isinstance(strands, int) else tuple(sorted(strands))
-        if not 1 <= len(numbers) <= platform.strands:
-            raise ConfigError(f"a {platform.title} has 1 to {platform.strands} strands, not {len(numbers)}")
-        most = numbers[-1] + 1 if max_strands is None else max_strands
-        if numbers[0] < 0 or len(set(numbers)) != len(numbers) or not numbers[-1] < most <= platform.strands:
-            raise ConfigError(
-                f"strands have different numbers from 0 up to max_strands, which is at most {platform.strands}"
-                f" on a {platform.title}: not {list(numbers)[:8]} of {most}"
-            )
-        return cls(there, numbers, most)
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all blocks."""
-        return sum(size for _, _, size in self.blocks)
-
-    def resources(self, plain: Resources, platform: Platform, in_blocks: bool) -> Resources:
-        """For the machine description: strand n of the server is vcpu n."""
-        return replace(
-            plain,
-            vcpus=tuple(Vcpu(number, number) for number in self.strands),
-            memory=memory_segments(self.blocks) if in_blocks else plain.memory,
-            crypto_units=core_units(platform, self.strands),
-            max_cpus=self.max_strands if self.max_strands > len(self.strands) else None,
-        )
 
 
 def argument_block(base: int, args: Sequence[str]) -> bytes:

@@ -27,6 +27,7 @@ struct s4v_machine {
   struct codecache **caches; /* by id with a crew, else one for all */
   u32 cache_room;
   u64 code_limit;
+  const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];

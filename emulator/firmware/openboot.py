@@ -108,6 +108,12 @@ class OpenBoot:
         self._cpu = self._boot_cpu
         self.prompt = Prompt(self)
 
+    def describe(self, description: MachineDescription, disks: Mapping[str, Backend]) -> None:
+        """Devices have come or gone: disks at once, the device tree at the next reset."""
+        self._description = description
+        self.disks = dict(disks)
+        self.client.disks = self.disks
+
     # -- life
 
     def power_on(self) -> None:
@@ -215,6 +221,11 @@ class OpenBoot:
             return False
         self._stop_at_prompt(self._boot_cpu, "")
         return True
+
+    @property
+    def in_charge(self) -> bool:
+        """Has OpenBoot the machine: at its prompt, or its program has not taken over the traps yet?"""
+        return self.prompt.active or not self._has_run or self._core.firmware_owns(0)
 
     @property
     def working(self) -> bool:

@@ -45,6 +45,7 @@ enum {
   S4V_STOP_TIME = 12       /* the time given to s4v_run_for() or s4v_run_until() is up */
 };
 
+enum { S4V_ENGINE_INTERPRETER = 0, S4V_ENGINE_TRANSLATOR = 1 };
 typedef struct s4v_machine s4v_machine;
 
 typedef struct s4v_config {
@@ -135,6 +136,14 @@ size_t s4v_console_take(s4v_machine *, void *buf, size_t len);  /* input, for th
 int s4v_console_take_break(s4v_machine *);                       /* 1: a BREAK was waiting */
 void s4v_console_break(s4v_machine *);                           /* CONS_GETCHAR gives BREAK */
 void s4v_console_hangup(s4v_machine *);                          /* CONS_GETCHAR gives HUP once the queue is empty */
+
+/* When the guest next does one of these things, the run ends as by s4v_kick(); then it is forgotten. 0: watch nothing.
+ * Not part of the state. */
+enum {
+  S4V_WATCH_OUTPUT = 1,    /* it writes to its console */
+  S4V_WATCH_SOFT_STATE = 2 /* it sets its soft state */
+};
+void s4v_watch(s4v_machine *, uint32_t what);
 
 /* State: architectural state of every strand, the hypervisor and populated memory. */
 int64_t s4v_state_size(const s4v_machine *);
@@ -265,6 +274,9 @@ size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
  * threads of their own have equal shares of it, but 16 MiB each, or all of a smaller limit. */
 uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */
 void s4v_code_limit(s4v_machine *, uint64_t bytes);
+/* How blocks of code are executed; between runs. Same results. `hot_entries`: entries of a block after which the translator
+ * takes it, 0: as it sees fit. -1: no translator on this host or in this build; the machine interprets. */
+int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
 

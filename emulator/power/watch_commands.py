@@ -40,7 +40,8 @@ def connect(where: Place) -> Hvctl:
 def _add_console(commands: Commands) -> Parser:
     parser = add_parser(
         commands, "console", about="connect to the console of a domain", usage="[OPTION ...] [MACHINE/]DOMAIN",
-        more=" At the start of a line:\n~. leaves, ~# sends a break, ~~ sends ~, ~? tells these.\nInput may come from a pipe.",
+        more=" At the start of a line:\n~. leaves, ~# sends a break, ~~ sends ~, ~? tells these.\n"
+        "Input may come from a pipe.",
     )  # fmt: skip
     parser.add_argument("domain", metavar="[MACHINE/]DOMAIN", help="name or number of a domain")
     parser.add_argument("--no-replay", action="store_true", help="not what was written before")
@@ -100,7 +101,8 @@ class ConsoleSession:
         interactive = self._host.interactive
         try:
             while True:
-                inputs: list[socket.socket | int] = [self._stream] if self._host.ended else [self._stream, self._host.input_fd]
+                inputs: list[socket.socket | int] = [self._stream]
+                inputs += [] if self._host.ended else [self._host.input_fd]
                 ready, _, _ = select.select(inputs, [], [], self._patience(interactive))
                 if self._stream in ready and not self._output():
                     return OK if not interactive else self._ended()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, listing, manager
+from ldmd.messages import cli, common, listing, manager
 from ldmd.messages.table import Message, RefusedError
 
-_TABLES = (common.TABLE, listing.TABLE, manager.TABLE)
+_TABLES = (cli.TABLE, common.TABLE, listing.TABLE, manager.TABLE)
 MESSAGES: Mapping[str, Message] = {row.code: row for table in _TABLES for row in table}
 
 

@@ -37,7 +37,8 @@ def forms() -> Iterator[Any]:
     for command in COMMANDS.values():
         for place, form in enumerate(command.forms):
             for optional in (False, True):
-                yield pytest.param(command, form, optional, id=f"{command.name}-{place}-{'all' if optional else 'least'}")
+                how = "all" if optional else "least"
+                yield pytest.param(command, form, optional, id=f"{command.name}-{place}-{how}")
 
 
 @pytest.mark.parametrize(("command", "form", "optional"), list(forms()))
@@ -52,8 +53,9 @@ def test_every_form_of_every_command_can_be_written(command: Command, form: Form
     for each in form.properties:
         assert (each.name in given) == (optional or each.required)
     # options behind the operands, and properties behind them, mean the same
-    turned = parse([command.name, *reversed([w for w in words if "=" in w and "a=v" != w]),
-                    *[w for w in words if not ("=" in w and "a=v" != w)]])
+    properties = [word for word in words if "=" in word and word != "a=v"]
+    others = [word for word in words if word not in properties]
+    turned = parse([command.name, *reversed(properties), *others])
     assert turned.arguments == request.arguments
 
 
@@ -140,7 +142,7 @@ def test_all_aliases_of_all_commands_are_understood() -> None:
         ("set-vsw vid=+5 net-dev= primary-vsw0", "set-vsw", {"vid": "+5", "net-dev": "", "vswitch": "primary-vsw0"}),
         ("add-vnet mtu=9000 vnet0 primary-vsw0 ldg1", "add-vnet",
          {"mtu": "9000", "vnet": "vnet0", "vswitch": "primary-vsw0", "domain": "ldg1"}),
-        ("set-vnet vswitch=other-vsw vnet0 ldg1", "set-vnet", {"vswitch": "other-vsw", "vnet": "vnet0", "domain": "ldg1"}),
+        ("set-vnet vswitch=other vnet0 ldg1", "set-vnet", {"vswitch": "other", "vnet": "vnet0", "domain": "ldg1"}),
         ("add-vdsdev -f options=ro,slice mpgroup=m /a=b vol@vds", "add-vdsdev",
          {"force": True, "options": "ro,slice", "mpgroup": "m", "backend": "/a=b", "volume": "vol@vds"}),
         ("add-vcc port-range=5000-5100 primary-vcc0 primary", "add-vcc",

@@ -116,7 +116,8 @@ def test_constraints_are_read_line_by_line(manager: Manager) -> None:
     assert re.fullmatch(r"[0-9a-f-]{36}", lines[1].split("=")[1])
     control = dict(item.partition("=")[::2] for item in lines[2].split("|")[1:])
     assert (control["failure-policy"], control["cpu-arch"]) == ("ignore", "native")
-    assert lines[3].startswith("VNET|name=vnet0|dev=") and lines[4].startswith("VDISK|name=vdisk0|vol=vol1@primary-vds0")
+    assert lines[3].startswith("VNET|name=vnet0|dev=")
+    assert lines[4].startswith("VDISK|name=vdisk0|vol=vol1@primary-vds0")
     assert "VCONS" not in ldm_ok(manager, "list-constraints -p ldg1"), "only a console that was asked for has a port"
 
 
@@ -166,11 +167,11 @@ def tokens(output: str) -> list[tuple[str, list[dict[str, str]]]]:
     output = re.sub(r"^VERSION\s+\d+\.\d+\s+", "", output)
     parts = re.split(r"^([A-Z0-9]+)(?=\s+|\|)", output, flags=re.MULTILINE)
     found = []
-    for keyword, body in zip(parts[1::2], parts[2::2], strict=True):
-        body = re.sub(r'=\."(.*?)"\s+cr', r"=\1", body)
-        body = re.sub(r'\n\."(.*?)"\s+cr', r"%NEWLINE%\1", body)
+    for keyword, text in zip(parts[1::2], parts[2::2], strict=True):
+        body = re.sub(r'=\."(.*?)"\s+cr', r"=\1", text)
+        joined = re.sub(r'\n\."(.*?)"\s+cr', r"%NEWLINE%\1", body)
         rows = []
-        for line in filter(None, (each.strip() for each in body.split("\n"))):
+        for line in filter(None, (each.strip() for each in joined.split("\n"))):
             fields = line.split("|")
             assert len(fields) > 1 and fields[0] == "", f"cannot parse {line!r} of {keyword}"
             pairs = [field.split("=", 1) for field in fields[1:]]
@@ -214,7 +215,8 @@ def test_identity_of_a_domain(topology: Any) -> None:
 def test_services_and_devices(topology: Any) -> None:
     switch = topology["primary"]["VSW"][0][0]
     assert (switch["name"], switch["net-dev"], switch["dev"], switch["id"]) == ("primary-vsw0", "net0", "switch@0", "0")
-    assert re.match(r"switch@(\d+)", switch["dev"]) and int(switch["default-vlan-id"]) == 1 and int(switch["mtu"]) == 1500
+    assert re.match(r"switch@(\d+)", switch["dev"])
+    assert (int(switch["default-vlan-id"]), int(switch["mtu"])) == (1, 1500)
     server = topology["primary"]["VDS"][0]
     assert [row["vol"] for row in server[1:] if next(iter(row)) == "vol"] == ["vol1", "iso"]
     assert [row["opts"] for row in server[1:] if next(iter(row)) == "vol"] == ["", "ro"]

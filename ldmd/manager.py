@@ -29,6 +29,7 @@ from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
 from ldmd.planner.factory import factory_default
+from ldmd.planner.invariants import contradictions
 from ldmd.poweron import after_power_on
 from ldmd.spconfigs import StoredSettings, StoredSpConfigs
 from ldmd.store import Record, Step, Store
@@ -74,6 +75,7 @@ class Manager:
         self._watchers: list[Callable[[Mapping[str, Any]], None]] = []
         self._unwritten: list[Record] = []
         self._configuration: Configuration | None = None
+        self._unsure = False  # what the store holds is not known
         self.boot = ""
 
     # -- start and end
@@ -149,7 +151,15 @@ class Manager:
         """Make it true, on behalf of the operation that holds the lock."""
         old = self.configuration
         if new != old:
-            self._committer.commit(old, new)
+            for problem in contradictions(new):
+                refuse("manager.conflict", problem=problem)
+            if self._unsure:
+                refuse("store.unsure", path=self.store.path)
+            try:
+                self._committer.commit(old, new)
+            except RefusedError as error:
+                self._unsure = error.code == "store.unsure"
+                raise
             self._configuration = new
             self.bell.ring()
             self.publish_changes(old, new)
@@ -160,6 +170,8 @@ class Manager:
         if new == old:
             return
         self._configuration = new
+        if self._unsure:
+            return
         try:
             self.store.write(old, new, urgent=True)
         except RefusedError as error:

@@ -186,8 +186,8 @@ def test_without_the_service_nothing_is_changed(room: Room, services: tuple[str,
         room.machine.boot_os(room.number("a"), *services)
     outcome = room.run("add-vcpu", count="1", domain="a")
     assert outcome.error is not None and outcome.error.code == "dr.no-service"
-    assert str(outcome.error) == ("LDom a is unable to dynamically reconfigure VCPUs. Please verify the guest operating "
-                                  "system is running and supports VCPU DR.")
+    assert str(outcome.error) == ("LDom a is unable to dynamically reconfigure VCPUs. Please verify the guest "
+                                  "operating system is running and supports VCPU DR.")
     assert ("service dr-cpu" if services else "OpenBoot") in outcome.error.cause
     assert len(room.binding("a").vcpus) == 2
 

@@ -28,8 +28,8 @@ from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
+from ldmd.planner.contradictions import contradictions
 from ldmd.planner.factory import factory_default
-from ldmd.planner.invariants import contradictions
 from ldmd.poweron import after_power_on
 from ldmd.spconfigs import StoredSettings, StoredSpConfigs
 from ldmd.store import Record, Step, Store

@@ -9,11 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import cli, common, listing, manager
+from ldmd.messages import (
+    binding,
+    cli,
+    common,
+    cpu,
+    domain,
+    listing,
+    manager,
+    memory,
+    network,
+    power,
+    reconf,
+    spconfig,
+    variable,
+)
 from ldmd.messages.table import Message, RefusedError
 
-_TABLES = (cli.TABLE, common.TABLE, listing.TABLE, manager.TABLE)
-MESSAGES: Mapping[str, Message] = {row.code: row for table in _TABLES for row in table}
+_SUBJECTS = (
+    binding,
+    cli,
+    common,
+    cpu,
+    domain,
+    listing,
+    manager,
+    memory,
+    network,
+    power,
+    reconf,
+    spconfig,
+    variable,
+)
+MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
 
 
 def message(code: str, **values: object) -> RefusedError:

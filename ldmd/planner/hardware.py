@@ -12,8 +12,9 @@ from functools import lru_cache
 
 from emulator.chips import Chip, find_chip
 from emulator.mblocks import Mblock, MemoryMap
-from emulator.platforms import Platform, find_platform, parse_platform
+from emulator.platforms import Platform
 from ldmd.model import Configuration, MemoryBlock, Server
+from ldmd.planner.server import empty_memory, platform_of
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class Hardware:
 
 def hardware(configuration: Configuration) -> Hardware:
     """The hardware of a configuration's server. Raises ConfigError for a platform that is not known or wrong."""
-    return _hardware(configuration.server.platform, configuration.server.platform_toml)
+    return _hardware(configuration.server)
 
 
-@lru_cache(maxsize=8)
-def _hardware(name: str, text: str) -> Hardware:
-    platform = parse_platform(text, name) if text else find_platform(name)
+@lru_cache(maxsize=16)
+def _hardware(server: Server) -> Hardware:
+    platform = platform_of(server)
     return Hardware(platform, find_chip(platform.chip))
 
 
@@ -88,17 +89,6 @@ def crypto_owners(configuration: Configuration) -> dict[int, str]:
             for core in domain.binding.crypto}
 
 
-def empty_map(server: Server) -> MemoryMap:
-    """The server's memory when nothing is given out but what firmware keeps. Raises ConfigError."""
-    return _empty_map(server)
-
-
-@lru_cache(maxsize=8)
-def _empty_map(server: Server) -> MemoryMap:
-    platform = _hardware(server.platform, server.platform_toml).platform
-    return MemoryMap.of_banks(platform.fill(server.memory_bytes), platform.reserved)
-
-
 def memory_map(configuration: Configuration) -> MemoryMap:
     """The server's memory with all that domains have. Raises ConfigError where two have the same."""
     given = tuple((domain.name, domain.binding.memory) for domain in configuration.domains if domain.binding)
@@ -107,7 +97,7 @@ def memory_map(configuration: Configuration) -> MemoryMap:
 
 @lru_cache(maxsize=16)
 def _memory_map(server: Server, given: tuple[tuple[str, tuple[MemoryBlock, ...]], ...]) -> MemoryMap:
-    empty = _empty_map(server)
+    empty = empty_memory(server)
     blocks = []
     for owner, memory in given:
         for block in memory:
@@ -117,15 +107,9 @@ def _memory_map(server: Server, given: tuple[tuple[str, tuple[MemoryBlock, ...]]
 
 
 def to_blocks(blocks: tuple[Mblock, ...]) -> tuple[MemoryBlock, ...]:
-    """An owner's blocks of a map as a binding has them: by ascending real address, neighbours joined."""
-    joined: list[Mblock] = []
-    for block in sorted(blocks, key=lambda each: each.ra or 0):
-        last = joined[-1] if joined else None
-        if last and last.node == block.node and last.end == block.pa and (last.ra or 0) + last.size_bytes == block.ra:
-            joined[-1] = Mblock(last.pa, last.size_bytes + block.size_bytes, last.node, last.owner, last.ra)
-        else:
-            joined.append(block)
-    return tuple(MemoryBlock(block.ra or 0, block.pa, block.size_bytes) for block in joined)
+    """An owner's blocks of a map as a binding has them: by ascending real address."""
+    ordered = sorted(blocks, key=lambda each: each.ra or 0)
+    return tuple(MemoryBlock(block.ra or 0, block.pa, block.size_bytes) for block in ordered)
 
 
 def nodes_of(server: Hardware, cores: Iterable[int]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from manager_support import FakeMachine, make_manager
 from ldmd.model import Configuration, State
 from ldmd.model.plain import to_plain
 from ldmd.planner.guestspec import guest_specs, runs
-from ldmd.planner.invariants import contradictions
+from ldmd.planner.contradictions import contradictions
 from ldmd.store import Store
 
 COUNT = 40

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Protocol
 
@@ -81,12 +82,9 @@ class Manager:
 
     def start(self) -> None:
         """Read the store, settle what a crash left, agree with the machine. Raises RefusedError, HypervisorError."""
-        hello = self.hypervisor.call("hello", version=list(HVCTL_VERSION), client="ldmd")
-        server = Server(name=hello["machine"], platform=hello["platform"], memory_bytes=hello["memory"],
-                        platform_toml=hello.get("platform_toml") or "")
         with self._lock:
             self.log.levels |= self.store.get("log") or {}
-            self._begin(server, str(hello["boot"]))
+            self._begin(*self._hello())
         self.hypervisor.listen(self.handle)
         self._pump()
 
@@ -116,12 +114,21 @@ class Manager:
 
     def again(self) -> None:
         """The connection to the machine was lost and is back: agree anew. Raises RefusedError, HypervisorError."""
-        hello = self.hypervisor.call("hello", version=list(HVCTL_VERSION), client="ldmd")
-        server = Server(name=hello["machine"], platform=hello["platform"], memory_bytes=hello["memory"],
-                        platform_toml=hello.get("platform_toml") or "")
         with self._lock:
-            self._begin(server, str(hello["boot"]))
+            self._begin(*self._hello())
         self._pump()
+
+    def _hello(self) -> tuple[Server, str]:
+        """The hardware, and the uuid of its power-on."""
+        hello = self.hypervisor.call("hello", version=list(HVCTL_VERSION), client="ldmd")
+        text = hello.get("platform_toml") or ""
+        if text and "\n" not in text:
+            try:
+                text = Path(text).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                refuse("machine.platform", path=hello["platform_toml"], problem=error)
+        return Server(name=hello["machine"], platform=hello["platform"], memory_bytes=hello["memory"],
+                      platform_toml=text), str(hello["boot"])
 
     def close(self) -> None:
         """Write what is not written, close the store. Jobs that wait are cancelled."""

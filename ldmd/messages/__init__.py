@@ -9,19 +9,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common, disk, io, manager, network, policy, services
+from ldmd.messages import (
+    binding,
+    common,
+    cpu,
+    disk,
+    domain,
+    io,
+    listing,
+    manager,
+    memory,
+    network,
+    policy,
+    power,
+    reconf,
+    services,
+    spconfig,
+    variable,
+)
 from ldmd.messages.table import Message, RefusedError
 
-TABLES = (
-    common.TABLE,
-    disk.TABLE,
-    io.TABLE,
-    manager.TABLE,
-    network.TABLE,
-    policy.TABLE,
-    services.TABLE,
+_SUBJECTS = (
+    binding,
+    common,
+    cpu,
+    disk,
+    domain,
+    io,
+    listing,
+    manager,
+    memory,
+    network,
+    policy,
+    power,
+    reconf,
+    services,
+    spconfig,
+    variable,
 )
-MESSAGES: Mapping[str, Message] = {row.code: row for table in TABLES for row in table}
+MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
 
 
 def message(code: str, **values: object) -> RefusedError:

@@ -69,10 +69,10 @@ def digest(value: Any) -> int:
 
 def _max_vcpus(configuration: Configuration, domain: Domain) -> int:
     """How many virtual CPUs the guest may ever have while it runs."""
-    strands = platform_of(configuration.server).strands
+    most = platform_of(configuration.server).strands
     if domain.cpus.max_cores is not None:
-        return min(strands, domain.cpus.max_cores * strands_per_core(configuration.server))
-    return strands
+        most = min(most, domain.cpus.max_cores * strands_per_core(configuration.server))
+    return max([most, *(vid + 1 for vid, _ in (domain.binding.vcpus if domain.binding else ()))])
 
 
 def _online(owner: Domain) -> bool:
@@ -146,15 +146,11 @@ def service_spec(configuration: Configuration) -> Spec:
     return {"switches": [
         {
             "name": switch.name,
-            "mac": switch.mac,
-            "net_dev": switch.net_dev,
-            "default_vlan": switch.default_vlan,
             "pvid": switch.pvid,
             "vids": list(switch.vids),
             "mtu": switch.mtu,
+            "mac": switch.mac,
             "linkprop": switch.linkprop,
             "mode": switch.mode,
-            "inter_vnet_link": switch.inter_vnet_link,
-            "online": _online(owner),
         }
-        for owner, switch in configuration.switches()]}
+        for _, switch in configuration.switches()]}

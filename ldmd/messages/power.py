@@ -1,0 +1,7 @@
+"""Messages of power."""
+
+from __future__ import annotations
+
+from ldmd.messages.table import Message
+
+TABLE: tuple[Message, ...] = ()

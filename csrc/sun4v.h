@@ -45,6 +45,7 @@ enum {
   S4V_STOP_TIME = 12       /* the time given to s4v_run_for() or s4v_run_until() is up */
 };
 
+enum { S4V_ENGINE_INTERPRETER = 0, S4V_ENGINE_TRANSLATOR = 1 };
 typedef struct s4v_machine s4v_machine;
 
 typedef struct s4v_config {
@@ -265,6 +266,9 @@ size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
  * threads of their own have equal shares of it, but 16 MiB each, or all of a smaller limit. */
 uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */
 void s4v_code_limit(s4v_machine *, uint64_t bytes);
+/* How blocks of code are executed; between runs. Same results. `hot_entries`: entries of a block after which the translator
+ * takes it, 0: as it sees fit. -1: no translator on this host or in this build; the machine interprets. */
+int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
 

@@ -22,6 +22,7 @@ from ldmd.committer import Committer
 from ldmd.events import Reactions
 from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
+from ldmd.macprobe import Neighbours
 from ldmd.messages import RefusedError, message, refuse
 from ldmd.model import Configuration, Server
 from ldmd.operations.arguments import Arguments
@@ -77,6 +78,7 @@ class Manager:
         self._configuration: Configuration | None = None
         self._unsure = False  # what the store holds is not known
         self.boot = ""
+        self.neighbours: Neighbours | None = None  # who answers for MAC addresses; None: nobody is asked
 
     # -- start and end
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "isa/disasm.h"
+#include "jit/jit.h"
 #include "machine/machine.h"
 #include "strand/codecache.h"
 #include "strand/interp.h"
@@ -312,6 +313,16 @@ uint64_t s4v_code_bytes(const s4v_machine *m) {
 void s4v_code_limit(s4v_machine *m, uint64_t bytes) {
   u64 share = bytes / m->cache_count, least = bytes < LEAST_CACHE_BYTES ? bytes : (u64)LEAST_CACHE_BYTES;
   for (u32 i = 0; i < m->cache_count; i++) codecache_set_limit(m->caches[i], share < least ? least : share);
+}
+
+int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
+  const struct translator *t = engine == S4V_ENGINE_TRANSLATOR ? jit_translator() : NULL;
+  if (engine != S4V_ENGINE_INTERPRETER && !t) return -1;
+  m->domain.env.hot_entries = hot_entries ? hot_entries : HOT_ENTRIES;
+  bool good = true;
+  for (u32 i = 0; i < m->cache_count; i++) good &= codecache_use(m->caches[i], t);
+  for (u32 i = 0; !good && i < m->cache_count; i++) codecache_use(m->caches[i], NULL);
+  return good ? 0 : -1;
 }
 
 void s4v_step_only(s4v_machine *m, int on) { m->domain.env.step_only = on != 0; }

@@ -149,6 +149,7 @@ struct strand_env {
   void (*trace)(struct strand *, u32 insn);             /* before each instruction, while `tracing` */
   u32 tracing;
   u32 step_only; /* no blocks: every instruction by the stepper */
+  u32 hot_entries; /* of a block, after which it is translated, where there is a translator */
   u32 breakpoint_count;
   const u64 *breakpoints;
   const struct firmware_maps *firmware_maps;

@@ -66,7 +66,15 @@ class Client:
 
     def watch(self) -> Iterator[Mapping[str, Any]]:
         """Events as they happen, until the connection ends."""
+        self.subscribe()
+        return self.events()
+
+    def subscribe(self) -> None:
+        """Have events sent from now on; `events` gives them, with none missing. No other calls after that."""
         self.call("watch")
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """Events since `subscribe`, as they happen, until the connection ends."""
         while True:
             try:
                 answer = self._receive()

@@ -1,4 +1,4 @@
-"""An unmodified Linux whose domain changes while it runs, by domain services: cpus and disks come, it ends when asked."""
+"""An unmodified Linux whose domain changes while it runs: cpus and disks come, it ends when asked."""
 
 from __future__ import annotations
 
@@ -105,12 +105,6 @@ def test_disks_come_and_go(lab: LinuxLab) -> None:
         assert lab.domain.disks[1].backend.read(0, 6) == b"hello\n"
         lab.tell(3, 1)
         assert lab.command("ls /dev | grep vdisk").split() == ["vdiska"]
-
-
-def test_variables(lab: LinuxLab) -> None:
-    """What Linux stores goes through var-config."""
-    if "openprom" not in lab.command("cat /proc/misc"):
-        pytest.skip("the guest's kernel has no /dev/openprom")
 
 
 def test_shutdown(lab: LinuxLab) -> None:

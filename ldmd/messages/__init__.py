@@ -9,14 +9,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import binding, common, cpu, domain, manager, memory, network, power, reconf, spconfig, variable
+from ldmd.messages import (
+    binding,
+    cli,
+    common,
+    cpu,
+    disk,
+    domain,
+    io,
+    listing,
+    manager,
+    memory,
+    network,
+    policy,
+    power,
+    reconf,
+    services,
+    spconfig,
+    variable,
+)
 from ldmd.messages.table import Message, RefusedError
 
-MESSAGES: Mapping[str, Message] = {
-    row.code: row
-    for module in (common, manager, network, domain, reconf, cpu, memory, binding, power, variable, spconfig)
-    for row in module.TABLE
-}
+_SUBJECTS = (
+    binding,
+    cli,
+    common,
+    cpu,
+    disk,
+    domain,
+    io,
+    listing,
+    manager,
+    memory,
+    network,
+    policy,
+    power,
+    reconf,
+    services,
+    spconfig,
+    variable,
+)
+MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
 
 
 def message(code: str, **values: object) -> RefusedError:

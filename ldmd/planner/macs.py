@@ -74,13 +74,20 @@ def allocate(
     used = macs_in_use(configuration)
     for mac in reversed(configuration.freed_macs):
         if mac not in used and mac not in avoid:
-            return mac, _not_freed(configuration, mac)
+            return mac, take(configuration, mac)
     free = len(AUTOMATIC) - sum(1 for mac in {*used, *avoid} if mac in AUTOMATIC)
     if free <= 0:
         refuse("network.mac-none-left")
     while (mac := AUTOMATIC[rng.randrange(len(AUTOMATIC))]) in used or mac in avoid:
         pass
-    return mac, _not_freed(configuration, mac)
+    return mac, take(configuration, mac)
+
+
+def take(configuration: Configuration, mac: int) -> Configuration:
+    """The configuration in which an address is not a freed one: something has it now."""
+    if mac not in configuration.freed_macs:
+        return configuration
+    return configuration.but(freed_macs=tuple(each for each in configuration.freed_macs if each != mac))
 
 
 def free(configuration: Configuration, mac: int) -> Configuration:
@@ -110,9 +117,3 @@ def check_manual(configuration: Configuration, mac: int, *, now: int | None = No
     owner = macs_in_use(configuration).get(mac)
     if owner is not None:
         raise message("network.mac-in-use", mac=format_mac(mac), owner=owner)
-
-
-def _not_freed(configuration: Configuration, mac: int) -> Configuration:
-    if mac not in configuration.freed_macs:
-        return configuration
-    return configuration.but(freed_macs=tuple(each for each in configuration.freed_macs if each != mac))

@@ -69,7 +69,7 @@ class Member:
 def test_the_bytes_of_a_lookup() -> None:
     data = pack(Lookup(Kind.SEND, 0x00144FF81234, "10.1.2.3"))
     assert len(data) == MESSAGE_BYTES == 312
-    assert data[:24] == bytes.fromhex("00000001 %08x 00000000 00000000 0000 00144ff81234" % 92792004)
+    assert data[:24] == bytes.fromhex(f"00000001 {92792004:08x} 00000000 00000000 0000 00144ff81234")
     assert data[24:32] == b"10.1.2.3"
     assert set(data[32:]) == {0}
     assert struct.unpack_from(">I", data, 4)[0] == MAGIC == 92792004

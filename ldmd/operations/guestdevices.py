@@ -104,6 +104,11 @@ def begin_delayed(context: Context, name: str) -> None:
     if context.configuration.pending_for(name) is not None:
         return
     context.commit(begin(context.configuration, name))
+    say_begun(context, name)
+
+
+def say_begun(context: Context, name: str) -> None:
+    """The product's words about a delayed reconfiguration that has begun."""
     context.say(message("reconf.begun", name=name).text)
 
 

@@ -67,5 +67,9 @@ TABLE = (
     Message("crypto.bound-core", "LDom {name} cannot give up so many virtual CPUs",
             "the last virtual CPU of a core with a bound crypto unit cannot be removed: cores {cores}",
             "`ldm remove-crypto` first"),
+    Message("dr.crypto-later", "Warning: LDom {name} does not use its new crypto units ({kind}) yet: {reasons}"),
+    Message("cpu.resource-group", "Cores cannot be removed by resource group",
+            "resource groups belong to servers whose parts are exchanged while they run",
+            "use `ldm remove-core NUMBER DOMAIN`, or cid="),
     Message("dr.crypto-refused", "LDom {name} did not give up its crypto units", "{reasons}", "use -f"),
 )  # fmt: skip

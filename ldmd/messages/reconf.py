@@ -30,4 +30,5 @@ TABLE = (
     Message("reconf.io-only", "This change is not possible in a delayed reconfiguration of {name}",
             "for a root domain other than the control domain only physical I/O can be changed so",
             "`ldm cancel-reconf {name}`, or reboot it first"),
+    Message("reconf.no-migration", "No migration of LDom {name} is under way", "", "`ldm list -o status` shows those"),
 )  # fmt: skip

@@ -11,14 +11,13 @@ from ldmd.messages import refuse
 from ldmd.model import PRIMARY, Configuration
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
-from ldmd.operations.guestdevices import say_begun
 from ldmd.operations.macs import claim_macs
 from ldmd.operations.registry import OPERATIONS, operation
+from ldmd.operations.targets import begun, check_not_frozen, foreseen
 from ldmd.planner.macs import format_mac
 from ldmd.planner.naming import find_domain
-from ldmd.planner.reconfiguration import check_not_frozen
 from ldmd.xmlif.admit import addresses_needed, admit, check_factory, system_plan
-from ldmd.xmlif.export import export
+from ldmd.xmlif.export import export, info_keys
 from ldmd.xmlif.read import DomainDocument, read_documents
 
 
@@ -52,7 +51,7 @@ def _given(documents: list[DomainDocument], context: Context) -> None:
 
 
 def _admitted(context: Context, documents: list[DomainDocument]) -> Configuration:
-    check_not_frozen(context.configuration)
+    check_not_frozen(context)
     admit(context.configuration, documents, spare=_placeholders(documents), new_uuid=_rehearsed())
     _given(documents, context)
     spare = claim_macs(context, addresses_needed(documents))
@@ -113,12 +112,14 @@ def _take_back(context: Context, before: Configuration, name: str) -> None:
         context.commit(context.configuration.with_domain(now.but(binding=None, state=was.state)))
 
 
-def properties_from_xml(text: str) -> tuple[str, dict[str, str]]:
-    """(domain, properties) of the ldom_info of a document, for ``set-domain -i``."""
+def properties_from_xml(context: Context, text: str) -> tuple[str, dict[str, str]]:
+    """(domain, properties that shall be others) of the ldom_info of a document, for ``set-domain -i``."""
     documents = _read(text)
     if len(documents) != 1:
         refuse("xml.one-domain", count=len(documents))
-    return documents[0].name, {key: value for key, value in documents[0].properties.items() if value}
+    (document,) = documents
+    now = info_keys(find_domain(foreseen(context), document.name))
+    return document.name, {key: value for key, value in document.properties.items() if now.get(key, "") != value}
 
 
 @operation("init-system")
@@ -131,7 +132,7 @@ def init_system(context: Context, arguments: Arguments) -> Any:
     documents, services_only = _read(arguments.text("xml")), arguments.flag("services_only")
     if not arguments.flag("factory_check_off"):
         check_factory(context.configuration)
-    check_not_frozen(context.configuration)
+    check_not_frozen(context)
     system_plan(context.configuration, documents, spare=_placeholders(documents), new_uuid=_rehearsed(),
                 services_only=services_only)  # fmt: skip
     _given(documents, context)
@@ -144,6 +145,6 @@ def init_system(context: Context, arguments: Arguments) -> Any:
         if document.name != PRIMARY and not services_only:
             context.emit("add-domain", domain=document.name)
     if begins:
-        say_begun(context, PRIMARY)
+        begun(context, PRIMARY)
         if arguments.flag("reboot"):
             OPERATIONS["stop-domain"].function(context, Arguments({"domains": [PRIMARY], "reboot": True}))

@@ -107,15 +107,9 @@ def _memory_map(server: Server, given: tuple[tuple[str, tuple[MemoryBlock, ...]]
 
 
 def to_blocks(blocks: tuple[Mblock, ...]) -> tuple[MemoryBlock, ...]:
-    """An owner's blocks of a map as a binding has them: by ascending real address, neighbours joined."""
-    joined: list[Mblock] = []
-    for block in sorted(blocks, key=lambda each: each.ra or 0):
-        last = joined[-1] if joined else None
-        if last and last.node == block.node and last.end == block.pa and (last.ra or 0) + last.size_bytes == block.ra:
-            joined[-1] = Mblock(last.pa, last.size_bytes + block.size_bytes, last.node, last.owner, last.ra)
-        else:
-            joined.append(block)
-    return tuple(MemoryBlock(block.ra or 0, block.pa, block.size_bytes) for block in joined)
+    """An owner's blocks of a map as a binding has them: by ascending real address."""
+    ordered = sorted(blocks, key=lambda each: each.ra or 0)
+    return tuple(MemoryBlock(block.ra or 0, block.pa, block.size_bytes) for block in ordered)
 
 
 def nodes_of(server: Hardware, cores: Iterable[int]) -> tuple[int, ...]:

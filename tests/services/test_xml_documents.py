@@ -53,7 +53,7 @@ def vnets(draw: Any, number: int, index: int) -> Vnet:
     vids = draw(st.lists(st.integers(2, 4094), unique=True, max_size=3))
     protection = draw(st.sampled_from(((), ("mac-nospoof",), ("ip-nospoof", "dhcp-nospoof"))))
     return Vnet(
-        name=NAMES[index], service="vsw0", mac=base, alt_macs=tuple(alternates),
+        name=NAMES[index], service="uplink", mac=base, alt_macs=tuple(alternates),
         automatic_alt_macs=tuple(mac for mac in alternates if mac < 0x144FFC_0000), vids=tuple(vids),
         pvid=draw(st.none() | st.just(1)), pvlan="" if vids else draw(st.sampled_from(("", "9,isolated"))),
         protection=protection, allowed_ips=("10.0.0.1", "::1") if len(protection) == 2 else (),
@@ -120,7 +120,7 @@ def uuids() -> Any:
     return lambda: f"uuid-{next(numbers)}"
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 @given(configurations())
 def test_what_is_exported_comes_back_the_same(configuration: Configuration) -> None:
     text = export(configuration.guests)

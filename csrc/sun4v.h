@@ -137,6 +137,14 @@ int s4v_console_take_break(s4v_machine *);                       /* 1: a BREAK w
 void s4v_console_break(s4v_machine *);                           /* CONS_GETCHAR gives BREAK */
 void s4v_console_hangup(s4v_machine *);                          /* CONS_GETCHAR gives HUP once the queue is empty */
 
+/* When the guest next does one of these things, the run ends as by s4v_kick(); then it is forgotten. 0: watch nothing.
+ * Not part of the state. */
+enum {
+  S4V_WATCH_OUTPUT = 1,    /* it writes to its console */
+  S4V_WATCH_SOFT_STATE = 2 /* it sets its soft state */
+};
+void s4v_watch(s4v_machine *, uint32_t what);
+
 /* State: architectural state of every strand, the hypervisor and populated memory. */
 int64_t s4v_state_size(const s4v_machine *);
 int64_t s4v_state_save(const s4v_machine *, void *buf, size_t len);

@@ -119,6 +119,10 @@ class Core(ChannelCalls, FirmwareCalls):
         ffi.release(self._machine)
         self._pointer = None
 
+    def set_engine(self, engine: int, hot_entries: int = 0) -> bool:
+        """`s4v_engine_set`; False where the host or the build has no translator, and then the machine interprets."""
+        return bool(lib.s4v_engine_set(self._machine, engine, hot_entries) == 0)
+
     @property
     def closed(self) -> bool:
         """True after close()."""

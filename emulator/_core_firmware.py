@@ -19,6 +19,11 @@ class FirmwareCalls:
         """Be the firmware, with an empty list of translations, or no longer."""
         lib.s4v_firmware_present(self._machine, present)
 
+    def watch(self, *, output: bool, soft_state: bool) -> None:
+        """End the run, as `kick` does, when the guest next writes to its console, or sets its soft state."""
+        what = (lib.S4V_WATCH_OUTPUT if output else 0) | (lib.S4V_WATCH_SOFT_STATE if soft_state else 0)
+        lib.s4v_watch(self._machine, what)
+
     def firmware_map(self, va: int, size_bytes: int, ra: int) -> None:
         """A translation. Raises ConfigError where it is none or the list is full, AddressError without memory."""
         status = lib.s4v_firmware_map(self._machine, va, size_bytes, ra)

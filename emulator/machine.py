@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
-from emulator.errors import ChannelError, ConfigError, StateError, StrandError
+from emulator.errors import ChannelError, ConfigError, EngineError, StateError, StrandError
 from emulator.firmware.nodes import disk_channels, stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
@@ -40,6 +40,7 @@ from emulator.platforms import Platform, find_platform
 from emulator.units import format_size, parse_size
 
 DEFAULT_QUANTUM = 10_000
+ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
 _FIRST_RNG = ("t2", "t2+", "t3")
 """Chips whose random number generator has the first layout of control registers."""
 _MAU, _CWQ, _MAU_OF_T1 = 1, 2, 3  # kinds of crypto units: csrc/sun4v.h
@@ -121,6 +122,9 @@ class Machine:
         self.console = Console(self._core)
         self.firmware: OpenBoot | None = None
         self.devices = Devices()
+        self.on_notice: Callable[[], bool] | None = None
+        """Called in a run that `wake`, or what `watch` waits for, interrupts, where True ends it with reason KICK; and
+        after a call of the firmware."""
         self._kicked = False
         self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
 
@@ -138,6 +142,20 @@ class Machine:
     ) -> None:
         if kind is None:
             self.close()  # on an error a view may be alive in the traceback; then the collector frees it
+
+    def use_engine(self, engine: str, *, hot_entries: int = 0) -> None:
+        """How code is executed from now on, between runs: "interpreter" (default), or "translator" to host code.
+
+        Results are the same, to the bit. `hot_entries`: after how many entries a block is translated, 0: as the engine
+        sees fit. Raises EngineError where there is no translator; the machine interprets then.
+        """
+        if engine not in ENGINES:
+            raise EngineError(f"no engine {engine!r}: interpreter or translator")
+        if not self._core.set_engine(ENGINES[engine], hot_entries):
+            raise EngineError(
+                "the translator needs an x86-64 host with MOVBE and BMI2 that lets a process map memory as executable, "
+                "and a core built with optimisation: use --engine interpreter"
+            )
 
     # -- programs
 
@@ -208,6 +226,16 @@ class Machine:
         if self.firmware and stored != stored_variables(self.machine_description):
             self.machine_description = with_properties(self.machine_description, "variables", stored)
 
+    def describe(self, description: MachineDescription) -> None:
+        """A new machine description while it runs, as after devices were attached.
+
+        Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
+        """
+        self.machine_description = description
+        if self.firmware:
+            self.firmware.describe(description, self._firmware_disks(description))
+        self._describe_variables()
+
     # -- running
 
     def run(self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None) -> Stop:
@@ -238,8 +266,12 @@ class Machine:
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
+                if self.on_notice is not None:
+                    self.on_notice()
             elif raw.reason == StopReason.KICK.value and not self._kicked:
                 self.devices.poll()
+                if self.on_notice is not None and self.on_notice():
+                    return replace(Stop.from_core(raw), insns=done)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 self._kicked &= raw.reason != StopReason.KICK.value
                 return replace(Stop.from_core(raw), insns=done)
@@ -253,6 +285,10 @@ class Machine:
         """From any thread: make `run` return soon, with reason KICK."""
         self._kicked = True
         self._core.kick()
+
+    def watch(self) -> None:
+        """In real time: call `on_notice` when the guest next writes to its console or sets its soft state."""
+        self._core.watch(output=True, soft_state=True)
 
     def wake(self) -> None:
         """From any thread: something waits outside for a device. `run` lets the devices look, and goes on."""

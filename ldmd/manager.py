@@ -29,8 +29,8 @@ from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
-from ldmd.planner.contradictions import contradictions
 from ldmd.planner.factory import factory_default
+from ldmd.planner.invariants import problems
 from ldmd.poweron import after_power_on
 from ldmd.spconfigs import StoredSettings, StoredSpConfigs
 from ldmd.store import Record, Step, Store
@@ -153,7 +153,7 @@ class Manager:
         """Make it true, on behalf of the operation that holds the lock."""
         old = self.configuration
         if new != old:
-            for problem in contradictions(new):
+            for problem in problems(new):
                 refuse("manager.conflict", problem=problem)
             if self._unsure:
                 refuse("store.unsure", path=self.store.path)

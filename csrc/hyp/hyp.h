@@ -57,6 +57,8 @@ struct beside {
   void (*release)(struct domain *, struct strand *);                 /* after hold() */
 };
 
+enum watched { WATCH_OUTPUT = 1, WATCH_SOFT_STATE = 2 }; /* S4V_WATCH_* */
+
 struct domain {
   struct strand_env env;
   struct beside beside;
@@ -79,6 +81,8 @@ struct domain {
   u32 firmware_present; /* 1: FIRMWARE_TRAP is the firmware's */
   struct firmware_maps firmware;
   u64 (*elapsed_seconds)(struct domain *);
+  u32 watched; /* enum watched: what `noticed` shall be told of, once; no state */
+  void (*noticed)(struct domain *);
 };
 
 void hyp_init(struct domain *, u64 seed);               /* as firmware leaves it: SUN4V 1.0, CORE 1.1 */
@@ -110,6 +114,12 @@ u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const str
 bool blob_set(struct blob *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */
 void blob_save(const struct blob *, struct writer *);
 bool blob_load(struct blob *, struct reader *);
+
+static inline void domain_notice(struct domain *d, u32 what) {
+  if (!(d->watched & what)) return;
+  d->watched &= ~what;
+  d->noticed(d);
+}
 
 u32 console_put(struct console_ring *, const u8 *, u32 len); /* bytes taken */
 u32 console_get(struct console_ring *, u8 *, u32 len);

@@ -223,6 +223,13 @@ static void wake_all(s4v_machine *m) {
   for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->waiting = 0;
 }
 
+static void noticed(struct domain *d) { s4v_kick((s4v_machine *)(void *)d); }
+
+void s4v_watch(s4v_machine *m, uint32_t what) {
+  m->domain.noticed = noticed;
+  m->domain.watched = what;
+}
+
 size_t s4v_console_write(s4v_machine *m, const void *buf, size_t len) {
   return console_put(&m->domain.output, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
 }

@@ -109,6 +109,12 @@ class OpenBoot:
         self._cpu = 0
         self.prompt = Prompt(self)
 
+    def describe(self, description: MachineDescription, disks: Mapping[str, Backend]) -> None:
+        """Devices have come or gone: disks at once, the device tree at the next reset."""
+        self._description = description
+        self.disks = dict(disks)
+        self.client.disks = self.disks
+
     # -- life
 
     def power_on(self) -> None:
@@ -209,6 +215,11 @@ class OpenBoot:
             return False
         self._stop_at_prompt(0, "")
         return True
+
+    @property
+    def in_charge(self) -> bool:
+        """Has OpenBoot the machine: at its prompt, or its program has not taken over the traps yet?"""
+        return self.prompt.active or not self._has_run or self._core.firmware_owns(0)
 
     @property
     def working(self) -> bool:

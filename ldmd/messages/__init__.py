@@ -11,8 +11,6 @@ from typing import NoReturn
 
 from ldmd.messages import (
     binding,
-from ldmd.messages import (
-    binding,
     cli,
     common,
     cpu,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from emulator.chips import find_chip
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC, aliases, disk_node, net_node
@@ -88,6 +89,11 @@ def _net(housing: Housing, net: Net) -> VirtualDevice:
 def _aliases(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
     own = aliases([(disk.name, disk.number) for disk in spec.disks], [(net.name, net.number) for net in spec.nets])
     return tuple((own | dict(spec.aliases)).items())
+
+
+def memory_descriptors(machine: Machine, spec: GuestSpec) -> tuple[dict[str, Any], list[int]]:
+    """Blocks of a guest's memory, and the descriptors behind them. Raises ConfigError where the core gives none."""
+    raise ConfigError(f"the memory of {spec.name} cannot be shared")
 
 
 def build_machine(housing: Housing, spec: GuestSpec) -> Machine:

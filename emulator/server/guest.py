@@ -28,7 +28,7 @@ from emulator.machine import Machine
 from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
-from emulator.server.frame import Housing, build_machine
+from emulator.server.frame import Housing, build_machine, memory_descriptors
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -358,6 +358,13 @@ class Guest:
         """SHA-256 over state and memory, and instructions so far. Raises GuestStateError."""
         machine = self.powered()
         return {"digest": machine.digest(), "insns": machine.insns}
+
+    def descriptors(self) -> tuple[dict[str, Any], list[int]]:
+        """Its memory as descriptors for another process: the blocks, and copies that are the caller's to close.
+
+        Raises GuestStateError where it is not on.
+        """
+        return memory_descriptors(self.powered(), self.spec)
 
     # -- what it is
 

@@ -131,6 +131,8 @@ class Committer:
 
     def _observe(self, configuration: Configuration, there: Picture) -> Configuration:
         """States as the machine has them; transient ones have nobody left who would end them."""
+        if configuration.primary.state is not State.ACTIVE:  # this manager died in the middle of its reboot
+            configuration = configuration.with_domain(configuration.primary.but(state=State.ACTIVE))
         for domain in configuration.guests:
             real = there.guests.get(domain.binding.id) if domain.binding is not None else None
             running = real is not None and real.running

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ldmd.model import Domain, FailurePolicy, State
+from ldmd.model import Configuration, Domain, FailurePolicy, State
 from ldmd.operations.context import HypervisorError
+from ldmd.planner.channels import settle
 from ldmd.planner.guestspec import ON
+from ldmd.planner.reconfiguration import complete, is_delayed
 from ldmd.planner.requests import find
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ FAILURES = frozenset({"panic", "watchdog", "error"})
 VARIABLE_LIMIT = 8192
 """Longest value of a variable, in characters, that a guest may have kept."""
 VARIABLES_LIMIT = 256
+
+
+def rebooted(configuration: Configuration, name: str) -> Configuration:
+    """What was pending for a root domain is true once it has gone down or been reset."""
+    return settle(complete(configuration, name)) if is_delayed(configuration, name) else configuration
 
 
 class Reactions:
@@ -58,11 +65,13 @@ class Reactions:
         manager = self._manager
         if not running and domain.state in ON:
             manager.log.notice(f"{domain.name} stopped ({why})")
-            manager.note(manager.configuration.with_domain(domain.but(state=State.BOUND, started_at=None)))
+            manager.note(rebooted(manager.configuration.with_domain(domain.but(state=State.BOUND, started_at=None)),
+                                  domain.name))
             manager.publish("stop-domain", domain=domain.name, why=why)
         elif running and why in ("reset", "panic", "watchdog"):
             manager.log.notice(f"{domain.name}: {why}")
-            manager.note(manager.configuration.with_domain(domain.but(started_at=manager.clock.now())))
+            manager.note(rebooted(manager.configuration.with_domain(domain.but(started_at=manager.clock.now())),
+                                  domain.name))
             manager.publish("domain-reset" if why == "reset" else "panic-domain", domain=domain.name, why=why)
         elif running and domain.state not in ON:
             manager.log.notice(f"{domain.name} runs, though nobody started it here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,11 @@ class Job:
     def emit(self, event: str, **details: Any) -> None:
         """An event for those who watch."""
         self.manager.publish(event, **details)
+
+    def macs_elsewhere(self, macs: Collection[int]) -> frozenset[int]:
+        """Those of some MAC addresses that other machines have."""
+        neighbours = self.manager.neighbours
+        return neighbours.taken(macs) if neighbours is not None else frozenset()
 
     def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
         """Let others go on until the condition holds or the time is over."""

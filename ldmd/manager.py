@@ -22,6 +22,7 @@ from ldmd.committer import Committer
 from ldmd.events import Reactions
 from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
+from ldmd.macprobe import Neighbours
 from ldmd.messages import RefusedError, message, refuse
 from ldmd.model import Configuration, Server
 from ldmd.operations.arguments import Arguments
@@ -29,7 +30,7 @@ from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
 from ldmd.planner.factory import factory_default
-from ldmd.planner.invariants import contradictions
+from ldmd.planner.invariants import problems
 from ldmd.poweron import after_power_on
 from ldmd.spconfigs import StoredSettings, StoredSpConfigs
 from ldmd.store import Record, Step, Store
@@ -77,6 +78,7 @@ class Manager:
         self._configuration: Configuration | None = None
         self._unsure = False  # what the store holds is not known
         self.boot = ""
+        self.neighbours: Neighbours | None = None  # who answers for MAC addresses; None: nobody is asked
 
     # -- start and end
 
@@ -157,7 +159,7 @@ class Manager:
         """Make it true, on behalf of the operation that holds the lock."""
         old = self.configuration
         if new != old:
-            for problem in contradictions(new):
+            for problem in problems(new):
                 refuse("manager.conflict", problem=problem)
             if self._unsure:
                 refuse("store.unsure", path=self.store.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 from typing import Any, Protocol
 
@@ -98,6 +98,9 @@ class Context(Protocol):
 
     def emit(self, event: str, **details: Any) -> None:
         """An event for those who watch (`ldm monitor`, the XML interface): "bind-domain", domain=name."""
+
+    def macs_elsewhere(self, macs: Collection[int]) -> frozenset[int]:
+        """Those of some MAC addresses that other machines answer for (`ldmd.macprobe`); takes up to a second."""
 
     def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
         """Let others go on until the condition holds or the time is over; returns whether it holds.

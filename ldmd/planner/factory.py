@@ -29,6 +29,7 @@ def factory_default(server: Server, *, rng: Random, started_at: float) -> Config
         mac=HARDWARE_MAC | low,
         hostid=HOSTID | low,
         shutdown_group=0,
+        perf_counters=default_counters(server),
         cpus=Cpus(vcpus=platform.strands),
         memory=MemoryAmount(size_bytes=sum(block.size_bytes for block in memory)),
         crypto=platform.crypto_units,
@@ -43,6 +44,16 @@ def factory_default(server: Server, *, rng: Random, started_at: float) -> Config
         ),
     )
     return Configuration(server=server, domains=(domain,))
+
+
+def has_counters(server: Server) -> bool:
+    """True where firmware can give domains access to performance counters: from the T4 on (inferred)."""
+    return platform_of(server).chip not in ("t1", "t2", "t2+", "t3")
+
+
+def default_counters(server: Server) -> tuple[str, ...]:
+    """Access of a new domain to performance counters."""
+    return ("htstrand",) if has_counters(server) else ()
 
 
 def _all_memory(server: Server) -> tuple[MemoryBlock, ...]:

@@ -76,8 +76,8 @@ def _max_vcpus(configuration: Configuration, domain: Domain) -> int:
 
 
 def _online(owner: Domain) -> bool:
-    """A service is there while its domain runs."""
-    return owner.control or owner.state in ON
+    """A service is there while its domain runs; the control domain's is gone while that reboots."""
+    return owner.state is State.ACTIVE if owner.control else owner.state in ON
 
 
 def _volumes(configuration: Configuration, disk: Vdisk) -> Iterator[tuple[Domain, Volume]]:

@@ -1,112 +1,228 @@
-"""What must hold of every configuration, whatever operation made it. A breach is a defect of an operation.
+"""What holds of every configuration, whatever was done: checked by brute force, each rule on its own.
 
-Looked at before each commit, so that a mistake is refused instead of stored: nothing given out twice, names unique,
-states that fit the bindings.
+`problems` lists what is wrong, for tests and for a manager that has read a store or a saved configuration. It uses
+nothing of the planner but the facts of the hardware, so that an error there is not an error here as well.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
-from emulator.mblocks import SYS
-from ldmd.model import PRIMARY, Configuration, Domain, State
-from ldmd.planner.server import empty_memory, platform_of, strands_per_core
+from emulator.errors import ConfigError
+from ldmd.model import Binding, Configuration, Domain, State
+from ldmd.planner.hardware import Hardware, hardware
+from ldmd.planner.server import empty_memory
 
-UNBOUND = frozenset({State.INACTIVE, State.BINDING})
+WITHOUT_BINDING = (State.INACTIVE, State.BINDING)
+STARTED = (State.ACTIVE, State.STOPPING, State.SUSPENDED)
+PAGE = 8 << 10
 
 
-def contradictions(configuration: Configuration) -> Iterator[str]:
-    """Each breach as a sentence; nothing where all is well."""
-    domains = configuration.domains
-    if not domains or domains[0].name != PRIMARY:
+def problems(configuration: Configuration) -> tuple[str, ...]:
+    """Everything that is wrong; () where nothing is."""
+    try:
+        server = hardware(configuration)
+        memory = empty_memory(configuration.server)
+    except ConfigError as error:
+        return (f"server: {error}",)
+    found = [*_names(configuration), *_identities(configuration), *_strands(configuration, server),
+             *_crypto(configuration, server), *_memory(configuration, server), *_consoles(configuration)]
+    for domain in configuration.domains:
+        found += [f"{domain.name}: {problem}" for problem in (
+            *_state(domain), *_cpus(domain, server), *_amount(domain), *_devices(domain),
+            *_masters(configuration, domain))]
+    ids = [domain.binding.id for domain in configuration.domains if domain.binding is not None]
+    found += [f"guest id {number} is given twice" for number in _twice(ids)]
+    if len(ids) > server.platform.max_domains:
+        found.append(f"{len(ids)} domains are bound, the platform has {server.platform.max_domains}")
+    known = [(b.pa, b.end) for b in memory.blocks if b.owner is None]
+    found += [f"{name}: memory {pa:#x} is not the server's" for name, pa, size in _given(configuration)
+              if not _covered(pa, pa + size, known)]
+    return tuple(found)
+
+
+def _twice(values: Iterable[Hashable]) -> list[Hashable]:
+    seen: set[Hashable] = set()
+    again: list[Hashable] = []
+    for value in values:
+        if value in seen and value not in again:
+            again.append(value)
+        seen.add(value)
+    return again
+
+
+def _covered(low: int, high: int, runs: list[tuple[int, int]]) -> bool:
+    """True where all of a range is in these ascending ranges, which may touch."""
+    for start, end in runs:
+        if start <= low < end:
+            low = end
+        if low >= high:
+            return True
+    return False
+
+
+def _names(configuration: Configuration) -> Iterator[str]:
+    for name in _twice(domain.name for domain in configuration.domains):
+        yield f"domain {name} is there twice"
+    if not configuration.domains or not configuration.domains[0].control:
         yield "the first domain is not the control domain"
-        return
-    yield from _twice("domain", (domain.name for domain in domains))
-    yield from _twice("uuid", (domain.uuid for domain in domains))
-    yield from _twice("service", _services(domains))
-    for domain in domains:
-        yield from _domain(domain)
-    bound = [domain for domain in domains if domain.binding is not None]
-    yield from _given_out(configuration, bound)
-    for pending in configuration.pending:
-        if configuration.find(pending.domain.name) is None:
-            yield f"a delayed reconfiguration of {pending.domain.name}, which is no domain"
+    pending = [each.domain.name for each in configuration.pending]
+    for each in pending:
+        if configuration.find(each) is None:
+            yield f"delayed reconfiguration of {each}, which is not there"
+    for name in _twice(pending):
+        yield f"two delayed reconfigurations of {name}"
 
 
-def _twice(what: str, values: Iterable[object]) -> Iterator[str]:
-    for value, count in Counter(values).items():
-        if count > 1:
-            yield f"{what} {value} is there {count} times"
+def _identities(configuration: Configuration) -> Iterator[str]:
+    for uuid in _twice(domain.uuid for domain in configuration.domains):
+        yield f"uuid {uuid} is given twice"
+    macs = [mac for domain in configuration.domains
+            for mac in (domain.mac, *(s.mac for s in domain.switches),
+                        *(mac for net in domain.vnets for mac in (net.mac, *net.alt_macs)))]
+    for mac in _twice(macs):
+        yield f"MAC address {mac:#x} is given twice"
+    if sum("global" in domain.perf_counters for domain in configuration.domains) > 1:
+        yield "perf-counters=global is held twice"
 
 
-def _services(domains: Iterable[Domain]) -> Iterator[str]:
-    for domain in domains:
-        for services in (domain.disk_servers, domain.switches, domain.vccs, domain.vsans, domain.vdpcss):
-            yield from (service.name for service in services)
+def _bindings(configuration: Configuration) -> Iterator[tuple[Domain, Binding]]:
+    return ((domain, domain.binding) for domain in configuration.domains if domain.binding is not None)
 
 
-def _domain(domain: Domain) -> Iterator[str]:
-    if (domain.binding is None) is not (domain.state in UNBOUND):
-        yield f"{domain.name} is {domain.state} {'without' if domain.binding is None else 'with'} a binding"
-    for kind, devices in (("vdisk", domain.vdisks), ("vnet", domain.vnets), ("vhba", domain.vhbas)):
-        yield from (f"{domain.name}: {each}" for each in _twice(kind, (device.name for device in devices)))
-    binding = domain.binding
+def _strands(configuration: Configuration, server: Hardware) -> Iterator[str]:
+    given = [strand for _, binding in _bindings(configuration) for _, strand in binding.vcpus]
+    for strand in _twice(given):
+        yield f"strand {strand} is given twice"
+    for strand in given:
+        if strand not in server.strands:
+            yield f"strand {strand} is not the server's"
+
+
+def _crypto(configuration: Configuration, server: Hardware) -> Iterator[str]:
+    for core in _twice(core for _, binding in _bindings(configuration) for core in binding.crypto):
+        yield f"the crypto unit of core {core} is given twice"
+    for domain, binding in _bindings(configuration):
+        cores = {server.core_of(strand) for _, strand in binding.vcpus}
+        for core in binding.crypto:
+            if core not in cores or not server.has_crypto_units:
+                yield f"{domain.name}: crypto unit of core {core} without a virtual CPU there"
+
+
+def _given(configuration: Configuration) -> list[tuple[str, int, int]]:
+    return [(domain.name, block.pa, block.size_bytes) for domain, binding in _bindings(configuration)
+            for block in binding.memory]
+
+
+def _memory(configuration: Configuration, server: Hardware) -> Iterator[str]:
+    last, holder = -1, ""
+    for name, pa, size in sorted(_given(configuration), key=lambda each: each[1]):
+        if pa < last:
+            yield f"memory {pa:#x} is given to {holder} and {name}"
+        last, holder = max(last, pa + size), name
+    page = server.platform.largest_page_bytes
+    for domain, binding in _bindings(configuration):
+        end = 1
+        for block in binding.memory:
+            if block.size_bytes <= 0 or block.size_bytes % PAGE or (block.ra - block.pa) % page:
+                yield f"{domain.name}: block {block.ra:#x} has a wrong size or address"
+            if block.ra < end:
+                yield f"{domain.name}: block {block.ra:#x} overlaps the one before it"
+            end = block.ra + block.size_bytes
+        if end > server.ra_limit:
+            yield f"{domain.name}: memory ends above the chip's real addresses"
+
+
+def _consoles(configuration: Configuration) -> Iterator[str]:
+    ranges = {vcc.name: range(vcc.first_port, vcc.last_port + 1) for _, vcc in configuration.vccs()}
+    groups: dict[int, tuple[str, str]] = {}
+    for domain, binding in _bindings(configuration):
+        if domain.control != (binding.console_port is None):
+            yield f"{domain.name}: console port {binding.console_port}"
+        if binding.console_port is None:
+            continue
+        if binding.console_port not in ranges.get(binding.console_service, ()):
+            yield f"{domain.name}: console port {binding.console_port} is not one of {binding.console_service}"
+        group = (binding.console_group, binding.console_service)
+        if groups.setdefault(binding.console_port, group) != group:
+            yield f"console port {binding.console_port} is given to two groups"
+
+
+def _state(domain: Domain) -> Iterator[str]:
+    if (domain.binding is None) != (domain.state in WITHOUT_BINDING) and domain.state is not State.UNBINDING:
+        yield f"{domain.state} and {'no' if domain.binding is None else 'a'} binding"
+    if domain.started_at is not None and domain.state not in STARTED and domain.state is not State.STARTING:
+        yield f"{domain.state} and a time of start"
+    if domain.binding is not None and domain.control != (domain.binding.id == 0):
+        yield f"guest id {domain.binding.id}"
+
+
+def _cpus(domain: Domain, server: Hardware) -> Iterator[str]:
+    cpus, binding = domain.cpus, domain.binding
+    if cpus.whole_core and (cpus.vcpus != cpus.cores * server.strands_per_core or
+                            (cpus.cids and len(cpus.cids) != cpus.cores)):
+        yield "whole cores and virtual CPUs do not agree"
+    if cpus.max_cores is not None and (not cpus.whole_core or cpus.cores > cpus.max_cores):
+        yield "more cores than max-cores"
     if binding is None:
         return
-    if domain.control is not (binding.id == 0):
-        yield f"{domain.name} has guest number {binding.id}"
-    for what, values in (
-        ("virtual CPU", [vid for vid, _ in binding.vcpus]),
-        ("channel", [channel for device in binding.devices for channel in device.channels]),
-        ("device", [(device.kind, device.number) for device in binding.devices]),
-    ):
-        yield from (f"{domain.name}: {each}" for each in _twice(what, values))
+    if len(binding.vcpus) != cpus.vcpus or not binding.vcpus:
+        yield f"{len(binding.vcpus)} virtual CPUs bound, {cpus.vcpus} asked for"
+    if _twice(vid for vid, _ in binding.vcpus) or list(binding.vcpus) != sorted(binding.vcpus):
+        yield "virtual CPUs are not in order"
+    cores = {server.core_of(strand) for _, strand in binding.vcpus}
+    if cpus.whole_core and len(cores) * server.strands_per_core != len(binding.vcpus):
+        yield "whole-core constraint, and parts of cores"
+    if cpus.cids and set(cpus.cids) != cores:
+        yield "other cores than those named"
 
 
-def _given_out(configuration: Configuration, bound: list[Domain]) -> Iterator[str]:
-    """Strands, memory, crypto units, guest numbers and console ports."""
-    bindings = [(domain, domain.binding) for domain in bound if domain.binding is not None]
-    yield from _twice("guest number", (binding.id for _, binding in bindings))
-    yield from _twice("strand", (pid for _, binding in bindings for _, pid in binding.vcpus))
-    yield from _twice("crypto unit of core", (core for _, binding in bindings for core in binding.crypto))
-    strands = platform_of(configuration.server).strands
-    cores = strands // strands_per_core(configuration.server)
-    for domain, binding in bindings:
-        if any(not 0 <= pid < strands for _, pid in binding.vcpus):
-            yield f"{domain.name} has a strand that the server has not"
-        if any(not 0 <= core < cores for core in binding.crypto):
-            yield f"{domain.name} has a crypto unit that the server has not"
-    yield from _memory(configuration, bound)
-    groups: dict[int, str] = {}
-    for _, binding in bindings:
-        if binding.console_port is not None:
-            owner = groups.setdefault(binding.console_port, binding.console_group)
-            if owner != binding.console_group:
-                yield f"console port {binding.console_port} belongs to groups {owner} and {binding.console_group}"
+def _amount(domain: Domain) -> Iterator[str]:
+    memory, binding = domain.memory, domain.binding
+    if memory.mblocks and sum(size for _, size in memory.mblocks) != memory.size_bytes:
+        yield "the named memory blocks are not its memory"
+    if binding is None:
+        return
+    if binding.memory_bytes != memory.size_bytes or not binding.memory:
+        yield f"{binding.memory_bytes} bytes bound, {memory.size_bytes} asked for"
+    have = sorted((block.pa, block.pa + block.size_bytes) for block in binding.memory)
+    if not all(_covered(pa, pa + size, have) for pa, size in memory.mblocks):
+        yield "other memory than the blocks named"
+    if len(binding.crypto) != domain.crypto:
+        yield f"{len(binding.crypto)} crypto units bound, {domain.crypto} asked for"
 
 
-def _memory(configuration: Configuration, bound: list[Domain]) -> Iterator[str]:
-    """Blocks overlap neither each other nor firmware's, and lie where the server has memory."""
-    blocks = sorted((block.pa, block.size_bytes, domain.name)
-                    for domain in bound if domain.binding is not None for block in domain.binding.memory)
-    room = [(block.pa, block.end) for block in empty_memory(configuration.server).blocks if block.owner != SYS]
-    end, last, index = 0, "", 0
-    for pa, size, name in blocks:
-        if size <= 0 or pa < end:
-            yield f"memory at {pa:#x} of {name} is also {last}'s"
-        while index < len(room) and room[index][1] <= pa:
-            index += 1
-        if not _inside(room, index, pa, pa + size):
-            yield f"memory at {pa:#x} of {name} is not there, or firmware's"
-        end, last = max(end, pa + size), name
+def _devices(domain: Domain) -> Iterator[str]:
+    binding = domain.binding
+    wanted = [*(("disk", each.name) for each in domain.vdisks), *(("network", each.name) for each in domain.vnets),
+              *(("vhba", each.name) for each in domain.vhbas), *(("vdpcc", each.name) for each in domain.vdpccs),
+              *(("switch", each.name) for each in domain.switches)]
+    for device in _twice(wanted):
+        yield f"device {device} is there twice"
+    if binding is None:
+        return
+    have = [(device.kind, device.name) for device in binding.devices]
+    if set(wanted) != set(have) or _twice(have):
+        yield f"bound devices {sorted(have)}, asked for {sorted(wanted)}"
+    channels = [channel for bound in binding.devices for channel in bound.channels]
+    if _twice(channels) or any(channel <= 0 for channel in channels):
+        yield "a channel is given twice, or is that of domain services"
+    for number in _twice((bound.kind, bound.number) for bound in binding.devices):
+        yield f"device number {number} is given twice"
 
 
-def _inside(room: list[tuple[int, int]], index: int, pa: int, end: int) -> bool:
-    """True where the piece is covered by free memory from `index` on, which may be cut at the ends of nodes."""
-    while index < len(room) and room[index][0] <= pa:
-        if room[index][1] >= end:
-            return True
-        pa = max(pa, room[index][1])
-        index += 1
-    return False
+def _masters(configuration: Configuration, domain: Domain) -> Iterator[str]:
+    for master in domain.masters:
+        if configuration.find(master) is None:
+            yield f"master {master} is not there"
+    if len(domain.masters) > 4 or _twice(domain.masters):
+        yield "masters"
+    reached, todo = set(), list(domain.masters)
+    while todo:
+        name = todo.pop()
+        found = configuration.find(name)
+        if name not in reached and found is not None:
+            reached.add(name)
+            todo += found.masters
+    if domain.name in reached:
+        yield "is its own master"

@@ -20,7 +20,7 @@ from manager_support import FakeMachine, make_manager
 from ldmd.model import Configuration, State
 from ldmd.model.plain import to_plain
 from ldmd.planner.guestspec import guest_specs, runs
-from ldmd.planner.invariants import contradictions
+from ldmd.planner.invariants import problems
 from ldmd.store import Store
 
 COUNT = 40
@@ -64,7 +64,7 @@ def look(store: Path, machine: FakeMachine) -> Configuration:
     manager = make_manager(store=Store(store), machine=machine)
     configuration = manager.configuration
     manager.store.close()
-    assert list(contradictions(configuration)) == []
+    assert list(problems(configuration)) == []
     assert {number: guest.spec for number, guest in machine.guests.items()} == guest_specs(configuration)
     for domain in configuration.guests:
         if domain.binding is not None:

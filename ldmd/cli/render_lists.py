@@ -302,3 +302,16 @@ def logctl_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-logctl` (3.5)."""
     yield from (f"{name}={on_off(value)}" for name, value in report["log"].items())
     yield f"history={report['history']}"
+
+
+def table_of(key: str, report: Mapping[str, Any], *, parseable: bool) -> Lines:
+    """A list of plain rows whose keys are its columns."""
+    rows = report.get(key, [])
+    if parseable:
+        yield key.upper()
+        yield from ("".join(f"|{name}={value}" for name, value in row.items()) for row in rows)
+    elif rows:
+        names = list(rows[0])
+        widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) + 4 for name in names]
+        columns = [Column(name.upper(), width, name) for name, width in zip(names, widths, strict=True)]
+        yield from table(columns, rows, indent=0)

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from ldmd.messages import (
     binding,
+    cli,
     common,
     cpu,
     disk,
@@ -31,6 +32,7 @@ from ldmd.messages.table import Message, RefusedError
 
 _SUBJECTS = (
     binding,
+    cli,
     common,
     cpu,
     disk,

@@ -9,7 +9,7 @@ from ldmd.operations.backends import check_backend
 from ldmd.operations.context import Context
 from ldmd.operations.guestdevices import change_devices, commit_change, remove_device
 from ldmd.operations.registry import operation
-from ldmd.planner import disks
+from ldmd.planner import disks, reconfiguration
 from ldmd.planner.devices import ID_LIMIT
 from ldmd.planner.naming import find_domain, split_volume
 
@@ -31,10 +31,7 @@ def remove_vds(context: Context, arguments: Arguments) -> None:
 
 def foreseen(context: Context) -> Configuration:
     """The configuration with what is pending, in which names are looked up."""
-    configuration = context.configuration
-    for pending in configuration.pending:
-        configuration = configuration.with_domain(pending.domain)
-    return configuration
+    return reconfiguration.foreseen(context.configuration)
 
 
 @operation("add-vdsdev")

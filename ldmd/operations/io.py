@@ -250,30 +250,3 @@ def destroy_vf(context: Context, arguments: Arguments) -> Any:
 
     commit_change(context, root.name, plan)
     return {"functions": list(gone)}
-
-
-@operation("list-io", write=False)
-def list_io(context: Context, arguments: Arguments) -> Any:
-    """device: only this one and what is below it. {"io": rows of `iobuses.io_rows`}.
-
-    With `properties` (-d): {"pf": name, "properties": [names that create-vf and set-io take]}.
-    """
-    rows = iobuses.io_rows(context.configuration)
-    name = arguments.optional("device")
-    if not name:
-        return {"io": rows}
-    if arguments.flag("properties"):
-        device = iobuses.known_device(context.configuration, name)
-        if device.kind != PF:
-            refuse("io.not-pf", name=name)
-        return {"pf": device.name, "properties": [
-            {"name": key, "value": value}
-            for key, value in iobuses.device_properties(context.configuration, device).items()]}  # fmt: skip
-    function = io.find_function(context.configuration, name)
-    if function is not None:
-        return {"io": [row for row in rows if row["name"] == name]}
-    device = iobuses.known_device(context.configuration, name)
-    if device.kind in ("BUS", "NIU"):
-        return {"io": [row for row in rows if row["bus"] == device.bus]}
-    return {"io": [row for row in rows if row["name"] == device.name or str(row["name"]).startswith(
-        (f"{device.name}/", f"{device.name}."))]}  # fmt: skip

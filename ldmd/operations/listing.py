@@ -11,7 +11,7 @@ from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.registry import operation
 from ldmd.planner.report import SECTIONS, Going, View, by_guest, domains_report
 from ldmd.planner.report_devices import devices_report
-from ldmd.planner.report_io import io_report
+from ldmd.planner.report_io import io_report, properties_report
 from ldmd.planner.report_services import services_report
 from ldmd.planner.report_system import dependencies_report, spconfigs_report, variables_report
 
@@ -80,6 +80,8 @@ def list_devices(context: Context, _arguments: Arguments) -> Any:
 def list_io(context: Context, arguments: Arguments) -> Any:
     """Buses, devices and functions; all, or one with those below it."""
     name = arguments.optional("device")
+    if arguments.flag("properties"):
+        return properties_report(context.configuration, arguments.text("device"))
     report = io_report(context.configuration, name)
     if not report["io"]:
         refuse("list.io", name=name or "")

@@ -11,7 +11,8 @@ from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.dynamic import ask, guest_id
 from ldmd.operations.registry import operation
-from ldmd.operations.targets import target
+from ldmd.operations.targets import check_not_frozen, target
+from ldmd.planner.reconfiguration import find
 
 PANIC_SECONDS = 60.0
 
@@ -73,7 +74,8 @@ def _start(context: Context, name: str) -> None:
 def panic_domain(context: Context, arguments: Arguments) -> Any:
     """`panic-domain domain`: its operating system writes a crash dump and goes on as its own settings say."""
     name = arguments.text("domain")
-    domain = target(context, name)
+    check_not_frozen(context, name)
+    domain = find(context.configuration, name)
     if domain.control:
         refuse("panic.control")
     if domain.state is not State.ACTIVE:

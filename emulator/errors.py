@@ -27,6 +27,12 @@ class ConfigError(EmulatorError, ValueError):
     code = "config"
 
 
+class EngineError(ConfigError):
+    """The engine asked for cannot work on this host, or in this build of the core."""
+
+    code = "engine"
+
+
 class UnknownPlatformError(ConfigError):
     """No such platform or chip."""
 

@@ -21,7 +21,7 @@ from emulator.firmware.program import Program, add_initrd, wants_firmware
 from emulator.firmware.variables import VariableError, Variables
 from emulator.guest import StopReason
 from emulator.loader import Image, read_image
-from emulator.machine import Machine
+from emulator.machine import ENGINES, Machine
 from emulator.terminal import HostConsole, QuitError
 from emulator.units import parse_count, parse_size
 
@@ -82,6 +82,10 @@ def _add_machine(run: Parser) -> None:
     run.add_argument(
         "--deterministic", action="store_true",
         help="count time in instructions; read all of a piped standard input before the start",
+    )  # fmt: skip
+    run.add_argument(
+        "--engine", choices=sorted(ENGINES), default="interpreter",
+        help="how code is executed: interpreter (default), or translator to x86-64 code; same results",
     )  # fmt: skip
 
 
@@ -152,6 +156,7 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     """Build the machine, run, report."""
     with ExitStack() as stack:
         machine = _build(options, stack)
+        machine.use_engine(options.engine)
         booted = _start(machine, options, image, path)
         if options.load:
             load_state(machine, options.load)

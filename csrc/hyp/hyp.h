@@ -62,8 +62,10 @@ enum watched { WATCH_OUTPUT = 1, WATCH_SOFT_STATE = 2 }; /* S4V_WATCH_* */
 struct domain {
   struct strand_env env;
   struct beside beside;
-  struct strand **strands;
+  struct strand **strands; /* those the domain has, by ascending id */
   u32 strand_count;
+  struct strand **by_id;   /* max_strands of them; NULL: absent */
+  u32 max_strands;
   u32 page_sizes;
   u16 major[GROUP_COUNT], minor[GROUP_COUNT]; /* negotiated; major 0: not */
   u64 tod_offset; /* TOD = offset + elapsed seconds */
@@ -97,7 +99,9 @@ void hyp_lock(struct domain *);                         /* where strands run bes
 void hyp_unlock(struct domain *);
 void hyp_wake(struct domain *, struct strand *);
 struct domain *hyp_domain(const struct strand *);
-struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */
+struct strand *hyp_strand(const struct domain *, u64 cpuid);  /* NULL: no such CPU */
+/* What the hypervisor keeps for the guest in real addresses ra to last, as text; false: nothing. */
+bool hyp_memory_user(const struct domain *, u64 ra, u64 last, char *text, size_t bytes);
 bool hyp_mondo(struct strand *, u32 queue, const u8 bytes[64]); /* false: queue full or not configured */
 
 struct error_report {

@@ -58,6 +58,7 @@ struct isa_row {
   u8 layout;            /* enum isa_layout of those handlers */
   u8 imm;               /* enum isa_imm: what the i=1 form holds */
   u8 fp;                /* enum isa_fp_operand bits, for LAYOUT_FP */
+  u8 redo;              /* its number in fp_redo[], 0: no fast path on the host's FPU */
   u8 pair_first, pair_second, pair_compare; /* its number in the pair tables (pairs.py), 0: none */
 };
 struct isa_form {

@@ -6,6 +6,7 @@
 
 #include "strand/interp.h"
 #include "strand/share.h"
+#include "strand/translator.h"
 
 enum { HASH_PAGES = 1024 };
 #define DEFAULT_LIMIT ((u64)256 << 20)
@@ -38,6 +39,8 @@ struct codecache {
   u64 bytes;
   u64 limit;
   u32 dirty;
+  const struct translator *translator; /* and its instance, or NULL */
+  void *native;
 };
 
 static u32 page_hash(u64 pa) { return (u32)(pa >> PAGE_BITS) % HASH_PAGES; }
@@ -80,12 +83,15 @@ static struct code_page *page_find(const struct codecache *cc, u64 pa) {
   return NULL;
 }
 
-struct block *codecache_find(const struct codecache *cc, pa_t pa, u64 pc, u32 mode) {
-  const struct code_page *p = page_find(cc, pa.v & PAGE_MASK);
-  if (!p) return NULL;
+struct block *codecache_block(const struct code_page *p, u64 pc, u32 mode) {
   for (struct block *b = p->buckets[block_hash(pc)]; b; b = b->next)
     if (b->pc == pc && b->mode == mode) return b;
   return NULL;
+}
+
+struct block *codecache_find(const struct codecache *cc, pa_t pa, u64 pc, u32 mode) {
+  const struct code_page *p = page_find(cc, pa.v & PAGE_MASK);
+  return p ? codecache_block(p, pc, mode) : NULL;
 }
 
 static u64 block_bytes(const struct block *b) {
@@ -142,6 +148,7 @@ static void page_leave(struct codecache *cc, struct code_page *p) {
     for (struct block *b = p->buckets[i]; b; b = b->next) {
       __atomic_store_n(&b->stale, 1, __ATOMIC_RELAXED);
       interp_mark_stale(b);
+      if (cc->native) __atomic_store_n(&b->native, cc->translator->leave(cc->native), __ATOMIC_RELEASE);
     }
   }
   if (--e->users == 0) entry_drop(cc->store, e);
@@ -204,6 +211,7 @@ bool codecache_insert(struct codecache *cc, struct code_page *p, struct block *b
   }
   if (good) {
     b->page = p;
+    if (cc->native) interp_count(b, cc->translator->leave(cc->native));
     b->next = p->buckets[block_hash(b->pc)];
     p->buckets[block_hash(b->pc)] = b;
     cc->bytes += block_bytes(b);
@@ -212,6 +220,33 @@ bool codecache_insert(struct codecache *cc, struct code_page *p, struct block *b
   if (!good) free(b);
   return good;
 }
+
+/* ---- translation ---- */
+
+bool codecache_use(struct codecache *cc, const struct translator *t) {
+  codecache_flush(cc);
+  if (cc->native) cc->translator->close(cc->native);
+  cc->translator = t;
+  cc->native = t && INTERP_CAN_ENTER_NATIVE ? t->open(cc, cc->owner != NULL) : NULL;
+  return !t || cc->native;
+}
+
+void codecache_heat(struct codecache *cc, struct strand *s, struct block *b) {
+  if (!block_is_stale(b)) cc->translator->translate(cc->native, s, b);
+  interp_counted(b);
+  if (cc->translator->is_full(cc->native)) strand_notice(s); /* leave the blocks, so that they can go */
+}
+
+void codecache_adopt(struct codecache *cc, struct block *const *blocks, const void *const *native, u32 count) {
+  pthread_mutex_lock(&cc->store->lock);
+  for (u32 i = 0; i < count && !block_is_stale(blocks[i]); i++) {
+    blocks[i]->native = native[i];
+    interp_adopt(blocks[i], cc->translator->enter(cc->native));
+  }
+  pthread_mutex_unlock(&cc->store->lock);
+}
+
+const u32 *codecache_stale_word(const struct code_page *p) { return &p->stale; }
 
 /* ---- what goes ---- */
 
@@ -286,6 +321,7 @@ static void cache_sweep(struct codecache *cc, bool all) {
   }
   pthread_mutex_unlock(&cc->store->lock);
   forget_jumps(cc);
+  if (all && cc->native) cc->translator->reset(cc->native);
 }
 
 void codecache_flush(struct codecache *cc) { cache_sweep(cc, true); }
@@ -298,15 +334,18 @@ void codecache_tidy(struct codecache *cc) {
 
 void codecache_trim(struct codecache *cc) {
   codecache_tidy(cc);
-  if (cc->bytes > cc->limit) codecache_flush(cc);
+  if (codecache_is_over(cc)) codecache_flush(cc);
 }
 
 void codecache_set_limit(struct codecache *cc, u64 bytes) { cc->limit = bytes; }
-bool codecache_is_over(const struct codecache *cc) { return cc->bytes > cc->limit; }
+bool codecache_is_over(const struct codecache *cc) {
+  return cc->bytes > cc->limit || (cc->native && cc->translator->is_full(cc->native));
+}
 
 void codecache_free(struct codecache *cc) {
   if (!cc) return;
   cache_sweep(cc, true);
+  if (cc->native) cc->translator->close(cc->native);
   struct codecache **at = &cc->store->caches;
   while (*at != cc) at = &(*at)->next;
   *at = cc->next;

@@ -14,7 +14,7 @@
 
 enum { BLOCK_INSNS = 62, GRANULE_BITS = 6 };
 
-/* One decoded micro-op: interpreter code now, the translator's IR later. */
+/* One decoded micro-op: interpreter code. The translator works from words, rows and this order. */
 struct uop {
   const void *h; /* handler */
   u8 rd, rs1, rs2, x;
@@ -42,6 +42,9 @@ struct block {
   u32 stale;
   u32 insns;
   u32 uop_count;
+  u32 heat;           /* times it was entered, while somebody counts */
+  const void *native; /* with a translator: host code that goes on from here, see translator.h */
+  const void *first;  /* with a translator: the first micro-op's own handler */
   u32 *words; /* instruction words */
   u16 *rows;  /* their rows in the instruction table */
   u8 *side;   /* one byte a micro-op */
@@ -65,6 +68,8 @@ static inline u32 code_fetch(const u8 *host) {
 
 static inline bool block_is_stale(const struct block *b) { return __atomic_load_n(&b->stale, __ATOMIC_RELAXED) != 0; }
 
+struct translator;
+
 struct codestore *codestore_new(struct strand_env *);
 void codestore_free(struct codestore *); /* every cache over it is freed first */
 /* Any thread: bytes were written to a page with code. True: decoded code was hit. */
@@ -80,6 +85,15 @@ struct code_page *codecache_open(struct codecache *, struct strand *, pa_t, u8 *
 /* Takes the block, which was decoded from the bytes at `host`. False: they are others by now, and the block is gone. */
 bool codecache_insert(struct codecache *, struct code_page *, struct block *, pa_t, const u8 *host);
 struct block *block_new(u32 insns, u32 uops);
+/* A block of the page, for whoever translates; blocks of a page live and die together. */
+struct block *codecache_block(const struct code_page *, u64 pc, u32 mode);
+/* With a translator: translates around the block; afterwards its entries are no longer counted. */
+void codecache_heat(struct codecache *, struct strand *, struct block *);
+/* Gives `count` blocks of one page their host code, unless the page has become stale. */
+void codecache_adopt(struct codecache *, struct block *const *blocks, const void *const *native, u32 count);
+/* Blocks made from now on are counted, and hot ones translated. False: no translator can work here. Outside of any run. */
+bool codecache_use(struct codecache *, const struct translator *);
+const u32 *codecache_stale_word(const struct code_page *); /* not 0 once the page's code has changed */
 /* These three by the owner, inside no block. */
 void codecache_flush(struct codecache *); /* everything */
 void codecache_tidy(struct codecache *);  /* unlink and free what is stale */

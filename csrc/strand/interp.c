@@ -186,23 +186,26 @@ static u32 locate(struct strand *c, const struct uop *u) {
   return index;
 }
 
-HANDLER(h_cold) {
-  SYNC_OUT;
+u32 interp_body(struct strand *c, const struct uop *u) {
   struct block *b = c->block;
   u32 index = locate(c, u);
   c->cold_index = index;
   u32 result = isa_body[b->rows[index]](c, b->words[index]);
   c->cold_index = 0;
   if (LIKELY(result == BODY_OK)) {
-    if (LIKELY(!block_is_stale(b))) {
-      SYNC_IN;
-      NEXT;
-    }
+    if (LIKELY(!block_is_stale(b))) return 0;
     result = BODY_NEXT;
   }
   strand_finish(c, result, index);
+  return 1;
+}
+
+HANDLER(h_cold) {
+  SYNC_OUT;
+  u32 elsewhere = interp_body(c, u);
   SYNC_IN;
-  TAIL(h_dispatch);
+  if (UNLIKELY(elsewhere)) TAIL(h_dispatch);
+  NEXT;
 }
 
 HANDLER(h_trap) {
@@ -240,6 +243,24 @@ HANDLER(h_dispatch) {
   struct block *b = strand_lookup(c);
   if (UNLIKELY(!b)) LEAVE;
   ENTER_BLOCK(b);
+}
+
+/* With a translator a block's first micro-op is one of these two until the block is hot. */
+HANDLER(h_hot) {
+  SYNC_OUT;
+  codecache_heat(c->code, c, c->block);
+  SYNC_IN;
+  DISPATCH;
+}
+
+HANDLER(h_count) {
+#if TAIL_CALLS
+  struct block *b = c->block;
+  if (UNLIKELY(++b->heat >= c->env->hot_entries)) TAIL(h_hot);
+  return ((handler_fn)b->first)(c, u, w, cca, ccb);
+#else
+  TAIL(h_hot);
+#endif
 }
 
 HANDLER(h_link) {
@@ -369,6 +390,7 @@ const struct interp_handlers interp_handlers = {
     .edge = h_edge, .edge_far = h_edge_far, .jump = h_jump, .branch_fcc = h_branch_fcc, .compare = h_compare,
     .branch_icc = CC_ROW(h_bicc_), .branch_xcc = CC_ROW(h_bxcc_),
     .branch_reg = {0, h_br_1, h_br_2, h_br_3, 0, h_br_5, h_br_6, h_br_7}, .jmpl = h_jmpl, .ret = h_return,
+    .dispatch = (const void *)h_dispatch,
 };
 
 const void *interp_hot(u32 n) { return (const void *)hot_handlers[n]; }
@@ -395,6 +417,23 @@ const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond) {
 #endif
 
 void interp_mark_stale(struct block *b) { __atomic_store_n(&b->ops[0].h, (const void *)h_stale, __ATOMIC_RELEASE); }
+
+/* Blocks that begin with an edge are left alone: the edge's handler changes when it is linked. */
+void interp_count(struct block *b, const void *leave) {
+  const void *h = b->ops[0].h;
+  b->native = leave;
+  b->first = h;
+  b->heat = 0;
+  if (h != (const void *)h_edge && h != (const void *)h_edge_far && h != (const void *)h_step && h != (const void *)h_breakpoint)
+    b->ops[0].h = (const void *)h_count;
+}
+
+static void replace_first(struct block *b, const void *expected, const void *h) {
+  __atomic_compare_exchange_n(&b->ops[0].h, &expected, h, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+void interp_counted(struct block *b) { replace_first(b, (const void *)h_count, b->first); }
+void interp_adopt(struct block *b, const void *enter) { replace_first(b, (const void *)h_count, enter); }
 
 void interp_enter(struct strand *c) {
 #if TAIL_CALLS

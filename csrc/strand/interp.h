@@ -11,6 +11,8 @@
 #define TAIL_CALLS 0
 #endif
 
+/* Host code is a handler among handlers, which only calls in tail position can reach. */
+#define INTERP_CAN_ENTER_NATIVE TAIL_CALLS
 
 /* Handlers that are not specialised from a row. */
 struct interp_handlers {
@@ -19,6 +21,7 @@ struct interp_handlers {
   const void *branch_icc[16], *branch_xcc[16]; /* by condition */
   const void *branch_reg[8];                   /* by rcond */
   const void *jmpl, *ret;                      /* immediate forms */
+  const void *dispatch;
 };
 extern const struct interp_handlers interp_handlers;
 const void *interp_hot(u32 n);
@@ -28,6 +31,14 @@ const void *interp_pair(u32 first, u32 first_reg, u32 second, u32 form);
 const void *interp_compare_pair(u32 compare, u32 first_reg, u32 xcc, u32 cond);
 void interp_mark_stale(struct block *);
 void interp_enter(struct strand *);
+
+/* For translated code (translator.h). */
+void interp_count(struct block *, const void *leave);  /* a new block: its entries are counted */
+void interp_counted(struct block *);                   /* no longer */
+void interp_adopt(struct block *, const void *enter);  /* entries go to its host code */
+/* The micro-op's instruction by its body, with all state in the strand. 0: done, go on behind it; else the strand is where
+ * it must go on, which is for the dispatch handler to find out. */
+u32 interp_body(struct strand *, const struct uop *);
 
 /* run.c: the block at the strand's pc, built if need be; NULL when the run loop must look. */
 struct block *strand_lookup(struct strand *);

@@ -19,6 +19,8 @@ static struct pair pair_new(u64 seed, const struct forms *f) {
     struct guest g = guest_random(&rng);
     s4v_machine *m = guest_new(&g, f, &rng);
     s4v_step_only(m, n == 1);
+    const char *hot = getenv("SUN4V_TRANSLATE");
+    if (n == 0 && hot && s4v_engine_set(m, S4V_ENGINE_TRANSLATOR, (u32)strtoul(hot, NULL, 0))) exit(77);
     *(n ? &p.steps : &p.blocks) = m;
   }
   return p;

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emulator.devices.ds import CpuAction, DomainServices, Reply, ServiceError
+from emulator.devices.ds import CpuAction, DomainServices, MemoryAction, Reply, ServiceError
 from emulator.errors import EmulatorError
 from emulator.machine import Machine
 from emulator.server.errors import ArgumentError, NoServiceError
@@ -60,8 +60,8 @@ class Requests:
         wanted, self._reboot = self._reboot, False
         return wanted
 
-    def _changed(self) -> None:
-        self._emit("guest.services", services=list(self.services))
+    def _changed(self, services: tuple[str, ...]) -> None:
+        self._emit("guest.services", services=list(services))
 
     def _answered(self, reply: Reply) -> None:
         number, _ = self._asked.pop(id(reply), (0, reply))
@@ -69,10 +69,9 @@ class Requests:
             self._tell(number, reply, reply.reason)
 
     def _tell(self, number: int, reply: Reply, reason: str) -> None:
-        units = [dataclasses.asdict(unit) for unit in reply.units]
-        self._emit(
-            "guest.reply", request=number, service=reply.service, result=reply.result, reason=reason, units=units
-        )
+        answer = dataclasses.asdict(reply.answer)
+        del answer["done"]
+        self._emit("guest.reply", request=number, service=reply.service, **(answer | {"reason": reason}))
 
     # -- requests
 
@@ -114,14 +113,12 @@ class Requests:
     def memory(self, action: str, blocks: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """dr-mem: (real address, bytes) of each block."""
 
-        def ask(device: DomainServices) -> Reply:
-            request = getattr(device, "memory", None)
-            if request is None:
-                raise ServiceError("the guest has no service dr-mem")
-            reply: Reply = request(_action(action), blocks)
-            return reply
-
-        return self._ask(ask)
+        try:
+            wanted = MemoryAction[action.upper()]
+        except KeyError:
+            words = ", ".join(each.name.lower() for each in MemoryAction)
+            raise ArgumentError(f"action: one of {words} is wanted, not {action[:40]!r}") from None
+        return self._ask(lambda device: device.memory(wanted, blocks))
 
 
 def _action(name: str) -> CpuAction:

@@ -33,8 +33,8 @@ import niagara  # noqa: E402
 
 IMAGES = ROOT / "images"
 MAGIC = b"S4VBENCH"
-ENGINES = ("ours", "user", "softmmu", "native")
-TITLES = {"ours": "sun4v", "user": "qemu-sparc64", "softmmu": "qemu niagara", "native": "native"}
+ENGINES = ("ours", "translator", "user", "softmmu", "native")
+TITLES = {"ours": "sun4v", "translator": "translator", "user": "qemu-sparc64", "softmmu": "qemu niagara", "native": "native"}
 SMALL = 1 / 20
 TRAP_PROGRAMS = {"traps"}  # a Linux process makes system calls there: other instructions, no comparison
 TIMEOUT_S = 600.0
@@ -111,12 +111,12 @@ class Bench:
         self.ours_args = ours_args
         self.start_up = {"user": 0.0, "native": 0.0}
         self.runners: dict[str, Callable[[Program], tuple[str, float]]] = {
-            "ours": self.run_ours, "user": self.run_user, "softmmu": self.run_softmmu, "native": self.run_native}
+            "ours": self.run_ours, "translator": self.run_translator, "user": self.run_user, "softmmu": self.run_softmmu, "native": self.run_native}
         self.engines = [e for e in engines if self.available(e)]
 
     @staticmethod
     def available(engine: str) -> bool:
-        missing = {"ours": None, "softmmu": niagara.missing_tool(),
+        missing = {"ours": None, "translator": None, "softmmu": niagara.missing_tool(),
                    "user": None if shutil.which("qemu-sparc64") else "qemu-sparc64",
                    "native": None if shutil.which("gcc") else "gcc"}[engine]
         if missing:
@@ -135,13 +135,18 @@ class Bench:
         for engine in set(self.engines) & set(commands):
             self.start_up[engine] = statistics.median(run_process(commands[engine])[1] for _ in range(5))
 
-    def run_ours(self, program: Program) -> tuple[str, float]:
-        command = [sys.executable, "-m", "emulator.cli", "run", "--stats", *self.ours_args, str(program.elf)]
+    def run_translator(self, program: Program) -> tuple[str, float]:
+        return self.run_ours(program, "translator")
+
+    def run_ours(self, program: Program, engine: str = "interpreter") -> tuple[str, float]:
+        command = [sys.executable, "-m", "emulator.cli", "run", "--stats", "--engine", engine, *self.ours_args, str(program.elf)]
         done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise BenchError(f"sun4v run {program.name}: status {done.returncode}: {done.stderr}{done.stdout}")
         stats = json.loads(done.stderr.strip().splitlines()[-1])
+        if program.insns not in (0, int(stats["instructions"])):
+            raise BenchError(f"{program.name}: {engine} counts {stats['instructions']} instructions, not {program.insns}")
         program.insns = int(stats["instructions"])
         return done.stdout.strip(), float(stats["seconds"])
 

@@ -17,7 +17,7 @@ from emulator.devices.switch import Switch
 SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
 SERVICES = (
     "md-update", "domain-shutdown", "domain-panic", "domain-suspend", "dr-cpu", "dr-crypto-mau", "dr-crypto-cwq",
-    "var-config", "var-config-backup",
+    "dr-mem", "dr-vio", "system-info", "var-config", "var-config-backup",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_the_last_cpu_stays() -> None:
     assert wait(lab, lab.services.cpu(CpuAction.UNCONFIGURE, [1])).ok
     reply = wait(lab, lab.services.cpu(CpuAction.FORCE, [0]))
     assert (reply.units[0].result, reply.units[0].status) == (2, 2)
-    assert reply.units[0].text == "CPU cannot be unconfigured"
+    assert reply.units[0].text == "the last CPU cannot be unconfigured"
     assert lab.command("echo alive") == "alive\n"
 
 

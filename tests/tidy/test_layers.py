@@ -75,9 +75,13 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.traps": set(),
     "emulator.version": set(),
     "emulator.units": {"emulator.errors"},
-    "emulator._core": {"emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware"},
+    "emulator._core": {
+        "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
+        "emulator._core_memory",
+    },
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_memory": {"emulator.errors", "emulator._core_cffi"},
     "emulator.chips": {"emulator.errors"},
     "emulator.cpuarch": {"emulator.errors"},
     "emulator.cpu": {"emulator.chips", "emulator.cpuarch"},
@@ -99,7 +103,10 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "setup": None,
 }
 OURS = {"emulator", "ldmd"}
-CFFI_USERS = {"emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._build_core"}
+CFFI_USERS = {
+    "emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._core_memory",
+    "emulator._build_core",
+}
 
 
 def module_name(path: str) -> str:

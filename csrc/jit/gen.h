@@ -1,0 +1,113 @@
+/* gen.h - what the emitters of a region share.
+ *
+ *   RBP  the strand      RBX  the window pointer (window.h)      RAX RCX RDX  scratch      the others: guest registers
+ *
+ * Condition codes are as in the interpreter: cc_a, cc_b, cc_kind of the strand are always up to date. Besides, while the kind
+ * is known, `cc` says in which host registers the operands still are.
+ */
+#ifndef S4V_JIT_GEN_H
+#define S4V_JIT_GEN_H
+#include "jit/codemem.h"
+#include "jit/region.h"
+#include "jit/x86.h"
+#include "strand/strand.h"
+#include "strand/window.h"
+
+/* Places all translations share, made once. */
+struct thunks {
+  struct x86_label enter;    /* a handler of the interpreter: on to the strand's block */
+  struct x86_label leave;    /* RSI: block; to the interpreter at its first micro-op */
+  struct x86_label leave_at; /* RSI: micro-op of the strand's block; R9: its handler */
+  struct x86_label dispatch; /* pc and npc are in the strand */
+  struct x86_label expire;   /* RAX: target; the stretch is over */
+  struct x86_label expire_jump; /* the same, target in npc */
+  struct x86_label miss;     /* RAX: target, not in the jump cache */
+  struct x86_label jump;     /* RAX: target: by the jump cache */
+  struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
+};
+
+struct gen;
+struct jit {
+  struct codemem mem;
+  struct codecache *cache;
+  struct thunks thunks;
+  struct region region;
+  u32 used, start; /* bytes of code; where translations begin */
+  u32 full;
+  bool beside;
+  u64 regions, blocks, insns; /* translated since it was opened */
+  struct op *ops;
+  struct gen *gen;
+};
+
+enum { OPERAND_STRAND = NO_REG, OPERAND_IMM = 0xfe, KIND_UNKNOWN = 3 };
+struct cc_state {
+  u8 kind;    /* enum cc_kind, SUB or ADD; KIND_UNKNOWN */
+  u8 a, b;    /* host register, OPERAND_STRAND, OPERAND_IMM */
+  i32 imm;
+  u32 guests; /* registers a and b are those of */
+};
+
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE };
+struct stub {
+  u8 kind, probe, cond;
+  bool xcc, sense;
+  struct x86_label from, back, taken;
+  u32 dirty, reload;
+  const struct node *node;
+  u32 uop, way; /* of STUB_CC: way is the stub to go to when the condition is `sense` */
+  u64 target;
+};
+enum { MAX_STUBS = 4096 };
+
+struct gen {
+  struct x86 x;
+  struct jit *jit;
+  struct region *r;
+  struct node *node; /* being emitted */
+  struct flow flow;
+  u32 dirty;
+  u32 live;          /* after the instruction */
+  struct cc_state cc;
+  u32 stub_count;
+  struct stub stub[MAX_STUBS];
+};
+
+#define FIELD_AT(member) x86_at(RBP, offsetof(struct strand, member))
+static inline struct x86_mem guest_at(u32 reg) { return x86_at(RBX, 8 * (i64)reg_index(reg)); }
+
+/* gen.c */
+u8 gen_source(struct gen *, u32 reg, u8 scratch);       /* host register with the value; `scratch` if it had to be loaded */
+void gen_load(struct gen *, u32 reg, u8 into);
+u8 gen_target(struct gen *, u32 reg, u8 scratch);       /* where to compute it */
+void gen_set(struct gen *, u32 reg, u8 from);           /* after gen_target(), or from anywhere */
+void gen_write_back(struct gen *, u32 mask);
+void gen_reload(struct gen *, u32 mask);
+void gen_forget_cc(struct gen *);
+void gen_at_uop(struct gen *, const struct node *, u32 uop); /* RAX, RSI for thunks */
+void gen_leave_at(struct gen *, const struct node *, u32 uop); /* the interpreter goes on there; all is written back */
+struct stub *gen_stub(struct gen *, u32 kind);
+/* A stub that runs the instruction's body, for slow paths: comes back to `back` with all that is live, and `reg`. */
+struct stub *gen_body_stub(struct gen *, u32 uop, u32 reg);
+void gen_body(struct gen *, u32 uop);                   /* the body, always */
+void gen_stubs(struct gen *);
+
+/* emit_int.c, emit_mem.c, emit_fp.c: one instruction */
+void emit_integer(struct gen *, struct op, u32 insn, u32 uop);
+void emit_memory(struct gen *, struct op, u32 insn, u32 uop);
+void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
+void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */
+i32 emit_immediate(u32 insn, u32 kind); /* enum isa_imm */
+
+/* emit_end.c */
+void emit_end(struct gen *, struct node **next);
+void emit_way(struct gen *, const struct node *, u32 way, struct node **next);
+u32 emit_condition(struct gen *, u32 cond, bool xcc); /* after it flags hold: enum x86_cond; kind is known */
+extern const u8 emit_cond[16];
+
+/* translate.c */
+void emit_instruction(struct gen *, u32 index, u32 uop);
+/* thunks.c */
+void thunks_make(struct jit *);
+
+#endif

@@ -1,0 +1,55 @@
+/* ops.h - which instruction rows have an emitter, and what an instruction does to registers. */
+#ifndef S4V_JIT_OPS_H
+#define S4V_JIT_OPS_H
+#include "isa/isa.h"
+
+enum op_kind {
+  OP_BODY = 0, /* no emitter: a call of the row's body */
+  OP_NOP,
+  OP_ALU,      /* arg: enum x86_alu; CC_FLAG: sets condition codes */
+  OP_ANDN, OP_ORN, OP_XNOR,
+  OP_CARRY,    /* ADDC, SUBC; arg: ALU_ADC or ALU_SBB */
+  OP_SHIFT,    /* arg: enum x86_shift; wide: 64 bits */
+  OP_SETHI,
+  OP_MULX,
+  OP_MUL32,    /* UMUL, SMUL; arg: signed */
+  OP_DIVX,     /* arg: signed */
+  OP_MOVCC,    /* arg: condition; wide: xcc */
+  OP_MOVR,     /* arg: rcond */
+  OP_LOAD, OP_STORE,     /* arg: enum mem_type */
+  OP_FLOAD, OP_FSTORE,   /* wide: double */
+  OP_SAVE, OP_RESTORE,
+  OP_RDY, OP_WRY,
+  OP_FP,       /* two operands or SQRT; arg: enum x86_fp; wide: double */
+  OP_FMOVE,    /* arg: enum fp_move */
+  OP_FCOMPARE,
+  OP_FROM_INT, /* arg: 64-bit integer; wide: to double */
+  OP_TO_INT,   /* arg: 64-bit integer; wide: from double */
+  OP_CONVERT,  /* wide: from double */
+};
+enum fp_move { FP_MOVE, FP_NEGATE, FP_ABSOLUTE, FP_ZERO, FP_ONES };
+
+struct op {
+  u8 kind, arg;
+  bool wide, cc;
+};
+
+/* What an instruction does to the integer registers, as far as the register map must know. */
+enum effect_kind {
+  EFFECT_PLAIN,
+  EFFECT_TRAP,   /* may leave for its body: then all registers must be in the strand */
+  EFFECT_BODY,   /* calls its body always: all registers go to the strand and come back from there */
+  EFFECT_WINDOW, /* as TRAP, and the window moves */
+};
+struct effect {
+  u32 use, def; /* register masks */
+  u8 kind;
+};
+
+/* The table by row; `ops` has isa_row_count elements. */
+void ops_fill(struct op *ops);
+/* The emitter to use in this mode. */
+struct op ops_of(const struct op *ops, u32 row, u32 mode);
+struct effect ops_effect(struct op, u32 insn);
+
+#endif

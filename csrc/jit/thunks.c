@@ -1,0 +1,83 @@
+/* thunks.c - the way in from the interpreter, the ways back, and the call of a body. */
+#include "jit/gen.h"
+#include "strand/interp.h"
+
+static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15};
+
+static void restore_host(struct x86 *x) {
+  x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  for (u32 i = ARRAY_LEN(saved); i-- > 0;) x86_pop(x, saved[i]);
+}
+
+/* As the interpreter's handlers expect their arguments: strand, micro-op (RSI), window, condition-code operands. */
+static void handler_arguments(struct x86 *x) {
+  x86_mov(x, W64, RDI, RBP);
+  x86_mov(x, W64, RDX, RBX);
+  x86_load(x, W64, RCX, FIELD_AT(cc_a));
+  x86_load(x, W64, R8, FIELD_AT(cc_b));
+  restore_host(x);
+}
+
+static void make_ways_in(struct x86 *x, struct thunks *t) {
+  x86_place(x, &t->enter);
+  for (u32 i = 0; i < ARRAY_LEN(saved); i++) x86_push(x, saved[i]);
+  x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
+  x86_mov(x, W64, RBP, RDI);
+  x86_mov(x, W64, RBX, RDX);
+  x86_store(x, W64, FIELD_AT(cc_a), RCX);
+  x86_store(x, W64, FIELD_AT(cc_b), R8);
+  x86_load(x, W64, RSI, FIELD_AT(block));
+  x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
+}
+
+static void make_ways_back(struct x86 *x, struct thunks *t) {
+  x86_place(x, &t->leave);
+  x86_store(x, W64, FIELD_AT(block), RSI);
+  x86_load(x, W64, RSI, x86_at(RSI, offsetof(struct block, ops)));
+  x86_load(x, W64, R9, x86_at(RSI, offsetof(struct uop, h)));
+  x86_place(x, &t->leave_at);
+  handler_arguments(x);
+  x86_jmp_reg(x, R9);
+  x86_place(x, &t->miss);
+  x86_store(x, W64, FIELD_AT(pc), RAX);
+  x86_alu_imm(x, ALU_ADD, W64, RAX, 4);
+  x86_store(x, W64, FIELD_AT(npc), RAX);
+  x86_place(x, &t->dispatch);
+  handler_arguments(x);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_handlers.dispatch);
+  x86_jmp_reg(x, RAX);
+  x86_place(x, &t->expire_jump);
+  x86_load(x, W64, RAX, FIELD_AT(npc));
+  x86_place(x, &t->expire);
+  x86_store(x, W64, FIELD_AT(pc), RAX);
+  x86_alu_imm(x, ALU_ADD, W64, RAX, 4);
+  x86_store(x, W64, FIELD_AT(npc), RAX);
+  restore_host(x);
+  x86_ret(x);
+}
+
+static void make_body(struct x86 *x, struct thunks *t) {
+  struct x86_label elsewhere = {0};
+  x86_place(x, &t->body);
+  x86_store(x, W64, FIELD_AT(block), RAX);
+  x86_mov(x, W64, RDI, RBP);
+  x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_body);
+  x86_call_reg(x, RAX);
+  x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  x86_load(x, W64, RBX, FIELD_AT(w));
+  x86_test(x, W32, RAX, RAX);
+  x86_jcc(x, CC_NE, &elsewhere);
+  x86_ret(x);
+  x86_place(x, &elsewhere);
+  x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  x86_jmp(x, &t->dispatch);
+}
+
+void thunks_make(struct jit *j) {
+  struct x86 x = {.start = j->mem.write, .size = j->mem.size};
+  make_ways_in(&x, &j->thunks);
+  make_ways_back(&x, &j->thunks);
+  make_body(&x, &j->thunks);
+  j->used = j->start = (x.at + 63) & ~63u;
+}

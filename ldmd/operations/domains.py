@@ -1,0 +1,62 @@
+"""add-domain, set-domain, remove-domain (ldm-cli 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ldmd.messages import refuse
+from ldmd.operations.arguments import Arguments
+from ldmd.operations.context import Context
+from ldmd.operations.registry import operation
+from ldmd.operations.targets import begun, check_not_frozen, target
+from ldmd.planner import domains
+from ldmd.planner.channels import settle
+from ldmd.planner.properties import PROPERTIES
+
+NOT_PROPERTIES = frozenset({"domain", "domains", "all", "xml"})
+
+
+def properties_of(arguments: Arguments) -> dict[str, str]:
+    """The properties among the arguments, in the order in which they are applied; unknown ones last."""
+    given = [name for name in arguments.names if name not in NOT_PROPERTIES]
+    given.sort(key=lambda name: list(PROPERTIES).index(name) if name in PROPERTIES else len(PROPERTIES))
+    return {name: arguments.optional(name) or "" for name in given}
+
+
+@operation("add-domain")
+def add_domain(context: Context, arguments: Arguments) -> Any:
+    """`add-domain name...`, or one name with properties."""
+    check_not_frozen(context)
+    names = arguments.texts("domains")
+    new = domains.add(context.configuration, names, properties_of(arguments), rng=context.rng)
+    context.commit(new)
+    for name in names:
+        context.emit("add-domain", domain=name)
+
+
+@operation("set-domain")
+def set_domain(context: Context, arguments: Arguments) -> Any:
+    """`set-domain property=value... name`."""
+    name = arguments.text("domain")
+    target(context, name)
+    values = properties_of(arguments)
+    if not values:
+        refuse("usage.missing", name="a property")
+    new, begins = domains.change(context.configuration, name, values)
+    context.commit(new)
+    if begins:
+        begun(context, name)
+    context.emit("set-domain", domain=name)
+
+
+@operation("remove-domain")
+def remove_domain(context: Context, arguments: Arguments) -> Any:
+    """`remove-domain name...`, or all inactive ones with -a."""
+    check_not_frozen(context)
+    everything = arguments.flag("all")
+    names = domains.removable(context.configuration) if everything else arguments.texts("domains")
+    if everything and not names:
+        return
+    context.commit(settle(domains.remove(context.configuration, names)))
+    for name in names:
+        context.emit("remove-domain", domain=name)

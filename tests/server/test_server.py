@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -322,9 +324,77 @@ def test_what_cannot_change_while_it_runs() -> None:
     with Room() as room:
         room.add(labos_spec(1))
         room.prompt(1)
+        moved = labos_spec(1) | {"memory": [[0, 20 << 30, 64 << 20]]}
+        assert "other memory" in refused(room, "state", "guest.configure", spec=moved)
+        pa, cut = labos_spec(1)["memory"][0][1], 8 << 20
+        less = labos_spec(1) | {"memory": [[cut, pa + cut, (64 << 20) - cut]]}
+        assert refused(room, "state", "guest.configure", spec=less)  # the kernel is there
+        away = labos_spec(1) | {"vcpus": [[1, 1]]}
+        assert refused(room, "state", "guest.configure", spec=away)
+        assert "SunOS" in room.do(1, "uname -a")
         assert "mac cannot change" in refused(room, "state", "guest.configure", spec=labos_spec(1) | {"mac": 1})
         room.call("guest.stop", guest=1)
         room.call("guest.configure", spec=labos_spec(1) | {"mac": 1})
+
+
+def test_vcpus_and_memory_while_it_runs() -> None:
+    with Room() as room:
+        spec = labos_spec(1, max_vcpus=8)
+        room.add(spec)
+        room.prompt(1)
+        pa = spec["memory"][0][1]
+        more = spec | {"vcpus": [[0, 1], [3, 9]], "memory": [[0, pa, 64 << 20], [1 << 30, 24 << 30, 32 << 20]]}
+        applied = room.call("guest.configure", spec=more)["applied"]
+        assert applied[:2] == ["vcpu 3 added", "memory at 0x40000000 added"]
+        machine = room.server.guest(1).machine
+        assert machine is not None and [strand.number for strand in machine.strands] == [0, 3]
+        assert [block[:2] for block in machine.blocks] == [(0, pa), (1 << 30, 24 << 30)]
+        status = room.status(1)
+        assert [vcpu["state"] for vcpu in status["vcpus"]] == ["running", "stopped"]
+        assert status["memory_bytes"] == 96 << 20
+        room.call("guest.md_update", guest=1)
+        room.until(lambda: any(event["event"] == "guest.reply" for event in room.events))
+        room.call("guest.dr_cpu", guest=1, action="configure", cpus=[3])
+        room.until(lambda: room.events[-1].get("units"), what="a reply to dr-cpu")
+        assert room.events[-1]["units"][0] == {"unit": 3, "result": 0, "status": 2, "text": ""}
+        assert "3" in room.do(1, "psrinfo") and room.status(1)["vcpus"][1]["state"] == "running"
+        assert refused(room, "state", "guest.configure", spec=spec)  # it uses its cpu
+        room.call("guest.dr_cpu", guest=1, action="unconfigure", cpus=[3])
+        room.until(lambda: room.events[-1].get("units") and room.events[-1]["units"][0]["status"] == 1)
+        applied = room.call("guest.configure", spec=spec)["applied"]
+        assert applied[:2] == ["vcpu 3 removed", "memory at 0x40000000 removed"]
+        assert "SunOS" in room.do(1, "uname -a")
+        room.call("guest.reset", guest=1)
+        room.said[1].clear()
+        room.prompt(1)
+
+
+def test_memory_can_be_read_by_another_process() -> None:
+    with Room() as room:
+        room.add(labos_spec(1))
+        room.prompt(1)
+        result, fds = room.client.call_fds("memory.descriptors", guest=1)
+        machine = room.server.guest(1).machine
+        assert machine is not None
+        block = result["blocks"][0]
+        assert (block["ra"], block["size"]) == (0, 64 << 20) and len(fds) == 2
+        with mmap.mmap(fds[block["memory"]], block["size"], offset=block["memory_offset"]) as memory:
+            wanted = machine.memory.read(0x40_0000, 65536)
+            assert wanted.strip(b"\0") and memory[0x40_0000 : 0x40_0000 + 65536] == wanted
+        for fd in fds:
+            os.close(fd)
+
+
+def test_busy_strands_show() -> None:
+    with Room() as room:
+        for number in (1, 2):
+            room.add(labos_spec(number))
+        room.prompt(1, 2)
+        room.do(1, "spin 1")
+        room.call("guest.list")
+        room.server.advance(1_000_000_000)
+        used = {guest["guest"]: guest["vcpus"][0]["util"] for guest in room.call("guest.list")}
+        assert used[1] > 90 and used[2] < 20
 
 
 def test_events_are_kept_for_who_comes_late() -> None:

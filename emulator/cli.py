@@ -19,6 +19,8 @@ from emulator.mdesc.command import add_md
 from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
+from emulator.power.commands import add_power
+from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
 
@@ -58,6 +60,8 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "platforms": _add_platforms(commands),
         "md": add_md(commands),
         "mkdisk": add_mkdisk(commands),
+        **add_power(commands),
+        **add_watch(commands),
     }
 
 

@@ -84,6 +84,7 @@ class Scheduler:
         self._list_lock = threading.Lock()
         self._woken = threading.Event()
         self._moved = threading.Condition()
+        self._waiters: list[tuple[int, Callable[[int], None]]] = []
         self._thread: threading.Thread | None = None
         self._inside = False
         self._closed = False
@@ -131,6 +132,28 @@ class Scheduler:
                 self._moved.wait_for(lambda: self.now_ns >= end or self._closed or self.free)
             return self.now_ns
 
+    @property
+    def threaded(self) -> bool:
+        """Has it a thread of its own?"""
+        return self._thread is not None
+
+    def advance_to(self, ns: int, reached: Callable[[int], None]) -> None:
+        """As `advance`, for a caller that cannot wait: `reached` is called with the time, in the scheduler's thread."""
+        with self._list_lock:
+            self._waiters.append((ns, reached))
+        self._target_ns = max(self._target_ns, ns)
+        self._woken.set()
+
+    def _tell(self) -> None:
+        """Whom the time that has come was promised."""
+        with self._list_lock:
+            due = [each for each in self._waiters if each[0] <= self.now_ns or self._closed or self.free]
+            self._waiters = [each for each in self._waiters if each not in due]
+        for _, reached in due:
+            reached(self.now_ns)
+        with self._moved:
+            self._moved.notify_all()
+
     def _act(self) -> None:
         """Let every guest do what was posted, also by another guest's turn."""
         inside, self._inside = self._inside, True
@@ -177,11 +200,11 @@ class Scheduler:
             step = self._step()
             if step > 0:
                 self._slice(step)
-            with self._moved:
-                self._moved.notify_all()
+            self._tell()
             if step <= 0:
                 self._woken.wait(self._pause())
         self._act()
+        self._tell()
 
     def _step(self) -> int:
         """How far the clock may move now."""
@@ -215,5 +238,4 @@ class Scheduler:
                 self._act()
         elif self._thread is not threading.current_thread():
             self._thread.join(timeout=30)
-        with self._moved:
-            self._moved.notify_all()
+        self._tell()

@@ -211,6 +211,17 @@ class Server:
             raise GuestStateError("the clock runs by itself")
         return self.scheduler.advance(ns)
 
+    def advance_later(self, ns: int) -> Future[dict[str, Any]]:
+        """The same, for a caller that cannot wait. Raises GuestStateError."""
+        if self.scheduler is None or self.scheduler.free:
+            raise GuestStateError("the clock runs by itself")
+        future: Future[dict[str, Any]] = Future()
+        if not self.scheduler.threaded:
+            future.set_result({"time_ns": self.scheduler.advance(ns)})
+        else:
+            self.scheduler.advance_to(self.scheduler.now_ns + ns, lambda now: future.set_result({"time_ns": now}))
+        return future
+
     def run_clock(self, run: bool) -> None:
         """Let virtual time run by itself, or stop it. Raises GuestStateError where time is real."""
         if self.scheduler is None:

@@ -320,7 +320,7 @@ static int come(u32 most) {
   pthread_t thread;
   CHECK(!pthread_create(&thread, NULL, watch, &w));
   start_all(m, 1, counting, 3);
-  bool there = false;
+  int there = 0;
   u32 mask = 1;
   for (u32 i = 0; i < 300; i++) {
     s4v_stop stop;

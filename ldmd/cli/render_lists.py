@@ -266,12 +266,12 @@ def _device(kind: str, row: Row) -> str:
 
 def variables_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-variable`."""
-    yield from (f"{row['name']}={row['value']}" for row in report["variables"])
+    yield from (f"{name}={value}" for name, value in report["variables"].items())
 
 
 def spconfigs_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-spconfig`: one that is both current and next is marked as current alone, as in real outputs."""
-    for row in report["configurations"]:
+    for row in report["autosaves"] if "autosaves" in report else report["configs"]:
         mark = " [current]" if row.get("current") else " [next poweron]" if row.get("next_poweron") else ""
         yield f"{row['name']}{mark}{' [newer]' if row.get('newer') else ''}"
 

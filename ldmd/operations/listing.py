@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ldmd.messages import message, refuse
-from ldmd.model import Domain
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.registry import operation
@@ -13,7 +12,7 @@ from ldmd.planner.report import SECTIONS, Going, View, by_guest, domains_report
 from ldmd.planner.report_devices import devices_report
 from ldmd.planner.report_io import io_report, properties_report
 from ldmd.planner.report_services import services_report
-from ldmd.planner.report_system import dependencies_report, spconfigs_report, variables_report
+from ldmd.planner.report_system import dependencies_report
 
 
 def view_of(context: Context) -> View:
@@ -98,31 +97,3 @@ def list_dependencies(context: Context, arguments: Arguments) -> Any:
     backward = dependencies_report(context.configuration, name, reverse=True)
     return {**forward, "dependents": backward["dependencies"]}
 
-
-@operation("list-variable", write=False)
-def list_variable(context: Context, arguments: Arguments) -> Any:
-    """OpenBoot variables of a domain that have a value."""
-    domain, names = known(context, arguments.text("domain")), arguments.texts("names")
-    values = dict(domain.variables)
-    for name in names:
-        if name not in values:
-            refuse("list.variable", name=name, domain=domain.name)
-    return variables_report(domain, names)
-
-
-@operation("list-spconfig", write=False)
-def list_spconfig(context: Context, arguments: Arguments) -> Any:
-    """Configurations on the service processor; with `autosave` those saved automatically."""
-    if not arguments.flag("autosave"):
-        return spconfigs_report(context.configuration, context.spconfigs.names())
-    saved = context.spconfigs.names(autosave=True)
-    wanted = arguments.texts("names") or saved
-    for name in wanted:
-        if name not in saved:
-            refuse("list.autosave", name=name)
-    return {"configurations": [{"name": name, "newer": _newer(context, name)} for name in wanted]}
-
-
-def _newer(context: Context, name: str) -> bool:
-    """True where an autosaved configuration is not what was saved under its name."""
-    return context.spconfigs.load(name, autosave=True) != context.spconfigs.load(name)

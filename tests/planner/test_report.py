@@ -24,7 +24,7 @@ from ldmd.model import (
 from ldmd.planner.report import SECTIONS, Going, View, by_guest, domains_report
 from ldmd.planner.report_devices import devices_report
 from ldmd.planner.report_io import io_report
-from ldmd.planner.report_system import dependencies_report, spconfigs_report
+from ldmd.planner.report_system import dependencies_report
 
 
 def one(config: Configuration, name: str, *statuses: dict[str, Any], now: float = NOW, **going: Going) -> Any:
@@ -237,9 +237,3 @@ def test_io_rows_stand_below_their_device() -> None:
     assert {row["bus"] for row in io_report(config, "pci_2")["io"]} == {"pci_2"}
     assert io_report(config, "/SYS/MB/NET")["io"] == []
 
-
-def test_configurations_on_the_sp() -> None:
-    config = configuration(primary()).but(spconfig="a", next_poweron="b")
-    rows = spconfigs_report(config, ("a", "b"))["configurations"]
-    assert [(row["name"], row["current"], row["next_poweron"]) for row in rows] == [
-        ("factory-default", False, False), ("a", True, False), ("b", False, True)]

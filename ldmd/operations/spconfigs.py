@@ -1,4 +1,4 @@
-"""add-, set- and remove-spconfig (ldm-cli 3.9)."""
+"""add-, set-, remove- and list-spconfig (ldm-cli 3.9)."""
 
 from __future__ import annotations
 
@@ -62,3 +62,27 @@ def remove_spconfig(context: Context, arguments: Arguments) -> Any:
         refuse("spconfig.in-use", name=name)
     context.spconfigs.remove(name, autosave=autosave)
     context.emit("remove-spconfig", spconfig=name)
+
+
+@operation("list-spconfig", write=False)
+def list_spconfig(context: Context, arguments: Arguments) -> Any:
+    """`list-spconfig [-r [autosave-name]]`: {"configs": [{"name", "current", "next_poweron"}]}.
+
+    With -r of the autosaves: {"autosaves": [{"name", "newer"}]}.
+    """
+    if arguments.flag("autosave"):
+        there = context.spconfigs.names(autosave=True)
+        wanted = arguments.texts("names") or there
+        for name in wanted:
+            if name not in there:
+                refuse("spconfig.autosave-not-found", name=name)
+        return {"autosaves": [{"name": name, "newer": _newer(context, name)} for name in wanted]}
+    configuration = context.configuration
+    return {"configs": [
+        {"name": name, "current": name == configuration.spconfig, "next_poweron": name == configuration.next_poweron}
+        for name in (FACTORY, *context.spconfigs.names())]}
+
+
+def _newer(context: Context, name: str) -> bool:
+    """True where an autosave is not what was saved under its name."""
+    return context.spconfigs.load(name, autosave=True) != context.spconfigs.load(name)

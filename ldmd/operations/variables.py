@@ -1,4 +1,4 @@
-"""add-, set- and remove-variable (ldm-cli 3.6)."""
+"""add-, set-, remove- and list-variable (ldm-cli 3.6)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ldmd.operations.dynamic import guest_id
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import put, runs_os, target
 from ldmd.planner import variables
+from ldmd.planner.reconfiguration import find
 
 
 def _change(context: Context, domain: Domain, new: Domain) -> None:
@@ -52,3 +53,15 @@ def remove_variable(context: Context, arguments: Arguments) -> Any:
     """`remove-variable name... domain`."""
     domain = target(context, arguments.text("domain"))
     _change(context, domain, variables.without(domain, arguments.texts("names")))
+
+
+@operation("list-variable", write=False)
+def list_variable(context: Context, arguments: Arguments) -> Any:
+    """`list-variable [name...] domain`: {"domain", "variables": {name: value}}."""
+    domain = find(context.configuration, arguments.text("domain"))
+    have = dict(domain.variables)
+    names = arguments.texts("names")
+    for name in names:
+        if name not in have:
+            refuse("variable.not-found", variable=name, name=domain.name)
+    return {"domain": domain.name, "variables": {name: have[name] for name in names or have}}

@@ -15,7 +15,7 @@ def room() -> Room:
 
 def listed(room: Room) -> list[tuple[str, bool, bool]]:
     return [(each["name"], each["current"], each["next_poweron"])
-            for each in room.ok("list-spconfig").result["configurations"]]
+            for each in room.ok("list-spconfig").result["configs"]]
 
 
 def test_add_set_remove_list(room: Room) -> None:
@@ -64,8 +64,7 @@ def test_a_power_cycle_loads_the_one_for_the_next_power_on(room: Room) -> None:
     room.manager.again()
     assert [(each.name, str(each.state)) for each in room.manager.configuration.domains] == [
         ("primary", "active"), ("a", "active"), ("b", "inactive")]
-    assert room.ok("list-spconfig", autosave=True).result == {
-        "configurations": [{"name": "one", "newer": True}]}
+    assert room.ok("list-spconfig", autosave=True).result == {"autosaves": [{"name": "one", "newer": True}]}
     assert room.refused("add-spconfig", restore="two") == "spconfig.autosave-not-found"
     room.ok("add-spconfig", restore="one", new_config="with-b")
     saved = room.manager.spconfigs.load("with-b")

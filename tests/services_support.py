@@ -35,9 +35,12 @@ def put_guest(manager: Manager, name: str, number: int, *, state: State = State.
     largest = max(primary.binding.memory, key=lambda block: block.size_bytes)
     size = 256 << 20
     shrunk = replace(largest, size_bytes=largest.size_bytes - size)
-    mine = MemoryBlock(ra=0x2000_0000 + (largest.pa + shrunk.size_bytes) % (1 << 31), pa=largest.pa + shrunk.size_bytes,
-                       size_bytes=size)  # fmt: skip
+    pa, page = largest.pa + shrunk.size_bytes, 1 << 31
+    mine = MemoryBlock(ra=pa % page or page, pa=pa, size_bytes=size)
     strand = primary.binding.vcpus[-1][1]
+    primary = primary.but(cpus=Cpus(vcpus=primary.cpus.vcpus - 1),
+                          memory=MemoryAmount(size_bytes=primary.memory.size_bytes - size))
+    assert primary.binding is not None
     binding = replace(primary.binding, vcpus=primary.binding.vcpus[:-1], memory=tuple(
         shrunk if block is largest else block for block in primary.binding.memory))  # fmt: skip
     guest = domain(name, number, cpus=Cpus(vcpus=1), memory=MemoryAmount(size_bytes=size), state=state, **fields)

@@ -110,7 +110,7 @@ def test_the_operations() -> None:
 
 def test_not_with_whole_cores() -> None:
     manager = make_manager()
-    guest = put_guest(manager, "ldg1", 1)
+    guest = put_guest(manager, "ldg1", 1, state=State.INACTIVE)
     manager.commit(manager.configuration.with_domain(guest.but(cpus=Cpus(vcpus=8, whole_core=True, cores=1))))
     assert refused(manager, "add-policy", name="p", domains=["ldg1"]) == "policy.whole-core"
 

@@ -329,7 +329,9 @@ def test_services_only(tmp_path: Path) -> None:
     text = done(one, "export-domain").result
     two = make_manager(seed=2)
     put_guest(two, "ldg1")
-    done(two, "remove-vcc", vcc="guests-vcc0", force=True)
+    assert refused(two, "remove-vcc", vcc="guests-vcc0", force=True) == "console.bound-to"
+    done(two, "unbind-domain", domain="ldg1")
+    done(two, "remove-vcc", vcc="guests-vcc0")
     done(two, "init-system", xml=text, services_only=True, factory_check_off=True)
     assert two.configuration.find_vsw("vsw0") and two.configuration.find_vds("guest-vds0")
     assert len(two.configuration.domains) == 2

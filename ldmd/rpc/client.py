@@ -71,12 +71,17 @@ class Client:
                 if kind in answer and on_line is not None:
                     on_line(kind, answer[kind])
 
-    def watch(self) -> None:
-        """Have events sent from now on; `events` gives them."""
+    def watch(self) -> Iterator[Mapping[str, Any]]:
+        """Events from now on, as they happen, until the connection ends."""
+        self.subscribe()
+        return self.events()
+
+    def subscribe(self) -> None:
+        """Have events sent from now on; `events` gives them, with none missing."""
         self.call("watch")
 
     def events(self) -> Iterator[Mapping[str, Any]]:
-        """Events in their order, those that came during a call as well, until the connection ends."""
+        """Events since `subscribe`, those that came during a call as well, until the connection ends."""
         while True:
             while self._events:
                 yield self._events.popleft()

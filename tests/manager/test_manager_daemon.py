@@ -167,7 +167,7 @@ def test_goes_into_the_background_when_ready(room: Room) -> None:
 def test_the_machine_goes_and_comes_back(room: Room) -> None:
     room.start()
     with Client(room.place.rpc) as client, Client(room.place.rpc) as watcher:
-        watcher.watch()
+        watcher.subscribe()
         room.server.close()
         room.machine.power_cycle()
         room.server = MachineServer(room.machine, room.place.hvctl)

@@ -122,7 +122,7 @@ def test_a_result_that_cannot_be_sent_is_an_error(server: Server, registered: An
 
 def test_watch(server: Server, manager: Manager) -> None:
     with Client(server.path) as client:
-        client.watch()
+        client.subscribe()
         first = changes.roomy(manager.configuration)
         commit(manager, first.with_domain(changes.bound(first, changes.guest(1))))
         event = next(client.events())

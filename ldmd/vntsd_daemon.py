@@ -197,7 +197,7 @@ class Follower:
 
     def _follow(self) -> None:
         with Client(self._path) as watcher, Client(self._path) as asker:
-            watcher.watch()
+            watcher.subscribe()
             self._tell(asker.call("list-consoles"))
             for event in watcher.events():
                 if event.get("event") == "consoles":

@@ -19,11 +19,8 @@ class Connection(Protocol):
              line: str = "") -> Any:
         """The result of a command. Raises RefusedError."""
 
-    def watch(self) -> None:
-        """Have events sent from now on."""
-
-    def events(self) -> Iterator[Mapping[str, Any]]:
-        """Events since `watch`, as they happen."""
+    def watch(self) -> Iterator[Mapping[str, Any]]:
+        """Events as they happen."""
 
     def close(self) -> None:
         """No more commands."""

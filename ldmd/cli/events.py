@@ -14,8 +14,7 @@ from ldmd.cli.screen import Screen
 def monitor(connection: Connection, screen: Screen, *, limit: str | None = None) -> None:
     """Print events until the manager ends, the user interrupts, or `limit` of them came."""
     left = None if limit is None else _number(limit)
-    connection.watch()
-    for event in connection.events() if left != 0 else ():
+    for event in connection.watch() if left != 0 else ():
         if screen.json:
             screen.record(**event)
         else:

@@ -151,6 +151,18 @@ def io_records(report: Mapping[str, Any]) -> Lines:
                f"|type={row['type']}{kind}|bus={row['bus']}")  # fmt: skip
 
 
+def properties(report: Mapping[str, Any], *, parseable: bool) -> Lines:
+    """`ldm list-io -d`: what the device of a physical function can be told."""
+    if parseable:
+        yield report["pf"]
+        yield from (f"|{row['name']}={row['value']}" for row in report["properties"])
+        return
+    yield "Device-specific Parameters"
+    yield "--------------------------"
+    for row in report["properties"]:
+        yield f"{row['name']} = {row['value']}"
+
+
 # -- list-dependencies
 
 

@@ -84,6 +84,8 @@ def _devices(report: Any, local: Local) -> Iterator[str]:
 
 
 def _io(report: Any, local: Local) -> Iterator[str]:
+    if "pf" in report:
+        return lists.properties(report, parseable=bool(local.get("parseable")))
     return lists.io_records(report) if local.get("parseable") else lists.io_text(report, long=bool(local.get("long")))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ldmd.messages import message, refuse
+from ldmd.model import Domain
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.registry import operation

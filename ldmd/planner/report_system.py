@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ldmd.model import Configuration, Domain
-from ldmd.planner.hardware import hardware
-
+from ldmd.planner.iobuses import BUS, NIU, bus_owner, find_device
 
 
 def dependencies_report(configuration: Configuration, name: str | None = None, *, reverse: bool = False) -> Any:
@@ -48,15 +47,8 @@ def _used(configuration: Configuration, domain: Domain) -> Iterator[tuple[str, s
             yield "VHBA", vsan[0].name, f"{vhba.vsan}/{vhba.name}"
     functions = {function.name: function.pf for function in configuration.virtual_functions}
     for name in domain.io:
-        owner = bus_owner(configuration, functions.get(name, name))
-        if owner is not None and (name in functions or "/" in name):
-            yield "IOV", owner, name
-
-
-def bus_owner(configuration: Configuration, device: str) -> str | None:
-    """Who owns the bus behind which a device or physical function lies."""
-    for root in hardware(configuration).platform.roots:
-        if any(device == each.name or device.startswith(f"{each.name}/") for each in root.endpoints):
-            return next((domain.name for domain in configuration.domains if root.name in domain.io), None)
-    return None
+        device = find_device(configuration, functions.get(name, name))
+        root = bus_owner(configuration, device.bus) if device is not None and device.kind not in (BUS, NIU) else None
+        if root is not None:
+            yield "IOV", root.name, name
 

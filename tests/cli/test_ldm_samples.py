@@ -261,7 +261,8 @@ ldg1           primary         IOV       /SYS/MB/NET0
      "a [next poweron]"), ({"newer": True}, "a [newer]"), ({}, "a")],
 )
 def test_configurations_on_the_sp(marks: dict[str, bool], line: str) -> None:
-    assert list(render_lists.spconfigs_text({"autosaves" if "newer" in marks else "configs": [{"name": "a", **marks}]})) == [line]
+    key = "autosaves" if "newer" in marks else "configs"
+    assert list(render_lists.spconfigs_text({key: [{"name": "a", **marks}]})) == [line]
 
 
 def test_adapters_and_policies() -> None:

@@ -473,7 +473,10 @@ class Machine(MachineResources):
         Where the saved machine had firmware, this one needs it as well (`power_on` with the same program), and the same
         devices attached.
         """
-        self._core.load(state)
+        try:
+            self._core.load(state)
+        finally:
+            self._find_strands()
         client = self._core.client()
         size = int.from_bytes(client[:4], "big")
         firmware, devices = client[4 : 4 + size], client[4 + size :]

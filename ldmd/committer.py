@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ldmd.log import Log
-from ldmd.messages import message
+from ldmd.messages import RefusedError, message
 from ldmd.model import Configuration, Domain, State
 from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.planner.guestspec import ON, runs
@@ -41,16 +41,30 @@ class Committer:
             for request in todo:
                 self._ask(request)
                 done.append(request)
-        except HypervisorError as error:
+        except Exception as error:
             self._undo(done)
-            self._store.write(new, old, urgent=True)
-            raise message("machine.refused", op=request.op, why=error.code, problem=error.text) from error
-        self._store.settle()
+            self._back(new, old)
+            if isinstance(error, HypervisorError):
+                raise message("machine.refused", op=request.op, why=error.code, problem=error.text) from error
+            raise
+        try:
+            self._store.settle()
+        except RefusedError as error:
+            # rows and machine both have the change; the next write ends the intent, or the next start keeps the change
+            self._log.warning(f"after a change: {error.text}")
 
     def _ask(self, request: Request) -> None:
         self._step(f"{request.op}.begin")
         self._hypervisor.call(request.op, **request.arguments)
         self._step(f"{request.op}.done")
+
+    def _back(self, new: Configuration, old: Configuration) -> None:
+        """The old rows again."""
+        try:
+            self._store.write(new, old, urgent=True)
+        except RefusedError as error:
+            self._log.warning(f"the way back from a change: {error.text}")
+            raise message("store.unsure", path=self._store.path) from error
 
     def _undo(self, done: list[Request]) -> None:
         for request in reversed(done):

@@ -30,6 +30,7 @@ from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
 from ldmd.planner.factory import factory_default
+from ldmd.planner.invariants import problems
 from ldmd.poweron import after_power_on
 from ldmd.spconfigs import StoredSettings, StoredSpConfigs
 from ldmd.store import Record, Step, Store
@@ -75,6 +76,7 @@ class Manager:
         self._watchers: list[Callable[[Mapping[str, Any]], None]] = []
         self._unwritten: list[Record] = []
         self._configuration: Configuration | None = None
+        self._unsure = False  # what the store holds is not known
         self.boot = ""
         self.neighbours: Neighbours | None = None  # who answers for MAC addresses; None: nobody is asked
 
@@ -98,7 +100,7 @@ class Manager:
         elif stored.server.name != server.name:
             refuse("machine.other", store=stored.server.name, machine=server.name)
         else:
-            self.store.keep_good()
+            self._keep_good()
         before = self._committer.settle(stored)
         self._configuration = before
         power_on = self.store.get("boot") != boot
@@ -110,7 +112,13 @@ class Manager:
             self.store.write(before, now, urgent=True)
             self._configuration = now
         if power_on:
-            self.store.put("boot", boot)
+            self.store.put("boot", boot, urgent=True)
+
+    def _keep_good(self) -> None:
+        try:
+            self.store.keep_good()
+        except RefusedError as error:
+            self.log.warning(f"no copy of the store was made: {error.text}")
 
     def again(self) -> None:
         """The connection to the machine was lost and is back: agree anew. Raises RefusedError, HypervisorError."""
@@ -151,7 +159,15 @@ class Manager:
         """Make it true, on behalf of the operation that holds the lock."""
         old = self.configuration
         if new != old:
-            self._committer.commit(old, new)
+            for problem in problems(new):
+                refuse("manager.conflict", problem=problem)
+            if self._unsure:
+                refuse("store.unsure", path=self.store.path)
+            try:
+                self._committer.commit(old, new)
+            except RefusedError as error:
+                self._unsure = error.code == "store.unsure"
+                raise
             self._configuration = new
             self.bell.ring()
             self.publish_changes(old, new)
@@ -162,6 +178,8 @@ class Manager:
         if new == old:
             return
         self._configuration = new
+        if self._unsure:
+            return
         try:
             self.store.write(old, new, urgent=True)
         except RefusedError as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import heapq
+import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +21,15 @@ from typing import Any
 
 from emulator.units import parse_size
 from ldmd.clock import Bell
+from ldmd.jobs import Outcome
 from ldmd.log import Log
 from ldmd.manager import Manager
+from ldmd.model import Configuration
 from ldmd.operations.context import HypervisorError
+from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.store import MEMORY, Store
 
+_NUMBERS = itertools.count(1)
 EPOCH = 1_700_000_000.0
 
 
@@ -319,6 +324,24 @@ def make_manager(platform: str = "t5-2", memory: str = "64G", *, seed: int = 1, 
     manager.log_lines = lines  # type: ignore[attr-defined]
     manager.start()
     return manager
+
+
+def run(manager: Manager, function: Callable[..., Any], *, write: bool = True, **arguments: Any) -> Outcome:
+    """Execute a function of a test as an operation: it gets the context (and the arguments, where it takes two)."""
+    name = f"test-{next(_NUMBERS)}"
+    takes = len(inspect.signature(function).parameters)
+    OPERATIONS[name] = Operation(name, lambda *given: function(*given[:takes]), write)
+    try:
+        return manager.execute(name, arguments)
+    finally:
+        del OPERATIONS[name]
+
+
+def commit(manager: Manager, new: Configuration) -> None:
+    """Commit a configuration; raises RefusedError."""
+    outcome = run(manager, lambda context: context.commit(new))
+    if outcome.error is not None:
+        raise outcome.error
 
 
 def machine_of(manager: Manager) -> FakeMachine:

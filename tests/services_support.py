@@ -50,7 +50,7 @@ def put_guest(manager: Manager, name: str, number: int, *, state: State = State.
 
 def _arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     """Properties have ``-`` in their names, operands ``_``."""
-    operands = ("no_reboot",)
+    operands = ("no_reboot", "factory_check_off", "services_only", "reboot")
     return {name if name in operands else name.replace("_", "-"): value for name, value in arguments.items()}
 
 

@@ -33,4 +33,5 @@ void crypto_units_start(void);  /* all there are, at boot */
 enum cpu_result crypto_configure(enum crypto_kind kind, u32 cpu);
 enum cpu_result crypto_unconfigure(enum crypto_kind kind, u32 cpu);
 bool crypto_is_configured(enum crypto_kind kind, u32 cpu);
+int crypto_units_print(void); /* each, after a job where one is known; 1: one was done wrong */
 #endif

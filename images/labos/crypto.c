@@ -108,5 +108,6 @@ int command_crypto(int argc, char **argv) {
     printf("%-7s %-12s %s\n", algorithms[i].name, instructions ? "instructions" : "software", verdict);
     wrong |= strcmp(verdict, "ok");
   }
+  wrong |= crypto_units_print();
   return wrong ? 1 : 0;
 }

@@ -6,7 +6,8 @@
 #include "kernel.h"
 #include "percpu.h"
 
-enum { UNITS = 64, ENTRIES = 64, ENTRY_BYTES = 64, GROUP_NCS = 0x103, NCS_QCONF = 0x111 };
+enum { UNITS = 64, ENTRIES = 64, ENTRY_BYTES = 64, GROUP_NCS = 0x103 };
+enum { NCS_QCONF = 0x111, NCS_GETHEAD = 0x113, NCS_SETTAIL = 0x115 };
 _Static_assert(ENTRIES * ENTRY_BYTES <= PAGE_BYTES, "a queue is a page");
 
 struct unit {
@@ -131,4 +132,82 @@ void crypto_units_start(void) {
   for (u32 id = 0; have_calls && id < cpu_limit(); id++)
     for (enum crypto_kind kind = 0; cpu_is_online(id) && kind < CRYPTO_KINDS; kind++) configure(kind, id);
   lock_release(&lock);
+}
+
+/* -- a small job for a modular arithmetic unit: A B / R mod N with A = R mod N gives B */
+
+enum { MAU_LOAD = 0, MAU_STORE = 1, MAU_MULTIPLY = 2, JOB_END = 0x80, STATE_DONE = 3, JOB = 3, WORDS = 3 };
+enum { N = 7, A = 2 /* 2^64 mod 7 */, B = 5 };
+
+struct descriptor {
+  volatile u64 state;
+  u64 type, control, memory_ra, operands, n_prime, error, reserved;
+};
+
+struct job {
+  const struct unit *unit;
+  u64 words[WORDS + 1]; /* A, B, N, and the result */
+  u64 at;               /* of the first descriptor in the queue */
+  bool ran;
+};
+
+/* The T1 has no cipher units, and keeps operation and length elsewhere. */
+static u64 control_word(u64 operation, u64 words) {
+  return unit_count[CRYPTO_CWQ] ? operation << 8 | (words - 1) : operation << 6 | (words - 1);
+}
+
+/* -1 / N mod 2^64, by Newton. */
+static u64 n_prime(void) {
+  u64 inverse = N;
+  for (u32 i = 0; i < 6; i++) inverse *= 2 - N * inverse;
+  return -inverse;
+}
+
+/* On a cpu of the unit's core. */
+static void job_run(void *arg) {
+  struct job *job = arg;
+  struct descriptor *queue = job->unit->queue;
+  const struct descriptor wanted[JOB] = {
+      {.control = control_word(MAU_LOAD, WORDS), .memory_ra = ra_of(job->words)},
+      {.control = control_word(MAU_MULTIPLY, 1), .operands = 0 | 1 << 8 | 2 << 16 | 3 << 24, .n_prime = n_prime()},
+      {.control = control_word(MAU_STORE, 1), .memory_ra = ra_of(&job->words[WORDS]), .operands = 3, .type = JOB_END},
+  };
+  for (u32 i = 0; i < JOB; i++) queue[(job->at + i) % ENTRIES] = wanted[i];
+  u64 tail = (job->at + JOB) % ENTRIES, head = job->at * ENTRY_BYTES;
+  job->ran = !hyper(NCS_SETTAIL, job->unit->handle, tail * ENTRY_BYTES, 0, 0);
+  for (u32 tries = 0; job->ran && head != tail * ENTRY_BYTES && tries < 1000; tries++)
+    if (hyper_get(NCS_GETHEAD, job->unit->handle, 0, &head)) job->ran = false;
+  for (u32 i = 0; job->ran && i < JOB; i++) job->ran = queue[(job->at + i) % ENTRIES].state == STATE_DONE;
+}
+
+/* "configured" without having tried: a cipher unit. */
+static const char *unit_verdict(enum crypto_kind kind, u32 cpu) {
+  static struct job job;
+  const struct unit *u = unit_of(kind, cpu);
+  u64 head = 0;
+  u32 caller;
+  if (!u->queue) return "unconfigured";
+  if (kind != CRYPTO_MAU) return "configured";
+  if (!caller_of(kind, cpu, &caller) || hyper_get(NCS_GETHEAD, u->handle, 0, &head)) return "WRONG (no queue)";
+  job = (struct job){.unit = u, .words = {A, B, N}, .at = head / ENTRY_BYTES};
+  cross_call(caller, job_run, &job);
+  return !job.ran ? "WRONG (not done)" : job.words[WORDS] == B ? "ok" : "WRONG";
+}
+
+int crypto_units_print(void) {
+  int wrong = 0;
+  for (enum crypto_kind kind = 0; kind < CRYPTO_KINDS; kind++) {
+    u64 last = ~0ul, ino;
+    for (u32 id = 0; id < cpu_limit(); id++) {
+      md_node node = unit_node(kind, id);
+      if (!md_value(node, "ino", &ino) || ino == last) continue;
+      last = ino;
+      lock_acquire(&lock);
+      const char *verdict = unit_of(kind, id) ? unit_verdict(kind, id) : "unknown";
+      lock_release(&lock);
+      printf("%s of cpu %u: %s\n", kind == CRYPTO_MAU ? "mau" : "cwq", id, verdict);
+      wrong |= verdict[0] == 'W';
+    }
+  }
+  return wrong;
 }

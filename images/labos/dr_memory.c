@@ -96,23 +96,22 @@ static void forget_chunk(void *arg) {
  * yet: that is looked for again. */
 static enum memory_result evacuate(u64 base, u64 end) {
   u64 before = job.collected, pages = (end - base) / PAGE_BYTES;
-  for (u32 round = 0; round < ROUNDS;) {
-    u32 moved = 0;
+  u32 round = 0, moved = 0;
+  for (enum spaces_moved state = SPACES_DONE;; state = spaces_move(base, end, &moved)) {
     if (job.cancelled) return MEMORY_CANCELLED;
-    enum spaces_moved state = spaces_move(base, end, &moved);
-    u64 left = pages_used(base, end);
-    job.collected = before + pages - left;
-    if (!left) return MEMORY_OK;
     if (state == SPACES_NO_MEMORY) return MEMORY_NO_RESOURCE;
     if (state == SPACES_BUSY) return MEMORY_BLOCKED;
     if (state == SPACES_MORE) {
+      job.collected += moved;
       thread_yield();
       continue;
     }
-    round++;
-    thread_sleep_ns(NS_PER_MS);
+    u64 left = pages_used(base, end);
+    job.collected = before + pages - left;
+    if (!left) return MEMORY_OK;
+    if (round++ == ROUNDS) return MEMORY_PERMANENT;
+    if (round > 1) thread_sleep_ns(NS_PER_MS);
   }
-  return MEMORY_PERMANENT;
 }
 
 static enum memory_result leave(u64 base, u64 end) {

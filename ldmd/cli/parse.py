@@ -94,8 +94,12 @@ def _option(command: Command, found: _Words, word: str, rest: list[str]) -> None
         _set_option(command, found, option, rest)
 
 
+_JSON = Option(flag="--json", argument="json", help="JSON", local=True)
+"""All commands take it."""
+
+
 def _known(command: Command, flag: str) -> Option:
-    option = command.option(flag)
+    option = _JSON if flag == _JSON.flag else command.option(flag)
     if option is None:
         raise UsageError(f"{command.name} has no option {flag}", command)
     return option
@@ -148,7 +152,7 @@ def _choose(command: Command, words: _Words) -> Form:
     for form, found in zip(command.forms, problems, strict=True):
         if not found:
             return form
-    nearest = min(problems, key=len)
+    nearest = min(problems, key=lambda found: (len(found), found[0].startswith("-")))  # "-a is missing" helps few
     raise UsageError(nearest[0], command)
 
 
@@ -157,7 +161,7 @@ def _problems(form: Form, words: _Words) -> Iterable[str]:
     flags = {each.flag for each in form.options}
     names = {each.name for each in form.properties}
     for flag in words.options:
-        if flag not in flags:
+        if flag not in flags and flag != _JSON.flag:
             yield f"{flag} cannot stand here"
     for name in words.properties:
         if name not in names and not form.open:
@@ -190,7 +194,7 @@ def _count_problems(operands: tuple[Operand, ...], given: list[str]) -> Iterable
 
 def _request(command: Command, form: Form, words: _Words) -> Request:
     arguments: dict[str, Any] = {}
-    local: dict[str, Any] = {}
+    local: dict[str, Any] = {"json": True} if _JSON.flag in words.options else {}
     files = []
     for option in form.options:
         if option.flag in words.options:

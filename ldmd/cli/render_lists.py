@@ -151,6 +151,18 @@ def io_records(report: Mapping[str, Any]) -> Lines:
                f"|type={row['type']}{kind}|bus={row['bus']}")  # fmt: skip
 
 
+def properties(report: Mapping[str, Any], *, parseable: bool) -> Lines:
+    """`ldm list-io -d`: what the device of a physical function can be told."""
+    if parseable:
+        yield report["pf"]
+        yield from (f"|{row['name']}={row['value']}" for row in report["properties"])
+        return
+    yield "Device-specific Parameters"
+    yield "--------------------------"
+    for row in report["properties"]:
+        yield f"{row['name']} = {row['value']}"
+
+
 # -- list-dependencies
 
 
@@ -266,12 +278,12 @@ def _device(kind: str, row: Row) -> str:
 
 def variables_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-variable`."""
-    yield from (f"{row['name']}={row['value']}" for row in report["variables"])
+    yield from (f"{name}={value}" for name, value in report["variables"].items())
 
 
 def spconfigs_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-spconfig`: one that is both current and next is marked as current alone, as in real outputs."""
-    for row in report["configurations"]:
+    for row in report["autosaves"] if "autosaves" in report else report["configs"]:
         mark = " [current]" if row.get("current") else " [next poweron]" if row.get("next_poweron") else ""
         yield f"{row['name']}{mark}{' [newer]' if row.get('newer') else ''}"
 
@@ -302,3 +314,16 @@ def logctl_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-logctl` (3.5)."""
     yield from (f"{name}={on_off(value)}" for name, value in report["log"].items())
     yield f"history={report['history']}"
+
+
+def table_of(key: str, report: Mapping[str, Any], *, parseable: bool) -> Lines:
+    """A list of plain rows whose keys are its columns."""
+    rows = report.get(key, [])
+    if parseable:
+        yield key.upper()
+        yield from ("".join(f"|{name}={value}" for name, value in row.items()) for row in rows)
+    elif rows:
+        names = list(rows[0])
+        widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) + 4 for name in names]
+        columns = [Column(name.upper(), width, name) for name, width in zip(names, widths, strict=True)]
+        yield from table(columns, rows, indent=0)

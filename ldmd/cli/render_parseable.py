@@ -232,3 +232,12 @@ def _sections(domain: Row, sections: Iterable[Section], *, bindings: bool) -> Li
         body = domain.get(section.key)
         if section.title in RENDER and (body or (body == [] and section.key == "masters")):
             yield from RENDER[section.title](body, bindings)
+
+
+TABLES: Mapping[str, Keys] = {
+    "DOMAIN": DOMAIN, "DOMAIN with -l": LONG_DOMAIN, "CORE": CORE, "VCPU": VCPU, "MAU": MAU, "MEMORY": MEMORY,
+    "IO": IO, "POLICY": POLICY, "VCC": VCC, "VSW": VSW, "VDS, each volume": VOLUME, "VSAN": VSAN, "VNET": VNET,
+    "VDISK": VDISK, "VDISK, each path": PATH, "VHBA": VHBA, "VDPCC": VDPCC, "VCONS": VCONS,
+    "VCC, each client": CONSOLE_CLIENT, "VDS, each client": DISK_CLIENT, "VSW and VNET, each peer": PEER,
+}  # fmt: skip
+"""For the reference page."""

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from ldmd.messages import (
     binding,
+    cli,
     common,
     cpu,
     disk,
@@ -26,11 +27,13 @@ from ldmd.messages import (
     services,
     spconfig,
     variable,
+    xml,
 )
 from ldmd.messages.table import Message, RefusedError
 
 _SUBJECTS = (
     binding,
+    cli,
     common,
     cpu,
     disk,
@@ -46,6 +49,7 @@ _SUBJECTS = (
     services,
     spconfig,
     variable,
+    xml,
 )
 MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
 

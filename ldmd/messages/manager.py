@@ -43,6 +43,8 @@ TABLE = (
             "nothing was changed; free some space there and try again"),
     Message("store.write", "the configuration could not be written: {problem}", "the store is {path}",
             "nothing was changed; check that file system and try again"),
+    Message("store.unsure", "the store {path} could not be brought back after a failed change", "",
+            "make that file system writable again and restart ldmd; it then finds out what is true"),
     Message("store.damaged", "the store {path} is damaged: {problem}", "",
             "nothing was dropped or changed; end ldmd, keep a copy of that file, put {good} (as it was when ldmd "
             "started last) in its place, and start ldmd again"),

@@ -12,11 +12,12 @@ from typing import Any
 from ldmd.messages import refuse
 from ldmd.model import Domain, State
 from ldmd.operations.context import Context, HypervisorError
-from ldmd.planner.delayed import Plan, begin, change
+from ldmd.operations.targets import begun, target
+from ldmd.planner.delayed import Plan, change
 from ldmd.planner.naming import find_domain
+from ldmd.planner.reconfiguration import begin
 
 ANSWER_SECONDS = 60.0
-NOTICE_RULE = "-" * 64
 SERVICE, UPDATE = "dr-vio", "md-update"
 
 
@@ -79,9 +80,14 @@ def announce(context: Context, name: str) -> None:
         context.warn(f"LDom {name} did not take up the change: {reason or 'it did not answer'}")
 
 
-def commit_change(context: Context, domain: str, plan: Plan, *, removes: bool = False) -> None:
-    """Carry out a plan that changes a domain, at once or as part of its delayed reconfiguration."""
-    notice(context)
+def commit_change(
+    context: Context, domain: str, plan: Plan, *, removes: bool = False, io: bool = False
+) -> None:
+    """Carry out a plan that changes a domain, at once or as part of its delayed reconfiguration.
+
+    `removes`: it takes virtual I/O away; `io`: it is about physical I/O.
+    """
+    target(context, domain, io=io)
     context.commit(change(context.configuration, domain, plan, removes_services=removes))
 
 
@@ -104,18 +110,4 @@ def begin_delayed(context: Context, name: str) -> None:
     if context.configuration.pending_for(name) is not None:
         return
     context.commit(begin(context.configuration, name))
-    for line in (f"Initiating a delayed reconfiguration operation on the {name} domain.",
-                 f"All configuration changes for other domains are disabled until the {name}",
-                 f"domain reboots, at which time the new configuration for the {name} domain",
-                 "will also take effect."):  # fmt: skip
-        context.say(line)
-
-
-def notice(context: Context) -> None:
-    """The product's reminder with every change while a delayed reconfiguration is pending (ldm-cli 2.12)."""
-    if context.configuration.pending:
-        name = context.configuration.pending[0].domain.name
-        for line in (NOTICE_RULE, f"Notice: LDom {name} is in the process of a delayed reconfiguration.",
-                     f"Any changes made to {name} will only take effect after it reboots.", NOTICE_RULE):  # fmt: skip
-            context.say(line)
-
+    begun(context, name)

@@ -11,9 +11,9 @@ from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.registry import operation
 from ldmd.planner.report import SECTIONS, Going, View, by_guest, domains_report
 from ldmd.planner.report_devices import devices_report
-from ldmd.planner.report_io import io_report
+from ldmd.planner.report_io import io_report, properties_report
 from ldmd.planner.report_services import services_report
-from ldmd.planner.report_system import dependencies_report, spconfigs_report, variables_report
+from ldmd.planner.report_system import dependencies_report
 
 
 def view_of(context: Context) -> View:
@@ -80,6 +80,8 @@ def list_devices(context: Context, _arguments: Arguments) -> Any:
 def list_io(context: Context, arguments: Arguments) -> Any:
     """Buses, devices and functions; all, or one with those below it."""
     name = arguments.optional("device")
+    if arguments.flag("properties"):
+        return properties_report(context.configuration, arguments.text("device"))
     report = io_report(context.configuration, name)
     if not report["io"]:
         refuse("list.io", name=name or "")
@@ -96,31 +98,3 @@ def list_dependencies(context: Context, arguments: Arguments) -> Any:
     backward = dependencies_report(context.configuration, name, reverse=True)
     return {**forward, "dependents": backward["dependencies"]}
 
-
-@operation("list-variable", write=False)
-def list_variable(context: Context, arguments: Arguments) -> Any:
-    """OpenBoot variables of a domain that have a value."""
-    domain, names = known(context, arguments.text("domain")), arguments.texts("names")
-    values = dict(domain.variables)
-    for name in names:
-        if name not in values:
-            refuse("list.variable", name=name, domain=domain.name)
-    return variables_report(domain, names)
-
-
-@operation("list-spconfig", write=False)
-def list_spconfig(context: Context, arguments: Arguments) -> Any:
-    """Configurations on the service processor; with `autosave` those saved automatically."""
-    if not arguments.flag("autosave"):
-        return spconfigs_report(context.configuration, context.spconfigs.names())
-    saved = context.spconfigs.names(autosave=True)
-    wanted = arguments.texts("names") or saved
-    for name in wanted:
-        if name not in saved:
-            refuse("list.autosave", name=name)
-    return {"configurations": [{"name": name, "newer": _newer(context, name)} for name in wanted]}
-
-
-def _newer(context: Context, name: str) -> bool:
-    """True where an autosaved configuration is not what was saved under its name."""
-    return context.spconfigs.load(name, autosave=True) != context.spconfigs.load(name)

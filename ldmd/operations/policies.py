@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ldmd.messages import refuse
 from ldmd.model import Configuration, Policy
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
-from ldmd.operations.guestdevices import notice
 from ldmd.operations.registry import operation
+from ldmd.operations.targets import target
 from ldmd.planner import policies
 from ldmd.planner.delayed import change
 from ldmd.planner.naming import find_domain
@@ -43,13 +45,17 @@ def add_policy(context: Context, arguments: Arguments) -> None:
     _each(context, _domains(context, arguments), plan)
 
 
-def _each(context: Context, domains: list[str], plan: Any) -> None:
+def _each(context: Context, domains: list[str], plan: Callable[[Configuration, str], Configuration]) -> None:
     """A plan for each domain, in one commit."""
     configuration = context.configuration
     for name in domains:
-        configuration = change(configuration, name, lambda now, name=name: plan(now, name))
-    notice(context)
+        target(context, name)
+        configuration = change(configuration, name, partial(_flipped, plan, name))
     context.commit(configuration)
+
+
+def _flipped(plan: Callable[[Configuration, str], Configuration], name: str, now: Configuration) -> Configuration:
+    return plan(now, name)
 
 
 @operation("set-policy")

@@ -11,7 +11,9 @@ from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.dynamic import ask, guest_id
 from ldmd.operations.registry import operation
-from ldmd.operations.targets import target
+from ldmd.operations.targets import check_not_frozen, target
+from ldmd.operations.xmldomains import bind_from_xml
+from ldmd.planner.reconfiguration import find
 
 PANIC_SECONDS = 60.0
 
@@ -55,6 +57,9 @@ def warn(context: Context, refused: RefusedError) -> None:
 @operation("start-domain")
 def start_domain(context: Context, arguments: Arguments) -> Any:
     """`start-domain -a | domain...`: bound domains are powered on."""
+    if "xml" in arguments:
+        bind_from_xml(context, arguments.text("xml"), start=True)
+        return
     names = names_of(context, arguments, lambda domain: domain.state is State.BOUND)
     for_each(context, names, lambda name: _start(context, name), what="started")
 
@@ -73,7 +78,8 @@ def _start(context: Context, name: str) -> None:
 def panic_domain(context: Context, arguments: Arguments) -> Any:
     """`panic-domain domain`: its operating system writes a crash dump and goes on as its own settings say."""
     name = arguments.text("domain")
-    domain = target(context, name)
+    check_not_frozen(context, name)
+    domain = find(context.configuration, name)
     if domain.control:
         refuse("panic.control")
     if domain.state is not State.ACTIVE:

@@ -20,7 +20,7 @@ from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.dynamic import guest_id, read_reply
 from ldmd.operations.power import for_each, names_of
 from ldmd.operations.registry import operation
-from ldmd.operations.targets import check_not_frozen, target
+from ldmd.operations.targets import check_not_frozen
 from ldmd.planner import reconfiguration
 from ldmd.planner.channels import settle
 from ldmd.planner.reconfiguration import find
@@ -112,10 +112,10 @@ def _begin(context: Context, name: str, way: Way) -> Asked | None:
     if domain.control:
         _reboot_control(context, way)
         return None
-    if domain.state is State.STOPPING and (way.force or not _is_waited_for(context, name)):
-        check_not_frozen(context, name)
-    else:
-        domain = target(context, name)
+    check_not_frozen(context, name)
+    if domain.state is State.SUSPENDED or (
+            domain.state is State.STOPPING and not way.force and _is_waited_for(context, name)):
+        refuse("domain.busy", name=name, state=domain.state)
     if domain.state not in RUNNING:
         refuse("stop.not-active", name=name, state=domain.state)
     if way.force:

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from ldmd.messages import refuse
 from ldmd.model import Configuration, DiskServer, Domain, State, Vdisk, Volume
-from ldmd.planner.devices import add_device, check_id, drop_device, set_channels
+from ldmd.planner.channels import disk_paths
+from ldmd.planner.devices import check_id, set_channels
 from ldmd.planner.naming import check_name, joined, split_volume, steady_domain
 
 OPTIONS = ("ro", "slice", "excl")
@@ -53,15 +54,9 @@ def group_paths(configuration: Configuration, mpgroup: str) -> list[tuple[DiskSe
             if volume.mpgroup == mpgroup]  # fmt: skip
 
 
-def disk_paths(configuration: Configuration, disk: Vdisk) -> tuple[tuple[str, str], ...]:
-    """(service, volume) of each path of a disk, the selected one first. One channel each."""
-    first = (disk.service, disk.volume)
-    found = configuration.find_vds(disk.service)
-    volume = found[1].volume(disk.volume) if found else None
-    if volume is None or not volume.mpgroup:
-        return (first,)
-    paths = [(server.name, each.name) for server, each in group_paths(configuration, volume.mpgroup)]
-    return (first, *(path for path in paths if path != first))
+def path_names(configuration: Configuration, disk: Vdisk) -> tuple[tuple[str, str], ...]:
+    """(service, volume) of each path of a disk, the selected one first."""
+    return tuple((path.service, path.volume.name) for path in disk_paths(configuration, disk))
 
 
 # -- servers
@@ -190,10 +185,7 @@ def add_vdisk(configuration: Configuration, disk: Vdisk, *, domain: str) -> Conf
     find_volume(configuration, f"{disk.volume}@{disk.service}")
     _check_unused(configuration, disk)
     check_id(client, KIND, disk.id, taken=(each.id for each in client.vdisks))
-    paths = len(disk_paths(configuration, disk))
-    client = client.but(vdisks=(*client.vdisks, disk))
-    return configuration.with_domain(
-        add_device(configuration, client, KIND, name=disk.name, number=disk.id, channels=paths))  # fmt: skip
+    return configuration.with_domain(client.but(vdisks=(*client.vdisks, disk)))
 
 
 def _check_unused(configuration: Configuration, disk: Vdisk, *, besides: Iterable[tuple[str, str]] = ()) -> None:
@@ -215,16 +207,12 @@ def set_vdisk(
     after = disk if timeout is None else replace(disk, timeout=timeout)
     if volume is not None:
         after = _other_volume(configuration, client, after, text=volume, active=active)
-    old, new = disk_paths(configuration, disk), disk_paths(configuration, after)
+    old, new = path_names(configuration, disk), path_names(configuration, after)
     client = client.but(vdisks=tuple(after if each.name == name else each for each in client.vdisks))
     device = client.binding.device(KIND, name) if client.binding else None
-    if device is not None and new != old:
-        if set(old) == set(new) and len(device.channels) == len(old):  # each path keeps its channel
-            order = dict(zip(old, device.channels, strict=True))
-            client = set_channels(client, KIND, name, channels=tuple(order[path] for path in new))
-        else:
-            client = drop_device(client, KIND, name)
-            client = add_device(configuration, client, KIND, name=name, number=device.number, channels=len(new))
+    if device is not None and set(old) == set(new) and len(device.channels) == len(old):  # each path keeps its channel
+        order = dict(zip(old, device.channels, strict=True))
+        client = set_channels(client, KIND, name, channels=tuple(order[path] for path in new))
     return configuration.with_domain(client)
 
 
@@ -233,7 +221,7 @@ def _other_volume(configuration: Configuration, client: Domain, disk: Vdisk, *, 
     now = (disk.service, disk.volume)
     if (server.name, volume.name) == now:
         return disk
-    if active and (server.name, volume.name) not in disk_paths(configuration, disk):
+    if active and (server.name, volume.name) not in path_names(configuration, disk):
         refuse("disk.not-a-path", volume=text, disk=disk.name, domain=client.name)
     after = replace(disk, service=server.name, volume=volume.name)
     _check_unused(configuration, after, besides={(client.name, disk.name)})
@@ -244,5 +232,4 @@ def remove_vdisk(configuration: Configuration, name: str, *, domain: str) -> Con
     """Remove a disk. That the guest lets go of it is the operation's to see to."""
     client = steady_domain(configuration, domain)
     find_disk(client, name)
-    client = client.but(vdisks=tuple(each for each in client.vdisks if each.name != name))
-    return configuration.with_domain(drop_device(client, KIND, name))
+    return configuration.with_domain(client.but(vdisks=tuple(each for each in client.vdisks if each.name != name)))

@@ -50,7 +50,7 @@ def _devices(roots: tuple[Root, ...], iov: bool) -> tuple[Device, ...]:
     rows = [Device(root.name, NIU if root.kind == "NIU" else BUS, root.name, root.device) for root in roots]
     for root in roots:
         for number, endpoint in enumerate(root.endpoints):
-            path = f"{root.device}/pci@1/pci@0/pci@{number + 2:x}"
+            path = f"{root.device}/pci@1/pci@0/pci@{number + 1:x}"
             occupied = endpoint.onboard or number == 0
             rows.append(Device(endpoint.name, PCIE, root.name, path, status="OCC" if occupied else "EMP"))
             if iov and endpoint.onboard and _NETWORK.search(endpoint.name):
@@ -137,13 +137,21 @@ def io_rows(configuration: Configuration) -> list[dict[str, object]]:
         found = owner(configuration, device)
         rows.append({
             "name": device.name, "type": device.kind, "bus": device.bus, "domain": found.name if found else "",
-            "status": device.status, "device": device.path, "class": "NETWORK" if device.kind == PF else "",
+            "status": _status(configuration, device), "device": device.path,
+            "class": "NETWORK" if device.kind == PF else "",
             "options": "iov" if device.name in configuration.iov_buses else "",
             "properties": device_properties(configuration, device),
         })  # fmt: skip
         if device.kind == PF:
             rows += _function_rows(configuration, device)
     return rows
+
+
+def _status(configuration: Configuration, device: Device) -> str:
+    """OCC or EMP of an endpoint: a slot that was given to a domain has a card; IOV of a bus."""
+    if device.kind == PCIE and bus_owner(configuration, device.name) is not None:
+        return "OCC"
+    return "IOV" if device.name in configuration.iov_buses else device.status
 
 
 def device_properties(configuration: Configuration, device: Device) -> dict[str, str]:

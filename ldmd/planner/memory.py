@@ -241,14 +241,11 @@ def remove_mblocks(target: Target, parts: Parts) -> MemoryPlan:
     """`remove-memory mblock=...`: pieces of the domain's named blocks."""
     domain = target.domain
     _check_steps(target, parts)
-    rest: list[tuple[int, int]] = list(domain.memory.mblocks)
-    for pa, size in parts:
-        holder = next((each for each in rest if each[0] <= pa and pa + size <= each[0] + each[1]), None)
-        if holder is None:
-            refuse("memory.not-have", name=domain.name, block=name_of(pa, size),
+    for part in parts:
+        if _minus([part], domain.memory.mblocks):
+            refuse("memory.not-have", name=domain.name, block=name_of(*part),
                    blocks=", ".join(name_of(*each) for each in domain.memory.mblocks) or "no named blocks")
-        rest.remove(holder)
-        rest += [(low, high - low) for low, high in ((holder[0], pa), (pa + size, sum(holder))) if high > low]
+    rest = _minus(domain.memory.mblocks, parts)
     named = _amount(rest)
     if domain.binding is None:
         return MemoryPlan(domain.but(memory=named))
@@ -297,13 +294,12 @@ def _check_steps(target: Target, parts: Parts) -> None:
 
 
 def _amount(parts: Iterable[tuple[int, int]]) -> MemoryAmount:
-    """A constraint of named blocks, neighbours joined. Refuses those that overlap."""
-    joined: list[tuple[int, int]] = []
-    for pa, size in sorted(parts):
-        if joined and sum(joined[-1]) > pa:
-            refuse("memory.overlap", one=name_of(*joined[-1]), other=name_of(pa, size))
-        joined.append((pa, size))
-    return MemoryAmount(size_bytes=sum(size for _, size in joined), mblocks=tuple(joined))
+    """A constraint of named blocks. Refuses those that overlap."""
+    ordered = sorted(parts)
+    for low, high in pairwise(ordered):
+        if sum(low) > high[0]:
+            refuse("memory.overlap", one=name_of(*low), other=name_of(*high))
+    return MemoryAmount(size_bytes=sum(size for _, size in ordered), mblocks=tuple(ordered))
 
 
 def _minus(parts: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -31,7 +31,7 @@ def steady_domain(configuration: Configuration, name: str) -> Domain:
     """A domain by name that is inactive, bound or active; refused while it is on the way or suspended."""
     domain = find_domain(configuration, name)
     if domain.state in _UNSTEADY:
-        refuse("domain.unsteady", name=name, state=domain.state.value)
+        refuse("domain.busy", name=name, state=domain.state.value)
     return domain
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ldmd.messages import refuse
 from ldmd.model import Configuration, Domain, State, Vnet, Vsw
 from ldmd.planner import macs
-from ldmd.planner.devices import add_device, check_id, drop_device
+from ldmd.planner.devices import check_id
 from ldmd.planner.naming import check_name, joined, steady_domain
 from ldmd.planner.server import platform_of
 
@@ -46,8 +46,7 @@ def add_vsw(configuration: Configuration, switch: Vsw, *, domain: str) -> Config
         refuse("service.exists", kind="Virtual switch", name=switch.name)
     _check_switch(configuration, owner, switch)
     check_id(owner, SWITCH, switch.id, taken=(each.id for each in owner.switches))
-    owner = owner.but(switches=(*owner.switches, switch))
-    return configuration.with_domain(add_device(configuration, owner, SWITCH, name=switch.name, number=switch.id))
+    return configuration.with_domain(owner.but(switches=(*owner.switches, switch)))
 
 
 def _check_switch(configuration: Configuration, owner: Domain, switch: Vsw) -> None:
@@ -88,7 +87,7 @@ def remove_vsw(configuration: Configuration, name: str, *, force: bool) -> Confi
     users = [domain.name for domain, _ in switch_users(configuration, name)]
     if users and not force:
         refuse("service.attached", kind="Virtual switch", name=name, users=joined(users))
-    owner = drop_device(owner.but(switches=tuple(each for each in owner.switches if each.name != name)), SWITCH, name)
+    owner = owner.but(switches=tuple(each for each in owner.switches if each.name != name))
     return macs.free(configuration.with_domain(owner), switch.mac if switch.automatic_mac else 0)
 
 
@@ -113,8 +112,7 @@ def add_vnet(configuration: Configuration, vnet: Vnet, *, domain: str) -> Config
     if vnet.mode == "hybrid":
         _check_hybrid(configuration)
     check_id(client, NETWORK, vnet.id, taken=(each.id for each in client.vnets))
-    client = client.but(vnets=(*client.vnets, vnet))
-    return configuration.with_domain(add_device(configuration, client, NETWORK, name=vnet.name, number=vnet.id))
+    return configuration.with_domain(client.but(vnets=(*client.vnets, vnet)))
 
 
 def _check_network(configuration: Configuration, vnet: Vnet) -> None:
@@ -174,19 +172,8 @@ def remove_vnet(configuration: Configuration, name: str, *, domain: str) -> Conf
     """Remove a network; its automatic addresses are remembered."""
     client = steady_domain(configuration, domain)
     vnet = find_network(client, name)
-    client = drop_device(client.but(vnets=tuple(each for each in client.vnets if each.name != name)), NETWORK, name)
-    configuration = configuration.with_domain(client)
+    configuration = configuration.with_domain(
+        client.but(vnets=tuple(each for each in client.vnets if each.name != name)))  # fmt: skip
     for mac in (*vnet.alt_macs, vnet.mac):
         configuration = macs.free(configuration, mac)
     return configuration
-
-
-AUTO_LINK_LIMIT = 8
-"""With ``inter-vnet-link=auto`` vnets are linked to each other up to so many (ldmd(8), auto_inter_vnet_link_limit)."""
-
-
-def linked(configuration: Configuration, switch: Vsw) -> bool:
-    """True where the switch's networks have channels to each other."""
-    if switch.inter_vnet_link == "auto":
-        return len(switch_users(configuration, switch.name)) <= AUTO_LINK_LIMIT
-    return switch.inter_vnet_link == "on"

@@ -69,7 +69,7 @@ def _health(domain: Domain, status: Mapping[str, Any]) -> str:
         return "degraded"
     if domain.state not in _RUNNING:
         return ""
-    if domain.control and not status.get("soft_state"):
+    if domain.control:  # no program of its own runs in it here
         return "normal"
     normal = status.get("soft_state", {}).get("normal", False) and not status.get("firmware", False)
     return "normal" if normal else "transition"

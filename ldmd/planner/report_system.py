@@ -1,17 +1,15 @@
-"""The other lists as plain data: dependencies, variables, configurations on the SP.
+"""Dependencies between domains as plain data.
 
-``dependencies``: [{"domain", "needs": [{"domain", "devices": [{"type": "VDISK"|"VNET"|"VHBA"|"IOV", "device"}]}]}].
+{"dependencies": [{"domain", "needs": [{"domain", "devices": [{"type": "VDISK"|"VNET"|"VHBA"|"IOV", "device"}]}]}]}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from ldmd.model import Configuration, Domain
-from ldmd.planner.hardware import hardware
-
-FACTORY = "factory-default"
+from ldmd.planner.iobuses import BUS, NIU, bus_owner, find_device
 
 
 def dependencies_report(configuration: Configuration, name: str | None = None, *, reverse: bool = False) -> Any:
@@ -49,29 +47,8 @@ def _used(configuration: Configuration, domain: Domain) -> Iterator[tuple[str, s
             yield "VHBA", vsan[0].name, f"{vhba.vsan}/{vhba.name}"
     functions = {function.name: function.pf for function in configuration.virtual_functions}
     for name in domain.io:
-        owner = bus_owner(configuration, functions.get(name, name))
-        if owner is not None and (name in functions or "/" in name):
-            yield "IOV", owner, name
-
-
-def bus_owner(configuration: Configuration, device: str) -> str | None:
-    """Who owns the bus behind which a device or physical function lies."""
-    for root in hardware(configuration).platform.roots:
-        if any(device == each.name or device.startswith(f"{each.name}/") for each in root.endpoints):
-            return next((domain.name for domain in configuration.domains if root.name in domain.io), None)
-    return None
-
-
-def variables_report(domain: Domain, names: Sequence[str] = ()) -> dict[str, Any]:
-    """OpenBoot variables: all, or those of these names in their order."""
-    values = dict(domain.variables)
-    return {"domain": domain.name,
-            "variables": [{"name": name, "value": values[name]} for name in names or sorted(values)]}  # fmt: skip
-
-
-def spconfigs_report(configuration: Configuration, saved: Sequence[str]) -> dict[str, Any]:
-    """Configurations on the SP; "factory-default" is always the first."""
-    names = [FACTORY, *(name for name in saved if name != FACTORY)]
-    return {"configurations": [{"name": name, "current": name == configuration.spconfig,
-                                "next_poweron": name == configuration.next_poweron} for name in names]}  # fmt: skip
+        device = find_device(configuration, functions.get(name, name))
+        root = bus_owner(configuration, device.bus) if device is not None and device.kind not in (BUS, NIU) else None
+        if root is not None:
+            yield "IOV", root.name, name
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from ldmd.messages import refuse
 from ldmd.model import Configuration, Domain, State, Vdpcc, Vdpcs, Vhba, Vsan
-from ldmd.planner.devices import add_device, check_id, drop_device
+from ldmd.planner.devices import check_id
 from ldmd.planner.naming import check_name, find_domain, joined, steady_domain
 from ldmd.planner.server import platform_of
 
-VHBA, VDPCC = "vhba", "vdpcc"
+VHBA = "vhba"
 PORTS_EACH = 2
 """Initiator ports of each onboard SAS controller (concluded from the one published listing, which shows a PORT4)."""
 
@@ -87,8 +87,7 @@ def add_vhba(configuration: Configuration, vhba: Vhba, *, domain: str) -> Config
         refuse("device.exists", kind="Virtual SCSI host bus adapter", name=vhba.name, domain=domain)
     find_vsan(configuration, vhba.vsan)
     check_id(client, VHBA, vhba.id, taken=(each.id for each in client.vhbas))
-    client = client.but(vhbas=(*client.vhbas, vhba))
-    return configuration.with_domain(add_device(configuration, client, VHBA, name=vhba.name, number=vhba.id))
+    return configuration.with_domain(client.but(vhbas=(*client.vhbas, vhba)))
 
 
 def set_vhba(configuration: Configuration, name: str, *, domain: str, timeout: int) -> Configuration:
@@ -103,8 +102,7 @@ def remove_vhba(configuration: Configuration, name: str, *, domain: str) -> Conf
     """Remove an adapter."""
     client = steady_domain(configuration, domain)
     find_vhba(client, name)
-    client = client.but(vhbas=tuple(each for each in client.vhbas if each.name != name))
-    return configuration.with_domain(drop_device(client, VHBA, name))
+    return configuration.with_domain(client.but(vhbas=tuple(each for each in client.vhbas if each.name != name)))
 
 
 # -- data plane channels
@@ -145,8 +143,7 @@ def add_vdpcc(configuration: Configuration, client: Vdpcc, *, domain: str) -> Co
         refuse("device.exists", kind="Virtual data plane channel client", name=client.name, domain=domain)
     find_vdpcs(configuration, client.service)
     _stopped(guest, client.name)
-    guest = guest.but(vdpccs=(*guest.vdpccs, client))
-    return configuration.with_domain(add_device(configuration, guest, VDPCC, name=client.name))
+    return configuration.with_domain(guest.but(vdpccs=(*guest.vdpccs, client)))
 
 
 def remove_vdpcc(configuration: Configuration, name: str, *, domain: str) -> Configuration:
@@ -155,8 +152,7 @@ def remove_vdpcc(configuration: Configuration, name: str, *, domain: str) -> Con
     if not any(each.name == name for each in guest.vdpccs):
         refuse("device.not-found", kind="Virtual data plane channel client", name=name, domain=domain)
     _stopped(guest, name)
-    guest = guest.but(vdpccs=tuple(each for each in guest.vdpccs if each.name != name))
-    return configuration.with_domain(drop_device(guest, VDPCC, name))
+    return configuration.with_domain(guest.but(vdpccs=tuple(each for each in guest.vdpccs if each.name != name)))
 
 
 def _stopped(guest: Domain, name: str) -> None:

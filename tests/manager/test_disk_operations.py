@@ -178,7 +178,7 @@ def test_in_a_delayed_reconfiguration_only_that_domain_changes(manager: Manager)
     done(manager, "add-vsw", vswitch="vsw0", domain="primary")
     outcome = done(manager, "set-vsw", vswitch="vsw0", mtu="9000")
     assert outcome.out.startswith("Initiating a delayed reconfiguration operation on the primary domain.\n")
-    assert refused(manager, "add-vdisk", disk="d", volume="vol1@primary-vds0", domain="ldg1") == "reconf.not-permitted"
+    assert refused(manager, "add-vdisk", disk="d", volume="vol1@primary-vds0", domain="ldg1") == "reconf.frozen"
     outcome = done(manager, "add-vds", vds="later", domain="primary")
     assert outcome.out.splitlines()[1] == "Notice: LDom primary is in the process of a delayed reconfiguration."
     assert manager.configuration.find_vds("later") is None

@@ -34,7 +34,7 @@ def test_a_switch_has_the_defaults_of_the_product(manager: Manager) -> None:
         1, 1, (), 1500, "", "")  # fmt: skip
     assert (switch.inter_vnet_link, switch.relay_mode, switch.id) == ("auto", "local", None)
     spec = machine_of(manager).switches[0]
-    assert (spec["name"], spec["pvid"], spec["net_dev"]) == ("vsw0", 1, "net0")
+    assert (spec["name"], spec["pvid"], spec["mtu"]) == ("vsw0", 1, 1500)
 
 
 def test_wrong_switches(manager: Manager) -> None:

@@ -96,7 +96,8 @@ def test_the_operations() -> None:
     for name, text, code in (
         ("util_lower", "85", "policy.order"), ("vcpu_min", "1000", None), ("vcpu_max", "1", "policy.order"),
         ("tod_end", "07:00", "policy.order"), ("priority", "0", "property.number"), ("attack", "x", "property.number"),
-        ("decay", "unlimited", "property.number"), ("enable", "maybe", "usage.choice"), ("tod_begin", "8", "policy.time"),
+        ("decay", "unlimited", "property.number"), ("enable", "maybe", "usage.choice"),
+        ("tod_begin", "8", "policy.time"),
         ("elastic_margin", "101", "property.number"),
     ):  # fmt: skip
         if code is not None:
@@ -154,7 +155,7 @@ def test_load_comes_and_goes() -> None:
     plant.load = 20.0
     for second in range(100, 400):
         engine.tick(float(second))
-    assert (20 / plant.vcpus <= 0.85 and plant.commands == sorted(plant.commands[2:], key=int)) or plant.vcpus == 24
+    assert plant.vcpus == 24  # 20 strands of load at most 85 % busy
     settled = len(plant.commands)
     for second in range(400, 1000):
         engine.tick(float(second))

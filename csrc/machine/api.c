@@ -325,6 +325,12 @@ int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
   return good ? 0 : -1;
 }
 
+u64 s4v_native_bytes(const s4v_machine *m) {
+  u64 bytes = 0;
+  for (u32 i = 0; i < m->cache_count; i++) bytes += codecache_native_bytes(m->caches[i]);
+  return bytes;
+}
+
 void s4v_step_only(s4v_machine *m, int on) { m->domain.env.step_only = on != 0; }
 
 size_t s4v_trace_read(s4v_machine *m, char *buf, size_t len) {

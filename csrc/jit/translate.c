@@ -22,6 +22,7 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   struct node *next = NULL;
   g->node = n;
   g->dirty = n->dirty_in;
+  g->fprs = 0;
   g->cc = (struct cc_state){.kind = KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
   n->emitted = true;
   x86_place(&g->x, &n->body);

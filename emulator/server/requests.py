@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emulator.devices.ds import CpuAction, DomainServices, MemoryAction, Reply, ServiceError
+from emulator.devices.ds import CpuAction, DomainServices, MemoryAction, Reply, ServiceError, VioAction
 from emulator.errors import EmulatorError
 from emulator.machine import Machine
 from emulator.server.errors import ArgumentError, NoServiceError
@@ -15,6 +15,7 @@ from emulator.server.plugs import SERVICES
 from emulator.server.spec import GuestSpec
 
 ACTIONS = {action.name.lower(): action for action in CpuAction}
+VIO_KINDS = ("disk", "network", "vhba")
 MAX_DELAY_MS = (1 << 32) - 1
 
 
@@ -119,6 +120,17 @@ class Requests:
             words = ", ".join(each.name.lower() for each in MemoryAction)
             raise ArgumentError(f"action: one of {words} is wanted, not {action[:40]!r}") from None
         return self._ask(lambda device: device.memory(wanted, blocks))
+
+    def vio(self, action: str, kind: str, number: int) -> dict[str, Any]:
+        """dr-vio: a virtual device by the name and cfg-handle of its node in the machine description."""
+        if kind not in VIO_KINDS:
+            raise ArgumentError(f"kind: one of {', '.join(VIO_KINDS)} is wanted, not {kind[:40]!r}")
+        try:
+            wanted = VioAction[action.upper()]
+        except KeyError:
+            words = ", ".join(each.name.lower() for each in VioAction)
+            raise ArgumentError(f"action: one of {words} is wanted, not {action[:40]!r}") from None
+        return self._ask(lambda device: device.vio(wanted, kind, number))
 
 
 def _action(name: str) -> CpuAction:

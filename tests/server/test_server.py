@@ -369,34 +369,6 @@ def test_vcpus_and_memory_while_it_runs() -> None:
         room.prompt(1)
 
 
-def test_a_disk_while_it_runs(tmp_path: Path) -> None:
-    """Added, taken up by the guest's dr-vio, given up by it, removed."""
-    (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
-    disk = {"name": "d0", "number": 3, "channels": [5], "backend": str(tmp_path / "disk.img")}
-    with Room() as room:
-        room.add(labos_spec(1))
-        room.prompt(1)
-        room.until(lambda: "dr-vio" in room.status(1)["services"])
-
-        def vio(action: str, number: int = 3) -> tuple[object, object]:
-            request = room.call("guest.dr_vio", guest=1, kind="disk", number=number, action=action)["request"]
-            room.until(lambda: any(event.get("request") == request for event in room.events))
-            reply = next(event for event in room.events if event.get("request") == request)
-            assert reply["service"] == "dr-vio"
-            return reply["result"], reply["status"]
-
-        room.call("guest.configure", spec=labos_spec(1) | {"disks": [disk]})
-        room.call("guest.md_update", guest=1)
-        assert vio("configure") == (0, 2)
-        assert vio("status") == (0, 2)
-        assert vio("unconfigure") == (0, 1)
-        room.call("guest.configure", spec=labos_spec(1))
-        assert vio("configure", 9)[0] != 0  # there is none
-        for wrong in ({"kind": "tape"}, {"action": "eject"}, {"number": -1}, {"kind": 3}):
-            args = {"guest": 1, "kind": "disk", "number": 3, "action": "status"} | wrong
-            assert refused(room, "args", "guest.dr_vio", **args)
-
-
 def test_memory_can_be_read_by_another_process() -> None:
     with Room() as room:
         room.add(labos_spec(1))

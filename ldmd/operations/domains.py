@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from ldmd.messages import refuse
+from ldmd.model import Configuration
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
+from ldmd.operations.macs import check_unique, unique_domains
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import begun, check_not_frozen, target
 from ldmd.operations.xmldomains import add_from_xml, properties_from_xml
 from ldmd.planner import domains
 from ldmd.planner.channels import settle
+from ldmd.planner.macs import domain_macs
 from ldmd.planner.properties import PROPERTIES
+from ldmd.planner.reconfiguration import find
 
 NOT_PROPERTIES = frozenset({"domain", "domains", "all", "xml"})
 
@@ -32,8 +37,12 @@ def add_domain(context: Context, arguments: Arguments) -> Any:
         add_from_xml(context, arguments.text("xml"))
         return
     names = arguments.texts("domains")
-    new = domains.add(context.configuration, names, properties_of(arguments), rng=context.rng)
-    context.commit(new)
+    properties = properties_of(arguments)
+
+    def plan(avoid: Collection[int]) -> Configuration:
+        return domains.add(context.configuration, names, properties, rng=context.rng, avoid=avoid)
+
+    context.commit(unique_domains(context, names, plan, by_hand="mac-addr" in properties))
     for name in names:
         context.emit("add-domain", domain=name)
 
@@ -51,6 +60,10 @@ def set_domain(context: Context, arguments: Arguments) -> Any:
     if not values:
         refuse("usage.missing", name="a property")
     new, begins = domains.change(context.configuration, name, values)
+    if "mac-addr" in values:
+        after = new.pending_for(name)
+        check_unique(context, after.domain if after else find(new, name),
+                     besides=[mac for mac, _ in domain_macs(find(context.configuration, name))])
     context.commit(new)
     if begins:
         begun(context, name)

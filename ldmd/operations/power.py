@@ -10,6 +10,7 @@ from ldmd.model import Domain, State
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.dynamic import ask, guest_id
+from ldmd.operations.macs import check_unique
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import check_not_frozen, target
 from ldmd.operations.xmldomains import bind_from_xml
@@ -69,6 +70,7 @@ def _start(context: Context, name: str) -> None:
     if domain.state is not State.BOUND:
         remedy = f"`ldm bind-domain {name}` first" if domain.state is State.INACTIVE else ""
         refuse("start.not-bound", name=name, state=domain.state, remedy=remedy)
+    check_unique(context, domain)
     context.commit(context.configuration.with_domain(domain.but(state=State.ACTIVE, started_at=context.now())))
     context.say(str(message("power.started", name=name)))
     context.emit("start-domain", domain=name)

@@ -151,7 +151,7 @@ class Committer:
     def _name_strangers(self, there: Picture, wanted: Picture, statuses: list[dict[str, Any]]) -> None:
         for number, guest in there.guests.items():
             if number not in wanted.guests and guest.running:
-                name = next((each.get("name") for each in statuses if each.get("id", each.get("guest")) == number), "?")
+                name = next((each.get("name") for each in statuses if each.get("guest") == number), "?")
                 self._log.warning(f"guest {number} ({name}) runs on the machine, but the store has no such domain; "
                                   "it is left alone")
 

@@ -12,6 +12,9 @@ from typing import Any
 from ldmd.model import Configuration, Domain
 from ldmd.planner.guestspec import Spec, digest, guest_specs, runs, service_spec
 
+CONTROL = 0
+"""Number of the control domain."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -49,10 +52,11 @@ def picture(configuration: Configuration) -> Picture:
 
 
 def observed(statuses: list[dict[str, Any]]) -> Picture:
-    """The machine as it says it is (`guest.list`)."""
+    """The machine as it says it is (`guest.list`). The control domain is never started nor stopped by us."""
     return Picture(
-        {int(each["id"] if "id" in each else each["guest"]): Guest(
-            None, each["state"] in ("running", "suspended"), int(each.get("generation") or 0)) for each in statuses},
+        {int(each["guest"]): Guest(
+            None, each["guest"] != CONTROL and each["state"] in ("running", "suspended"),
+            int(each.get("generation") or 0)) for each in statuses},
         None)
 
 
@@ -66,7 +70,7 @@ def requests(now: Picture, wanted: Picture) -> tuple[Request, ...]:
     for number in now.guests:
         if now.guests[number].running and (number in gone or not wanted.guests[number].running):
             out.append(Request("guest.stop", {"guest": number}, None))
-    out += [_destroy(number, now.guests[number]) for number in gone if number != 0]
+    out += [_destroy(number, now.guests[number]) for number in gone if number != CONTROL]
     services = _services(now.services, wanted.services)
     out += services[:1]
     changed = [number for number in wanted.guests
@@ -120,7 +124,7 @@ def _configure(number: int, now: Guest | None, wanted: Guest) -> list[Request]:
     """One guest, made or changed; variables of one that runs go into its firmware's store as well."""
     back: tuple[tuple[str, dict[str, Any]], ...] | None
     if now is None:
-        back = () if number == 0 else (("guest.destroy", {"guest": number}),)
+        back = () if number == CONTROL else (("guest.destroy", {"guest": number}),)
     else:
         back = None if now.spec is None else (("guest.configure", {"spec": now.spec}),)
     out = [Request("guest.configure", {"spec": wanted.spec}, back)]

@@ -277,7 +277,7 @@ def test_a_power_on_brings_up_the_saved_configuration() -> None:
     assert [(each.name, each.state) for each in found.configuration.domains] == [
         ("primary", State.ACTIVE), ("ldg1", State.ACTIVE), ("ldg2", State.ACTIVE), ("ldg3", State.INACTIVE)]
     assert found.configuration.spconfig == "mine"
-    assert [guest.state for _, guest in sorted(machine.guests.items())] == ["defined", "running", "running"]
+    assert [guest.state for _, guest in sorted(machine.guests.items())] == ["running", "running", "running"]
     assert domain(found).started_at == machine.clock.now()
     # what ran was not what was saved: it is put aside
     aside = found.spconfigs.load("mine", autosave=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ldmd.model import Configuration, Domain
-from ldmd.planner.guestspec import Spec, digest, guest_specs, runs, service_spec
+from ldmd.planner.guestspec import Spec, digest, guest_spec, runs, service_spec
 
 CONTROL = 0
 """Number of the control domain."""
@@ -42,13 +42,34 @@ class Picture:
     services: Spec | None  # None: not known
 
 
-def picture(configuration: Configuration) -> Picture:
-    """The machine as a configuration has it."""
-    by_id = {domain.binding.id: domain for domain in configuration.domains if domain.binding is not None}
-    return Picture(
-        {number: Guest(spec, runs(by_id[number]), spec["generation"])
-         for number, spec in guest_specs(configuration).items()},
-        service_spec(configuration))
+def picture(configuration: Configuration, known: tuple[Configuration, Picture] | None = None) -> Picture:
+    """The machine as a configuration has it.
+
+    `known`: the picture of an earlier one; specs of domains that are the same there are taken from it, so that a change
+    of one domain among a hundred costs one spec.
+    """
+    old = known[0] if known is not None else None
+    same = {}
+    if known is not None and old is not None and _offered(old) == _offered(configuration):
+        same = {domain.binding.id: domain for domain in old.domains if domain.binding is not None}
+    guests = {}
+    for domain in configuration.domains:
+        if domain.binding is None:
+            continue
+        number = domain.binding.id
+        if known is not None and same.get(number) is domain:
+            guests[number] = known[1].guests[number]
+        else:
+            spec = guest_spec(configuration, domain)
+            guests[number] = Guest(spec, runs(domain), spec["generation"])
+    return Picture(guests, service_spec(configuration))
+
+
+def _offered(configuration: Configuration) -> object:
+    """What a domain's spec depends on besides the domain: the server, and services with the state of who has them."""
+    return configuration.server, [
+        (domain.name, domain.state, domain.disk_servers, domain.switches)
+        for domain in configuration.domains if domain.disk_servers or domain.switches]
 
 
 def observed(statuses: list[dict[str, Any]]) -> Picture:

@@ -102,7 +102,7 @@ int s4v_run_for(s4v_machine *, uint64_t budget_insns, uint64_t host_ns, s4v_stop
 /* A deterministic machine: until its clock shows `tick` (S4V_STOP_TIME), which passes where every strand waits for
  * something outside as well. Machines that take turns up to the same ticks live in one time. S4V_EINVAL: real time. */
 int s4v_run_until(s4v_machine *, uint64_t budget_insns, uint64_t tick, s4v_stop *stop);
-uint64_t s4v_tick(const s4v_machine *);                          /* of that clock, between runs */
+uint64_t s4v_tick(const s4v_machine *);                          /* of that clock; any thread may ask, at any time */
 /* Run one strand alone; the others stand still. */
 int s4v_strand_run(s4v_machine *, uint32_t strand, uint64_t budget_insns, s4v_stop *stop);
 void s4v_kick(s4v_machine *);

@@ -175,8 +175,10 @@ class Core(ChannelCalls, FirmwareCalls, MemoryCalls):
         return self._stopped(status, "run")
 
     def tick(self) -> int:
-        """The machine's clock."""
-        return int(lib.s4v_tick(self._machine))
+        """The machine's clock. From any thread, also while the machine runs."""
+        if self._pointer is None:
+            raise ClosedError("the machine is closed")
+        return int(lib.s4v_tick(self._pointer))
 
     def strand_run(self, strand: int, budget_insns: int) -> CoreStop:
         """Run one strand; the others stand still."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -24,20 +24,10 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
-from emulator.machine_resources import (
-    Block,
-    MachineResources,
-    check_blocks,
-    check_total,
-    memory_segments,
-    real_limit,
-)
+from emulator.machine_resources import Block, MachineResources, Shape, real_limit
 from emulator.mdesc import (
     MachineDescription,
-    Resources,
-    Vcpu,
     build,
-    core_units,
     decode,
     described_units,
     encode,
@@ -47,7 +37,7 @@ from emulator.mdesc import (
 )
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
-from emulator.units import format_size, parse_size
+from emulator.units import format_size
 
 DEFAULT_QUANTUM = 10_000
 ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
@@ -107,7 +97,7 @@ class Machine(MachineResources):
         self.platform: Platform = find_platform(platform)
         self.cpu: Cpu = find_cpu(self.platform.chip, cpu_arch)
         self.deterministic = deterministic
-        shape = _Shape.of(self.platform, memory, blocks, strands, max_strands)
+        shape = Shape.of(self.platform, memory, blocks, strands=strands, max_strands=max_strands)
         if not 1 <= quantum < 1 << 32:
             raise ConfigError(f"a quantum is 1 instruction or more, not {quantum}")
         if tod_seconds is None:
@@ -140,10 +130,10 @@ class Machine(MachineResources):
         self.max_strands = shape.max_strands
         self.memory = Memory(self._core)
         self.devices = Devices()
+        self.firmware: OpenBoot | None = None
         self.on_notice: Callable[[], bool] | None = None
         """Called in a run that `wake`, or what `watch` waits for, interrupts, where True ends it with reason KICK; and
         after a call of the firmware."""
-        self.firmware: OpenBoot | None = None
         self._kicked = False
         try:
             self._furnish(shape, blocks is not None, machine_description, cpu_arch=cpu_arch)
@@ -153,7 +143,7 @@ class Machine(MachineResources):
         self.console = Console(self._core)
 
     def _furnish(
-        self, shape: _Shape, in_blocks: bool, description: MachineDescription | None, *, cpu_arch: str
+        self, shape: Shape, in_blocks: bool, description: MachineDescription | None, *, cpu_arch: str
     ) -> None:
         """Memory in blocks, all strands but the first, the machine description and what it tells of."""
         for block in shape.blocks if in_blocks else ():
@@ -483,7 +473,10 @@ class Machine(MachineResources):
         Where the saved machine had firmware, this one needs it as well (`power_on` with the same program), and the same
         devices attached.
         """
-        self._core.load(state)
+        try:
+            self._core.load(state)
+        finally:
+            self._find_strands()
         client = self._core.client()
         size = int.from_bytes(client[:4], "big")
         firmware, devices = client[4 : 4 + size], client[4 + size :]
@@ -521,51 +514,6 @@ class Machine(MachineResources):
             return "<Machine closed>"
         size = format_size(self.memory.size_bytes)
         return f"<Machine {self.platform.name} {self.cpu.cpu_arch} {size} strands={len(self.strands)}>"
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Memory and strands of a new machine, checked."""
-
-    blocks: tuple[Block, ...]
-    strands: tuple[int, ...]
-    max_strands: int
-
-    @classmethod
-    def of(
-        cls, platform: Platform, memory: str | int | None, blocks: Iterable[Block] | None,
-        strands: int | Iterable[int], max_strands: int | None,
-    ) -> _Shape:  # fmt: skip
-        if memory is not None and blocks is not None:
-            raise ConfigError("a machine is made with a size of memory or with blocks, not both")
-        size_bytes = parse_size("256M" if memory is None else memory)
-        there = ((0, 0, size_bytes),) if blocks is None else check_blocks(blocks)
-        check_total(platform, sum(size for _, _, size in there))
-        numbers = tuple(range(strands)) if isinstance(strands, int) else tuple(sorted(strands))
-        if not 1 <= len(numbers) <= platform.strands:
-            raise ConfigError(f"a {platform.title} has 1 to {platform.strands} strands, not {len(numbers)}")
-        most = numbers[-1] + 1 if max_strands is None else max_strands
-        if numbers[0] < 0 or len(set(numbers)) != len(numbers) or not numbers[-1] < most <= platform.strands:
-            raise ConfigError(
-                f"strands have different numbers from 0 up to max_strands, which is at most {platform.strands}"
-                f" on a {platform.title}: not {list(numbers)[:8]} of {most}"
-            )
-        return cls(there, numbers, most)
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all blocks."""
-        return sum(size for _, _, size in self.blocks)
-
-    def resources(self, plain: Resources, platform: Platform, in_blocks: bool) -> Resources:
-        """For the machine description: strand n of the server is vcpu n."""
-        return replace(
-            plain,
-            vcpus=tuple(Vcpu(number, number) for number in self.strands),
-            memory=memory_segments(self.blocks) if in_blocks else plain.memory,
-            crypto_units=core_units(platform, self.strands),
-            max_cpus=self.max_strands if self.max_strands > len(self.strands) else None,
-        )
 
 
 def argument_block(base: int, args: Sequence[str]) -> bytes:

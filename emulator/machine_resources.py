@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator import _core
 from emulator.chips import find_chip
 from emulator.errors import ConfigError, StrandError
 from emulator.guest import Strand
-from emulator.mdesc import CryptoUnit, MemorySegment
+from emulator.mdesc import CryptoUnit, MemorySegment, Resources, Vcpu, core_units
 from emulator.memory import PAGE_BYTES, Memory
 from emulator.platforms import Platform
 from emulator.units import format_size, parse_size
@@ -236,6 +236,52 @@ def real_limit(platform: Platform) -> int:
     return 1 << most
 
 
-def memory_segments(blocks: Iterable[Block]) -> tuple[MemorySegment, ...]:
-    """Blocks for a machine description."""
-    return tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks)
+@dataclass(frozen=True)
+class Shape:
+    """Memory and strands of a new machine, checked."""
+
+    blocks: tuple[Block, ...]
+    strands: tuple[int, ...]
+    max_strands: int
+
+    @classmethod
+    def of(
+        cls,
+        platform: Platform,
+        memory: str | int | None,
+        blocks: Iterable[Block] | None,
+        *,
+        strands: int | Iterable[int],
+        max_strands: int | None,
+    ) -> Shape:
+        """From the arguments of `Machine`. Raises ConfigError."""
+        if memory is not None and blocks is not None:
+            raise ConfigError("a machine is made with a size of memory or with blocks, not both")
+        size_bytes = parse_size("256M" if memory is None else memory)
+        there = ((0, 0, size_bytes),) if blocks is None else check_blocks(blocks)
+        check_total(platform, sum(size for _, _, size in there))
+        numbers = tuple(range(strands)) if isinstance(strands, int) else tuple(sorted(strands))
+        if not 1 <= len(numbers) <= platform.strands:
+            raise ConfigError(f"a {platform.title} has 1 to {platform.strands} strands, not {len(numbers)}")
+        most = numbers[-1] + 1 if max_strands is None else max_strands
+        if numbers[0] < 0 or len(set(numbers)) != len(numbers) or not numbers[-1] < most <= platform.strands:
+            raise ConfigError(
+                f"strands have different numbers from 0 up to max_strands, which is at most {platform.strands}"
+                f" on a {platform.title}: not {list(numbers)[:8]} of {most}"
+            )
+        return cls(there, numbers, most)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all blocks."""
+        return sum(size for _, _, size in self.blocks)
+
+    def resources(self, plain: Resources, platform: Platform, in_blocks: bool) -> Resources:
+        """For the machine description: strand n of the server is vcpu n."""
+        return replace(
+            plain,
+            vcpus=tuple(Vcpu(number, number) for number in self.strands),
+            memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in self.blocks) if in_blocks else plain.memory,
+            crypto_units=core_units(platform, self.strands),
+            max_cpus=self.max_strands if self.max_strands > len(self.strands) else None,
+        )

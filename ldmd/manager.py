@@ -100,7 +100,7 @@ class Manager:
         elif stored.server.name != server.name:
             refuse("machine.other", store=stored.server.name, machine=server.name)
         else:
-            self.store.keep_good()
+            self._keep_good()
         before = self._committer.settle(stored)
         self._configuration = before
         power_on = self.store.get("boot") != boot
@@ -112,7 +112,13 @@ class Manager:
             self.store.write(before, now, urgent=True)
             self._configuration = now
         if power_on:
-            self.store.put("boot", boot)
+            self.store.put("boot", boot, urgent=True)
+
+    def _keep_good(self) -> None:
+        try:
+            self.store.keep_good()
+        except RefusedError as error:
+            self.log.warning(f"no copy of the store was made: {error.text}")
 
     def again(self) -> None:
         """The connection to the machine was lost and is back: agree anew. Raises RefusedError, HypervisorError."""

@@ -11,6 +11,7 @@ when the machine has carried out the change; where one is found at the start, ld
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,9 +61,11 @@ class Store:
         self._positions: dict[str, int] = {}
         self._ballast = Ballast(Path(path).with_suffix(".reserve")) if self.path != MEMORY else None
         try:
+            if self.path != MEMORY:
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
             self._open()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise self._error(error) from error
 
     def _open(self) -> None:
@@ -259,9 +262,9 @@ class Store:
         row = self._db.execute("SELECT body FROM setting WHERE name=?", (f"manager.{name}",)).fetchone()
         return None if row is None else self._parsed("setting", name, row[0])
 
-    def put(self, name: str, value: Any) -> None:
+    def put(self, name: str, value: Any, *, urgent: bool = False) -> None:
         """Keep a small value."""
-        with self._transaction("setting", urgent=False) as db:
+        with self._transaction("setting", urgent=urgent) as db:
             self._put(db, "setting", f"manager.{name}", value)
 
     def spconfig_names(self, kind: str) -> tuple[str, ...]:
@@ -309,9 +312,12 @@ class Store:
         """Copy the store beside itself, whole and durable: it was read without a complaint."""
         if self.path == MEMORY:
             return
+        if self._ballast is not None and not self._ballast.fill():
+            refuse("store.full", path=self.path, problem="no space left on device")
         fresh = Path(self.path + GOOD + ".new")
         fresh.unlink(missing_ok=True)
         try:
+            os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with sqlite3.connect(fresh) as copy:
                 self._db.backup(copy)
             copy.close()

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "isa/disasm.h"
-#include "jit/jit.h"
 #include "machine/machine.h"
 #include "strand/codecache.h"
 #include "strand/interp.h"
@@ -237,13 +236,6 @@ int s4v_trace_enable(s4v_machine *m, int on) {
   m->domain.env.tracing = on != 0;
   m->domain.env.trace = trace;
   return S4V_OK;
-}
-
-int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
-  const struct translator *t = engine == S4V_ENGINE_TRANSLATOR ? jit_translator() : NULL;
-  if (engine != S4V_ENGINE_INTERPRETER && !t) return -1;
-  m->domain.env.hot_entries = hot_entries ? hot_entries : HOT_ENTRIES;
-  return strands_translate(m, t) ? 0 : -1;
 }
 
 void s4v_step_only(s4v_machine *m, int on) { m->domain.env.step_only = on != 0; }

@@ -27,7 +27,7 @@ struct s4v_machine {
   struct codecache **caches; /* by id with a crew, else one for all */
   u32 cache_room;
   u64 code_limit;
-  const struct translator *translator; /* of all caches; NULL: the interpreter alone */
+  const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
@@ -39,7 +39,6 @@ void strands_free(s4v_machine *);
 u32 machine_place(const s4v_machine *, u32 id);       /* of a strand among those present */
 bool machine_set_strands(s4v_machine *, const uint32_t *ids, u32 count); /* these, ascending; false: no host memory */
 void machine_drop_code(s4v_machine *);                /* all decoded code */
-bool strands_translate(s4v_machine *, const struct translator *); /* false: the host cannot; then none is used */
 u64 busy_begin(struct strand *);                      /* by the thread that runs the strand, around each stretch */
 void busy_end(struct strand *, u64 since);
 

@@ -227,7 +227,7 @@ int s4v_run_until(s4v_machine *m, uint64_t budget, uint64_t tick, s4v_stop *stop
   return status;
 }
 
-uint64_t s4v_tick(const s4v_machine *m) { return m->tick_base; }
+uint64_t s4v_tick(const s4v_machine *m) { return __atomic_load_n(&m->tick_base, __ATOMIC_RELAXED); }
 
 int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *stop) {
   stop_init(stop);

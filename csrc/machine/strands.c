@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "jit/jit.h"
 #include "machine/machine.h"
 #include "strand/codecache.h"
 
@@ -29,7 +30,8 @@ static bool prepare(s4v_machine *m, u32 id) {
   }
   if (!*cache) {
     *cache = codecache_new(d->env.store, m->crew.workers ? m->known[id] : NULL);
-    if (!*cache || !codecache_use(*cache, m->translator)) return false;
+    if (!*cache) return false;
+    if (m->translator && !codecache_use(*cache, m->translator)) codecache_use(*cache, NULL); /* this one interprets */
   }
   m->known[id]->code = *cache;
   return !m->crew.workers || crew_add(m, m->known[id]);
@@ -193,19 +195,24 @@ uint64_t s4v_code_bytes(const s4v_machine *m) {
   return bytes;
 }
 
-void machine_drop_code(s4v_machine *m) {
-  for (u32 i = 0; i < m->cache_room; i++)
-    if (m->caches[i]) codecache_flush(m->caches[i]);
-}
-
-bool strands_translate(s4v_machine *m, const struct translator *t) {
+int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
+  const struct translator *t = engine == S4V_ENGINE_TRANSLATOR ? jit_translator() : NULL;
+  if (engine != S4V_ENGINE_INTERPRETER && !t) return -1;
+  m->domain.env.hot_entries = hot_entries ? hot_entries : HOT_ENTRIES;
+  m->translator = t;
   bool good = true;
   for (u32 i = 0; i < m->cache_room; i++)
     if (m->caches[i]) good &= codecache_use(m->caches[i], t);
-  m->translator = good ? t : NULL;
-  for (u32 i = 0; !good && i < m->cache_room; i++)
+  if (good) return 0;
+  m->translator = NULL;
+  for (u32 i = 0; i < m->cache_room; i++)
     if (m->caches[i]) codecache_use(m->caches[i], NULL);
-  return good;
+  return -1;
+}
+
+void machine_drop_code(s4v_machine *m) {
+  for (u32 i = 0; i < m->cache_room; i++)
+    if (m->caches[i]) codecache_flush(m->caches[i]);
 }
 
 bool strands_new(s4v_machine *m, u32 count) {

@@ -53,6 +53,7 @@ class Client:
         self.waiting = 0
         self.open = True
         self.events = selectors.EVENT_READ
+        self._kept_ones = False  # subscribing: events of before are coming
 
     # -- requests
 
@@ -132,7 +133,11 @@ class Client:
     def subscribe(self, since: int | None) -> tuple[int, bool]:
         """Events from now on; those that are kept come before the answer."""
         self.unsubscribe()
-        return self.hvctl.server.events.subscribe(self.deliver, since)
+        self._kept_ones = True
+        try:
+            return self.hvctl.server.events.subscribe(self.deliver, since)
+        finally:
+            self._kept_ones = False
 
     def unsubscribe(self) -> None:
         """No more events."""
@@ -140,7 +145,10 @@ class Client:
 
     def deliver(self, event: Event) -> None:
         """An event, from any thread."""
-        self.hvctl.later(lambda: self.put(event))
+        if self._kept_ones and self.hvctl.here():
+            self.put(event)
+        else:
+            self.hvctl.later(lambda: self.put(event))
 
 
 class HvctlServer:
@@ -183,6 +191,10 @@ class HvctlServer:
         self._jobs.append(job)
         with contextlib.suppress(OSError):  # full: it will wake anyway
             self._wake_out.send(b"\0")
+
+    def here(self) -> bool:
+        """Is this the server's thread?"""
+        return threading.current_thread() is self._thread
 
     # -- the thread
 
@@ -234,6 +246,7 @@ class HvctlServer:
             self.drop(client)
         except (WireError, OSError) as error:
             LOG.warning("hvctl: a client is disconnected: %s", error)
+            self._flush(client)  # the answers to what was right
             self.drop(client)
         self.update(client)
 

@@ -5,13 +5,13 @@ A *frame* is the machine without its devices, which `emulator.server.plugs` adds
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from emulator.chips import find_chip
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC, aliases, disk_node, net_node
-from emulator.errors import ConfigError
 from emulator.machine import Machine
 from emulator.mdesc import CryptoUnit, MachineDescription, MemorySegment, Resources, Vcpu, VirtualDevice, build
 from emulator.mdesc import Port as MdPort
@@ -91,20 +91,30 @@ def _aliases(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
     return tuple((own | dict(spec.aliases)).items())
 
 
-def memory_descriptors(machine: Machine, spec: GuestSpec) -> tuple[dict[str, Any], list[int]]:
-    """Blocks of a guest's memory, and the descriptors behind them. Raises ConfigError where the core gives none."""
-    raise ConfigError(f"the memory of {spec.name} cannot be shared")
+def memory_descriptors(machine: Machine) -> tuple[dict[str, Any], list[int]]:
+    """Blocks of a guest's memory as plain data, and copies of the descriptors behind them, each of them once."""
+    blocks: list[dict[str, int]] = []
+    fds: list[int] = []
+    places: dict[int, int] = {}
+    for block in machine.memory_descriptors():
+        for fd in (block.memory_fd, block.map_fd):
+            if fd not in places:
+                places[fd] = len(fds)
+                fds.append(os.dup(fd))
+        blocks.append({
+            "ra": block.ra, "pa": block.pa, "size": block.size_bytes, "memory": places[block.memory_fd],
+            "map": places[block.map_fd], "memory_offset": block.memory_offset,
+            "page_map_offset": block.page_map_offset, "region_map_offset": block.region_map_offset,
+        })  # fmt: skip
+    return {"blocks": blocks}, fds
 
 
 def build_machine(housing: Housing, spec: GuestSpec) -> Machine:
     """The machine of a guest, with nothing started. Raises ConfigError."""
-    if [vid for vid, _ in spec.vcpus] != list(range(len(spec.vcpus))):
-        raise ConfigError("the virtual CPUs of a guest are numbered from 0 on, without gaps")
-    if len(spec.memory) != 1 or spec.memory[0].ra:
-        raise ConfigError("the memory of a guest is one block at real address 0")
     return Machine(
-        spec.memory_bytes,
-        strands=len(spec.vcpus),
+        blocks=[(block.ra, block.pa, block.size_bytes) for block in spec.memory],
+        strands=[vid for vid, _ in spec.vcpus],
+        max_strands=spec.max_vcpus,
         platform=housing.platform_name,
         cpu_arch=spec.cpu_arch,
         deterministic=housing.deterministic,

@@ -25,6 +25,7 @@ from emulator.firmware.variables import VariableError, Variables
 from emulator.guest import StopReason
 from emulator.hypervisor import SoftState
 from emulator.machine import Machine
+from emulator.machine_resources import Busy
 from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
@@ -33,7 +34,7 @@ from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
 from emulator.server.spec import GuestSpec, merged_variables
-from emulator.server.status import Snapshot, status, take_snapshot
+from emulator.server.status import Snapshot, Utilization, status, take_snapshot
 from emulator.server.stops import Ending, Outcome, judge
 
 LOG = logging.getLogger("sun4v.machine")
@@ -74,6 +75,8 @@ class Guest:
         self._plugs: Plugs | None = None
         self._soft = SoftState(normal=False, text="")
         self._attentive = False  # look at the console soon again
+        self._used = Utilization()
+        self._busy: Busy | None = None
         self._idle = 0  # runs in a row that found nothing to do
 
     # -- from any thread
@@ -109,6 +112,15 @@ class Guest:
     def status(self) -> dict[str, Any]:
         """How it stands, as plain data. From any thread; of a guest in a run as at its last rest."""
         return status(self)
+
+    def utilization(self) -> dict[int, float]:
+        """Percent of the time that each virtual CPU worked since this was asked before. From any thread."""
+        with self._kick_lock:
+            if self._machine is None:
+                return {}
+            # a deterministic machine's clock is its own thread's to read
+            busy = self._busy if self._housing.deterministic else self._machine.busy()
+            return self._used.take(busy) if busy else {}
 
     # -- turns
 
@@ -192,6 +204,8 @@ class Guest:
             self._soft = soft
             self._emit("guest.soft_state", normal=soft.normal, text=soft.text)
         self.snapshot = take_snapshot(machine, self.requests.services, self._plugs)
+        if self._housing.deterministic:
+            self._busy = machine.busy()
         return bool(data)
 
     def _notice(self) -> bool:
@@ -252,6 +266,7 @@ class Guest:
             self._machine = machine
         self.started_at = self._clock()
         self._attentive, self._idle = True, 0
+        self._used, self._busy = Utilization(), None
         self._soft = SoftState(normal=False, text="")
         self.snapshot = take_snapshot(machine, (), plugs)
         self.tell(RUNNING, "started")
@@ -364,7 +379,7 @@ class Guest:
 
         Raises GuestStateError where it is not on.
         """
-        return memory_descriptors(self.powered(), self.spec)
+        return memory_descriptors(self.powered())
 
     # -- what it is
 

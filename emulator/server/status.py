@@ -7,10 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.guest import StrandState
 from emulator.machine import Machine
+from emulator.machine_resources import Busy
 from emulator.server.plugs import Plugs
 
 if TYPE_CHECKING:
     from emulator.server.guest import Guest
+
+
+LEAST_WINDOW_NS = 500_000_000
+"""Utilization is over this time at least, however often it is asked for."""
+
+
+class Utilization:
+    """How busy the strands of a guest were since it was asked before. From any thread, but one at a time."""
+
+    def __init__(self) -> None:
+        self._before: Busy | None = None
+        self._last: Busy | None = None
+        self._known: dict[int, float] = {}
+
+    def take(self, busy: Busy) -> dict[int, float]:
+        """Percent by virtual CPU, with a new sample. Two questions within a short time have one answer."""
+        if self._last is None:
+            self._last = busy
+            return {}
+        if busy.time_ns - self._last.time_ns >= LEAST_WINDOW_NS or self._before is None:
+            self._before, self._last = self._last, busy
+            self._known = busy.utilization(self._before)
+        return self._known
 
 
 @dataclass(frozen=True)
@@ -21,7 +45,7 @@ class Snapshot:
     text: str = ""
     firmware: bool = False
     insns: int = 0
-    strands: tuple[str, ...] = ()
+    strands: dict[int, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -39,7 +63,7 @@ def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | No
         text=soft.text,
         firmware=firmware is not None and firmware.in_charge,
         insns=machine.insns,
-        strands=tuple(strand.state.name.lower() for strand in machine.strands),
+        strands={strand.number: strand.state.name.lower() for strand in machine.strands},
         services=services,
         errors=plugs.errors if plugs else {},
     )
@@ -47,7 +71,7 @@ def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | No
 
 def status(guest: Guest) -> dict[str, Any]:
     """Of a guest, whatever its state."""
-    spec, seen = guest.spec, guest.snapshot
+    spec, seen, used = guest.spec, guest.snapshot, guest.utilization()
     stopped = StrandState.STOPPED.name.lower()
     return {
         "guest": spec.id,
@@ -62,8 +86,8 @@ def status(guest: Guest) -> dict[str, Any]:
         "started_at": guest.started_at,
         "insns": seen.insns,
         "vcpus": [
-            {"vid": vid, "pid": pid, "state": seen.strands[n] if n < len(seen.strands) else stopped, "util": 0.0}
-            for n, (vid, pid) in enumerate(spec.vcpus)
+            {"vid": vid, "pid": pid, "state": seen.strands.get(vid, stopped), "util": round(used.get(vid, 0.0), 2)}
+            for vid, pid in spec.vcpus
         ],
         "services": list(seen.services),
         "memory_bytes": spec.memory_bytes,

@@ -27,6 +27,7 @@ from ldmd.messages import (
     services,
     spconfig,
     variable,
+    xml,
 )
 from ldmd.messages.table import Message, RefusedError
 
@@ -48,6 +49,7 @@ _SUBJECTS = (
     services,
     spconfig,
     variable,
+    xml,
 )
 MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
 

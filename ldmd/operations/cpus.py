@@ -28,6 +28,8 @@ def change_cpus(context: Context, name: str, plan: Planner, *, force: bool) -> N
     made = plan(foreseen(context), domain)
     if not runs_os(context, domain) or not (made.added or made.removed):
         put(context, made.domain)
+    elif domain.binding is not None and len(made.removed) == len(domain.binding.vcpus):
+        refuse("cpu.alignment", name=name, state=domain.state)
     else:
         check_alone(context, name)
         require_service(context, domain, "dr-cpu", what="VCPUs", kind="VCPU")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ldmd.messages import refuse
-from ldmd.model import Configuration, Vdisk, Volume
+from ldmd.model import Vdisk, Volume
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.backends import check_backend
 from ldmd.operations.context import Context
 from ldmd.operations.guestdevices import change_devices, commit_change, remove_device
 from ldmd.operations.registry import operation
-from ldmd.planner import disks, reconfiguration
+from ldmd.operations.targets import foreseen
+from ldmd.planner import disks
 from ldmd.planner.devices import ID_LIMIT
 from ldmd.planner.naming import find_domain, split_volume
 
@@ -27,11 +28,6 @@ def remove_vds(context: Context, arguments: Arguments) -> None:
     name, force = arguments.text("vds"), arguments.flag("force")
     owner, _ = disks.find_server(foreseen(context), name)
     commit_change(context, owner.name, lambda now: disks.remove_vds(now, name, force=force), removes=True)
-
-
-def foreseen(context: Context) -> Configuration:
-    """The configuration with what is pending, in which names are looked up."""
-    return reconfiguration.foreseen(context.configuration)
 
 
 @operation("add-vdsdev")

@@ -9,6 +9,7 @@ from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import begun, check_not_frozen, target
+from ldmd.operations.xmldomains import add_from_xml, properties_from_xml
 from ldmd.planner import domains
 from ldmd.planner.channels import settle
 from ldmd.planner.properties import PROPERTIES
@@ -27,6 +28,9 @@ def properties_of(arguments: Arguments) -> dict[str, str]:
 def add_domain(context: Context, arguments: Arguments) -> Any:
     """`add-domain name...`, or one name with properties."""
     check_not_frozen(context)
+    if "xml" in arguments:
+        add_from_xml(context, arguments.text("xml"))
+        return
     names = arguments.texts("domains")
     new = domains.add(context.configuration, names, properties_of(arguments), rng=context.rng)
     context.commit(new)
@@ -37,9 +41,13 @@ def add_domain(context: Context, arguments: Arguments) -> Any:
 @operation("set-domain")
 def set_domain(context: Context, arguments: Arguments) -> Any:
     """`set-domain property=value... name`."""
-    name = arguments.text("domain")
+    if "xml" in arguments:
+        name, values = properties_from_xml(context, arguments.text("xml"))
+    else:
+        name, values = arguments.text("domain"), properties_of(arguments)
     target(context, name)
-    values = properties_of(arguments)
+    if not values and "xml" in arguments:
+        return  # it is as the document says
     if not values:
         refuse("usage.missing", name="a property")
     new, begins = domains.change(context.configuration, name, values)

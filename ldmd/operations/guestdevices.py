@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from ldmd.messages import message, refuse
+from ldmd.messages import refuse
 from ldmd.model import Domain, State
 from ldmd.operations.context import Context, HypervisorError
+from ldmd.operations.targets import begun, target
 from ldmd.planner.delayed import Plan, change
 from ldmd.planner.naming import find_domain
 from ldmd.planner.reconfiguration import begin
@@ -38,7 +39,8 @@ def _answer(context: Context, request: Any) -> str | None:
     if not context.wait(lambda: context.replies(number) is not None, seconds=ANSWER_SECONDS):
         return None
     reply = context.replies(number) or {}
-    return "" if reply.get("result") == "ok" else str(reply.get("reason") or reply.get("result") or "refused")
+    done = reply.get("result") in ("ok", 0)
+    return "" if done else str(reply.get("reason") or reply.get("result") or "refused")
 
 
 def release(context: Context, domain: Domain, kind: str, *, name: str, force: bool) -> None:
@@ -79,9 +81,14 @@ def announce(context: Context, name: str) -> None:
         context.warn(f"LDom {name} did not take up the change: {reason or 'it did not answer'}")
 
 
-def commit_change(context: Context, domain: str, plan: Plan, *, removes: bool = False) -> None:
-    """Carry out a plan that changes a domain, at once or as part of its delayed reconfiguration."""
-    notice(context)
+def commit_change(
+    context: Context, domain: str, plan: Plan, *, removes: bool = False, io: bool = False
+) -> None:
+    """Carry out a plan that changes a domain, at once or as part of its delayed reconfiguration.
+
+    `removes`: it takes virtual I/O away; `io`: it is about physical I/O.
+    """
+    target(context, domain, io=io)
     context.commit(change(context.configuration, domain, plan, removes_services=removes))
 
 
@@ -104,11 +111,4 @@ def begin_delayed(context: Context, name: str) -> None:
     if context.configuration.pending_for(name) is not None:
         return
     context.commit(begin(context.configuration, name))
-    context.say(message("reconf.begun", name=name).text)
-
-
-def notice(context: Context) -> None:
-    """The product's reminder with every change while a delayed reconfiguration is pending (ldm-cli 2.12)."""
-    if context.configuration.pending:
-        context.say(message("reconf.notice", name=context.configuration.pending[0].domain.name).text)
-
+    begun(context, name)

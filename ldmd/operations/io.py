@@ -9,10 +9,10 @@ from ldmd.messages import refuse
 from ldmd.model import Configuration
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
-from ldmd.operations.disks import foreseen
 from ldmd.operations.guestdevices import begin_delayed, commit_change
 from ldmd.operations.macs import check_given, claim_macs
 from ldmd.operations.registry import operation
+from ldmd.operations.targets import foreseen
 from ldmd.planner import io, iobuses, macs, vlans
 from ldmd.planner.iobuses import BUS, PF
 from ldmd.planner.naming import steady_domain
@@ -43,7 +43,7 @@ def _carry_out(context: Context, domain: str, target: io.Target, plan: Any) -> N
     if io.needs_reboot(context.configuration, guest, target):
         plan(foreseen(context))
         begin_delayed(context, domain)
-    commit_change(context, domain, plan)
+    commit_change(context, domain, plan, io=True)
 
 
 @operation("remove-io")
@@ -154,7 +154,7 @@ def set_io(context: Context, arguments: Arguments) -> None:
         checked = _function_properties(context, given, before=before, name=name)
         freed = [text for key in checked if key.endswith(("addr", "addrs")) for text in before.get(key, "").split(",")]
         commit_change(context, root.name if root else "primary", lambda now: _free(
-            io.set_function(_take(now, checked), name, changes=checked), freed))  # fmt: skip
+            io.set_function(_take(now, checked), name, changes=checked), freed), io=True)  # fmt: skip
         return
     _set_device(context, name, iov, given)
 
@@ -187,7 +187,7 @@ def _set_device(context: Context, name: str, iov: str | None, given: dict[str, s
     if given.get("mtu"):
         vlans.parse_mtu(given["mtu"])
     _, root = io.find_pf(foreseen(context), name)
-    commit_change(context, root.name, lambda now: io.set_pf(now, name, changes=given))
+    commit_change(context, root.name, lambda now: io.set_pf(now, name, changes=given), io=True)
 
 
 # -- virtual functions
@@ -223,7 +223,7 @@ def create_vf(context: Context, arguments: Arguments) -> Any:
                                    properties=tuple((key, value) for key, value in properties.items() if value))
         return now
 
-    commit_change(context, root.name, plan)
+    commit_change(context, root.name, plan, io=True)
     for name in names:
         context.say(f"Created new vf: {name}")
     return {"functions": list(names)}
@@ -248,5 +248,5 @@ def destroy_vf(context: Context, arguments: Arguments) -> Any:
         _, after = io.destroy_vfs(now, name, count=count, every=count is None)
         return _free(after, freed)
 
-    commit_change(context, root.name, plan)
+    commit_change(context, root.name, plan, io=True)
     return {"functions": list(gone)}

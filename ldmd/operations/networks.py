@@ -9,10 +9,10 @@ from ldmd.messages import refuse
 from ldmd.model import Configuration, Vnet, Vsw
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
-from ldmd.operations.disks import foreseen
 from ldmd.operations.guestdevices import begin_delayed, change_devices, commit_change, remove_device
 from ldmd.operations.macs import check_given, claim_mac, claim_macs, take_all
 from ldmd.operations.registry import operation
+from ldmd.operations.targets import foreseen
 from ldmd.planner import macs, networks, vlans
 from ldmd.planner.devices import ID_LIMIT
 from ldmd.planner.iobuses import network_links

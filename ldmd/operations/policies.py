@@ -10,8 +10,8 @@ from ldmd.messages import refuse
 from ldmd.model import Configuration, Policy
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
-from ldmd.operations.guestdevices import notice
 from ldmd.operations.registry import operation
+from ldmd.operations.targets import target
 from ldmd.planner import policies
 from ldmd.planner.delayed import change
 from ldmd.planner.naming import find_domain
@@ -49,8 +49,8 @@ def _each(context: Context, domains: list[str], plan: Callable[[Configuration, s
     """A plan for each domain, in one commit."""
     configuration = context.configuration
     for name in domains:
+        target(context, name)
         configuration = change(configuration, name, partial(_flipped, plan, name))
-    notice(context)
     context.commit(configuration)
 
 

@@ -12,6 +12,7 @@ from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.dynamic import ask, guest_id
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import check_not_frozen, target
+from ldmd.operations.xmldomains import bind_from_xml
 from ldmd.planner.reconfiguration import find
 
 PANIC_SECONDS = 60.0
@@ -56,6 +57,9 @@ def warn(context: Context, refused: RefusedError) -> None:
 @operation("start-domain")
 def start_domain(context: Context, arguments: Arguments) -> Any:
     """`start-domain -a | domain...`: bound domains are powered on."""
+    if "xml" in arguments:
+        bind_from_xml(context, arguments.text("xml"), start=True)
+        return
     names = names_of(context, arguments, lambda domain: domain.state is State.BOUND)
     for_each(context, names, lambda name: _start(context, name), what="started")
 

@@ -6,9 +6,9 @@ from ldmd.messages import refuse
 from ldmd.model import Vcc, Vdpcc, Vhba, Vsan
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
-from ldmd.operations.disks import foreseen
 from ldmd.operations.guestdevices import change_devices, commit_change, remove_device
 from ldmd.operations.registry import operation
+from ldmd.operations.targets import foreseen
 from ldmd.planner import concentrators, storage
 from ldmd.planner.devices import ID_LIMIT
 from ldmd.planner.disks import TIMEOUT_LIMIT

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ldmd.messages import refuse
-from ldmd.model import Configuration, Cpus, Domain, State
+from ldmd.model import Configuration, Cpus, Domain
 from ldmd.planner.hardware import Hardware, crypto_owners, hardware, memory_map, nodes_of, strand_owners
 from ldmd.planner.strands import Strands, with_vcpus
 
@@ -19,7 +19,7 @@ Vcpus = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class CpuPlan:
-    """The domain as it shall be. `added`: new virtual CPUs; `removed`: virtual CPUs that go."""
+    """The domain as it shall be. `added`: new virtual CPUs; `removed`: those that go. One may do both."""
 
     domain: Domain
     added: tuple[int, ...] = ()
@@ -95,8 +95,8 @@ def _some_left(domain: Domain, count: int) -> None:
 def _difference(target: Domain, have: Vcpus, shall: Vcpus) -> CpuPlan:
     assert target.binding is not None
     return CpuPlan(target.but(binding=target.binding.but(vcpus=shall)),
-                   added=tuple(vid for vid, _ in shall if vid not in dict(have)),
-                   removed=tuple(vid for vid, _ in have if vid not in dict(shall)))
+                   added=tuple(vid for vid, strand in shall if (vid, strand) not in have),
+                   removed=tuple(vid for vid, strand in have if (vid, strand) not in shall))
 
 
 def choose_strands(configuration: Configuration, domain: Domain, count: int, *,
@@ -185,8 +185,6 @@ def _with_cores(configuration: Configuration, domain: Domain, count: int) -> Cpu
         aligned = replace(view, mine=frozenset(s for core in own for s in server.strands_of(core)))
         gone = aligned.fewer_cores(len(own) - count, domain.binding.crypto)
         return _on_cores(server, domain, target, set(own) - set(gone))
-    if not own and domain.state is State.ACTIVE:
-        refuse("cpu.alignment", name=domain.name, state=domain.state)
     return _on_cores(server, domain, target, {*own, *choose_cores(configuration, domain, count - len(own))})
 
 

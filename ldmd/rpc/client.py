@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +15,9 @@ from emulator.hvctl.wire import EndError, Receiver, WireError, send
 from ldmd.messages import RefusedError, message
 
 OnLine = Callable[[str, Any], None]
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 10
+"""How long to wait until ldmd takes the connection, and a request."""
+EVENTS_KEPT = 4096
 
 
 class Client:
@@ -23,10 +27,11 @@ class Client:
         self._path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._last = 0
+        self._events: deque[Mapping[str, Any]] = deque(maxlen=EVENTS_KEPT)
         try:
-            self._socket.settimeout(CONNECT_SECONDS)
+            # not settimeout: connect(2) would fail at once where many clients wait to be accepted
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", CONNECT_SECONDS, 0))
             self._socket.connect(self._path)
-            self._socket.settimeout(None)
         except OSError as error:
             self._socket.close()
             raise message("rpc.connect", path=self._path, problem=error.strerror or error) from error
@@ -56,6 +61,8 @@ class Client:
         self._send({"id": number, "command": command, "arguments": dict(arguments or {}), "line": line})
         while True:
             answer = self._receive()
+            if "event" in answer:
+                self._events.append(answer)
             if answer.get("id") != number:
                 continue  # an event, or an answer to what was given up
             if "status" in answer:
@@ -65,23 +72,25 @@ class Client:
                     on_line(kind, answer[kind])
 
     def watch(self) -> Iterator[Mapping[str, Any]]:
-        """Events as they happen, until the connection ends."""
+        """Events from now on, as they happen, until the connection ends."""
         self.subscribe()
         return self.events()
 
     def subscribe(self) -> None:
-        """Have events sent from now on; `events` gives them, with none missing. No other calls after that."""
+        """Have events sent from now on; `events` gives them, with none missing."""
         self.call("watch")
 
     def events(self) -> Iterator[Mapping[str, Any]]:
-        """Events since `subscribe`, as they happen, until the connection ends."""
+        """Events since `subscribe`, those that came during a call as well, until the connection ends."""
         while True:
+            while self._events:
+                yield self._events.popleft()
             try:
                 answer = self._receive()
             except RefusedError:
                 return
             if "event" in answer:
-                yield answer
+                self._events.append(answer)
 
     def _send(self, request: Mapping[str, Any]) -> None:
         try:

@@ -49,7 +49,7 @@ class Server:
 
     def start(self) -> None:
         """Begin to accept."""
-        self._socket.listen(64)
+        self._socket.listen(2 * CONNECTIONS)
         self._thread.start()
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class Connection:
         self._server, self._socket, self._caller, self.uid = server, sock, caller, uid
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUE_FRAMES)
         self._threads = [threading.Thread(target=target, name=f"rpc-{name}-{caller.user}", daemon=True)
-                         for target, name in ((self._read, "in"), (self._write, "out"))]
+                         for target, name in ((self._write, "out"), (self._read, "in"))]
         self._unwatch: Callable[[], None] = _nothing
         self._ended = False
 
@@ -211,7 +211,7 @@ class Connection:
         self._unwatch()
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=self._server.frame_seconds)
-        self._threads[1].join()
+        self._threads[0].join()
         self._server.forget(self)
         self._socket.close()
 

@@ -242,3 +242,16 @@ def test_units_of_a_running_domain() -> None:
     assert room.binding("a").crypto == () and room.domain("a").crypto == 0
     room.machine.guests[room.number("a")].services.remove("dr-crypto-cwq")
     assert room.refused("add-crypto", count="1", domain="a") == "dr.no-service"
+
+
+def test_all_cores_of_a_running_domain_are_not_exchanged(room: Room) -> None:
+    guest(room, "a", vcpus=0)
+    room.ok("set-core", cid="20,21", domain="a")
+    room.ok("bind-domain", domain="a")
+    room.ok("start-domain", domains=["a"])
+    room.machine.boot_os(room.number("a"))
+    assert room.refused("set-core", cid="22,23", domain="a") == "cpu.alignment"
+    room.ok("set-core", cid="21,23", domain="a")
+    assert cores(room, "a") == {21, 23} and room.domain("a").cpus.cids == (21, 23)
+    actions = [(call["action"], len(call["cpus"])) for op, call in room.machine.calls if op == "guest.dr_cpu"]
+    assert actions == [("unconfigure", 8), ("configure", 8)]

@@ -167,11 +167,11 @@ def test_goes_into_the_background_when_ready(room: Room) -> None:
 def test_the_machine_goes_and_comes_back(room: Room) -> None:
     room.start()
     with Client(room.place.rpc) as client, Client(room.place.rpc) as watcher:
-        watcher.call("watch")
+        watcher.subscribe()
         room.server.close()
         room.machine.power_cycle()
         room.server = MachineServer(room.machine, room.place.hvctl)
-        event = next(row for row in watcher.watch() if row["event"] == "machine-back")
+        event = next(row for row in watcher.events() if row["event"] == "machine-back")
         assert event["boot"] == "boot-2"
         assert client.call("version")["platform"] == "t5-2"
     assert 0 in room.machine.guests

@@ -94,7 +94,9 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
-    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.operations", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}
+    | HARDWARE_FACTS,
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,
     "images": set(),
     "csrc": {"csrc"},

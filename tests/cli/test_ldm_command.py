@@ -299,3 +299,11 @@ def test_what_is_sent_for_short_lists_is_short() -> None:
     for line in ("list", "list -o net,mem", "list -l"):
         run(line.split(), screen=Screen(io.StringIO(), io.StringIO()), reach=lambda _m: Noted(make_manager()))
     assert [each.get("sections") for each in sent] == ["", "mac,memory,vsw,vnet", None]
+
+
+def test_the_command_does_not_load_the_emulator() -> None:
+    """`ldm` answers at once: neither the C core nor the planner is needed to ask the manager."""
+    check = ("import sys, ldmd.cli.main; "
+             "print(sorted({'emulator._core', 'emulator.machine', 'numpy', 'ldmd.planner', 'ldmd.model'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

@@ -316,14 +316,20 @@ def logctl_text(report: Mapping[str, Any]) -> Lines:
     yield f"history={report['history']}"
 
 
-def table_of(key: str, report: Mapping[str, Any], *, parseable: bool) -> Lines:
-    """A list of plain rows whose keys are its columns."""
-    rows = report.get(key, [])
-    if parseable:
-        yield key.upper()
-        yield from ("".join(f"|{name}={value}" for name, value in row.items()) for row in rows)
-    elif rows:
-        names = list(rows[0])
-        widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) + 4 for name in names]
-        columns = [Column(name.upper(), width, name) for name, width in zip(names, widths, strict=True)]
-        yield from table(columns, rows, indent=0)
+def hba_text(report: Mapping[str, Any], *, long: bool) -> Lines:
+    """`ldm list-hba` (3.3). Devices behind a port are the host's, which are not known here."""
+    lines = table(tables.LIST_HBA, report["hba"], indent=0)
+    yield from islice(lines, 1)
+    yield _dashes(tables.LIST_HBA)
+    for line, row in zip(lines, report["hba"], strict=True):
+        yield line
+        if long:
+            yield f"[{row['device']}]"
+
+
+def hba_records(report: Mapping[str, Any]) -> Lines:
+    """The same for programs."""
+    yield "HBA"
+    yield from (f"|alias={row['alias']}|dev={row['device']}|vsan={row['vsan']}|domain={row['domain']}"
+                for row in report["hba"])  # fmt: skip
+

@@ -89,6 +89,10 @@ def _io(report: Any, local: Local) -> Iterator[str]:
     return lists.io_records(report) if local.get("parseable") else lists.io_text(report, long=bool(local.get("long")))
 
 
+def _hba(report: Any, local: Local) -> Iterator[str]:
+    return lists.hba_records(report) if local.get("parseable") else lists.hba_text(report, long=bool(local.get("long")))
+
+
 def _dependencies(report: Any, local: Local) -> Iterator[str]:
     reverse = bool(local.get("reverse"))
     chosen = {"dependencies": report["dependents" if reverse else "dependencies"]}
@@ -112,8 +116,7 @@ SHOW: Mapping[str, Show] = {
     "list-spconfig": lambda report, _local: lists.spconfigs_text(report),
     "list-history": lambda report, _local: lists.history_text(report),
     "list-logctl": lambda report, _local: lists.logctl_text(report),
-    "list-hba": lambda report, local: lists.table_of("hba", report, parseable=bool(local.get("parseable"))),
-    "list-rsrc-group": lambda report, local: lists.table_of("groups", report, parseable=bool(local.get("parseable"))),
+    "list-hba": _hba,
     "export-domain": _text,
 }
 """By operation. What is not here prints what the daemon says, and its result only as JSON."""

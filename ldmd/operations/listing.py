@@ -13,6 +13,7 @@ from ldmd.planner.report import SECTIONS, Going, View, by_guest, domains_report
 from ldmd.planner.report_devices import devices_report
 from ldmd.planner.report_io import io_report, properties_report
 from ldmd.planner.report_services import services_report
+from ldmd.planner.report_storage import hba_report
 from ldmd.planner.report_system import dependencies_report
 
 
@@ -86,6 +87,12 @@ def list_io(context: Context, arguments: Arguments) -> Any:
     if not report["io"]:
         refuse("list.io", name=name or "")
     return report
+
+
+@operation("list-hba", write=False)
+def list_hba(context: Context, arguments: Arguments) -> Any:
+    """Initiator ports of a domain, and the virtual SANs behind them."""
+    return hba_report(context.configuration, known(context, arguments.text("domain")).name)
 
 
 @operation("list-dependencies", write=False)

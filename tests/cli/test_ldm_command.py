@@ -303,7 +303,7 @@ def test_what_is_sent_for_short_lists_is_short() -> None:
 
 def test_the_command_does_not_load_the_emulator() -> None:
     """`ldm` answers at once: neither the C core nor the planner is needed to ask the manager."""
-    check = ("import sys, ldmd.cli.main; "
-             "print(sorted({'emulator._core', 'emulator.machine', 'numpy', 'ldmd.planner', 'ldmd.model'} & set(sys.modules)))")
+    check = ("import sys, ldmd.cli.main; print(sorted("
+             "{'emulator._core', 'emulator.machine', 'numpy', 'ldmd.planner', 'ldmd.model'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"

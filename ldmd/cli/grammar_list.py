@@ -80,7 +80,7 @@ _HARDWARE = (
              _OF_DOMAIN),
     )),
     Command(name="list-netdev", group=GROUP, help="list network devices of domains", forms=(
-        form(_local("-b", "basic", "physical devices alone"), _L, _P,
+        form(Option(flag="-b", argument="physical", help="physical devices alone"), _L, _P,
              Option(flag="-o", argument="device", value="net-device", help="only this device"), _JSON,
              _OPTIONAL_DOMAIN),
     )),

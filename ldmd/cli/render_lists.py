@@ -327,6 +327,26 @@ def hba_text(report: Mapping[str, Any], *, long: bool) -> Lines:
             yield f"[{row['device']}]"
 
 
+def netdev_text(report: Mapping[str, Any]) -> Lines:
+    """`ldm list-netdev`."""
+    for each in report["domains"]:
+        yield from ("DOMAIN", each["domain"], "")
+        lines = table(tables.NETDEV, each["netdev"], indent=0)
+        yield from islice(lines, 1)
+        yield _dashes(tables.NETDEV)
+        yield from lines
+        yield ""
+
+
+def netdev_records(report: Mapping[str, Any]) -> Lines:
+    """The same for programs: a line of keys for each device, without a keyword (and in the product without VERSION)."""
+    for each in report["domains"]:
+        yield f"DOMAIN|name={each['domain']}"
+        yield from (f"name={row['name']}|class={row['class']}|media={row['media']}|state={row['state']}"
+                    f"|speed={row['speed_mbps']}|over={row['over']}|loc={row['location']}"
+                    for row in each["netdev"])  # fmt: skip
+
+
 def hba_records(report: Mapping[str, Any]) -> Lines:
     """The same for programs."""
     yield "HBA"

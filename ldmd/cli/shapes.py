@@ -109,6 +109,9 @@ COMMANDS: Mapping[str, Shape] = {
                         "status": "text", "class": "text", "options": "text",
                         "properties": Map("text")}]},
     "list-hba": {"domain": "text", "hba": [{"alias": "text", "device": "text", "vsan": "text", "domain": "text"}]},
+    "list-netdev": {"domains": [{"domain": "text", "netdev": [
+        {"name": "text", "class": "text", "media": "text", "state": "text", "speed_mbps": "integer", "over": "text",
+         "location": "text"}]}]},
     "list-dependencies": {"dependencies": NEEDS, "dependents": NEEDS},
     "list-variable": {"domain": "text", "variables": Map("text")},
     "list-spconfig": {"configs?": [{"name": "text", "current": "yes", "next_poweron": "yes"}],
@@ -125,6 +128,7 @@ COMMANDS_TEXT: Mapping[str, str] = {
     "list-devices": "all resources, free or not; `bound` is the owner, `_sys_` for firmware",
     "list-io": "buses, devices, functions",
     "list-hba": "initiator ports of a domain",
+    "list-netdev": "network devices by domain",
     "list-dependencies": "`dependencies` and, the other way round, `dependents`",
     "list-variable": "variables of a domain",
     "list-spconfig": "`configs` on the SP, or with `-r` `autosaves`",

@@ -117,9 +117,13 @@ SHOW: Mapping[str, Show] = {
     "list-history": lambda report, _local: lists.history_text(report),
     "list-logctl": lambda report, _local: lists.logctl_text(report),
     "list-hba": _hba,
+    "list-netdev": _either(lists.netdev_text, lists.netdev_records),
     "export-domain": _text,
 }
 """By operation. What is not here prints what the daemon says, and its result only as JSON."""
+
+WITHOUT_VERSION = {"list-netdev"}
+"""Lists whose -p begins at once: a production script takes every line for a record."""
 
 
 def lines(request: Request, report: Any) -> Iterable[str]:
@@ -127,6 +131,6 @@ def lines(request: Request, report: Any) -> Iterable[str]:
     show = SHOW.get(request.operation)
     if show is None:
         return
-    if request.local.get("parseable"):
+    if request.local.get("parseable") and request.operation not in WITHOUT_VERSION:
         yield records.version_line(os.environ.get(PARSEABLE_VERSION) or records.VERSION)
     yield from show(report, request.local)

@@ -48,6 +48,7 @@ LINES = {
     "list-devices": ["list-devices --json"],
     "list-io": ["list-io --json", "list-io -d --json /SYS/MB/NET0/IOVNET.PF0"],
     "list-hba": ["list-hba --json primary"],
+    "list-netdev": ["list-netdev --json"],
     "list-dependencies": ["list-dependencies --json"],
     "list-variable": ["list-variable --json primary"],
     "list-spconfig": ["list-spconfig --json", "list-spconfig -r --json"],

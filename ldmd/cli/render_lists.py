@@ -11,6 +11,7 @@ from typing import Any
 from ldmd.cli import render_parseable as records
 from ldmd.cli import render_tables as tables
 from ldmd.cli.columns import Column, Row, comma, memory, on_off, table
+from ldmd.cli.render_links import dashes
 from ldmd.cli.render_text import volumes
 
 Lines = Iterator[str]
@@ -130,16 +131,12 @@ def io_text(report: Mapping[str, Any], *, long: bool) -> Lines:
     """`ldm list-io`."""
     lines = table(tables.LIST_IO, report["io"], indent=0)
     yield from islice(lines, 1)
-    yield _dashes(tables.LIST_IO)
+    yield dashes(tables.LIST_IO)
     for line, row in zip(lines, report["io"], strict=True):
         yield line
         if long:
             yield f"[{row['device']}]"
             yield from (f"    {name} = {value}" for name, value in row.get("properties", {}).items())
-
-
-def _dashes(columns: Sequence[Column]) -> str:
-    return " ".join(("-" * len(column.title)).ljust(column.width - 1) for column in columns).rstrip()
 
 
 def io_records(report: Mapping[str, Any]) -> Lines:
@@ -314,42 +311,4 @@ def logctl_text(report: Mapping[str, Any]) -> Lines:
     """`ldm list-logctl` (3.5)."""
     yield from (f"{name}={on_off(value)}" for name, value in report["log"].items())
     yield f"history={report['history']}"
-
-
-def hba_text(report: Mapping[str, Any], *, long: bool) -> Lines:
-    """`ldm list-hba` (3.3). Devices behind a port are the host's, which are not known here."""
-    lines = table(tables.LIST_HBA, report["hba"], indent=0)
-    yield from islice(lines, 1)
-    yield _dashes(tables.LIST_HBA)
-    for line, row in zip(lines, report["hba"], strict=True):
-        yield line
-        if long:
-            yield f"[{row['device']}]"
-
-
-def netdev_text(report: Mapping[str, Any]) -> Lines:
-    """`ldm list-netdev`."""
-    for each in report["domains"]:
-        yield from ("DOMAIN", each["domain"], "")
-        lines = table(tables.NETDEV, each["netdev"], indent=0)
-        yield from islice(lines, 1)
-        yield _dashes(tables.NETDEV)
-        yield from lines
-        yield ""
-
-
-def netdev_records(report: Mapping[str, Any]) -> Lines:
-    """The same for programs: a line of keys for each device, without a keyword (and in the product without VERSION)."""
-    for each in report["domains"]:
-        yield f"DOMAIN|name={each['domain']}"
-        yield from (f"name={row['name']}|class={row['class']}|media={row['media']}|state={row['state']}"
-                    f"|speed={row['speed_mbps']}|over={row['over']}|loc={row['location']}"
-                    for row in each["netdev"])  # fmt: skip
-
-
-def hba_records(report: Mapping[str, Any]) -> Lines:
-    """The same for programs."""
-    yield "HBA"
-    yield from (f"|alias={row['alias']}|dev={row['device']}|vsan={row['vsan']}|domain={row['domain']}"
-                for row in report["hba"])  # fmt: skip
 

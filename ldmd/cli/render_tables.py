@@ -131,9 +131,4 @@ BOUND_IO = (C("BOUND", 8, lambda row: "yes" if row["bound"] else ""), C("OPTIONS
 LIST_IO = (
     C("NAME", 42, "name"), C("TYPE", 7, "type"), C("BUS", 9, "bus"), C("DOMAIN", 9, "domain"), C("STATUS", 7, "status"),
 )  # fmt: skip
-NETDEV = (
-    C("NAME", 18, "name"), C("CLASS", 9, "class"), C("MEDIA", 9, "media"), C("STATE", 9, "state"),
-    C("SPEED", 9, "speed_mbps"), C("OVER", 25, "over"), C("LOC", 4, "location"),
-)  # fmt: skip
-LIST_HBA = (C("NAME", 53, "alias"), C("VSAN", 5, "vsan"))
 DEPENDENCY = (C("DOMAIN", 15, "domain"), C("DEPENDENCY", 16, "other"), C("TYPE", 10, "type"), C("DEVICE", 7, "device"))

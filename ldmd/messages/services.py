@@ -36,7 +36,8 @@ TABLE = (
     Message("console.overlap", "Port range {range} overlaps {ports} of {other}", "", "choose other ports"),
     Message("console.port-used", "Port {port} is in use by the console of LDom {domain}", "",
             "keep it in the range, or unbind that domain first"),
-    Message("console.bound-to", "Virtual console concentrator {name} is in use by {users}: a console is bound to it", "",
+    Message("console.bound-to", "Virtual console concentrator {name} is in use by {users}: a console is bound to it",
+            "",
             "unbind those domains first; -f does not help"),
     Message("console.control", "LDom {domain} has no virtual console", "its console is the service processor's"),
     Message("console.bound", "LDom {domain} must be unbound before its console can be changed", "",
@@ -44,6 +45,9 @@ TABLE = (
     Message("console.port", "{port} is not a port", "", "use a number from 1 to 65535"),
     Message("console.port-outside", "Port {port} is outside the port range of {services}", "",
             "`ldm list-services` shows the ranges"),
+    # lists
+    Message("links.group", "Resource group {name} does not exist", "", "`ldm list-rsrc-group` shows the groups"),
+    Message("links.platform", "{command} is not supported on this platform", "only Fujitsu servers have it"),
     # storage
     Message("storage.no-port", "Initiator port {port} does not exist in LDom {domain}", "",
             "`ldm list-hba {domain}` shows the ports; -q skips the check"),

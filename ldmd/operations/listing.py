@@ -12,9 +12,7 @@ from ldmd.operations.registry import operation
 from ldmd.planner.report import SECTIONS, Going, View, by_guest, domains_report
 from ldmd.planner.report_devices import devices_report
 from ldmd.planner.report_io import io_report, properties_report
-from ldmd.planner.report_netdev import netdev_report
 from ldmd.planner.report_services import services_report
-from ldmd.planner.report_storage import hba_report
 from ldmd.planner.report_system import dependencies_report
 
 
@@ -88,22 +86,6 @@ def list_io(context: Context, arguments: Arguments) -> Any:
     if not report["io"]:
         refuse("list.io", name=name or "")
     return report
-
-
-@operation("list-hba", write=False)
-def list_hba(context: Context, arguments: Arguments) -> Any:
-    """Initiator ports of a domain, and the virtual SANs behind them."""
-    return hba_report(context.configuration, known(context, arguments.text("domain")).name)
-
-
-@operation("list-netdev", write=False)
-def list_netdev(context: Context, arguments: Arguments) -> Any:
-    """Network devices of a domain, or of all that run."""
-    name = arguments.optional("domain")
-    if name is not None:
-        known(context, name)
-    return netdev_report(context.configuration, name, device=arguments.optional("device"),
-                         physical=arguments.flag("physical"))  # fmt: skip
 
 
 @operation("list-dependencies", write=False)

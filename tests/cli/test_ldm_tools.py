@@ -149,7 +149,7 @@ def test_network_devices(manager: Manager) -> None:
     """Every line but DOMAIN is items of one equals sign; the class says what it is."""
     lines = [line for line in ldm_ok(manager, "list-netdev -l -p ldg1").splitlines() if not line.startswith("DOMAIN")]
     rows = [dict(item.split("=") for item in line.split("|")) for line in lines]  # type: ignore[misc]
-    assert [(row["name"], row["class"]) for row in rows] == [("net0", "PHYS"), ("net1", "VNET")]
+    assert [(row["name"], row["class"]) for row in rows] == [("net0", "ESR-VF"), ("net1", "VNET")]
 
 
 # -- Ansible modules

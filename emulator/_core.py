@@ -126,6 +126,10 @@ class Core(ChannelCalls, FirmwareCalls, MemoryCalls):
         """`s4v_engine_set`; False where the host or the build has no translator, and then the machine interprets."""
         return bool(lib.s4v_engine_set(self._machine, engine, hot_entries) == 0)
 
+    def native_bytes(self) -> int:
+        """`s4v_native_bytes`: host code that guest code has been translated to."""
+        return int(lib.s4v_native_bytes(self._machine))
+
     @property
     def closed(self) -> bool:
         """True after close()."""

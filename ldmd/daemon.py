@@ -18,6 +18,8 @@ from pathlib import Path
 from emulator.errors import EmulatorError
 from emulator.places import Place, find_machine, hold
 from emulator.version import __version__
+from ldmd.housekeeping import FILE as SETTINGS
+from ldmd.housekeeping import Housekeeping, read_detection
 from ldmd.hvctl import Link
 from ldmd.log import Log, LogFile
 from ldmd.manager import Manager
@@ -39,7 +41,7 @@ SIGNALS = ENDS | {signal.SIGHUP}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
-    options = _parser().parse_args(argv)
+    options = build_parser().parse_args(argv)
     try:
         place = find_machine(options.machine)
         directory = Path(options.state_dir).resolve() if options.state_dir else place.manager
@@ -53,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _detach(place, directory, options, ready)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="ldmd", description="The Logical Domains Manager of one machine.",
         epilog="Exit status: 0 after an orderly end, 1 for an error, 2 for wrong usage. ldmd(1) tells more.")
@@ -117,10 +120,12 @@ class Daemon:
         self.link = Link(place.hvctl, on_again=self._again)
         self.manager: Manager | None = None
         self.server: Server | None = None
+        self.housekeeping: Housekeeping | None = None
 
     def start(self, wait_seconds: float) -> None:
         """Up to serving. Raises RefusedError, HypervisorError, OSError."""
         access = read_access(self.directory / ACCESS)
+        detection = read_detection(self.directory / SETTINGS)
         certificates(self.directory, self.place.name)
         step = crash_steps()
         store = Store(self.directory / self.place.store.name, step=step)
@@ -129,6 +134,8 @@ class Daemon:
         self.manager.start()
         self.server = Server(self.manager, self.place.rpc, access)
         self.server.start()
+        self.housekeeping = Housekeeping(self.manager, detection)
+        self.housekeeping.start()
 
     def _connect(self, seconds: float) -> None:
         """The machine may be starting as well."""
@@ -167,6 +174,8 @@ class Daemon:
 
     def stop(self) -> None:
         """The end. Operations that wait are cancelled."""
+        if self.housekeeping is not None:
+            self.housekeeping.close()
         if self.server is not None:
             self.server.close()
         if self.manager is not None:

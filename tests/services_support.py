@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ldmd.jobs import Outcome
 from ldmd.manager import Manager
-from ldmd.model import PRIMARY, Binding, Configuration, Cpus, Domain, MemoryAmount, MemoryBlock, Server, State
+from ldmd.model import PRIMARY, Configuration, Domain, Server, State
 
 
 def domain(name: str, number: int, **fields: Any) -> Domain:
@@ -27,25 +26,29 @@ def server(
     )
 
 
-def put_guest(manager: Manager, name: str, number: int, *, state: State = State.BOUND, **fields: Any) -> Domain:
-    """A guest of one strand and 256M in a manager, in that state; the control domain gives them up."""
-    configuration = manager.configuration
-    primary = configuration.primary
-    assert primary.binding is not None
-    largest = max(primary.binding.memory, key=lambda block: block.size_bytes)
-    size = 256 << 20
-    shrunk = replace(largest, size_bytes=largest.size_bytes - size)
-    mine = MemoryBlock(ra=0x2000_0000 + (largest.pa + shrunk.size_bytes) % (1 << 31), pa=largest.pa + shrunk.size_bytes,
-                       size_bytes=size)  # fmt: skip
-    strand = primary.binding.vcpus[-1][1]
-    binding = replace(primary.binding, vcpus=primary.binding.vcpus[:-1], memory=tuple(
-        shrunk if block is largest else block for block in primary.binding.memory))  # fmt: skip
-    guest = domain(name, number, cpus=Cpus(vcpus=1), memory=MemoryAmount(size_bytes=size), state=state, **fields)
-    if state is not State.INACTIVE:
-        configuration = configuration.with_domain(primary.but(binding=binding))
-        guest = guest.but(binding=Binding(id=number, vcpus=((0, strand),), memory=(mine,)))
-    manager.commit(configuration.with_domain(guest))
-    return guest
+def put_guest(manager: Manager, name: str, *, state: State = State.BOUND) -> None:
+    """A guest of one strand and 256M in that state, made by the commands; the control domain is made smaller first."""
+    if manager.configuration.primary.cpus.vcpus > 16:
+        done(manager, "start-reconf", domain="primary")
+        done(manager, "set-vcpu", domain="primary", count="16")
+        done(manager, "set-memory", domain="primary", size="8G")
+        reboot(manager)
+    done(manager, "add-domain", domains=[name])
+    done(manager, "set-vcpu", domain=name, count="1")
+    done(manager, "set-memory", domain=name, size="256M")
+    if state is State.INACTIVE:
+        return
+    if not list(manager.configuration.vccs()):
+        done(manager, "add-vcc", vcc="guests-vcc0", domain="primary", port_range="7000-7100")
+    done(manager, "bind-domain", domain=name)
+    if state is State.ACTIVE:
+        done(manager, "start-domain", domains=[name])
+
+
+def reboot(manager: Manager) -> None:
+    """The control domain is rebooted, and what was pending is true."""
+    done(manager, "stop-domain", domains=["primary"], reboot=True)
+    assert manager.configuration.pending == ()
 
 
 def _arguments(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ static void go_outside(struct gen *g, const struct way *way) {
 static void go_dynamic(struct gen *g, const struct way *way) {
   struct x86 *x = &g->x;
   gen_write_back(g, g->dirty);
-  x86_alu_mem_imm(x, ALU_SUB, W64, FIELD_AT(budget), (i32)way->insns);
+  x86_alu_imm(x, ALU_SUB, W64, R15, (i32)way->insns);
   x86_jcc(x, CC_S, &g->jit->thunks.expire_jump);
   x86_load(x, W64, RAX, FIELD_AT(npc));
   x86_mov(x, W32, RCX, RAX);
@@ -69,7 +69,7 @@ void emit_way(struct gen *g, const struct node *n, u32 w, struct node **next) {
   } else {
     struct stub *s = gen_stub(g, STUB_EXPIRE);
     s->target = way->target;
-    x86_alu_mem_imm(&g->x, ALU_SUB, W64, FIELD_AT(budget), (i32)way->insns);
+    x86_alu_imm(&g->x, ALU_SUB, W64, R15, (i32)way->insns);
     x86_jcc(&g->x, CC_S, &s->from);
     leave_if_stale(g, &s->from);
     if (way->node >= 0) {

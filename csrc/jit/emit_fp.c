@@ -12,8 +12,10 @@ static struct x86_mem fp_at(u32 field, bool dbl) {
   return x86_at(RBP, (i64)offsetof(struct strand, f) + 4 * (i64)(field ^ 1));
 }
 
-static void mark(struct gen *g, u32 field, bool dbl) {
-  x86_alu_byte_imm(&g->x, ALU_OR, FIELD_AT(fprs), dbl && (field & 1) ? FPRS_DU : FPRS_DL);
+void gen_mark_fp(struct gen *g, u32 field, bool dbl) {
+  u8 bit = dbl && (field & 1) ? FPRS_DU : FPRS_DL;
+  if (!(g->fprs & bit)) x86_alu_byte_imm(&g->x, ALU_OR, FIELD_AT(fprs), bit);
+  g->fprs |= bit;
 }
 
 static void source(struct gen *g, u8 reg, u32 field, bool dbl) { x86_load(&g->x, dbl, reg, fp_at(field, dbl)); }
@@ -67,7 +69,7 @@ static void emit_arithmetic(struct gen *g, struct op op, u32 insn, u32 row, u32 
   else exponent_guard(g, s, RAX, RDX, dbl, 2, top - 2);
   x86_to_gpr(x, dbl, RDX, 1);
   x86_store(x, dbl, fp_at(rd, dbl), RAX);
-  mark(g, rd, dbl);
+  gen_mark_fp(g, rd, dbl);
   record(g, row, !root);
   x86_place(x, &s->back);
 }
@@ -84,7 +86,7 @@ static void emit_move(struct gen *g, struct op op, u32 insn) {
   }
   record_clean(g);
   x86_store(x, width, fp_at(rd, op.wide), RAX);
-  mark(g, rd, op.wide);
+  gen_mark_fp(g, rd, op.wide);
 }
 
 /* fcc: 0 equal, 1 less, 2 greater; unordered is the body's. */
@@ -121,7 +123,7 @@ static void emit_from_int(struct gen *g, struct op op, u32 insn, u32 row) {
   x86_from_int(x, op.wide, op.arg, 0, RDX);
   x86_to_gpr(x, op.wide, RAX, 0);
   x86_store(x, op.wide, fp_at(rd, op.wide), RAX);
-  mark(g, rd, op.wide);
+  gen_mark_fp(g, rd, op.wide);
   record(g, row, false);
 }
 
@@ -135,7 +137,7 @@ static void emit_to_int(struct gen *g, struct op op, u32 insn, u32 row, u32 uop)
   x86_from_gpr(x, op.wide, 0, RDX);
   x86_to_int(x, op.wide, op.arg, RAX, 0);
   x86_store(x, op.arg, fp_at(rd, op.arg), RAX);
-  mark(g, rd, op.arg);
+  gen_mark_fp(g, rd, op.arg);
   record(g, row, false);
   x86_place(x, &s->back);
 }
@@ -151,7 +153,7 @@ static void emit_convert(struct gen *g, struct op op, u32 insn, u32 row, u32 uop
   x86_to_gpr(x, !op.wide, RAX, 0);
   if (op.wide) exponent_guard(g, s, RAX, RCX, false, 2, 0xfd - 2);
   x86_store(x, !op.wide, fp_at(rd, !op.wide), RAX);
-  mark(g, rd, !op.wide);
+  gen_mark_fp(g, rd, !op.wide);
   record(g, row, false);
   x86_place(x, &s->back);
 }

@@ -272,9 +272,12 @@ static void emit_carry(struct gen *g, struct op op, u32 insn, u32 uop) {
 
 /* ---- windows ---- */
 
-/* The move itself, where it needs no copy at the seam of the ring; otherwise `slow`. RAX stays. */
+/* The move itself, or `slow` where it is not allowed. At the seam of the ring it needs a copy, and C does it. RAX stays. */
 void emit_window(struct gen *g, bool save, struct stub *slow) {
   struct x86 *x = &g->x;
+  struct stub *seam = gen_stub(g, STUB_SEAM);
+  seam->save = save;
+  seam->reload = g->live & gen_caller_saved(g) & ~(u32)WINDOWED;
   if (save) {
     x86_load_zx(x, 1, RCX, FIELD_AT(cleanwin));
     x86_load_zx(x, 1, RDX, FIELD_AT(canrestore));
@@ -285,14 +288,14 @@ void emit_window(struct gen *g, bool save, struct stub *slow) {
     x86_load_zx(x, 1, RCX, FIELD_AT(cwp));
     x86_alu_imm(x, ALU_SUB, W32, RCX, 1);
     x86_alu_imm(x, ALU_CMP, W32, RCX, NWINDOWS - 2);
-    x86_jcc(x, CC_AE, &slow->from);
+    x86_jcc(x, CC_AE, &seam->from);
   } else {
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(canrestore), 0);
     x86_jcc(x, CC_E, &slow->from);
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cansave), NWINDOWS - 1);
     x86_jcc(x, CC_AE, &slow->from);
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cwp), 2);
-    x86_jcc(x, CC_B, &slow->from);
+    x86_jcc(x, CC_B, &seam->from);
   }
   x86_alu_byte_imm(x, save ? ALU_ADD : ALU_SUB, FIELD_AT(cwp), 1);
   x86_alu_byte_imm(x, save ? ALU_SUB : ALU_ADD, FIELD_AT(cansave), 1);
@@ -302,6 +305,7 @@ void emit_window(struct gen *g, bool save, struct stub *slow) {
   for (u8 i = 0; i < 4; i++) x86_movups_store(x, x86_at(RBX, step + 16 * i), i);
   x86_lea(x, W64, RBX, x86_at(RBX, step));
   x86_store(x, W64, FIELD_AT(w), RBX);
+  x86_place(x, &seam->back);
 }
 
 /* SAVE and RESTORE: the sum is of the old window, its place in the new one. */

@@ -102,7 +102,7 @@ static void emit_float(struct gen *g, struct op op, u32 insn, u32 uop) {
   } else {
     x86_movbe_load(x, bytes, RCX, x86_at(RAX, 0));
     x86_store(x, width, reg, RCX);
-    x86_alu_byte_imm(x, ALU_OR, FIELD_AT(fprs), op.wide && (rd & 1) ? FPRS_DU : FPRS_DL);
+    gen_mark_fp(g, rd, op.wide);
   }
   x86_place(x, &s->back);
 }

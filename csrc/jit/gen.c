@@ -78,7 +78,7 @@ struct stub *gen_stub(struct gen *g, u32 kind) {
   return s;
 }
 
-static u32 caller_saved(const struct gen *g) {
+u32 gen_caller_saved(const struct gen *g) {
   u32 mask = 0;
   for (u32 reg = 1; reg < 32; reg++)
     if ((g->r->mapped >> reg & 1) && CALLER_SAVED(g->r->host[reg])) mask |= 1u << reg;
@@ -88,7 +88,7 @@ static u32 caller_saved(const struct gen *g) {
 struct stub *gen_body_stub(struct gen *g, u32 uop, u32 reg) {
   struct stub *s = gen_stub(g, STUB_BODY);
   s->uop = uop;
-  s->reload = (g->live | g->cc.guests) & caller_saved(g);
+  s->reload = (g->live | g->cc.guests) & gen_caller_saved(g);
   if (reg < 32 && g->r->host[reg] != NO_REG) s->reload |= 1u << reg;
   return s;
 }
@@ -96,6 +96,7 @@ struct stub *gen_body_stub(struct gen *g, u32 uop, u32 reg) {
 void gen_body(struct gen *g, u32 uop) {
   gen_write_back(g, g->dirty);
   g->dirty = 0;
+  g->fprs = 0;
   gen_at_uop(g, g->node, uop);
   x86_call(&g->x, &g->jit->thunks.body);
   gen_reload(g, g->live);
@@ -166,8 +167,15 @@ static void stub_emit(struct gen *g, struct stub *s) {
     gen_leave_at(g, s->node, s->uop);
     break;
   case STUB_CC: stub_condition(g, s); break;
+  case STUB_SEAM:
+    gen_write_back(g, s->dirty);
+    x86_call(x, s->save ? &g->jit->thunks.seam_save : &g->jit->thunks.seam_restore);
+    gen_reload(g, s->reload);
+    x86_jmp(x, &s->back);
+    break;
   default: { /* STUB_WAY */
     struct node *none = NULL;
+    g->fprs = 0;
     g->dirty = s->dirty;
     gen_forget_cc(g);
     g->cc.kind = KIND_UNKNOWN;

@@ -1,6 +1,7 @@
 /* gen.h - what the emitters of a region share.
  *
- *   RBP  the strand      RBX  the window pointer (window.h)      RAX RCX RDX  scratch      the others: guest registers
+ *   RBP  the strand      RBX  the window pointer (window.h)      R15  what is left of the stretch (budget)
+ *   RAX RCX RDX  scratch      the others: guest registers
  *
  * Condition codes are as in the interpreter: cc_a, cc_b, cc_kind of the strand are always up to date. Besides, while the kind
  * is known, `cc` says in which host registers the operands still are.
@@ -22,7 +23,7 @@ struct thunks {
   struct x86_label expire;   /* RAX: target; the stretch is over */
   struct x86_label expire_jump; /* the same, target in npc */
   struct x86_label miss;     /* RAX: target, not in the jump cache */
-  struct x86_label jump;     /* RAX: target: by the jump cache */
+  struct x86_label seam_save, seam_restore; /* called: the window moves, by C; RAX stays */
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
@@ -48,10 +49,10 @@ struct cc_state {
   u32 guests; /* registers a and b are those of */
 };
 
-enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE };
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
 struct stub {
   u8 kind, probe, cond;
-  bool xcc, sense;
+  bool xcc, sense, save;
   struct x86_label from, back, taken;
   u32 dirty, reload;
   const struct node *node;
@@ -69,6 +70,7 @@ struct gen {
   u32 dirty;
   u32 live;          /* after the instruction */
   struct cc_state cc;
+  u8 fprs;           /* bits known to be set */
   u32 stub_count;
   struct stub stub[MAX_STUBS];
 };
@@ -84,6 +86,7 @@ void gen_set(struct gen *, u32 reg, u8 from);           /* after gen_target(), o
 void gen_write_back(struct gen *, u32 mask);
 void gen_reload(struct gen *, u32 mask);
 void gen_forget_cc(struct gen *);
+u32 gen_caller_saved(const struct gen *); /* guest registers in host registers that a call does not keep */
 void gen_at_uop(struct gen *, const struct node *, u32 uop); /* RAX, RSI for thunks */
 void gen_leave_at(struct gen *, const struct node *, u32 uop); /* the interpreter goes on there; all is written back */
 struct stub *gen_stub(struct gen *, u32 kind);
@@ -96,6 +99,7 @@ void gen_stubs(struct gen *);
 void emit_integer(struct gen *, struct op, u32 insn, u32 uop);
 void emit_memory(struct gen *, struct op, u32 insn, u32 uop);
 void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
+void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */
 i32 emit_immediate(u32 insn, u32 kind); /* enum isa_imm */
 

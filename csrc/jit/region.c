@@ -4,7 +4,7 @@
 #include "strand/interp.h"
 #include "strand/special.h"
 
-const u8 region_pool[MAP_REGISTERS] = {R12, R13, R14, R15, R8, R9, R10, R11, RSI, RDI};
+const u8 region_pool[MAP_REGISTERS] = {R12, R13, R14, R8, R9, R10, R11, RSI, RDI};
 
 /* ---- how a block ends, in the builder's order of micro-ops ---- */
 

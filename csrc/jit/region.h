@@ -12,7 +12,7 @@
 #include "jit/x86.h"
 #include "strand/codecache.h"
 
-enum { REGION_BLOCKS = 32, MAP_REGISTERS = 10, WINDOWED = (int)0xffffff00u };
+enum { REGION_BLOCKS = 32, MAP_REGISTERS = 9, WINDOWED = (int)0xffffff00u };
 
 enum node_end {
   END_EDGE,     /* way 0: falls through, or an unconditional branch with or without its slot */

@@ -5,6 +5,7 @@
 static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15};
 
 static void restore_host(struct x86 *x) {
+  x86_store(x, W64, FIELD_AT(budget), R15);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
   for (u32 i = ARRAY_LEN(saved); i-- > 0;) x86_pop(x, saved[i]);
 }
@@ -24,6 +25,7 @@ static void make_ways_in(struct x86 *x, struct thunks *t) {
   x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
   x86_mov(x, W64, RBP, RDI);
   x86_mov(x, W64, RBX, RDX);
+  x86_load(x, W64, R15, FIELD_AT(budget));
   x86_store(x, W64, FIELD_AT(cc_a), RCX);
   x86_store(x, W64, FIELD_AT(cc_b), R8);
   x86_load(x, W64, RSI, FIELD_AT(block));
@@ -61,10 +63,12 @@ static void make_body(struct x86 *x, struct thunks *t) {
   x86_place(x, &t->body);
   x86_store(x, W64, FIELD_AT(block), RAX);
   x86_mov(x, W64, RDI, RBP);
+  x86_store(x, W64, FIELD_AT(budget), R15);
   x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
   x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_body);
   x86_call_reg(x, RAX);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  x86_load(x, W64, R15, FIELD_AT(budget));
   x86_load(x, W64, RBX, FIELD_AT(w));
   x86_test(x, W32, RAX, RAX);
   x86_jcc(x, CC_NE, &elsewhere);
@@ -74,10 +78,24 @@ static void make_body(struct x86 *x, struct thunks *t) {
   x86_jmp(x, &t->dispatch);
 }
 
+/* A move of the window at the seam of the ring, which is known to be allowed. RAX stays; the registers are in the strand. */
+static void make_seam(struct x86 *x, struct x86_label *label, u32 (*move)(struct strand *)) {
+  x86_place(x, label);
+  x86_push(x, RAX);
+  x86_mov(x, W64, RDI, RBP);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)move);
+  x86_call_reg(x, RAX);
+  x86_load(x, W64, RBX, FIELD_AT(w));
+  x86_pop(x, RAX);
+  x86_ret(x);
+}
+
 void thunks_make(struct jit *j) {
   struct x86 x = {.start = j->mem.write, .size = j->mem.size};
   make_ways_in(&x, &j->thunks);
   make_ways_back(&x, &j->thunks);
   make_body(&x, &j->thunks);
+  make_seam(&x, &j->thunks.seam_save, window_save);
+  make_seam(&x, &j->thunks.seam_restore, window_restore);
   j->used = j->start = (x.at + 63) & ~63u;
 }

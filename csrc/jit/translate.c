@@ -22,6 +22,7 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   struct node *next = NULL;
   g->node = n;
   g->dirty = n->dirty_in;
+  g->fprs = 0;
   g->cc = (struct cc_state){.kind = KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
   n->emitted = true;
   x86_place(&g->x, &n->body);
@@ -117,8 +118,11 @@ static const void *jit_enter(const void *j) { return at(j, &((const struct jit *
 static const void *jit_leave(const void *j) { return at(j, &((const struct jit *)j)->thunks.leave); }
 static bool jit_is_full(const void *j) { return ((const struct jit *)j)->full != 0; }
 
+static u64 jit_bytes(const void *j) { return ((const struct jit *)j)->used - ((const struct jit *)j)->start; }
+
 const struct translator *jit_translator(void) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
-                                      .translate = translate, .reset = jit_reset, .is_full = jit_is_full};
+                                      .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
+                                      .bytes = jit_bytes};
   return x86_host_is_good() ? &t : NULL;
 }

@@ -195,6 +195,13 @@ uint64_t s4v_code_bytes(const s4v_machine *m) {
   return bytes;
 }
 
+u64 s4v_native_bytes(const s4v_machine *m) {
+  u64 bytes = 0;
+  for (u32 i = 0; i < m->cache_room; i++)
+    if (m->caches[i]) bytes += codecache_native_bytes(m->caches[i]);
+  return bytes;
+}
+
 int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
   const struct translator *t = engine == S4V_ENGINE_TRANSLATOR ? jit_translator() : NULL;
   if (engine != S4V_ENGINE_INTERPRETER && !t) return -1;

@@ -246,6 +246,8 @@ void codecache_adopt(struct codecache *cc, struct block *const *blocks, const vo
   pthread_mutex_unlock(&cc->store->lock);
 }
 
+u64 codecache_native_bytes(const struct codecache *cc) { return cc->native ? cc->translator->bytes(cc->native) : 0; }
+
 const u32 *codecache_stale_word(const struct code_page *p) { return &p->stale; }
 
 /* ---- what goes ---- */

@@ -93,6 +93,7 @@ void codecache_heat(struct codecache *, struct strand *, struct block *);
 void codecache_adopt(struct codecache *, struct block *const *blocks, const void *const *native, u32 count);
 /* Blocks made from now on are counted, and hot ones translated. False: no translator can work here. Outside of any run. */
 bool codecache_use(struct codecache *, const struct translator *);
+u64 codecache_native_bytes(const struct codecache *);
 const u32 *codecache_stale_word(const struct code_page *); /* not 0 once the page's code has changed */
 /* These three by the owner, inside no block. */
 void codecache_flush(struct codecache *); /* everything */

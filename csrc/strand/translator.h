@@ -17,6 +17,7 @@ struct translator {
   void (*translate)(void *, struct strand *, struct block *hot);
   void (*reset)(void *); /* all blocks are gone */
   bool (*is_full)(const void *);
+  u64 (*bytes)(const void *); /* of code now */
 };
 
 enum { HOT_ENTRIES = 50 }; /* entries of a block after which it is translated, unless the environment says otherwise */

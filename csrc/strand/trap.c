@@ -75,7 +75,7 @@ u32 strand_done(struct strand *s, bool retry) {
   s->tl = (u8)(tl - 1);
   if (s->pstate & PSTATE_AM) s->pc = (u32)s->pc, s->npc = (u32)s->npc;
   strand_mode_changed(s);
-  strand_notice(s);
+  if (strand_pending(s)) strand_notice(s); /* what was masked until now */
   return BODY_JUMP;
 }
 

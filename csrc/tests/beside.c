@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "check.h"
+#include "engine_choice.h"
 #include "sun4v.h"
 
 typedef uint8_t u8;
@@ -50,6 +51,7 @@ static s4v_machine *machine(u32 strands, int deterministic) {
   char why[128];
   s4v_machine *m = s4v_machine_new(&config, why, sizeof why);
   CHECK(m);
+  engine_choose(m);
   return m;
 }
 

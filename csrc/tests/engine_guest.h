@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine_choice.h"
 #include "sun4v.h"
 
 typedef uint8_t u8;
@@ -380,6 +381,7 @@ static s4v_machine *guest_new(const struct guest *g, const struct forms *f, u64 
   s4v_machine *m = s4v_machine_new(&config, why, sizeof why);
   u8 *image = calloc(1, IMAGE_BYTES);
   if (!m || !image) abort();
+  engine_choose(m);
   trap_table(image);
   translation(image);
   for (u32 n = 0; n < 64; n++) image[MONDO_DATA + n] = (u8)n;

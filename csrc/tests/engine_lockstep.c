@@ -19,8 +19,6 @@ static struct pair pair_new(u64 seed, const struct forms *f) {
     struct guest g = guest_random(&rng);
     s4v_machine *m = guest_new(&g, f, &rng);
     s4v_step_only(m, n == 1);
-    const char *hot = getenv("SUN4V_TRANSLATE");
-    if (n == 0 && hot && s4v_engine_set(m, S4V_ENGINE_TRANSLATOR, (u32)strtoul(hot, NULL, 0))) exit(77);
     *(n ? &p.steps : &p.blocks) = m;
   }
   return p;
@@ -51,8 +49,8 @@ static s4v_stop run_cut(s4v_machine *m, u64 insns, u64 *rng) {
   return stop;
 }
 
-/* Instructions run, or ~0 where the two differ. */
-static u64 check(u64 seed, const struct forms *f) {
+/* Instructions run, or ~0 where the two differ. `native`: bytes of host code. */
+static u64 check(u64 seed, const struct forms *f, u64 *native) {
   struct pair p = pair_new(seed, f);
   u64 rng = ~seed, total = 0;
   bool good = true, more = true;
@@ -63,6 +61,7 @@ static u64 check(u64 seed, const struct forms *f) {
     more = a.reason == S4V_STOP_BUDGET;
     total += a.insns;
   }
+  *native += s4v_native_bytes(p.blocks);
   pair_free(&p);
   return good ? total : ~(u64)0;
 }
@@ -115,13 +114,14 @@ int main(int argc, char **argv) {
   if (argc != 3) return 2;
   forms_read(&f);
   if (strcmp(argv[1], "find") == 0) return find(strtoull(argv[2], NULL, 0), &f);
-  u64 seed = strtoull(argv[1], NULL, 0) << 32, count = strtoull(argv[2], NULL, 0), insns = 0, wrong = 0;
+  u64 seed = strtoull(argv[1], NULL, 0) << 32, count = strtoull(argv[2], NULL, 0), insns = 0, wrong = 0, native = 0;
   for (u64 n = 0; n < count; n++) {
-    u64 one = check(seed + n, &f);
+    u64 one = check(seed + n, &f, &native);
     if (one == ~(u64)0) printf("seed %#llx differs\n", (unsigned long long)(seed + n)), wrong++;
     else insns += one;
     if (wrong >= 10) break;
   }
+  printf("native bytes %llu\n", (unsigned long long)native);
   printf("programs %llu instructions %llu wrong %llu\n", (unsigned long long)count, (unsigned long long)insns,
          (unsigned long long)wrong);
   return wrong != 0;

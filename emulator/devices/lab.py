@@ -25,7 +25,7 @@ from emulator.errors import ConfigError
 from emulator.guest import Stop, StopReason
 from emulator.machine import DETERMINISTIC_TOD, Machine
 from emulator.mdesc import Port as MdPort
-from emulator.mdesc import Resources, build, plain_resources
+from emulator.mdesc import MemorySegment, Resources, build, plain_resources
 from emulator.platforms import find_platform
 from emulator.units import parse_size
 
@@ -150,17 +150,22 @@ def build_domain(
     platform: str = "t5-2",
     cpu_arch: str = "native",
     deterministic: bool = False,
+    blocks: Sequence[tuple[int, int, int]] | None = None,
     first_mac: int = FIRST_MAC,
     variables: dict[str, str] | None = None,
     change: Callable[[Resources], Resources] | None = None,
 ) -> Domain:
     """A domain with disks, networks and domain services. Nothing is started.
 
+    With `blocks` its memory is these (real address, physical address, bytes), and not `memory`.
+
     `first_mac` is the address of its first interface; two domains of one switch need different ones. `change` may
     alter the resources before the machine description is made from them. Raises ConfigError.
     """
     server = find_platform(platform)
     plain = plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch)
+    if blocks is not None:
+        plain = replace(plain, memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks))
     disk_channels = range(SERVICES_CHANNEL + 1, SERVICES_CHANNEL + 1 + len(disks))
     net_channels = range(disk_channels.stop, disk_channels.stop + len(nets))
     macs = [first_mac + number if spec.mac is None else spec.mac for number, spec in enumerate(nets)]
@@ -186,7 +191,7 @@ def build_domain(
     )
     resources = change(resources) if change else resources
     machine = Machine(
-        memory, strands=strands, platform=platform, cpu_arch=cpu_arch, deterministic=deterministic,
+        memory if blocks is None else None, blocks=blocks, strands=strands, platform=platform, cpu_arch=cpu_arch, deterministic=deterministic,
         machine_description=build(server, resources),
     )  # fmt: skip
     opened: list[Backend] = []

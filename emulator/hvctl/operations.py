@@ -262,6 +262,17 @@ def _dr_crypto(call: Call) -> Result:
     return call.ask(lambda guest: guest.requests.crypto(kind, action, cpus))
 
 
+def _dr_vio(call: Call) -> Result:
+    action, kind = call.args.text("action"), call.args.text("kind", most=64)
+    number = call.args.number("number", 0, (1 << 64) - 1)
+    return call.ask(lambda guest: guest.requests.vio(action, kind, number))
+
+
+def _system_info(call: Call) -> Result:
+    names = call.args.texts("names")
+    return call.ask(lambda guest: guest.requests.system_info(names))
+
+
 def _variables(call: Call) -> Result:
     return call.ask(lambda guest: guest.variables())
 
@@ -328,6 +339,8 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "guest.dr_cpu": _dr_cpu,
     "guest.dr_mem": _dr_mem,
     "guest.dr_crypto": _dr_crypto,
+    "guest.dr_vio": _dr_vio,
+    "guest.system_info": _system_info,
     "guest.variables": _variables,
     "guest.set_variables": _set_variables,
     "guest.digest": _digest,

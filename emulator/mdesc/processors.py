@@ -39,7 +39,7 @@ CONTEXT_BITS = 13
 DEV_MONDO_BITS, RESUMABLE_BITS, NONRESUMABLE_BITS = 7, 6, 2
 """Entries of a queue are 1 << bits, in Linux's reading; its defaults."""
 MIN_CPU_MONDO_BITS, MAX_CPU_MONDO_BITS = 7, 14
-"""Linux gives a CPU that may come later queues of one page, 128 mondos, and cannot start it where more are asked for."""
+"""Linux gives a CPU that may come later queues of one page, 128 mondos; where more are asked for it cannot start."""
 
 
 Share = tuple[int, int]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from enum import IntEnum
+from typing import Any, TypeVar
 
-from emulator.devices.ds import CpuAction, DomainServices, MemoryAction, Reply, ServiceError
+from emulator.devices.ds import CpuAction, DomainServices, MemoryAction, Reply, ServiceError, VioAction
 from emulator.errors import EmulatorError
 from emulator.machine import Machine
 from emulator.server.errors import ArgumentError, NoServiceError
 from emulator.server.plugs import SERVICES
 from emulator.server.spec import GuestSpec
 
+A = TypeVar("A", bound=IntEnum)
 ACTIONS = {action.name.lower(): action for action in CpuAction}
 MAX_DELAY_MS = (1 << 32) - 1
 
@@ -112,13 +114,25 @@ class Requests:
 
     def memory(self, action: str, blocks: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """dr-mem: (real address, bytes) of each block."""
-
-        try:
-            wanted = MemoryAction[action.upper()]
-        except KeyError:
-            words = ", ".join(each.name.lower() for each in MemoryAction)
-            raise ArgumentError(f"action: one of {words} is wanted, not {action[:40]!r}") from None
+        wanted = _named(MemoryAction, action)
         return self._ask(lambda device: device.memory(wanted, blocks))
+
+    def vio(self, action: str, kind: str, number: int) -> dict[str, Any]:
+        """dr-vio: a device by the name of its node in the machine description, such as disk, and its number."""
+        wanted = _named(VioAction, action)
+        return self._ask(lambda device: device.vio(wanted, kind, number))
+
+    def system_info(self, names: Sequence[str]) -> dict[str, Any]:
+        """system-info: facts that the operating system tells of itself."""
+        return self._ask(lambda device: device.system_info(names))
+
+
+def _named(actions: type[A], name: str) -> A:
+    try:
+        return actions[name.upper()]
+    except KeyError:
+        words = ", ".join(each.name.lower() for each in actions)
+        raise ArgumentError(f"action: one of {words} is wanted, not {name[:40]!r}") from None
 
 
 def _action(name: str) -> CpuAction:

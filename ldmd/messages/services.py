@@ -36,6 +36,8 @@ TABLE = (
     Message("console.overlap", "Port range {range} overlaps {ports} of {other}", "", "choose other ports"),
     Message("console.port-used", "Port {port} is in use by the console of LDom {domain}", "",
             "keep it in the range, or unbind that domain first"),
+    Message("console.bound-to", "Virtual console concentrator {name} is in use by {users}: a console is bound to it", "",
+            "unbind those domains first; -f does not help"),
     Message("console.control", "LDom {domain} has no virtual console", "its console is the service processor's"),
     Message("console.bound", "LDom {domain} must be unbound before its console can be changed", "",
             "stop and unbind it first; only log= can be changed at any time"),

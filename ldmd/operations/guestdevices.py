@@ -39,7 +39,8 @@ def _answer(context: Context, request: Any) -> str | None:
     if not context.wait(lambda: context.replies(number) is not None, seconds=ANSWER_SECONDS):
         return None
     reply = context.replies(number) or {}
-    return "" if reply.get("result") == "ok" else str(reply.get("reason") or reply.get("result") or "refused")
+    done = reply.get("result") in ("ok", 0)
+    return "" if done else str(reply.get("reason") or reply.get("result") or "refused")
 
 
 def release(context: Context, domain: Domain, kind: str, *, name: str, force: bool) -> None:

@@ -76,8 +76,13 @@ def list_spconfig(context: Context, arguments: Arguments) -> Any:
         for name in wanted:
             if name not in there:
                 refuse("spconfig.autosave-not-found", name=name)
-        return {"autosaves": [{"name": name, "newer": True} for name in wanted]}
+        return {"autosaves": [{"name": name, "newer": _newer(context, name)} for name in wanted]}
     configuration = context.configuration
     return {"configs": [
         {"name": name, "current": name == configuration.spconfig, "next_poweron": name == configuration.next_poweron}
         for name in (FACTORY, *context.spconfigs.names())]}
+
+
+def _newer(context: Context, name: str) -> bool:
+    """True where an autosave is not what was saved under its name."""
+    return context.spconfigs.load(name, autosave=True) != context.spconfigs.load(name)

@@ -71,10 +71,13 @@ def set_vcc(configuration: Configuration, name: str, *, first_port: int, last_po
 
 
 def remove_vcc(configuration: Configuration, name: str, *, force: bool) -> Configuration:
-    """Remove a concentrator."""
+    """Remove a concentrator. Force helps where consoles only ask for it, not where they are bound to it."""
     owner, _ = find_vcc(configuration, name)
     steady_domain(configuration, owner.name)
     clients = [domain.name for domain in users(configuration, name)]
+    bound = [domain.name for domain in users(configuration, name) if domain.binding is not None]
+    if bound:
+        refuse("console.bound-to", name=name, users=joined(bound))
     if clients and not force:
         refuse("service.attached", kind="Virtual console concentrator", name=name, users=joined(clients))
     return configuration.with_domain(owner.but(vccs=tuple(each for each in owner.vccs if each.name != name)))

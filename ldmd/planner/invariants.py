@@ -137,11 +137,11 @@ def _consoles(configuration: Configuration) -> Iterator[str]:
     ranges = {vcc.name: range(vcc.first_port, vcc.last_port + 1) for _, vcc in configuration.vccs()}
     groups: dict[int, tuple[str, str]] = {}
     for domain, binding in _bindings(configuration):
-        if domain.control != (binding.console_port is None):
-            yield f"{domain.name}: console port {binding.console_port}"
         if binding.console_port is None:
-            continue
-        if binding.console_port not in ranges.get(binding.console_service, ()):
+            continue  # the control domain, and a guest whose concentrator was removed by force
+        if domain.control:
+            yield f"{domain.name}: console port {binding.console_port}"
+        if binding.console_service in ranges and binding.console_port not in ranges[binding.console_service]:
             yield f"{domain.name}: console port {binding.console_port} is not one of {binding.console_service}"
         group = (binding.console_group, binding.console_service)
         if groups.setdefault(binding.console_port, group) != group:

@@ -84,7 +84,9 @@ def _admit_one(
     fields = {name: value for name, value in document.fields.items() if name not in SERVICES}
     fields["vnets"] = _with_addresses(fields.get("vnets", ()), spare)
     domain = domain.but(**fields)
-    configuration = macs.take(configuration.with_domain(domain), mac)
+    configuration = configuration.with_domain(domain)
+    for used in (mac, *(each for vnet in domain.vnets for each in (vnet.mac, *vnet.alt_macs))):
+        configuration = macs.take(configuration, used)
     domain = apply(configuration, domain, properties)
     _check_clients(configuration, domain)
     _check_io(configuration.without_domain(domain.name), domain)

@@ -34,7 +34,8 @@ import niagara  # noqa: E402
 IMAGES = ROOT / "images"
 MAGIC = b"S4VBENCH"
 ENGINES = ("ours", "translator", "user", "softmmu", "native")
-TITLES = {"ours": "sun4v", "translator": "translator", "user": "qemu-sparc64", "softmmu": "qemu niagara", "native": "native"}
+TITLES = {"ours": "sun4v", "translator": "translator", "user": "qemu-sparc64", "softmmu": "qemu niagara",
+          "native": "native"}
 SMALL = 1 / 20
 TRAP_PROGRAMS = {"traps"}  # a Linux process makes system calls there: other instructions, no comparison
 TIMEOUT_S = 600.0
@@ -111,7 +112,8 @@ class Bench:
         self.ours_args = ours_args
         self.start_up = {"user": 0.0, "native": 0.0}
         self.runners: dict[str, Callable[[Program], tuple[str, float]]] = {
-            "ours": self.run_ours, "translator": self.run_translator, "user": self.run_user, "softmmu": self.run_softmmu, "native": self.run_native}
+            "ours": self.run_ours, "translator": self.run_translator, "user": self.run_user,
+            "softmmu": self.run_softmmu, "native": self.run_native}
         self.engines = [e for e in engines if self.available(e)]
 
     @staticmethod
@@ -139,15 +141,17 @@ class Bench:
         return self.run_ours(program, "translator")
 
     def run_ours(self, program: Program, engine: str = "interpreter") -> tuple[str, float]:
-        command = [sys.executable, "-m", "emulator.cli", "run", "--stats", "--engine", engine, *self.ours_args, str(program.elf)]
+        command = [sys.executable, "-m", "emulator.cli", "run", "--stats", "--engine", engine]
+        command += [*self.ours_args, str(program.elf)]
         done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise BenchError(f"sun4v run {program.name}: status {done.returncode}: {done.stderr}{done.stdout}")
         stats = json.loads(done.stderr.strip().splitlines()[-1])
-        if program.insns not in (0, int(stats["instructions"])):
-            raise BenchError(f"{program.name}: {engine} counts {stats['instructions']} instructions, not {program.insns}")
-        program.insns = int(stats["instructions"])
+        insns = int(stats["instructions"])
+        if program.insns not in (0, insns):
+            raise BenchError(f"{program.name}: {engine} counts {insns} instructions, not {program.insns}")
+        program.insns = insns
         return done.stdout.strip(), float(stats["seconds"])
 
     def run_user(self, program: Program) -> tuple[str, float]:
@@ -184,8 +188,8 @@ def geometric_mean(values: list[float]) -> float | None:
     return math.exp(sum(map(math.log, values)) / len(values)) if values else None
 
 
-def ratio(program: Program, other: str) -> float | None:
-    ours, theirs = program.mips("ours"), program.mips(other)
+def ratio(program: Program, other: str, engine: str = "ours") -> float | None:
+    ours, theirs = program.mips(engine), program.mips(other)
     return ours / theirs if ours and theirs else None
 
 
@@ -194,14 +198,15 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 def as_markdown(programs: list[Program], engines: list[str]) -> str:
-    """The table: million instructions, MIPS by engine, ours against the two QEMUs."""
-    against = [e for e in ("softmmu", "user") if e in engines and "ours" in engines]
-    head = ["program", "Minsn", *(TITLES[e] for e in engines), *(f"sun4v / {TITLES[e]}" for e in against)]
+    """The table: million instructions, MIPS by engine, ours against the two QEMUs and the interpreter."""
+    against = [(mine, e) for mine in ("ours", "translator") for e in ("softmmu", "user", "ours")
+               if mine in engines and e in engines and mine != e]
+    head = ["program", "Minsn", *(TITLES[e] for e in engines), *(f"{TITLES[m]} / {TITLES[e]}" for m, e in against)]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
     for p in programs:
         cells = [p.name, number(p.insns / 1e6, 1), *(number(p.mips(e)) for e in engines)]
-        lines.append("| " + " | ".join(cells + [number(ratio(p, e), 2) for e in against]) + " |")
-    means = [number(geometric_mean([r for p in programs if (r := ratio(p, e))]), 2) for e in against]
+        lines.append("| " + " | ".join(cells + [number(ratio(p, e, m), 2) for m, e in against]) + " |")
+    means = [number(geometric_mean([r for p in programs if (r := ratio(p, e, m))]), 2) for m, e in against]
     lines.append("| " + " | ".join(["geometric mean", "", *("" for _ in engines), *means]) + " |")
     return "\n".join(lines)
 

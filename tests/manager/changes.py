@@ -17,6 +17,7 @@ from ldmd.model import (
     MemoryAmount,
     MemoryBlock,
     State,
+    Vcc,
     Vdisk,
     Vnet,
     Volume,
@@ -34,11 +35,14 @@ def roomy(configuration: Configuration) -> Configuration:
     primary = configuration.primary
     assert primary.binding is not None
     first = primary.binding.memory[0]
-    binding = Binding(id=0, vcpus=tuple((n, n) for n in range(32)), memory=(MemoryBlock(first.ra, first.pa, 8 * GIB),))
+    binding = Binding(id=0, vcpus=tuple((n, n) for n in range(32)),
+                      memory=(MemoryBlock(first.ra, first.pa, 8 * GIB),),
+                      devices=(BoundDevice("switch", "primary-vsw0", 0, ()),))
     return configuration.with_domain(primary.but(
         binding=binding, cpus=Cpus(vcpus=32), memory=MemoryAmount(size_bytes=8 * GIB),
         disk_servers=(DiskServer(name="primary-vds0", volumes=(Volume(name="vol1", backend="/disks/1"),)),),
-        switches=(Vsw(name="primary-vsw0", mac=0x144FF80000),)))
+        switches=(Vsw(name="primary-vsw0", mac=0x144FF80000),),
+        vccs=(Vcc(name="primary-vcc0", first_port=5000, last_port=5100),)))
 
 
 def guest(number: int, **changes: object) -> Domain:
@@ -59,7 +63,7 @@ def bound(configuration: Configuration, domain: Domain) -> Domain:
     assert primary is not None
     base = primary.memory[0].pa + 8 * GIB
     return domain.but(state=State.BOUND, binding=Binding(
-        id=number, vcpus=tuple((n, 32 + number * SHARE + n) for n in range(SHARE)),
+        id=number, vcpus=tuple((n, 32 + number * SHARE + n) for n in range(domain.cpus.vcpus)),
         memory=(MemoryBlock(base + number * GIB, base + number * GIB, GIB),),
         console_group=domain.name, console_port=5000 + number, console_service="primary-vcc0",
         devices=(BoundDevice("disk", "disk0", 0, (1,)), BoundDevice("network", "net0", 0, (2,)))))

@@ -31,7 +31,7 @@ def test_names_are_unique_on_the_server(manager: Manager) -> None:
 
 
 def test_the_words_that_scripts_look_for(manager: Manager, tmp_path: Path) -> None:
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1")
     for arguments, words in (
         ({"backend": str(tmp_path / "b.img"), "volume": "vol1@primary-vds0"}, "already exists"),
@@ -76,7 +76,7 @@ def test_a_second_export_needs_force_and_excl_forbids_it(manager: Manager, tmp_p
 
 def test_a_disk_of_a_bound_domain_gets_a_number_and_a_channel(manager: Manager, tmp_path: Path) -> None:
     done(manager, "add-vdsdev", backend=str(tmp_path / "b.img"), volume="vol2@primary-vds0")
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1", id="3", timeout="60")
     done(manager, "add-vdisk", disk="d1", volume="vol2@primary-vds0", domain="ldg1")
     disks = machine_of(manager).guests[1].spec["disks"]
@@ -89,7 +89,7 @@ def test_a_disk_of_a_bound_domain_gets_a_number_and_a_channel(manager: Manager, 
 
 def test_wrong_disks(manager: Manager, tmp_path: Path) -> None:
     done(manager, "add-vdsdev", backend=str(tmp_path / "b.img"), volume="vol2@primary-vds0")
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1", id="0")
 
     def code(**more: str) -> str:
@@ -106,7 +106,7 @@ def test_wrong_disks(manager: Manager, tmp_path: Path) -> None:
 
 
 def test_services_in_use_go_only_by_force(manager: Manager) -> None:
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1")
     assert refused(manager, "remove-vds", vds="primary-vds0") == "disk.server-attached"
     assert refused(manager, "set-vdsdev", volume="vol1@primary-vds0", options="ro") == "disk.volume-attached"
@@ -119,14 +119,14 @@ def test_services_in_use_go_only_by_force(manager: Manager) -> None:
 
 
 def test_the_selected_path_of_a_group_keeps_the_channels_of_all(manager: Manager, tmp_path: Path) -> None:
-    put_guest(manager, "svc", 1, state=State.ACTIVE)
+    put_guest(manager, "svc", state=State.ACTIVE)
     done(manager, "add-vds", vds="svc-vds0", domain="svc")
     backend = str(tmp_path / "b.img")
     done(manager, "add-vdsdev", backend=backend, volume="left@primary-vds0", mpgroup="mp1")
     done(manager, "add-vdsdev", backend=backend, volume="right@svc-vds0", mpgroup="mp1")
     third = {"backend": backend, "volume": "third@svc-vds0", "mpgroup": "mp1"}
     assert refused(manager, "add-vdsdev", **third) == "disk.mpgroup-twice"
-    put_guest(manager, "ldg1", 2, state=State.ACTIVE)
+    put_guest(manager, "ldg1", state=State.ACTIVE)
     done(manager, "add-vdisk", disk="d0", volume="left@primary-vds0", domain="ldg1")
     assert refused(manager, "add-vdisk", disk="d1", volume="right@svc-vds0", domain="ldg1") == "disk.volume-used"
     assert machine_of(manager).guests[2].spec["disks"][0]["channels"] == [1, 2]
@@ -141,7 +141,7 @@ def test_the_selected_path_of_a_group_keeps_the_channels_of_all(manager: Manager
 
 
 def test_without_dr_a_running_guest_loses_a_disk_only_by_force(manager: Manager) -> None:
-    put_guest(manager, "ldg1", 1, state=State.ACTIVE)
+    put_guest(manager, "ldg1", state=State.ACTIVE)
     machine = machine_of(manager)
     machine.boot_os(1, "md-update", "domain-shutdown")
     done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1")
@@ -153,7 +153,7 @@ def test_without_dr_a_running_guest_loses_a_disk_only_by_force(manager: Manager)
 
 
 def test_a_guest_with_dr_is_asked_first(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_guest(manager, "ldg1", 1, state=State.ACTIVE)
+    put_guest(manager, "ldg1", state=State.ACTIVE)
     machine = machine_of(manager)
     machine.boot_os(1, "dr-vio", "md-update")
     asked = []
@@ -174,7 +174,7 @@ def test_a_guest_with_dr_is_asked_first(manager: Manager, monkeypatch: pytest.Mo
 
 
 def test_in_a_delayed_reconfiguration_only_that_domain_changes(manager: Manager) -> None:
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vsw", vswitch="vsw0", domain="primary")
     outcome = done(manager, "set-vsw", vswitch="vsw0", mtu="9000")
     assert outcome.out.startswith("Initiating a delayed reconfiguration operation on the primary domain.\n")

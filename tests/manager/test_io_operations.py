@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from manager_support import machine_of, make_manager
-from services_support import done, put_guest, refused
+from services_support import done, put_guest, reboot, refused
 
 from ldmd.manager import Manager
 from ldmd.model import State
@@ -16,16 +16,8 @@ PF = "/SYS/MB/NET0/IOVNET.PF0"
 @pytest.fixture
 def manager() -> Manager:
     manager = make_manager()
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     return manager
-
-
-def reboot(manager: Manager) -> None:
-    """The control domain comes back from its delayed reconfiguration."""
-    configuration = manager.configuration
-    for pending in configuration.pending:
-        configuration = configuration.with_domain(pending.domain)
-    manager.commit(configuration.but(pending=()))
 
 
 def row(manager: Manager, name: str) -> dict[str, object]:
@@ -82,7 +74,7 @@ def test_an_endpoint_leaves_and_comes_back(manager: Manager) -> None:
 
 def test_an_active_guest_without_a_bus_must_be_stopped() -> None:
     manager = make_manager()
-    put_guest(manager, "ldg1", 1, state=State.ACTIVE)
+    put_guest(manager, "ldg1", state=State.ACTIVE)
     done(manager, "remove-io", device="/SYS/MB/PCIE1", domain="primary")
     reboot(manager)
     assert refused(manager, "add-io", device="/SYS/MB/PCIE1", domain="ldg1") == "io.stop-first"
@@ -121,7 +113,7 @@ def test_virtual_functions(manager: Manager) -> None:
 
 def test_a_running_guest_takes_a_function_of_a_virtualized_bus() -> None:
     manager = make_manager()
-    put_guest(manager, "ldg1", 1, state=State.ACTIVE)
+    put_guest(manager, "ldg1", state=State.ACTIVE)
     done(manager, "set-io", device="pci_1", iov="on")
     reboot(manager)
     done(manager, "create-vf", pf=PF, number="1")
@@ -155,17 +147,20 @@ def test_without_sriov() -> None:
 # -- consoles, storage, data plane
 
 
-def test_console_concentrators(manager: Manager) -> None:
+def test_console_concentrators() -> None:
+    manager = make_manager()
+    put_guest(manager, "ldg2", state=State.INACTIVE)
     done(manager, "add-vcc", vcc="primary-vcc0", domain="primary", port_range="5000-5100")
     assert refused(manager, "add-vcc", vcc="v", domain="primary", port_range="6000-6001") == "console.one"
-    assert refused(manager, "add-vcc", vcc="v", domain="ldg1", port_range="5050-5200") == "console.overlap"
+    assert refused(manager, "add-vcc", vcc="v", domain="ldg2", port_range="5050-5200") == "console.overlap"
     for text in ("5000", "5100-5000", "0-9", "5000-70000", "a-b", "1-2-3"):
-        assert refused(manager, "add-vcc", vcc="v", domain="ldg1", port_range=text) == "console.range"
+        assert refused(manager, "add-vcc", vcc="v", domain="ldg2", port_range=text) == "console.range"
     assert refused(manager, "set-vconsole", domain="primary", port="5001") == "console.control"
+    put_guest(manager, "ldg1")
     assert refused(manager, "set-vconsole", domain="ldg1", port="5001") == "console.bound"
     done(manager, "set-vconsole", domain="ldg1", log="off")
     assert manager.configuration.find("ldg1").vcons.log is False  # type: ignore[union-attr]
-    put_guest(manager, "ldg2", 2, state=State.INACTIVE)
+    done(manager, "unbind-domain", domain="ldg1")
     done(manager, "set-vconsole", domain="ldg2", port="5001", group="g", service="primary-vcc0")
     assert refused(manager, "set-vconsole", domain="ldg2", port="4999") == "console.port-outside"
     assert refused(manager, "set-vconsole", domain="ldg2", service="vcc9") == "service.not-found"
@@ -196,7 +191,7 @@ def test_data_plane_channels(manager: Manager) -> None:
     done(manager, "add-vdpcc", vdpcc="c0", vdpcs="dp0", domain="ldg1")
     assert refused(manager, "add-vdpcc", vdpcc="c0", vdpcs="dp0", domain="ldg1") == "device.exists"
     assert refused(manager, "remove-vdpcs", vdpcs="dp0") == "service.attached"
-    put_guest(manager, "ldg2", 2, state=State.ACTIVE)
+    put_guest(manager, "ldg2", state=State.ACTIVE)
     assert refused(manager, "add-vdpcc", vdpcc="c0", vdpcs="dp0", domain="ldg2") == "device.active"
     done(manager, "remove-vdpcc", vdpcc="c0", domain="ldg1")
     done(manager, "remove-vdpcs", vdpcs="dp0")

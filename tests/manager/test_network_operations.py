@@ -17,7 +17,7 @@ from ldmd.planner import macs
 def manager() -> Manager:
     manager = make_manager()
     done(manager, "add-vsw", vswitch="vsw0", domain="primary", net_dev="net0")
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     return manager
 
 
@@ -119,14 +119,14 @@ def test_wrong_networks(manager: Manager) -> None:
 def test_hybrid_needs_a_network_interface_unit() -> None:
     manager = make_manager("t5120")
     done(manager, "add-vsw", vswitch="vsw0", domain="primary")
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vnet", vnet="vnet0", vswitch="vsw0", domain="ldg1", mode="hybrid")
     assert vnet(manager, "vnet0").mode == "hybrid"
 
 
 def test_what_an_active_guest_can_take_up(manager: Manager) -> None:
     done(manager, "add-vsw", vswitch="vsw1", domain="primary")
-    put_guest(manager, "ldg2", 2, state=State.ACTIVE)
+    put_guest(manager, "ldg2", state=State.ACTIVE)
     machine_of(manager).boot_os(2)
     done(manager, "add-vnet", vnet="vnet0", vswitch="vsw0", domain="ldg2")
     for name, value in (("mtu", "1600"), ("mac_addr", "00:14:4f:fc:00:09"), ("alt_mac_addrs", "auto")):
@@ -168,7 +168,7 @@ class Others:
 def test_an_address_that_another_machine_has_is_not_taken(manager: Manager) -> None:
     twin = make_manager()
     done(twin, "add-vsw", vswitch="vsw0", domain="primary", net_dev="net0")
-    put_guest(twin, "ldg1", 1)
+    put_guest(twin, "ldg1")
     done(twin, "add-vnet", vnet="vnet0", vswitch="vsw0", domain="ldg1")
     would = vnet(twin, "vnet0").mac  # same seed: the same choice
     others = Others({would, 0x144FFC0001})
@@ -196,7 +196,7 @@ def test_a_switch_of_the_running_control_domain_waits_for_its_reboot(manager: Ma
 
 
 def test_a_switch_of_a_running_service_domain_must_be_stopped(manager: Manager) -> None:
-    put_guest(manager, "svc", 2, state=State.ACTIVE)
+    put_guest(manager, "svc", state=State.ACTIVE)
     done(manager, "add-vsw", vswitch="svc-vsw0", domain="svc")
     assert refused(manager, "set-vsw", vswitch="svc-vsw0", mtu="9000") == "device.active"
     done(manager, "set-vsw", vswitch="svc-vsw0", vid="7")
@@ -204,9 +204,9 @@ def test_a_switch_of_a_running_service_domain_must_be_stopped(manager: Manager) 
 
 def test_mtu_of_a_switch_not_below_its_networks() -> None:
     manager = make_manager()
-    put_guest(manager, "svc", 2)
+    put_guest(manager, "svc")
     done(manager, "add-vsw", vswitch="vsw0", domain="svc", mtu="9000")
-    put_guest(manager, "ldg1", 1)
+    put_guest(manager, "ldg1")
     done(manager, "add-vnet", vnet="vnet0", vswitch="vsw0", domain="ldg1", mtu="8000")
     assert refused(manager, "set-vsw", vswitch="vsw0", mtu="1500") == "network.mtu-clients"
     done(manager, "set-vsw", vswitch="vsw0", mtu="8000")

@@ -12,7 +12,7 @@ from manager_support import make_manager
 from services_support import domain, done, put_guest, refused, server
 
 from ldmd.messages import RefusedError
-from ldmd.model import Binding, Cpus, Policy, State
+from ldmd.model import Binding, Policy, State
 from ldmd.planner.policies import format_time, in_force, parse_time, policy_step, power_managed
 from ldmd.policyengine import PolicyEngine
 
@@ -82,8 +82,8 @@ def test_wrong_times(text: str) -> None:
 
 def test_the_operations() -> None:
     manager = make_manager()
-    put_guest(manager, "ldg1", 1)
-    put_guest(manager, "ldg2", 2)
+    put_guest(manager, "ldg1")
+    put_guest(manager, "ldg2")
     done(manager, "add-policy", name="p1", domains=["ldg1", "ldg2"], enable="yes", **{"vcpu-max": "8", "attack": "2"})
     policy = manager.configuration.find("ldg2").policies[0]  # type: ignore[union-attr]
     assert policy == Policy(name="p1", enable=True, vcpu_max=8, attack=2)
@@ -110,8 +110,8 @@ def test_the_operations() -> None:
 
 def test_not_with_whole_cores() -> None:
     manager = make_manager()
-    guest = put_guest(manager, "ldg1", 1)
-    manager.commit(manager.configuration.with_domain(guest.but(cpus=Cpus(vcpus=8, whole_core=True, cores=1))))
+    put_guest(manager, "ldg1", state=State.INACTIVE)
+    done(manager, "set-core", domain="ldg1", count="1")
     assert refused(manager, "add-policy", name="p", domains=["ldg1"]) == "policy.whole-core"
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manager_support import make_manager
-from services_support import domain, done, put_guest, refused, server
+from services_support import domain, done, put_guest, reboot, refused, server
 
 from ldmd.messages import RefusedError
 from ldmd.model import (
@@ -300,7 +300,7 @@ def test_a_configured_system_is_exported_and_set_up_again(tmp_path: Path) -> Non
     done(one, "add-vdsdev", backend=str(tmp_path / "disk"), volume="vol1@primary-vds0")
     done(one, "add-vsw", vswitch="vsw0", domain="primary", net_dev="net0", vid="7")
     done(one, "add-vcc", vcc="primary-vcc0", domain="primary", port_range="5000-5100")
-    put_guest(one, "ldg1", 1)
+    put_guest(one, "ldg1")
     done(one, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1")
     done(one, "add-vnet", vnet="n0", vswitch="vsw0", domain="ldg1")
     text = done(one, "export-domain").result
@@ -312,7 +312,11 @@ def test_a_configured_system_is_exported_and_set_up_again(tmp_path: Path) -> Non
         (s.name, s.mac, s.vids) for s in first.primary.switches]  # fmt: skip
     found, original = second.find("ldg1"), first.find("ldg1")
     assert found is not None and original is not None and constraints_of(found) == constraints_of(original)
-    assert second.pending == () and outcome.out == ""  # the control domain's own resources are as they were
+    pending = second.pending_for("primary")  # its own resources come with its reboot
+    assert pending is not None and pending.domain.cpus == first.primary.cpus
+    assert pending.domain.memory == first.primary.memory and "delayed reconfiguration" in outcome.out
+    reboot(two)
+    done(two, "start-domain", xml=done(two, "export-domain", domains=["ldg1"]).result)
     assert refused(two, "init-system", xml=text) == "init.not-factory"
     assert refused(two, "init-system", xml=text, **{"factory_check_off": True}) == "xml.value"
 
@@ -320,11 +324,14 @@ def test_a_configured_system_is_exported_and_set_up_again(tmp_path: Path) -> Non
 def test_services_only(tmp_path: Path) -> None:
     one = make_manager()
     done(one, "add-vsw", vswitch="vsw0", domain="primary")
-    put_guest(one, "ldg1", 1)
+    put_guest(one, "ldg1")
     done(one, "add-vds", vds="guest-vds0", domain="ldg1")
     text = done(one, "export-domain").result
     two = make_manager(seed=2)
-    put_guest(two, "ldg1", 1)
+    put_guest(two, "ldg1")
+    assert refused(two, "remove-vcc", vcc="guests-vcc0", force=True) == "console.bound-to"
+    done(two, "unbind-domain", domain="ldg1")
+    done(two, "remove-vcc", vcc="guests-vcc0")
     done(two, "init-system", xml=text, services_only=True, factory_check_off=True)
     assert two.configuration.find_vsw("vsw0") and two.configuration.find_vds("guest-vds0")
     assert len(two.configuration.domains) == 2

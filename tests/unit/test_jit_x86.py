@@ -1,4 +1,4 @@
-"""The translator's assembler (csrc/jit/x86.h) against objdump: csrc/tests/x86_forms.c prints bytes and the text we mean."""
+"""The translator's assembler (csrc/jit/x86.h) against objdump: csrc/tests/x86_forms.c prints bytes and their text."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_up_down_up_reset(shell: Shell) -> None:
 def test_a_failure_leaves_nothing(shell: Shell) -> None:
     path = write(shell, port=free_ports(), more='[server.alpha.domain.big]\nvcpus = 1\nmemory = "64G"\n')
     errors = shell.sun4v("lab", "up", str(path), status=1)
-    assert "alpha: ldm bind-domain big" in errors
+    assert "alpha: ldm set-memory 64G big" in errors
     assert shell.processes() == []
     assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
 

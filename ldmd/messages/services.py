@@ -26,7 +26,6 @@ TABLE = (
             "stop the domain first, or use -f"),
     Message("device.refused", "LDom {domain} did not give up {what}", "{reason}",
             "end its use in the guest and try again, or use -f"),
-    Message("device.silent", "LDom {domain} did not answer about {what}", "", "try again, or use -f"),
     Message("property.needed", "no property was given", "", "give at least one of: {choices}"),
     Message("property.number", "{value} is not a value of {name}", "", "use a number from {least} to {most}"),
     # consoles

@@ -76,7 +76,8 @@ _MAIN = (
 
 _HARDWARE = (
     Command(name="list-hba", group=GROUP, help="list SCSI adapters of a domain", forms=(
-        form(_local("-d", "devices", "their devices"), _L, _P, _local("-t", "targets", "their targets (there are none here)"), _JSON,
+        form(_local("-d", "devices", "their devices"), _L, _P,
+             _local("-t", "targets", "their targets (there are none here)"), _JSON,
              _OF_DOMAIN),
     )),
     Command(name="list-netdev", group=GROUP, help="list network devices of domains", forms=(
@@ -92,8 +93,9 @@ _HARDWARE = (
              _OPTIONAL_DOMAIN),
     )),
     Command(name="list-rsrc-group", group=GROUP, help="list resource groups", forms=(
-        form(_local("-a", "all", "accepted; all are shown"), Option(flag="-d", argument="domain", value="domain-name", kind="domain",
-                          help="only what this domain has"), _L,
+        form(_local("-a", "all", "accepted; all are shown"),
+             Option(flag="-d", argument="domain", value="domain-name", kind="domain",
+                    help="only what this domain has"), _L,
              Option(flag="-o", argument="format", value="core | memory | io", local=True, help="only this kind"), _P,
              _JSON, Operand(argument="group", shown="resource-group", optional=True, help="only this group")),
     )),

@@ -338,9 +338,8 @@ def find_room(configuration: Configuration, domain: Domain, wish: Wish) -> tuple
     except ConfigError as error:
         refuse("memory.size", value=format_size(wish.size_bytes), why=str(error))
     if isinstance(answer, Shortage):
-        lines = answer.text().splitlines()
-        advice = [line for line in lines if line.startswith("Try: ")]
-        refuse("memory.short", cause="\n".join(line for line in lines if line not in advice), remedy="\n".join(advice))
+        lines = [line for line in answer.text().splitlines() if not line.startswith("Try: ")]
+        refuse("memory.short", cause="\n".join(lines), remedy="; or ".join(answer.remedies))
     assert isinstance(answer, Placement)
     return answer.blocks
 

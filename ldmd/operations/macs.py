@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-
 from ldmd.messages import refuse
-from ldmd.model import Configuration, Domain
+from ldmd.model import Configuration
 from ldmd.operations.context import Context
 from ldmd.planner import macs
 
@@ -45,30 +43,6 @@ def check_given(context: Context, configuration: Configuration, mac: int, *, now
     """Refuse an address given by hand that may not be used, here or because of another machine."""
     macs.check_manual(configuration, mac, now=now)
     if mac != now and context.macs_elsewhere([mac]):
-        refuse("network.mac-elsewhere", mac=macs.format_mac(mac))
-
-
-def unique_domains(
-    context: Context, names: Iterable[str], plan: Callable[[Collection[int]], Configuration], *, by_hand: bool
-) -> Configuration:
-    """A plan that adds domains, made until no other machine has their addresses. It is given those to avoid."""
-    names, avoid = tuple(names), set[int]()
-    for _ in range(TRIES):
-        planned = plan(avoid)
-        chosen = {domain.mac for domain in planned.domains if domain.name in names}
-        taken = context.macs_elsewhere(chosen)
-        if not taken:
-            return planned
-        if by_hand:
-            refuse("network.mac-elsewhere", mac=macs.format_mac(min(taken)))
-        avoid |= taken
-    refuse("network.mac-none-left")
-
-
-def check_unique(context: Context, domain: Domain, *, besides: Collection[int] = ()) -> None:
-    """Refuse where another machine answers for an address of a domain: before it is started, or after a change."""
-    mine = {mac for mac, _ in macs.domain_macs(domain)} - set(besides)
-    for mac in sorted(context.macs_elsewhere(mine)) if mine else ():
         refuse("network.mac-elsewhere", mac=macs.format_mac(mac))
 
 

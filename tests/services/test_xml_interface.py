@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ from manager_support import make_manager
 from services_support import done, put_guest
 
 from ldmd.manager import Manager
+from ldmd.messages import RefusedError
 from ldmd.model import State
 from ldmd.operations.registry import OPERATIONS
+from ldmd.rpc.access import Access
+from ldmd.rpc.client import Client
+from ldmd.rpc.server import Server
 from ldmd.xmlif.actions import ACTIONS, DOMAIN_ACTIONS, RESOURCE_ACTIONS
 from ldmd.xmlif.interface import EVENTS, event_text, handle
 from ldmd.xmlif.tree import Element, parse
@@ -201,6 +206,39 @@ def test_every_action_has_its_command() -> None:
     commands = {command for _, command, _ in RESOURCE_ACTIONS.values()} | {row[0] for row in DOMAIN_ACTIONS.values()}
     assert commands <= set(OPERATIONS)
     assert set(PUBLISHED.split()) <= ACTIONS
+
+
+class Readers(Access):
+    """Everybody may read."""
+
+    def role(self, uid: int, user: str, groups: Iterable[str]) -> str:
+        return "read"
+
+
+def test_over_the_managers_socket(manager: Manager, tmp_path: Path) -> None:
+    """The command "xml" of the RPC: with the rights of the client, and each action in the history."""
+    text = document(command("set-vcpu", on("ldg1", item("cpu", "6"))))
+    writer = Server(manager, tmp_path / "w", Access())
+    reader = Server(manager, tmp_path / "r", Readers())
+    for server in (writer, reader):
+        server.start()
+    try:
+        with Client(reader.path) as client:
+            answer = parse(client.call("xml", {"text": text}))
+            (data,) = answer.children[0].each("data")
+            assert status(data)[0] == "failure" and "may only list" in status(data)[1][0]
+            listed = client.call("xml", {"text": document(command("list-constraints", on("ldg1")))})
+            assert status(parse(listed)) == ("success", [])
+            with pytest.raises(RefusedError):
+                client.call("xml", {"text": 5})
+        assert manager.configuration.find("ldg1").cpus.vcpus == 1  # type: ignore[union-attr]
+        with Client(writer.path) as client:
+            assert status(parse(client.call("xml", {"text": text}))) == ("success", [])
+            assert client.call("list-history")["history"][-1]["line"] == "xml set-vcpu"
+        assert manager.configuration.find("ldg1").cpus.vcpus == 6  # type: ignore[union-attr]
+    finally:
+        writer.close()
+        reader.close()
 
 
 def test_registration_reaches_the_connection() -> None:

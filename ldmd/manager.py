@@ -75,6 +75,7 @@ class Manager:
         self._inbox: deque[Mapping[str, Any]] = deque()
         self._watchers: list[Callable[[Mapping[str, Any]], None]] = []
         self._unwritten: list[Record] = []
+        self._recording = threading.Lock()  # guards the list above
         self._configuration: Configuration | None = None
         self._unsure = False  # what the store holds is not known
         self.boot = ""
@@ -279,17 +280,22 @@ class Manager:
     def _record(self, job: Job, line: str, error: RefusedError | None) -> None:
         self.log.cmd("OK" if error is None else f"{error.code}: {error.text}")
         text = "OK" if error is None else error.text
-        record = Record(job.started_at, job.caller.user, line, job.status, text)
-        with self._lock:
-            self._unwritten.append(record)
-            wrote = job.pinned is None
-            if wrote or len(self._unwritten) >= READS_UNWRITTEN:
+        with self._recording:
+            self._unwritten.append(Record(job.started_at, job.caller.user, line, job.status, text))
+            many = len(self._unwritten) >= READS_UNWRITTEN
+        wrote = job.pinned is None
+        # who only reads never waits for one who writes
+        if (wrote or many) and self._lock.acquire(blocking=wrote):
+            try:
                 self._write_history()
-        self._pump()
+            finally:
+                self._lock.release()
+            self._pump()
 
     def _write_history(self) -> None:
         """Under the lock. A full disk loses lines of the history, and no more."""
-        records, self._unwritten = self._unwritten, []
+        with self._recording:
+            records, self._unwritten = self._unwritten, []
         if records:
             try:
                 self.store.add_history(records)
@@ -298,7 +304,9 @@ class Manager:
 
     def history(self, limit: int) -> tuple[Mapping[str, Any], ...]:
         """The last commands, oldest first."""
-        records = [*self.store.history(limit), *self._unwritten][-limit:]
+        with self._recording:
+            unwritten = list(self._unwritten)
+        records = [*self.store.history(limit), *unwritten][-limit:]
         return tuple({"time": each.time, "caller": each.caller, "line": each.line, "status": each.status,
                       "text": each.text} for each in records)
 

@@ -194,6 +194,25 @@ def test_only_one_job_writes_at_a_time() -> None:
     assert sorted(manager.configuration.freed_macs) == list(range(1, 81))
 
 
+def test_who_reads_does_not_wait_for_who_writes() -> None:
+    manager = with_guests()
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(context: Any) -> None:
+        begun.set()
+        assert gate.wait(60)
+
+    thread = threading.Thread(target=lambda: run(manager, slow))
+    thread.start()
+    assert begun.wait(60)
+    for _ in range(100):  # more than are kept before they are written
+        assert manager.execute("version", {}).status == 0
+    gate.set()
+    thread.join()
+    rows = manager.execute("list-history", {"limit": "1000"}).result["history"]
+    assert sum(row["line"] == "ldm version" for row in rows) == 100
+
+
 def test_cancel() -> None:
     manager = with_guests()
     clock = machine_of(manager).clock

@@ -86,7 +86,7 @@ class Reactions:
         try:
             status = self._manager.hypervisor.call("guest.status", guest=domain.binding.id)
         except HypervisorError as error:
-            if error.code in ("unreachable", "timeout"):
+            if error.code in GONE:
                 return None  # found out when it is there again
             return {"state": "defined"}
         return status if isinstance(status, Mapping) else None

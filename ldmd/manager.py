@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import ldmd.operations
 from ldmd.clock import Bell, Clock, HostClock
-from ldmd.committer import Committer
+from ldmd.committer import GONE, Committer
 from ldmd.events import Reactions
 from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
@@ -218,7 +218,7 @@ class Manager:
         return Outcome(0 if error is None else 1, result, tuple(job.lines), error, job.id)
 
     def _machine_error(self, error: HypervisorError) -> RefusedError:
-        if error.code in ("unreachable", "timeout"):
+        if error.code in GONE:
             return message("machine.unreachable", machine=self.configuration.server.name, problem=error.text)
         return message("machine.refused", op="", why=error.code, problem=error.text)
 

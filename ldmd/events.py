@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ldmd.committer import GONE
 from ldmd.model import Configuration, Domain, FailurePolicy, State
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.channels import settle

@@ -58,6 +58,18 @@ def test_a_late_event_does_not_stop_a_guest_that_runs() -> None:
     assert domain(manager).state is State.ACTIVE
 
 
+@pytest.mark.parametrize(("code", "state"), [
+    ("unreachable", State.ACTIVE), ("timeout", State.ACTIVE), ("no-guest", State.BOUND)])
+def test_a_machine_that_does_not_answer_is_asked_again_later(code: str, state: State) -> None:
+    manager = with_guests()
+    machine_of(manager).refuse = {"guest.status": HypervisorError(code, "x")}
+    machine_of(manager).emit_state(1, "power-off")
+    assert domain(manager).state is state
+    machine_of(manager).refuse = {}
+    manager.again()
+    assert domain(manager).state is State.BOUND
+
+
 @pytest.mark.parametrize("event", [
     {}, {"event": 7}, {"event": "guest.state"}, {"event": "guest.state", "guest": 99},
     {"event": "guest.state", "guest": "1", "why": []}, {"event": "guest.variable", "guest": 1, "name": 3},

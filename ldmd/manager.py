@@ -93,6 +93,8 @@ class Manager:
 
     def _begin(self, server: Server, boot: str) -> None:
         stored = self.store.load()
+        if boot != self.boot:
+            self.replies.clear()  # the numbers of requests begin anew
         self.boot = boot
         if stored is None:
             fresh = factory_default(server, rng=self.rng, started_at=self.clock.now())

@@ -287,6 +287,9 @@ class FakeMachine:
     def op_guest_dr_crypto(self, guest: int, kind: str, action: str, cpus: list[int]) -> dict[str, Any]:
         return self._service(guest, f"dr-crypto-{kind}", "guest.dr_crypto")
 
+    def op_guest_dr_vio(self, guest: int, action: str, kind: str, number: int) -> dict[str, Any]:
+        return self._service(guest, "dr-vio", "guest.dr_vio")
+
     # -- what a test makes happen
 
     def emit(self, event: str, **details: Any) -> None:

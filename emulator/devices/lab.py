@@ -24,8 +24,8 @@ from emulator.devices.vnet import DEFAULT_MTU, VnetPort
 from emulator.errors import ConfigError
 from emulator.guest import Stop, StopReason
 from emulator.machine import DETERMINISTIC_TOD, Machine
-from emulator.mdesc import Port as MdPort
 from emulator.mdesc import MemorySegment, Resources, build, plain_resources
+from emulator.mdesc import Port as MdPort
 from emulator.platforms import find_platform
 from emulator.units import parse_size
 
@@ -141,6 +141,13 @@ def _close(backends: list[Backend]) -> None:
         backend.close()
 
 
+def _in_blocks(resources: Resources, blocks: Sequence[tuple[int, int, int]] | None) -> Resources:
+    """With memory in these blocks, where there are some."""
+    if blocks is None:
+        return resources
+    return replace(resources, memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks))
+
+
 def build_domain(
     memory: str | int = "256M",
     *,
@@ -163,9 +170,7 @@ def build_domain(
     alter the resources before the machine description is made from them. Raises ConfigError.
     """
     server = find_platform(platform)
-    plain = plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch)
-    if blocks is not None:
-        plain = replace(plain, memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks))
+    plain = _in_blocks(plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch), blocks)
     disk_channels = range(SERVICES_CHANNEL + 1, SERVICES_CHANNEL + 1 + len(disks))
     net_channels = range(disk_channels.stop, disk_channels.stop + len(nets))
     macs = [first_mac + number if spec.mac is None else spec.mac for number, spec in enumerate(nets)]
@@ -191,8 +196,8 @@ def build_domain(
     )
     resources = change(resources) if change else resources
     machine = Machine(
-        memory if blocks is None else None, blocks=blocks, strands=strands, platform=platform, cpu_arch=cpu_arch, deterministic=deterministic,
-        machine_description=build(server, resources),
+        memory if blocks is None else None, blocks=blocks, strands=strands, platform=platform, cpu_arch=cpu_arch,
+        deterministic=deterministic, machine_description=build(server, resources),
     )  # fmt: skip
     opened: list[Backend] = []
     ports: list[Port] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 RING = 4096
@@ -22,6 +23,8 @@ class Events:
         self._ring: deque[Event] = deque(maxlen=RING)
         self._seq = 0
         self._listeners: list[Listener] = []
+        self.requests: Iterator[int] = itertools.count(1)
+        """Numbers of requests to guests whose answers are events: no two of a power-on are alike."""
 
     @property
     def seq(self) -> int:

@@ -64,7 +64,7 @@ class Guest:
         self.started_at: float | None = None
         self.snapshot = Snapshot()
         self.console = GuestConsole(self.poke)
-        self.requests = Requests(self._emit)
+        self.requests = Requests(self._emit, events.requests)
         self._housing, self._around = housing, around
         self._events, self._clock, self._runner_poke = events, clock, poke
         self._queue: deque[tuple[Callable[[], Any], Future[Any]]] = deque()

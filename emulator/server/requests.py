@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -26,9 +25,9 @@ class Requests:
     `emit` takes the kind of an event and its members.
     """
 
-    def __init__(self, emit: Callable[..., None]) -> None:
+    def __init__(self, emit: Callable[..., None], numbers: Iterator[int]) -> None:
         self._emit = emit
-        self._numbers = itertools.count(1)
+        self._numbers = numbers  # of the whole machine: a manager tells answers apart by them
         self._device: DomainServices | None = None
         self._asked: dict[int, tuple[int, Reply]] = {}  # id of the reply -> number of the request
         self._reboot = False

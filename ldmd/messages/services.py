@@ -26,7 +26,6 @@ TABLE = (
             "stop the domain first, or use -f"),
     Message("device.refused", "LDom {domain} did not give up {what}", "{reason}",
             "end its use in the guest and try again, or use -f"),
-    Message("device.silent", "LDom {domain} did not answer about {what}", "", "try again, or use -f"),
     Message("property.needed", "no property was given", "", "give at least one of: {choices}"),
     Message("property.number", "{value} is not a value of {name}", "", "use a number from {least} to {most}"),
     # consoles
@@ -36,7 +35,8 @@ TABLE = (
     Message("console.overlap", "Port range {range} overlaps {ports} of {other}", "", "choose other ports"),
     Message("console.port-used", "Port {port} is in use by the console of LDom {domain}", "",
             "keep it in the range, or unbind that domain first"),
-    Message("console.bound-to", "Virtual console concentrator {name} is in use by {users}: a console is bound to it", "",
+    Message("console.bound-to", "Virtual console concentrator {name} is in use by {users}: a console is bound to it",
+            "",
             "unbind those domains first; -f does not help"),
     Message("console.control", "LDom {domain} has no virtual console", "its console is the service processor's"),
     Message("console.bound", "LDom {domain} must be unbound before its console can be changed", "",
@@ -44,6 +44,9 @@ TABLE = (
     Message("console.port", "{port} is not a port", "", "use a number from 1 to 65535"),
     Message("console.port-outside", "Port {port} is outside the port range of {services}", "",
             "`ldm list-services` shows the ranges"),
+    # lists
+    Message("links.group", "Resource group {name} does not exist", "", "`ldm list-rsrc-group` shows the groups"),
+    Message("links.platform", "{command} is not supported on this platform", "only Fujitsu servers have it"),
     # storage
     Message("storage.no-port", "Initiator port {port} does not exist in LDom {domain}", "",
             "`ldm list-hba {domain}` shows the ports; -q skips the check"),

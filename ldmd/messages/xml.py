@@ -26,6 +26,8 @@ TABLE = (
     Message("xml.one-domain", "The XML describes {count} domains, not one", "", "use `ldm init-system` for several"),
     Message("xml.name", "The XML is about LDom {found}, not {name}"),
     Message("xml.action", "{action} is not an action of the XML interface", "", "aliases are not accepted"),
+    Message("xml.some", "The request was not carried out wholly", "", "the responses inside say what was refused"),
+    Message("xml.no-events", "Events cannot be registered here", "", "`ldm monitor` shows them"),
     Message("xml.control", "LDom {name} cannot be made from XML", "it is there always",
             "`ldm init-system -i FILE` sets up the control domain"),
     Message("init.not-factory", "The system is not in the factory-default configuration",

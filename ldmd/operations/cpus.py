@@ -233,7 +233,7 @@ def _dynamic_crypto(context: Context, made: Domain, added: tuple[int, ...], remo
     for kind in kinds if removed else ():
         answer = ask_each(context, name, "guest.dr_crypto", kind=kind, action="force" if force else "unconfigure",
                           units=_vids(context, name, removed))
-        if answer.failed or not answer.ok:
+        if answer.failed:
             reasons = reasons or answer.reasons or "it gave no reason"
     if reasons:
         for kind in kinds:  # what went comes back: units of one core stay together
@@ -249,7 +249,7 @@ def _dynamic_crypto(context: Context, made: Domain, added: tuple[int, ...], remo
     for kind in kinds if added else ():
         answer = ask_each(context, name, "guest.dr_crypto", kind=kind, action="configure",
                           units=_vids(context, name, added))
-        if answer.failed or not answer.ok:
+        if answer.failed:
             context.warn(str(message("dr.crypto-later", name=name, kind=kind, reasons=answer.reasons)))
 
 

@@ -75,7 +75,8 @@ def add_vdisk(context: Context, arguments: Arguments) -> None:
     disk = Vdisk(name=arguments.text("disk"), volume=volume, service=service,
                  timeout=arguments.optional_number("timeout", most=disks.TIMEOUT_LIMIT) or 0,
                  id=arguments.optional_number("id", most=ID_LIMIT))  # fmt: skip
-    change_devices(context, domain, lambda now: disks.add_vdisk(now, disk, domain=domain))
+    change_devices(context, domain, lambda now: disks.add_vdisk(now, disk, domain=domain),
+                   kind=disks.KIND, device=disk.name)  # fmt: skip
 
 
 @operation("set-vdisk")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 from ldmd.messages import refuse
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
+from ldmd.operations.macs import check_given, claim_macs
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import begun, check_not_frozen, target
 from ldmd.operations.xmldomains import add_from_xml, properties_from_xml
 from ldmd.planner import domains
 from ldmd.planner.channels import settle
+from ldmd.planner.macs import parse_mac
 from ldmd.planner.properties import PROPERTIES
 
 NOT_PROPERTIES = frozenset({"domain", "domains", "all", "xml"})
@@ -24,6 +28,13 @@ def properties_of(arguments: Arguments) -> dict[str, str]:
     return {name: arguments.optional(name) or "" for name in given}
 
 
+def _ask_others(context: Context, values: Mapping[str, str], name: str = "") -> None:
+    """A MAC address given by hand must be nobody else's on the network either."""
+    if "mac-addr" in values:
+        now = context.configuration.find(name)
+        check_given(context, context.configuration, parse_mac(values["mac-addr"]), now=now.mac if now else None)
+
+
 @operation("add-domain")
 def add_domain(context: Context, arguments: Arguments) -> Any:
     """`add-domain name...`, or one name with properties."""
@@ -31,9 +42,11 @@ def add_domain(context: Context, arguments: Arguments) -> Any:
     if "xml" in arguments:
         add_from_xml(context, arguments.text("xml"))
         return
-    names = arguments.texts("domains")
-    new = domains.add(context.configuration, names, properties_of(arguments), rng=context.rng)
-    context.commit(new)
+    names, values = arguments.texts("domains"), properties_of(arguments)
+    domains.add(context.configuration, names, values, rng=Random(0))  # what is wrong is said before others are asked
+    _ask_others(context, values)
+    claimed = () if "mac-addr" in values else claim_macs(context, len(names))
+    context.commit(domains.add(context.configuration, names, values, rng=context.rng, claimed=claimed))
     for name in names:
         context.emit("add-domain", domain=name)
 
@@ -50,6 +63,8 @@ def set_domain(context: Context, arguments: Arguments) -> Any:
         return  # it is as the document says
     if not values:
         refuse("usage.missing", name="a property")
+    domains.change(context.configuration, name, values)
+    _ask_others(context, values, name)
     new, begins = domains.change(context.configuration, name, values)
     context.commit(new)
     if begins:

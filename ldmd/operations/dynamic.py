@@ -27,16 +27,20 @@ DYNAMIC = frozenset(f"{verb}-{noun}" for verb in ("add", "set", "remove")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a guest said. `failed`: for each unit that it did not do, why; `complete`: it answered at all."""
+    """What a guest said. `ok`: the request as a whole went well; `complete`: it answered at all.
+
+    `good`: units of which it said that it did them; `failed`: for each that it did not do, why.
+    """
 
     complete: bool
     ok: bool
     reason: str = ""
+    good: frozenset[int] = frozenset()
     failed: Mapping[int, str] = field(default_factory=dict)
 
     def done(self, units: Iterable[int]) -> tuple[int, ...]:
-        """Those of the units that it did."""
-        return tuple(unit for unit in units if unit not in self.failed) if self.ok else ()
+        """Those of the units that it did. Of a request that failed, only those that it names."""
+        return tuple(unit for unit in units if unit not in self.failed and (self.ok or unit in self.good))
 
     @property
     def reasons(self) -> str:
@@ -96,13 +100,10 @@ def read_reply(reply: Mapping[str, Any]) -> Answer:
     """An answer as the machine passes it on. Whatever is odd in it counts as a failure."""
     reason = str(reply.get("reason") or "")[:1024]
     result = reply.get("result")
-    failed = {unit: text for unit, good, text in _units(reply) if not good}
-    return Answer(complete=result is not None, ok=_good(result) or bool(failed) or _some_good(reply), reason=reason,
-                  failed=failed)
-
-
-def _some_good(reply: Mapping[str, Any]) -> bool:
-    return any(good for _, good, _ in _units(reply))
+    units = tuple(_units(reply))
+    return Answer(complete=result is not None, ok=_good(result), reason=reason,
+                  good=frozenset(unit for unit, good, _ in units if good),
+                  failed={unit: text for unit, good, text in units if not good})
 
 
 def _good(result: object) -> bool:
@@ -131,7 +132,7 @@ def ask_each(context: Context, name: str, op: str, *, units: tuple[int, ...], **
         if not answer.done(some):
             failed.update(dict.fromkeys(units[start + len(some):], answer.reason))
             break
-    return Answer(complete=True, ok=len(failed) < len(units), reason=reason, failed=failed)
+    return Answer(complete=True, ok=True, reason=reason, failed=failed)
 
 
 def md_update(context: Context, name: str) -> None:

@@ -7,11 +7,11 @@ service dr-vio); without that service it needs -f. News come with a new machine 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from ldmd.messages import refuse
 from ldmd.model import Domain, State
-from ldmd.operations.context import Context, HypervisorError
+from ldmd.operations.context import Context
+from ldmd.operations.dynamic import ask, md_update
 from ldmd.operations.targets import begun, target
 from ldmd.planner.delayed import Plan, change
 from ldmd.planner.naming import find_domain
@@ -33,16 +33,6 @@ def _services(context: Context, guest: int) -> Collection[str]:
     return services if isinstance(services, list | tuple) else ()
 
 
-def _answer(context: Context, request: Any) -> str | None:
-    """"" where the guest did as asked, else its reason; None where it did not answer."""
-    number = int(request["request"])
-    if not context.wait(lambda: context.replies(number) is not None, seconds=ANSWER_SECONDS):
-        return None
-    reply = context.replies(number) or {}
-    done = reply.get("result") in ("ok", 0)
-    return "" if done else str(reply.get("reason") or reply.get("result") or "refused")
-
-
 def release(context: Context, domain: Domain, kind: str, *, name: str, force: bool) -> None:
     """Have a running guest give up a device. Refuses where it does not, unless it is forced."""
     guest = _guest(domain)
@@ -54,31 +44,31 @@ def release(context: Context, domain: Domain, kind: str, *, name: str, force: bo
         if not force:
             refuse("device.no-support", domain=domain.name, what=what)
         return
-    try:
-        request = context.hypervisor.call("guest.dr_vio", guest=guest, action="force" if force else "unconfigure",
-                                          kind=kind, number=device.number)  # fmt: skip
-        reason = _answer(context, request)
-    except HypervisorError as error:
-        reason = error.text
-    if force or reason == "":
-        return
-    if reason is None:
-        refuse("device.silent", domain=domain.name, what=what)
-    refuse("device.refused", domain=domain.name, what=what, reason=reason)
+    action = "force" if force else "unconfigure"
+    answer = ask(context, domain.name, "guest.dr_vio", seconds=ANSWER_SECONDS, action=action,
+                 kind=kind, number=device.number)  # fmt: skip
+    if not answer.ok and not force:
+        refuse("device.refused", domain=domain.name, what=what, reason=answer.reasons or "it gave no reason")
 
 
-def announce(context: Context, name: str) -> None:
-    """Tell a running guest that its devices changed. Without the service it sees them when it boots next."""
+def announce(context: Context, name: str, *, kind: str = "", device: str = "") -> None:
+    """Tell a running guest that its devices changed, and, where one is new, to take it up.
+
+    Without the services it sees them when it boots next.
+    """
     domain = context.configuration.find(name)
     guest = _guest(domain) if domain is not None else None
-    if guest is None or UPDATE not in _services(context, guest):
+    if domain is None or guest is None:
         return
-    try:
-        reason = _answer(context, context.hypervisor.call("guest.md_update", guest=guest))
-    except HypervisorError as error:
-        reason = error.text
-    if reason != "":
-        context.warn(f"LDom {name} did not take up the change: {reason or 'it did not answer'}")
+    services = _services(context, guest)
+    if UPDATE in services:
+        md_update(context, name)
+    bound = domain.binding.device(kind, device) if domain.binding and device else None
+    if bound is not None and SERVICE in services:
+        answer = ask(context, name, "guest.dr_vio", seconds=ANSWER_SECONDS, action="configure", kind=kind,
+                     number=bound.number)  # fmt: skip
+        if not answer.ok:
+            context.warn(f"Warning: LDom {name} did not take up {kind} {device}: {answer.reasons}")
 
 
 def commit_change(
@@ -92,10 +82,10 @@ def commit_change(
     context.commit(change(context.configuration, domain, plan, removes_services=removes))
 
 
-def change_devices(context: Context, domain: str, plan: Plan) -> None:
-    """The same for devices of a guest, which is told if it runs."""
+def change_devices(context: Context, domain: str, plan: Plan, *, kind: str = "", device: str = "") -> None:
+    """The same for devices of a guest, which is told if it runs. `kind`, `device`: the one that is new."""
     commit_change(context, domain, plan)
-    announce(context, domain)
+    announce(context, domain, kind=kind, device=device)
 
 
 def remove_device(context: Context, domain: str, kind: str, *, name: str, force: bool, plan: Plan) -> None:

@@ -184,7 +184,7 @@ def add_vnet(context: Context, arguments: Arguments) -> None:
         check_given(context, context.configuration, mac)
     change_devices(context, domain, lambda now: plan(
         take_all(now, (mac, *alt)), mac=mac, automatic_mac=not text, alt_macs=alt,
-        automatic_alt_macs=automatic_alt))  # fmt: skip
+        automatic_alt_macs=automatic_alt), kind=networks.NETWORK, device=name)  # fmt: skip
 
 
 def _another(context: Context, chosen: tuple[int, ...]) -> int:

@@ -13,6 +13,7 @@ from ldmd.operations.dynamic import ask, guest_id
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import check_not_frozen, target
 from ldmd.operations.xmldomains import bind_from_xml
+from ldmd.planner.macs import domain_macs, format_mac
 from ldmd.planner.reconfiguration import find
 
 PANIC_SECONDS = 60.0
@@ -69,6 +70,11 @@ def _start(context: Context, name: str) -> None:
     if domain.state is not State.BOUND:
         remedy = f"`ldm bind-domain {name}` first" if domain.state is State.INACTIVE else ""
         refuse("start.not-bound", name=name, state=domain.state, remedy=remedy)
+    for mac in sorted(context.macs_elsewhere([each for each, _ in domain_macs(domain)])):
+        context.warn(str(message("start.mac-elsewhere", name=name, mac=format_mac(mac))))
+    domain = target(context, name)
+    if domain.state is not State.BOUND:
+        refuse("start.not-bound", name=name, state=domain.state, remedy="")
     context.commit(context.configuration.with_domain(domain.but(state=State.ACTIVE, started_at=context.now())))
     context.say(str(message("power.started", name=name)))
     context.emit("start-domain", domain=name)

@@ -140,7 +140,7 @@ def _begin(context: Context, name: str, way: Way) -> Asked | None:
         _set_state(context, name, State.STOPPING)
     if not way.wait:
         context.say(str(message("power.shutting-down", name=name)))
-    return Asked(request, context.now() + way.seconds, status.get("started_at"))
+    return Asked(request, context.now() + way.seconds, domain.started_at)
 
 
 def _is_waited_for(context: Context, name: str) -> bool:
@@ -177,6 +177,8 @@ def _end(context: Context, name: str, way: Way, asked: Asked) -> None:
     if _ended(context, name, way, asked):
         if not way.reboot:
             _set_state(context, name, State.BOUND)
+        elif context.configuration.find(name) is not None:
+            _see_that_it_runs(context, name)
         context.say(str(message("power.rebooted" if way.reboot else "power.stopped", name=name)))
         context.emit("domain-reset" if way.reboot else "stop-domain", domain=name)
         return
@@ -195,15 +197,21 @@ def _end(context: Context, name: str, way: Way, asked: Asked) -> None:
     refuse("stop.timed-out", name=name, seconds=way.seconds)
 
 
+def _see_that_it_runs(context: Context, name: str) -> None:
+    """A domain that went down where it should have been reset is started."""
+    domain = find(context.configuration, name)
+    if domain.state is State.BOUND:
+        context.commit(context.configuration.with_domain(domain.but(state=State.ACTIVE, started_at=context.now())))
+
+
 def _ended(context: Context, name: str, way: Way, asked: Asked) -> bool:
     """True where the domain is down; with -r, where it has been started anew."""
     domain = context.configuration.find(name)
     if domain is None or domain.binding is None or domain.state not in RUNNING:
         return True
+    if way.reboot:  # the manager notes the time of every reset
+        return domain.started_at != asked.started_at
     status = context.hypervisor.call("guest.status", guest=domain.binding.id)
-    if way.reboot:
-        started_at = status.get("started_at")
-        return started_at is not None and started_at != asked.started_at
     return status.get("state") not in ("running", "suspended")
 
 

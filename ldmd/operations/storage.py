@@ -80,7 +80,8 @@ def add_vhba(context: Context, arguments: Arguments) -> None:
     domain = arguments.text("domain")
     vhba = Vhba(name=arguments.text("vhba"), vsan=arguments.text("vsan"),
                 id=arguments.optional_number("id", most=ID_LIMIT))  # fmt: skip
-    change_devices(context, domain, lambda now: storage.add_vhba(now, vhba, domain=domain))
+    change_devices(context, domain, lambda now: storage.add_vhba(now, vhba, domain=domain),
+                   kind=storage.VHBA, device=vhba.name)  # fmt: skip
 
 
 @operation("set-vhba")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 
 from ldmd.messages import refuse
@@ -33,9 +33,12 @@ def check_name(name: str) -> None:
 
 
 def add(configuration: Configuration, names: Iterable[str], properties: Mapping[str, str], *, rng: Random,
-        avoid: Collection[int] = ()) -> Configuration:
-    """With new inactive domains; properties are for one only. `avoid`: MAC addresses that other machines have."""
-    names = tuple(names)
+        claimed: Iterable[int] = ()) -> Configuration:
+    """With new inactive domains; properties are for one only.
+
+    `claimed`: automatic MAC addresses that nobody has, as many as domains; without them some that no domain here has.
+    """
+    names, spare = tuple(names), iter(claimed)
     if not names:
         refuse("domain.none")
     if properties and len(names) > 1:
@@ -45,16 +48,18 @@ def add(configuration: Configuration, names: Iterable[str], properties: Mapping[
         check_name(name)
         if configuration.find(name) is not None:
             refuse("domain.exists", name=name)
-        configuration = _with_new(configuration, name, properties, rng=rng, avoid=avoid)
+        configuration = _with_new(configuration, name, properties, rng=rng, mac=next(spare, None))
     return configuration
 
 
 def _with_new(configuration: Configuration, name: str, properties: Mapping[str, str], *, rng: Random,
-              avoid: Collection[int]) -> Configuration:
-    automatic = "mac-addr" not in properties
-    mac = -1
-    if automatic:
-        mac, configuration = macs.allocate(configuration, rng, avoid=avoid)
+              mac: int | None) -> Configuration:
+    if "mac-addr" in properties:
+        mac = -1
+    elif mac is None:
+        mac, configuration = macs.allocate(configuration, rng)
+    else:
+        configuration = macs.take(configuration, mac)
     domain = Domain(name=name, uuid=str(uuid.UUID(int=rng.getrandbits(128), version=4)), mac=mac,
                     hostid=hostid_of(mac), perf_counters=default_counters(configuration.server))
     return configuration.with_domain(apply(configuration, domain, properties))

@@ -6,5 +6,6 @@
               {"id": n, "status": 1, "error": {"code", "text", "cause", "remedy"}, "job": n}
     event     {"event": name, "time": seconds, ...}     after command "watch"
 
-Besides the operations there are "watch" (arguments {}), "jobs" and "cancel" ({"job": n}).
+Besides the operations there are "watch" (arguments {}), "jobs" and "cancel" ({"job": n}),
+and "xml" ({"text"}: a document of the XML interface; the result is its response).
 """

@@ -25,6 +25,7 @@ from ldmd.jobs import Caller, Outcome
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError, message
 from ldmd.rpc.access import Access
+from ldmd.xmlif.interface import handle
 
 CONNECTIONS = 128
 CONNECTIONS_OF_ONE = 32
@@ -221,7 +222,7 @@ class Connection:
         if not isinstance(number, int) or not isinstance(command, str) or not isinstance(line, str) \
                 or not isinstance(arguments, dict) or not all(isinstance(key, str) for key in arguments):
             raise WireError("no request")
-        own = {"watch": self._watch, "jobs": self._jobs, "cancel": self._cancel}.get(command)
+        own = {"watch": self._watch, "jobs": self._jobs, "cancel": self._cancel, "xml": self._xml}.get(command)
         try:
             if own is not None:
                 self.put({"id": number, "status": 0, "result": own(arguments), "job": 0})
@@ -248,6 +249,20 @@ class Connection:
 
     def _jobs(self, arguments: Mapping[str, Any]) -> Any:
         return {"jobs": list(self._server.manager.book.all())}
+
+    def _xml(self, arguments: Mapping[str, Any]) -> str:
+        """A document of the XML interface, {"text"}; its response. Each action is a job of its own."""
+        text = arguments.get("text")
+        if not isinstance(text, str):
+            raise message("usage.type", name="text")
+
+        def execute(command: str, values: Mapping[str, Any]) -> Any:
+            outcome = self._server.manager.execute(command, values, caller=self._caller, line=f"xml {command}")
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.result
+
+        return handle(text, execute)
 
     def _cancel(self, arguments: Mapping[str, Any]) -> None:
         if self._caller.role != "write":

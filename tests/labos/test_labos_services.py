@@ -191,8 +191,9 @@ def test_hostile_manager() -> None:
             kind = rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 0xFFFFFFFF))
             body = handle.to_bytes(8, "big") + rng.randbytes(rng.randrange(40))
             services.link.send(kind.to_bytes(4, "big") + len(body).to_bytes(4, "big") + body)
-        if "dr-cpu" in services.services:
-            services._request("dr-cpu", rng.randbytes(rng.randrange(64)))
+        for name in ("dr-cpu", "dr-vio", "dr-crypto-mau", "dr-mem", "system-info"):
+            if name in services.services:
+                services._request(name, rng.randbytes(rng.randrange(64)))
         services.flush()
         for _ in range(4):
             lab.run(rng.randrange(1, 200_000))

@@ -144,7 +144,8 @@ def test_a_guest_that_gives_up_only_some(room: Room) -> None:
 
 @pytest.mark.parametrize("answer", [
     {"result": 1, "reason": "not now"}, {"result": None, "reason": "the link was lost"}, None,
-    {"result": "error", "reason": ""}, {"result": 0, "units": [{"unit": 1, "result": 1, "status": 2, "text": "no"}]}])
+    {"result": "error", "reason": ""}, {"result": 1, "units": [{"unit": 0, "result": 1, "status": 2, "text": "no"}]},
+    {"result": 0, "units": [{"unit": 1, "result": 1, "status": 2, "text": "no"}]}])
 def test_a_guest_that_gives_up_none(room: Room, answer: dict[str, Any] | None) -> None:
     guest(room, "a", vcpus=2, upto="booted")
     room.machine.answers["guest.dr_cpu"] = answer

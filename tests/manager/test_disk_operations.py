@@ -152,25 +152,28 @@ def test_without_dr_a_running_guest_loses_a_disk_only_by_force(manager: Manager)
     assert machine.guests[1].spec["disks"] == []
 
 
-def test_a_guest_with_dr_is_asked_first(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_with_dr_is_asked_first(manager: Manager) -> None:
     put_guest(manager, "ldg1", state=State.ACTIVE)
     machine = machine_of(manager)
     machine.boot_os(1, "dr-vio", "md-update")
-    asked = []
-
-    def dr_vio(guest: int, action: str, kind: str, number: int) -> object:
-        asked.append((guest, action, kind, number))
-        return machine._service(guest, "dr-vio", "guest.dr_vio")
-
-    monkeypatch.setattr(machine, "op_guest_dr_vio", dr_vio, raising=False)
     done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1", id="2")
     machine.answers["guest.dr_vio"] = {"result": "refused", "reason": "the disk is mounted"}
     assert refused(manager, "remove-vdisk", disk="d0", domain="ldg1") == "device.refused"
     machine.answers["guest.dr_vio"] = None
-    assert refused(manager, "remove-vdisk", disk="d0", domain="ldg1") == "device.silent"
-    machine.answers["guest.dr_vio"] = {"result": "ok", "reason": ""}
+    assert refused(manager, "remove-vdisk", disk="d0", domain="ldg1") == "device.refused"
+    machine.answers["guest.dr_vio"] = {"result": 0, "reason": ""}  # as the real machine says it
     done(manager, "remove-vdisk", disk="d0", domain="ldg1")
-    assert asked == [(1, "unconfigure", "disk", 2)] * 3
+    asked = [arguments for op, arguments in machine.calls if op == "guest.dr_vio"]
+    assert asked == [{"guest": 1, "action": action, "kind": "disk", "number": 2}
+                     for action in ("configure", "unconfigure", "unconfigure", "unconfigure")]  # fmt: skip
+
+
+def test_a_guest_that_does_not_take_up_a_disk_is_warned_of(manager: Manager) -> None:
+    put_guest(manager, "ldg1", state=State.ACTIVE)
+    machine_of(manager).boot_os(1, "dr-vio", "md-update")
+    machine_of(manager).answers["guest.dr_vio"] = {"result": 1, "reason": "no driver"}
+    outcome = done(manager, "add-vdisk", disk="d0", volume="vol1@primary-vds0", domain="ldg1")
+    assert outcome.lines == (("warn", "Warning: LDom ldg1 did not take up disk d0: no driver"),)
 
 
 def test_in_a_delayed_reconfiguration_only_that_domain_changes(manager: Manager) -> None:

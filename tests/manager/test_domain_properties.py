@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from domain_support import Room, guest, ready
 
@@ -149,3 +151,32 @@ def test_removing_domains(room: Room) -> None:
     room.ok("remove-domain", all=True)
     assert [each.name for each in room.manager.configuration.domains] == ["primary", "a"]
     room.ok("remove-domain", all=True)
+
+
+class Neighbours:
+    """Other machines, which have some MAC addresses."""
+
+    def __init__(self, *macs: int) -> None:
+        self.macs = frozenset(macs)
+        self.asked: list[int] = []
+
+    def taken(self, macs: Collection[int]) -> frozenset[int]:
+        self.asked += macs
+        return self.macs & frozenset(macs)
+
+
+def test_other_machines_are_asked_about_addresses(room: Room) -> None:
+    other = ready()
+    other.ok("add-domain", domains=["a", "b"])  # the same chance: the same addresses
+    theirs = (other.domain("a").mac, other.domain("b").mac)
+    room.manager.neighbours = Neighbours(*theirs, 0x00144FFC0001)
+    room.ok("add-domain", domains=["a", "b"])
+    assert not {room.domain("a").mac, room.domain("b").mac} & set(theirs)
+    assert {room.domain("a").mac, room.domain("b").mac} <= set(room.manager.neighbours.asked)
+    given = {"mac-addr": "00:14:4f:fc:00:01"}
+    assert room.refused("add-domain", domains=["c"], **given) == "network.mac-elsewhere"
+    assert room.refused("set-domain", domain="a", **given) == "network.mac-elsewhere"
+    guest(room, "d", upto="bound")
+    room.manager.neighbours = Neighbours(room.domain("d").mac)
+    outcome = room.ok("start-domain", domains=["d"])
+    assert any("already in use on another machine" in text for kind, text in outcome.lines if kind == "warn")

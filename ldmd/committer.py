@@ -23,6 +23,9 @@ from ldmd.planner.guestspec import ON, runs
 from ldmd.planner.requests import Picture, Request, observed, picture, requests
 from ldmd.store import Step, Store
 
+GONE = ("unreachable", "timeout")
+"""Codes of a machine that does not answer; what it has done is found out when it is back."""
+
 
 class Committer:
     """Store and machine, kept in agreement. Used under the manager's lock."""
@@ -49,6 +52,9 @@ class Committer:
             self._undo(done)
             self._back(new, old)
             if isinstance(error, HypervisorError):
+                if error.code in GONE:
+                    name = old.server.name
+                    raise message("machine.unreachable", machine=name, problem=error.text) from error
                 raise message("machine.refused", op=request.op, why=error.code, problem=error.text) from error
             raise
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ldmd.committer import GONE
 from ldmd.model import Configuration, Domain, FailurePolicy, State
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.channels import settle
@@ -86,7 +87,7 @@ class Reactions:
         try:
             status = self._manager.hypervisor.call("guest.status", guest=domain.binding.id)
         except HypervisorError as error:
-            if error.code in ("unreachable", "timeout"):
+            if error.code in GONE:
                 return None  # found out when it is there again
             return {"state": "defined"}
         return status if isinstance(status, Mapping) else None

@@ -94,9 +94,11 @@ class Link:
         with self._lock:
             self._socket, self._receiver = sock, receiver
 
-    def _drop(self) -> None:
-        """The connection is of no use any more."""
+    def _drop(self, which: socket.socket | None = None) -> None:
+        """The connection (that one, if it still is) is of no use any more."""
         with self._lock:
+            if which is not None and which is not self._socket:
+                return
             sock, self._socket = self._socket, None
             waiting, self._waiting = self._waiting, {}
         if sock is not None:
@@ -137,6 +139,7 @@ class Link:
             raise HypervisorError("unreachable", f"{op}: {error}") from error
         if not waiting.done.wait(self._call_seconds):
             self._forget(number)
+            self._drop(sock)  # nobody knows what the machine will still do: connect anew, and agree anew
             raise HypervisorError("timeout", f"no answer to {op} within {self._call_seconds:g} seconds")
         if waiting.frame is None:
             raise HypervisorError("unreachable", f"the connection ended before {op} was answered")

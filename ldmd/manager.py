@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import ldmd.operations
 from ldmd.clock import Bell, Clock, HostClock
-from ldmd.committer import Committer
+from ldmd.committer import GONE, Committer
 from ldmd.events import Reactions
 from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
@@ -75,6 +75,7 @@ class Manager:
         self._inbox: deque[Mapping[str, Any]] = deque()
         self._watchers: list[Callable[[Mapping[str, Any]], None]] = []
         self._unwritten: list[Record] = []
+        self._recording = threading.Lock()  # guards the list above
         self._configuration: Configuration | None = None
         self._unsure = False  # what the store holds is not known
         self.boot = ""
@@ -219,7 +220,7 @@ class Manager:
         return Outcome(0 if error is None else 1, result, tuple(job.lines), error, job.id)
 
     def _machine_error(self, error: HypervisorError) -> RefusedError:
-        if error.code in ("unreachable", "timeout"):
+        if error.code in GONE:
             return message("machine.unreachable", machine=self.configuration.server.name, problem=error.text)
         return message("machine.refused", op="", why=error.code, problem=error.text)
 
@@ -281,17 +282,22 @@ class Manager:
     def _record(self, job: Job, line: str, error: RefusedError | None) -> None:
         self.log.cmd("OK" if error is None else f"{error.code}: {error.text}")
         text = "OK" if error is None else error.text
-        record = Record(job.started_at, job.caller.user, line, job.status, text)
-        with self._lock:
-            self._unwritten.append(record)
-            wrote = job.pinned is None
-            if wrote or len(self._unwritten) >= READS_UNWRITTEN:
+        with self._recording:
+            self._unwritten.append(Record(job.started_at, job.caller.user, line, job.status, text))
+            many = len(self._unwritten) >= READS_UNWRITTEN
+        wrote = job.pinned is None
+        # who only reads never waits for one who writes
+        if (wrote or many) and self._lock.acquire(blocking=wrote):
+            try:
                 self._write_history()
-        self._pump()
+            finally:
+                self._lock.release()
+            self._pump()
 
     def _write_history(self) -> None:
         """Under the lock. A full disk loses lines of the history, and no more."""
-        records, self._unwritten = self._unwritten, []
+        with self._recording:
+            records, self._unwritten = self._unwritten, []
         if records:
             try:
                 self.store.add_history(records)
@@ -300,7 +306,9 @@ class Manager:
 
     def history(self, limit: int) -> tuple[Mapping[str, Any], ...]:
         """The last commands, oldest first."""
-        records = [*self.store.history(limit), *self._unwritten][-limit:]
+        with self._recording:
+            unwritten = list(self._unwritten)
+        records = [*self.store.history(limit), *unwritten][-limit:]
         return tuple({"time": each.time, "caller": each.caller, "line": each.line, "status": each.status,
                       "text": each.text} for each in records)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,13 +53,14 @@ def _encode(value: Any) -> str:
 
 
 class Store:
-    """The file. Not for several threads at once: the manager's lock guards it."""
+    """The file. Who writes holds the manager's lock; small reads may come from any thread."""
 
     def __init__(self, path: Path | str = MEMORY, *, step: Step = lambda name: None) -> None:
         """Open or create. Raises RefusedError store.damaged, store.newer, store.write."""
         self.path = str(path)
         self._step = step
         self._positions: dict[str, int] = {}
+        self._guard = threading.RLock()  # operations that only read come from any thread
         self._ballast = Ballast(Path(path).with_suffix(".reserve")) if self.path != MEMORY else None
         try:
             if self.path != MEMORY:
@@ -106,18 +108,19 @@ class Store:
                 self._ballast.spend_if_full()
             elif not self._ballast.fill():
                 refuse("store.full", path=self.path, problem="no space left on device")
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._step(f"{name}.written")
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            self._positions = {}
-            if isinstance(error, sqlite3.DatabaseError):
-                raise self._error(error) from error
-            raise
+        with self._guard:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._step(f"{name}.written")
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._positions = {}
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise self._error(error) from error
+                raise
         self._step(f"{name}.durable")
 
     # -- the configuration
@@ -142,13 +145,18 @@ class Store:
         return bare.but(domains=domains, pending=pending)
 
     def _all(self, table: str, *, order: str = "name") -> list[tuple[str, str]]:
+        return self._select(f"SELECT name, body FROM {table} ORDER BY {order}")
+
+    def _select(self, statement: str, *values: object) -> list[Any]:
+        """All rows; from any thread."""
         try:
-            return list(self._db.execute(f"SELECT name, body FROM {table} ORDER BY {order}"))
+            with self._guard:
+                return list(self._db.execute(statement, values))
         except sqlite3.DatabaseError as error:
             raise self._error(error) from error
 
     def _count(self, table: str) -> int:
-        return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+        return int(self._select(f"SELECT count(*) FROM {table}")[0][0])
 
     def _parsed(self, table: str, name: str, body: object) -> Any:
         try:
@@ -259,7 +267,7 @@ class Store:
 
     def get(self, name: str) -> Any:
         """A small value, or None."""
-        row = self._db.execute("SELECT body FROM setting WHERE name=?", (f"manager.{name}",)).fetchone()
+        row = next(iter(self._select("SELECT body FROM setting WHERE name=?", f"manager.{name}")), None)
         return None if row is None else self._parsed("setting", name, row[0])
 
     def put(self, name: str, value: Any, *, urgent: bool = False) -> None:
@@ -269,12 +277,12 @@ class Store:
 
     def spconfig_names(self, kind: str) -> tuple[str, ...]:
         """Saved configurations of a kind ("saved", "autosave"), in the order they were saved first."""
-        rows = self._db.execute("SELECT name FROM spconfig WHERE kind=? ORDER BY number", (kind,))
+        rows = self._select("SELECT name FROM spconfig WHERE kind=? ORDER BY number", kind)
         return tuple(str(row[0]) for row in rows)
 
     def load_spconfig(self, name: str, kind: str) -> Configuration | None:
         """One of them. Raises RefusedError spconfig.damaged."""
-        row = self._db.execute("SELECT body FROM spconfig WHERE name=? AND kind=?", (name, kind)).fetchone()
+        row = next(iter(self._select("SELECT body FROM spconfig WHERE name=? AND kind=?", name, kind)), None)
         if row is None:
             return None
         try:
@@ -302,8 +310,7 @@ class Store:
 
     def history(self, limit: int) -> list[Record]:
         """The last lines, oldest first."""
-        rows = self._db.execute(
-            "SELECT time, caller, line, status, text FROM history ORDER BY number DESC LIMIT ?", (limit,))
+        rows = self._select("SELECT time, caller, line, status, text FROM history ORDER BY number DESC LIMIT ?", limit)
         return [Record(*row) for row in rows][::-1]
 
     # -- the file

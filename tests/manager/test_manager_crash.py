@@ -72,6 +72,7 @@ def look(store: Path, machine: FakeMachine) -> Configuration:
     return configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_acknowledged_is_lost_and_nothing_is_half_done(zygote: Zygote, seed: int, tmp_path: Path) -> None:
     print(f"seed {seed}")

@@ -58,6 +58,18 @@ def test_a_late_event_does_not_stop_a_guest_that_runs() -> None:
     assert domain(manager).state is State.ACTIVE
 
 
+@pytest.mark.parametrize(("code", "state"), [
+    ("unreachable", State.ACTIVE), ("timeout", State.ACTIVE), ("no-guest", State.BOUND)])
+def test_a_machine_that_does_not_answer_is_asked_again_later(code: str, state: State) -> None:
+    manager = with_guests()
+    machine_of(manager).refuse = {"guest.status": HypervisorError(code, "x")}
+    machine_of(manager).emit_state(1, "power-off")
+    assert domain(manager).state is state
+    machine_of(manager).refuse = {}
+    manager.again()
+    assert domain(manager).state is State.BOUND
+
+
 @pytest.mark.parametrize("event", [
     {}, {"event": 7}, {"event": "guest.state"}, {"event": "guest.state", "guest": 99},
     {"event": "guest.state", "guest": "1", "why": []}, {"event": "guest.variable", "guest": 1, "name": 3},
@@ -192,6 +204,25 @@ def test_only_one_job_writes_at_a_time() -> None:
     for thread in threads:
         thread.join()
     assert sorted(manager.configuration.freed_macs) == list(range(1, 81))
+
+
+def test_who_reads_does_not_wait_for_who_writes() -> None:
+    manager = with_guests()
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(context: Any) -> None:
+        begun.set()
+        assert gate.wait(60)
+
+    thread = threading.Thread(target=lambda: run(manager, slow))
+    thread.start()
+    assert begun.wait(60)
+    for _ in range(100):  # more than are kept before they are written
+        assert manager.execute("version", {}).status == 0
+    gate.set()
+    thread.join()
+    rows = manager.execute("list-history", {"limit": "1000"}).result["history"]
+    assert sum(row["line"] == "ldm version" for row in rows) == 100
 
 
 def test_cancel() -> None:

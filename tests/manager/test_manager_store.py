@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,31 @@ def test_history_is_limited(tmp_path: Path) -> None:
     manager = filled(tmp_path / "store.sqlite")
     manager.store.add_history([Record(1.0, "x", f"ldm {n}", 0, "OK") for n in range(HISTORY_KEPT + 10)])
     assert len(manager.store.history(10 * HISTORY_KEPT)) == HISTORY_KEPT
+
+
+def test_reads_from_other_threads_see_whole_changes(tmp_path: Path) -> None:
+    """Small values are written in pairs, and read by threads meanwhile: never one without the other."""
+    manager = filled(tmp_path / "store.sqlite")
+    ended, odd = threading.Event(), []
+
+    def read() -> None:
+        while not ended.is_set():
+            outcome = run(manager, lambda context: (context.settings.get("history"), context.history(limit=5)),
+                          write=False)
+            if outcome.error is not None or (outcome.result[0] or 0) % 10:
+                odd.append(outcome)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(40):
+        with manager.store._transaction("test", urgent=False) as db:
+            manager.store._put(db, "setting", "manager.history", number * 10 + 1)
+            manager.store._put(db, "setting", "manager.history", number * 10)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert odd == []
 
 
 # -- damage

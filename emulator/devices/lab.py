@@ -10,7 +10,7 @@ Channel 0 is the domain services; disks come next, then networks, each in the or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from emulator.devices.vnet import DEFAULT_MTU, VnetPort
 from emulator.errors import ConfigError
 from emulator.guest import Stop, StopReason
 from emulator.machine import DETERMINISTIC_TOD, Machine
-from emulator.mdesc import MemorySegment, Resources, build, plain_resources
+from emulator.mdesc import MemorySegment, Resources, VirtualDevice, build, plain_resources
 from emulator.mdesc import Port as MdPort
 from emulator.platforms import find_platform
 from emulator.units import parse_size
@@ -141,13 +141,6 @@ def _close(backends: list[Backend]) -> None:
         backend.close()
 
 
-def _in_blocks(resources: Resources, blocks: Sequence[tuple[int, int, int]] | None) -> Resources:
-    """With memory in these blocks, where there are some."""
-    if blocks is None:
-        return resources
-    return replace(resources, memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks))
-
-
 def build_domain(
     memory: str | int = "256M",
     *,
@@ -170,23 +163,16 @@ def build_domain(
     alter the resources before the machine description is made from them. Raises ConfigError.
     """
     server = find_platform(platform)
-    plain = _in_blocks(plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch), blocks)
+    plain = plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch)
+    if blocks is not None:
+        plain = replace(plain, memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks))
     disk_channels = range(SERVICES_CHANNEL + 1, SERVICES_CHANNEL + 1 + len(disks))
     net_channels = range(disk_channels.stop, disk_channels.stop + len(nets))
     macs = [first_mac + number if spec.mac is None else spec.mac for number, spec in enumerate(nets)]
-    devices = [
-        disk_node(n, (channel,), timeout_seconds=disk.timeout_seconds)
-        for n, (disk, channel) in enumerate(zip(disks, disk_channels, strict=True))
-    ]
-    devices += [
-        net_node(n, channel, mac=mac, default_vlan=net.switch.default_vlan, pvid=net.pvid, vids=net.vids,
-                 frame_bytes=net.mtu)
-        for n, (net, channel, mac) in enumerate(zip(nets, net_channels, macs, strict=True))
-    ]  # fmt: skip
     resources = replace(
         plain,
         mac_address=(macs or [first_mac])[0],
-        devices=tuple(devices),
+        devices=(*_disk_nodes(disks, disk_channels), *_net_nodes(nets, net_channels, macs)),
         domain_services=(MdPort(0, (SERVICES_CHANNEL,)),),
         devaliases=tuple(aliases(
             [(_name(disk, "vdisk", n), n) for n, disk in enumerate(disks)],
@@ -218,6 +204,19 @@ def build_domain(
         Domain(machine, opened, ports).close()
         raise
     return Domain(machine, opened, ports)
+
+
+def _disk_nodes(disks: Sequence[DiskSpec], channels: Sequence[int]) -> Iterator[VirtualDevice]:
+    for number, (disk, channel) in enumerate(zip(disks, channels, strict=True)):
+        yield disk_node(number, (channel,), timeout_seconds=disk.timeout_seconds)
+
+
+def _net_nodes(nets: Sequence[NetSpec], channels: Sequence[int], macs: Sequence[int]) -> Iterator[VirtualDevice]:
+    for number, (net, channel, mac) in enumerate(zip(nets, channels, macs, strict=True)):
+        yield net_node(
+            number, channel, mac=mac, default_vlan=net.switch.default_vlan, pvid=net.pvid, vids=net.vids,
+            frame_bytes=net.mtu,
+        )  # fmt: skip
 
 
 def _name(spec: DiskSpec | NetSpec, kind: str, number: int) -> str:

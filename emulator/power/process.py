@@ -23,6 +23,7 @@ from emulator.places import Place, hold, place
 from emulator.platforms.catalogue import SUFFIX
 from emulator.power.options import MachineOptions, write_options
 from emulator.server import Server
+from emulator.server.events import Event
 from emulator.units import format_size, parse_size
 
 LOG = logging.getLogger("sun4v.machine")
@@ -84,7 +85,7 @@ def run(where: Place, options: MachineOptions, *, ready_fd: int | None = None) -
 def _serve(server: Server, hvctl: HvctlServer, ends: queue.SimpleQueue[str], ready_fd: int | None) -> None:
     if server.scheduler is not None:
         server.scheduler.start()
-    server.events.subscribe(lambda event: ends.put("off") if event["event"] == "machine.power_off" else None)
+    server.events.subscribe(lambda event: _heard(event, ends))
     hvctl.start()
     memory = format_size(server.memory_bytes)
     LOG.info("%s is on: a %s with %s, process %d", server.name, server.platform.title, memory, os.getpid())
@@ -95,6 +96,16 @@ def _serve(server: Server, hvctl: HvctlServer, ends: queue.SimpleQueue[str], rea
     server.power_off()
     hvctl.close()
     LOG.info("%s is off", server.name)
+
+
+def _heard(event: Event, ends: queue.SimpleQueue[str]) -> None:
+    """States of guests go to the log."""
+    if event["event"] == "machine.power_off":
+        ends.put("off")
+    elif event["event"] == "guest.state":
+        text = f": {event['text']}" if event["text"] else ""
+        level = logging.WARNING if event["why"] in ("error", "watchdog", "panic") else logging.INFO
+        LOG.log(level, "guest %d is %s (%s)%s", event["guest"], event["state"], event["why"], text)
 
 
 def _tell(fd: int | None, text: str) -> None:

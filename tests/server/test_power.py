@@ -267,6 +267,24 @@ def test_the_machine_goes_while_somebody_is_on_a_console(rack: Rack) -> None:
         assert process.wait(DEADLINE) == 0
 
 
+def test_with_manager_and_console_server(rack: Rack) -> None:
+    rack.run("power-on", "alpha", "--memory", "64G")
+    where = places.place("alpha")
+    pids = [places.holder(path) for path in (where.machine_pid, where.ldmd_pid, where.vntsd_pid)]
+    assert all(pids) and len(set(pids)) == 3
+    machine = json.loads(rack.run("machines", "--json"))[0]
+    assert machine["ldmd"] is True and machine["vntsd"] is True
+    argv = [sys.executable, "-c", "import sys; from ldmd.cli import main; sys.exit(main())", "list"]
+    listed = subprocess.run(argv, env=rack.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert listed.returncode == 0 and "primary" in listed.stdout, listed
+    rack.run("power-off", "alpha")
+    assert [places.holder(path) for path in (where.machine_pid, where.ldmd_pid, where.vntsd_pid)] == [None] * 3
+    rack.run("power-on", "alpha")
+    rack.run("kill", "alpha")
+    assert [places.holder(path) for path in (where.machine_pid, where.ldmd_pid, where.vntsd_pid)] == [None] * 3
+    assert rack.states() == {"alpha": "off"}
+
+
 def test_deterministic_machines_agree(rack: Rack) -> None:
     def digest(name: str) -> Any:
         with rack.on(name, "--deterministic") as client:

@@ -25,7 +25,6 @@ from emulator.run_command import add_run
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
 
-
 WITH_VERBS = ("lab",)
 """Commands that have commands of their own."""
 

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vntsd", description="Serves the consoles of a machine's domains to telnet, one TCP port for each group.",
-        epilog="Defaults of -p, -t, --authorization: vntsd.toml with the machine's state. vntsd(1) tells more.",
+        epilog="Defaults of -p, -t, --authorization: vntsd.toml with the machine's state. vntsd(8) tells more.",
     )  # fmt: skip
     parser.add_argument("--machine", "-m", metavar="NAME",
                         help="the machine; else $SUN4V_MACHINE, else the only one that is on")

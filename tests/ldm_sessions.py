@@ -43,12 +43,41 @@ FOLDER = Path(__file__).resolve().parent / "golden" / "ldm"
 PROMPT = "# "
 
 
+class Chosen:
+    """What the manager chose by chance, written as the first, second... of its kind: UUIDs, MAC addresses, hostids.
+
+    A session does not change when the manager draws its lots in another order. Widths stay as they are.
+    """
+
+    _UUID = re.compile(r"(?!ffffffff)[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    _MAC = re.compile(r"00:14:4f:(f[89ab]:[0-9a-f]{2}:[0-9a-f]{2})")
+    _HOSTID = re.compile(r"\b(0x)?84(f[89ab][0-9a-f]{4})\b")
+
+    def __init__(self) -> None:
+        self._uuids: dict[str, int] = {}
+        self._macs: dict[str, int] = {}
+
+    @staticmethod
+    def _number(known: dict[str, int], text: str) -> int:
+        return known.setdefault(text, len(known) + 1)
+
+    def __call__(self, text: str) -> str:
+        text = self._UUID.sub(lambda m: f"00000000-0000-4000-8000-{self._number(self._uuids, m[0]):012x}", text)
+        text = self._HOSTID.sub(lambda m: f"{m[1] or ''}84{0xF80000 + self._number(self._macs, m[2]):06x}", text)
+        return self._MAC.sub(self._mac, text)
+
+    def _mac(self, found: re.Match[str]) -> str:
+        number = self._number(self._macs, found[1].replace(":", ""))
+        return f"00:14:4f:f8:{number >> 8:02x}:{number & 0xFF:02x}"
+
+
 class Session:
     """Plays the lines of a session. In a directory of its own, whose name does not appear in what is recorded."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._manager: Manager | None = None
+        self._chosen = Chosen()
 
     @property
     def manager(self) -> Manager:
@@ -65,7 +94,7 @@ class Session:
         with contextlib.chdir(self._folder):
             status = run(words[1:], screen=Screen(both, both), reach=lambda _machine: InMemory(self.manager))
         end = f"[exit {status}]\n" if status else ""
-        return both.getvalue().replace(str(self._folder), "/images") + end
+        return self._chosen(both.getvalue().replace(str(self._folder), "/images")) + end
 
     def stage(self, words: list[str], text: str = "") -> None:
         """A line of the stage: what happens besides."""

@@ -52,9 +52,10 @@ static void insert(s4v_machine *m, u32 id) {
   u32 at = machine_place(m, id);
   __builtin_memmove(&d->strands[at + 1], &d->strands[at], (d->strand_count++ - at) * sizeof s);
   d->strands[at] = s;
-  __atomic_store_n(&d->by_id[id], s, __ATOMIC_RELEASE);
-  s->insns = s->busy_ns = 0;
+  __atomic_store_n(&s->insns, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&s->busy_ns, 0, __ATOMIC_RELAXED);
   strand_reset(s);
+  __atomic_store_n(&d->by_id[id], s, __ATOMIC_RELEASE);
 }
 
 static void take_out(s4v_machine *m, u32 id) {
@@ -151,10 +152,11 @@ u64 busy_begin(struct strand *s) {
   return now;
 }
 
-/* A reader between the two stores would see the last stretch not at all or twice: it sees an odd number, and looks again. */
+/* A reader between the two stores would see the last stretch not at all or twice: it sees an odd number, and looks again.
+ * The time is taken after that: no reader has seen a later one. */
 void busy_end(struct strand *s, u64 since) {
-  u64 total = s->busy_ns + (machine_host_ns() - since);
   __atomic_add_fetch(&s->busy_turn, 1, __ATOMIC_SEQ_CST);
+  u64 total = s->busy_ns + (machine_host_ns() - since);
   __atomic_store_n(&s->busy_ns, total, __ATOMIC_SEQ_CST);
   __atomic_store_n(&s->busy_since, 0, __ATOMIC_SEQ_CST);
   __atomic_add_fetch(&s->busy_turn, 1, __ATOMIC_SEQ_CST);

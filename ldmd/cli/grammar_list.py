@@ -76,7 +76,8 @@ _MAIN = (
 
 _HARDWARE = (
     Command(name="list-hba", group=GROUP, help="list SCSI adapters of a domain", forms=(
-        form(_local("-d", "devices", "their devices"), _L, _P, _local("-t", "targets", "their targets"), _JSON,
+        form(_local("-d", "devices", "their devices"), _L, _P,
+             _local("-t", "targets", "their targets (there are none here)"), _JSON,
              _OF_DOMAIN),
     )),
     Command(name="list-netdev", group=GROUP, help="list network devices of domains", forms=(
@@ -92,19 +93,18 @@ _HARDWARE = (
              _OPTIONAL_DOMAIN),
     )),
     Command(name="list-rsrc-group", group=GROUP, help="list resource groups", forms=(
-        form(_ALL, Option(flag="-d", argument="domain", value="domain-name", kind="domain",
-                          help="only what this domain has"), _L,
+        form(_local("-a", "all", "accepted; all are shown"),
+             Option(flag="-d", argument="domain", value="domain-name", kind="domain",
+                    help="only what this domain has"), _L,
              Option(flag="-o", argument="format", value="core | memory | io", local=True, help="only this kind"), _P,
              _JSON, Operand(argument="group", shown="resource-group", optional=True, help="only this group")),
     )),
     Command(name="list-socket", group=GROUP, help="list resources by socket (Fujitsu)", forms=(
-        form(_local("--free", "free", "what is free"), _P,
-             Option(flag="-o", argument="format", value="format", local=True, help="raw, disk, domain, or memory"),
-             _JSON, _OPTIONAL_DOMAIN),
+        form(_local("--free", "free", "what is free"), _P, _JSON, _OPTIONAL_DOMAIN),
     )),
     Command(name="list-permits", group=GROUP, help="list CPU activations (Fujitsu)", forms=(form(_P, _JSON),)),
     Command(name="list-cmi", group=GROUP, help="list coherent memory interfaces (M7)", forms=(
-        form(_L, _P, _JSON, _OPTIONAL_DOMAINS),
+        form(_local("-l", "long", "accepted; there is no more to show"), _P, _JSON, _OPTIONAL_DOMAINS),
     )),
     Command(name="list-logctl", group=GROUP, help="list what the manager logs (3.5)", forms=(
         form(Either(options=(Option(flag="-a", argument="all", help="all that can be chosen"),

@@ -18,7 +18,8 @@ def test_a_running_linux_is_given_cpus() -> None:
         pytest.skip(why)
     boot = {"kernel": str(found.kernel), "initrd": str(found.initrd), "arguments": f"console=ttyHV0 {CRYPTO['none']}"}
     two, four = (
-        lab_spec(1, "linux", boot=boot, memory=[[0, 16 << 30, 256 << 20]], max_vcpus=256, vcpus=[[n, 8 + n] for n in range(count)])
+        lab_spec(1, "linux", boot=boot, memory=[[0, 16 << 30, 256 << 20]], max_vcpus=256,
+                 vcpus=[[n, 8 + n] for n in range(count)])
         for count in (2, 4)
     )
     with Room() as room:

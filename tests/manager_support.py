@@ -156,7 +156,7 @@ class FakeMachine:
             # the control domain is on as soon as the machine has it
             self.guests[number] = FakeGuest(spec, state="running" if number == 0 else "defined")
         else:
-            if old.state == "running" and (old.spec["uuid"], old.spec["mac"], old.spec["cpu_arch"]) != (
+            if number and old.state == "running" and (old.spec["uuid"], old.spec["mac"], old.spec["cpu_arch"]) != (
                     spec["uuid"], spec["mac"], spec["cpu_arch"]):
                 raise HypervisorError("running", f"guest {number} runs; uuid, mac and cpu_arch cannot change")
             old.spec = spec

@@ -11,7 +11,6 @@ TABLE = (
     Message("power.panicked", "LDom {name} panicked"),
     Message("power.shutting-down", "LDom {name} is shutting down"),
     Message("start.not-bound", "LDom {name} is {state}", "only a bound domain is started", "{remedy}"),
-    Message("start.mac-elsewhere", "Warning: MAC address {mac} of LDom {name} is already in use on another machine"),
     Message("start.firmware", "LDom {name} could not be started", "{problem}", "see the machine's log"),
     Message("stop.not-active", "LDom {name} is {state}", "only an active domain is stopped"),
     Message("stop.control", "LDom primary cannot be stopped", "it is the control domain: the manager runs in it",

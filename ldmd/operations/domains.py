@@ -28,11 +28,10 @@ def properties_of(arguments: Arguments) -> dict[str, str]:
     return {name: arguments.optional(name) or "" for name in given}
 
 
-def _ask_others(context: Context, values: Mapping[str, str], name: str = "") -> None:
-    """A MAC address given by hand must be nobody else's on the network either."""
+def _ask_others(context: Context, values: Mapping[str, str], now: int | None = None) -> None:
+    """A MAC address given by hand must be nobody else's on the network either; `now`: what the domain has."""
     if "mac-addr" in values:
-        now = context.configuration.find(name)
-        check_given(context, context.configuration, parse_mac(values["mac-addr"]), now=now.mac if now else None)
+        check_given(context, context.configuration, parse_mac(values["mac-addr"]), now=now)
 
 
 @operation("add-domain")
@@ -58,13 +57,13 @@ def set_domain(context: Context, arguments: Arguments) -> Any:
         name, values = properties_from_xml(context, arguments.text("xml"))
     else:
         name, values = arguments.text("domain"), properties_of(arguments)
-    target(context, name)
+    domain = target(context, name)
     if not values and "xml" in arguments:
         return  # it is as the document says
     if not values:
         refuse("usage.missing", name="a property")
     domains.change(context.configuration, name, values)
-    _ask_others(context, values, name)
+    _ask_others(context, values, domain.mac)
     new, begins = domains.change(context.configuration, name, values)
     context.commit(new)
     if begins:

@@ -71,7 +71,7 @@ def _start(context: Context, name: str) -> None:
         remedy = f"`ldm bind-domain {name}` first" if domain.state is State.INACTIVE else ""
         refuse("start.not-bound", name=name, state=domain.state, remedy=remedy)
     for mac in sorted(context.macs_elsewhere([each for each, _ in domain_macs(domain)])):
-        context.warn(str(message("start.mac-elsewhere", name=name, mac=format_mac(mac))))
+        refuse("network.mac-elsewhere", mac=format_mac(mac))
     domain = target(context, name)
     if domain.state is not State.BOUND:
         refuse("start.not-bound", name=name, state=domain.state, remedy="")

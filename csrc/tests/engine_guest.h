@@ -24,6 +24,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int16_t i16;
 
 enum {
   FAULT_AREA = 0x8000, SPILL_STACK = 0xa000, TSB = 0x10000, TSB_DESCRIPTOR = 0x12000, QUEUES = 0x14000,
@@ -249,6 +250,8 @@ static u32 random_insn(const struct forms *f, u64 *rng) {
   }
 }
 
+#include "engine_dense.h"
+
 /* %o0.. and %o5 set for a hypercall that may do something. */
 static u32 hypercall_sequence(u32 *code, u64 *rng) {
   static const u32 functions[] = {0x10, 0x11, 0x12, 0x13, 0x13, 0x14, 0x42, 0x42, 0x20, 0x22, 0x23, 0x24, 0x31, 0x50, 0x61, 0x62,
@@ -263,11 +266,11 @@ static u32 hypercall_sequence(u32 *code, u64 *rng) {
   return n;
 }
 
-static void random_program(u8 *image, const struct forms *f, u64 *rng) {
+static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rng) {
   u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[8];
   for (u32 n = 0; n < words;) {
     u32 count = 1;
-    buffer[0] = random_insn(f, rng);
+    buffer[0] = dense && !one_in(rng, 50) ? dense_insn(rng) : random_insn(f, rng);
     if (one_in(rng, 40)) count = hypercall_sequence(buffer, rng);
     else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21); /* 2 MiB apart: the two places of a TLB slot */
     for (u32 i = 0; i < count; i++, n++) put32(image + CODE + 4 * n, buffer[i]);
@@ -283,6 +286,7 @@ static void random_program(u8 *image, const struct forms *f, u64 *rng) {
 struct guest {
   u32 strands, quantum;
   bool mmu, wild; /* wild: random words instead of a program */
+  bool dense;     /* as compilers write them */
   u64 features;
 };
 
@@ -388,7 +392,7 @@ static s4v_machine *guest_new(const struct guest *g, const struct forms *f, u64 
   for (u32 n = 0; n < 8; n++) image[MONDO_LIST + 2 * n + 1] = (u8)below(rng, g->strands + 1);
   for (u32 n = 0; n < DATA_BYTES; n += 8)
     if (one_in(rng, 8)) put64(image + DATA + n, next_random(rng));
-  random_program(image, f, rng);
+  random_program(image, f, g->dense, rng);
   if (g->wild)
     for (u32 n = 0; n < CODE_WORDS; n++)
       put32(image + CODE + 4 * n, one_in(rng, 3) ? (u32)next_random(rng) : random_insn(f, rng));

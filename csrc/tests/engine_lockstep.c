@@ -17,6 +17,7 @@ static struct pair pair_new(u64 seed, const struct forms *f) {
   for (u32 n = 0; n < 2; n++) {
     u64 rng = seed;
     struct guest g = guest_random(&rng);
+    g.dense = seed & 1;
     s4v_machine *m = guest_new(&g, f, &rng);
     s4v_step_only(m, n == 1);
     *(n ? &p.steps : &p.blocks) = m;

@@ -1,0 +1,98 @@
+/* engine_dense.h - random programs as compilers write them: few registers, most instructions with an emitter, compares next
+ * to branches, short loops, windows. In programs of all rows alike, two instructions that have to do with each other are rare. */
+#ifndef S4V_TESTS_ENGINE_DENSE_H
+#define S4V_TESTS_ENGINE_DENSE_H
+
+static u32 dense_reg(u64 *rng) {
+  static const u8 regs[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 16, 17, 18, 24, 25};
+  return regs[below(rng, sizeof regs)];
+}
+
+static u32 dense_operand(u64 *rng) { /* operand 2 of 13 bits */
+  static const i16 values[] = {0, 1, -1, 31, 32, 63, 4095, -4096, 8, 2};
+  if (one_in(rng, 2)) return dense_reg(rng);
+  return 0x2000 | ((one_in(rng, 2) ? (u32)values[below(rng, 10)] : (u32)next_random(rng)) & 0x1fff);
+}
+
+static u32 dense_alu(u64 *rng) {
+  static const u8 op3[] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 4, 0x10, 0x11, 0x12, 0x13, 0x14, 0x14, 0x14, 0x15, 0x16, 0x17, 8, 0xc, 0x18, 0x1c,
+                           9, 0xa, 0xb, 0xd, 0x2d};
+  u32 word = 2u << 30 | dense_reg(rng) << 25 | (u32)op3[below(rng, sizeof op3)] << 19 | dense_reg(rng) << 14;
+  return word | dense_operand(rng);
+}
+
+static u32 dense_shift(u64 *rng) {
+  u32 word = 2u << 30 | dense_reg(rng) << 25 | (0x25 + below(rng, 3)) << 19 | dense_reg(rng) << 14;
+  u32 wide = one_in(rng, 2) ? 0x1000 : 0, counts[] = {0, 1, 31, below(rng, 32), wide ? 32 + below(rng, 32) : 0};
+  return word | wide | (one_in(rng, 2) ? dense_reg(rng) : 0x2000 | counts[below(rng, 5)]);
+}
+
+static u32 dense_move(u64 *rng) {
+  u32 rd = dense_reg(rng), value = one_in(rng, 2) ? dense_reg(rng) : 0x2000 | below(rng, 0x200);
+  static const u8 rcond[] = {1, 2, 3, 5, 6, 7};
+  switch (below(rng, 4)) {
+  case 0: return 2u << 30 | rd << 25 | 0x2fu << 19 | dense_reg(rng) << 14 | (u32)rcond[below(rng, 6)] << 10 | value;
+  case 1: return rd << 25 | 4u << 22 | ((u32)next_random(rng) & 0x3fffff);
+  case 2: return one_in(rng, 2) ? 2u << 30 | rd << 25 | 0x28u << 19 : 2u << 30 | 0x30u << 19 | dense_reg(rng) << 14 | value;
+  default: return 2u << 30 | rd << 25 | 0x2cu << 19 | 1u << 18 | below(rng, 16) << 14 | (one_in(rng, 2) ? 0x1000 : 0) | value;
+  }
+}
+
+static u32 dense_memory(u64 *rng) {
+  static const u8 op3[] = {0, 1, 2, 8, 9, 10, 11, 4, 5, 6, 14, 0x20, 0x23, 0x24, 0x27, 0x0f, 0x0d};
+  u32 op = op3[below(rng, sizeof op3)], rd = op >= 0x20 ? below(rng, 32) : dense_reg(rng);
+  u32 offset = one_in(rng, 3) ? 6 : 0x2000 | (one_in(rng, 20) ? below(rng, 4096) : below(rng, 64) * 8);
+  return 3u << 30 | rd << 25 | op << 19 | 5 << 14 | offset;
+}
+
+static u32 dense_fp(u64 *rng) {
+  static const u16 opf[] = {0x01, 0x02, 0x05, 0x06, 0x09, 0x0a, 0x29, 0x2a, 0x41, 0x42, 0x45, 0x46, 0x49, 0x4a, 0x4d, 0x4e, 0x69,
+                            0x81, 0x82, 0x84, 0x88, 0xc4, 0xc6, 0xc8, 0xc9, 0xd1, 0xd2};
+  static const u16 compares[] = {0x51, 0x52, 0x55, 0x56};
+  u32 a = below(rng, 12), b = below(rng, 12), d = below(rng, 12);
+  if (one_in(rng, 5)) return 2u << 30 | below(rng, 4) << 25 | 0x35u << 19 | a << 14 | (u32)compares[below(rng, 4)] << 5 | b;
+  u32 op = opf[below(rng, sizeof opf / sizeof opf[0])];
+  bool unary = op < 0x40 || op >= 0x80;
+  return 2u << 30 | d << 25 | 0x34u << 19 | (unary ? 0 : a << 14) | op << 5 | b;
+}
+
+static u32 dense_branch(u64 *rng) {
+  static const u8 rcond[] = {1, 2, 3, 5, 6, 7};
+  u32 annul = one_in(rng, 2) ? 1u << 29 : 0, disp = below(rng, 3) ? below(rng, 12) + 1 : 0u - below(rng, 16);
+  switch (below(rng, 8)) {
+  case 0: return annul | (u32)rcond[below(rng, 6)] << 25 | 3u << 22 | dense_reg(rng) << 14 | (disp & 0x3fff) | (disp >> 14 & 3) << 20;
+  case 1: return annul | below(rng, 16) << 25 | 5u << 22 | below(rng, 4) << 20 | (disp & 0x7ffff);
+  case 2: return 1u << 30 | ((below(rng, 20) + 1) & 0x3fffffff);
+  case 3: { /* CBcond */
+    static const u8 conds[] = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15};
+    u32 c = conds[below(rng, 14)], b = one_in(rng, 2) ? dense_reg(rng) : 0x2000 | below(rng, 32);
+    return (c >> 3) << 29 | 1u << 28 | (c & 7) << 25 | 3u << 22 | (one_in(rng, 2) ? 1u << 21 : 0) | (disp & 0xff) << 5 |
+           (disp >> 8 & 3) << 19 | dense_reg(rng) << 14 | b;
+  }
+  default:
+    return annul | below(rng, 16) << 25 | (one_in(rng, 2) ? 2u << 22 | (disp & 0x3fffff)
+                                                          : 1u << 22 | (one_in(rng, 2) ? 2u << 20 : 0) | (disp & 0x7ffff));
+  }
+}
+
+/* JMPL and RETURN through the link register lead to whatever was called, or trap. */
+static u32 dense_jump(u64 *rng) {
+  if (one_in(rng, 2)) return 2u << 30 | (0x3cu + below(rng, 2)) << 19 | dense_reg(rng) << 25 | dense_reg(rng) << 14 | dense_operand(rng);
+  u32 link = one_in(rng, 2) ? 15 : 7, offset = link == 15 ? 8 : below(rng, 60) * 4;
+  if (one_in(rng, 3)) return 2u << 30 | 0x39u << 19 | 7u << 14 | 0x2000 | below(rng, 60) * 4;
+  return 2u << 30 | (one_in(rng, 2) ? 15u << 25 : 0) | 0x38u << 19 | link << 14 | 0x2000 | offset;
+}
+
+static u32 dense_insn(u64 *rng) {
+  switch (below(rng, 24)) {
+  case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7: return dense_alu(rng);
+  case 8: case 9: return dense_shift(rng);
+  case 10: case 11: case 12: return dense_move(rng);
+  case 13: case 14: case 15: case 16: return dense_memory(rng);
+  case 17: case 18: return dense_fp(rng);
+  case 19: return dense_jump(rng);
+  default: return dense_branch(rng);
+  }
+}
+
+#endif

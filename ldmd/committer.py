@@ -29,10 +29,14 @@ class Committer:
 
     def __init__(self, hypervisor: Hypervisor, store: Store, log: Log, *, step: Step = lambda name: None) -> None:
         self._hypervisor, self._store, self._log, self._step = hypervisor, store, log, step
+        self._seen: tuple[Configuration, Picture] | None = None
 
     def commit(self, old: Configuration, new: Configuration) -> None:
         """Make `new` true. Raises RefusedError; then `old` is true, but for guests whose stop cannot be undone."""
-        todo = requests(picture(old), picture(new))
+        before = self._seen[1] if self._seen is not None and self._seen[0] is old else picture(old, self._seen)
+        after = picture(new, (old, before))
+        todo = requests(before, after)
+        self._seen = (new, after)  # a mere memory of what was worked out: true whether or not the change succeeds
         self._store.write(old, new, intent=bool(todo))
         if not todo:
             return
@@ -151,7 +155,7 @@ class Committer:
     def _name_strangers(self, there: Picture, wanted: Picture, statuses: list[dict[str, Any]]) -> None:
         for number, guest in there.guests.items():
             if number not in wanted.guests and guest.running:
-                name = next((each.get("name") for each in statuses if each.get("id", each.get("guest")) == number), "?")
+                name = next((each.get("name") for each in statuses if each.get("guest") == number), "?")
                 self._log.warning(f"guest {number} ({name}) runs on the machine, but the store has no such domain; "
                                   "it is left alone")
 

@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(
         prog="ldmd", description="The Logical Domains Manager of one machine.",
-        epilog="Exit status: 0 after an orderly end, 1 for an error, 2 for wrong usage. ldmd(1) tells more.")
+        epilog="Exit status: 0 after an orderly end, 1 for an error, 2 for wrong usage. ldmd(8) tells more.")
     parser.add_argument("--machine", "-m", metavar="NAME",
                         help="the machine; else $SUN4V_MACHINE, else the only one that is on")
     parser.add_argument("--state-dir", metavar="DIR", help="store, certificates and access.toml (default: with the "

@@ -105,7 +105,8 @@ class Manager:
             self._keep_good()
         before = self._committer.settle(stored)
         self._configuration = before
-        power_on = self.store.get("boot") != boot
+        # a machine in virtual time has the same identity at each power-on; but then it has no guest, not even number 0
+        power_on = self.store.get("boot") != boot or not self.hypervisor.call("guest.list")
         now = before
         if power_on:
             now = after_power_on(before, server, self.spconfigs, rng=self.rng, now=self.clock.now(), log=self.log)

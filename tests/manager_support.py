@@ -153,7 +153,8 @@ class FakeMachine:
         self._check(number, spec)
         old = self.guests.get(number)
         if old is None:
-            self.guests[number] = FakeGuest(spec)
+            # the control domain is on as soon as the machine has it
+            self.guests[number] = FakeGuest(spec, state="running" if number == 0 else "defined")
         else:
             if old.state == "running" and (old.spec["uuid"], old.spec["mac"], old.spec["cpu_arch"]) != (
                     spec["uuid"], spec["mac"], spec["cpu_arch"]):
@@ -186,7 +187,7 @@ class FakeMachine:
     def status(self, number: int) -> dict[str, Any]:
         guest = self.guests[number]
         return {
-            "guest": number, "id": number, "name": guest.spec["name"], "uuid": guest.spec["uuid"], "state": guest.state,
+            "guest": number, "name": guest.spec["name"], "uuid": guest.spec["uuid"], "state": guest.state,
             "why": guest.why, "soft_state": guest.soft_state, "firmware": guest.firmware,
             "started_at": guest.started_at, "insns": 0,
             "vcpus": [{"vid": vid, "pid": pid, "state": "running" if guest.state == "running" else "stopped",
@@ -197,7 +198,7 @@ class FakeMachine:
 
     def op_guest_start(self, guest: int) -> dict[str, Any]:
         found = self._guest(guest)
-        if found.state == "running" or guest == 0:
+        if found.state == "running":
             raise HypervisorError("state", f"guest {guest} runs already")
         found.state, found.why, found.started_at = "running", "started", self.clock.now()
         found.starts += 1
@@ -207,6 +208,8 @@ class FakeMachine:
 
     def op_guest_stop(self, guest: int) -> dict[str, Any]:
         self._running(guest)
+        if guest == 0:
+            raise HypervisorError("state", "the control domain is not stopped this way")
         self._off(guest, "stopped")
         return {}
 

@@ -19,7 +19,7 @@ struct thunks {
   struct x86_label enter;    /* a handler of the interpreter: on to the strand's block */
   struct x86_label leave;    /* RSI: block; to the interpreter at its first micro-op */
   struct x86_label leave_at; /* RSI: micro-op of the strand's block; R9: its handler */
-  struct x86_label dispatch; /* pc and npc are in the strand */
+  struct x86_label dispatch; /* pc and npc are in the strand: on to the block there, or to the run loop */
   struct x86_label expire;   /* RAX: target; the stretch is over */
   struct x86_label expire_jump; /* the same, target in npc */
   struct x86_label miss;     /* RAX: target, not in the jump cache */

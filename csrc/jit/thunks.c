@@ -33,6 +33,7 @@ static void make_ways_in(struct x86 *x, struct thunks *t) {
 }
 
 static void make_ways_back(struct x86 *x, struct thunks *t) {
+  struct x86_label out = {0};
   x86_place(x, &t->leave);
   x86_store(x, W64, FIELD_AT(block), RSI);
   x86_load(x, W64, RSI, x86_at(RSI, offsetof(struct block, ops)));
@@ -45,15 +46,24 @@ static void make_ways_back(struct x86 *x, struct thunks *t) {
   x86_alu_imm(x, ALU_ADD, W64, RAX, 4);
   x86_store(x, W64, FIELD_AT(npc), RAX);
   x86_place(x, &t->dispatch);
-  handler_arguments(x);
-  x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_handlers.dispatch);
-  x86_jmp_reg(x, RAX);
+  x86_store(x, W64, FIELD_AT(budget), R15);
+  x86_mov(x, W64, RDI, RBP);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_next);
+  x86_call_reg(x, RAX);
+  x86_load(x, W64, R15, FIELD_AT(budget));
+  x86_load(x, W64, RBX, FIELD_AT(w));
+  x86_test(x, W64, RAX, RAX);
+  x86_jcc(x, CC_E, &out);
+  x86_store(x, W64, FIELD_AT(block), RAX);
+  x86_mov(x, W64, RSI, RAX);
+  x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
   x86_place(x, &t->expire_jump);
   x86_load(x, W64, RAX, FIELD_AT(npc));
   x86_place(x, &t->expire);
   x86_store(x, W64, FIELD_AT(pc), RAX);
   x86_alu_imm(x, ALU_ADD, W64, RAX, 4);
   x86_store(x, W64, FIELD_AT(npc), RAX);
+  x86_place(x, &out);
   restore_host(x);
   x86_ret(x);
 }

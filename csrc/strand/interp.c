@@ -173,6 +173,12 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "TLB_SLOT scales by 32");
 
 /* ---- out of line ---- */
 
+struct block *interp_next(struct strand *c) {
+  if (UNLIKELY(strand_noticed(c) || c->stop || c->single || BUD < 0 || c->npc != c->pc + 4 || c->mode & MODE_STEP))
+    return NULL;
+  return strand_lookup(c);
+}
+
 /* PC and NPC of a micro-op, from the block's side table. Returns the index of its instruction. */
 static u32 locate(struct strand *c, const struct uop *u) {
   const struct block *b = c->block;
@@ -238,9 +244,8 @@ HANDLER(h_stale) {
 
 HANDLER(h_dispatch) {
   (void)u;
-  if (UNLIKELY(strand_noticed(c) || c->stop || c->single || BUD < 0 || c->npc != c->pc + 4 || c->mode & MODE_STEP)) LEAVE;
   SYNC_OUT;
-  struct block *b = strand_lookup(c);
+  struct block *b = interp_next(c);
   if (UNLIKELY(!b)) LEAVE;
   ENTER_BLOCK(b);
 }
@@ -390,7 +395,6 @@ const struct interp_handlers interp_handlers = {
     .edge = h_edge, .edge_far = h_edge_far, .jump = h_jump, .branch_fcc = h_branch_fcc, .compare = h_compare,
     .branch_icc = CC_ROW(h_bicc_), .branch_xcc = CC_ROW(h_bxcc_),
     .branch_reg = {0, h_br_1, h_br_2, h_br_3, 0, h_br_5, h_br_6, h_br_7}, .jmpl = h_jmpl, .ret = h_return,
-    .dispatch = (const void *)h_dispatch,
 };
 
 const void *interp_hot(u32 n) { return (const void *)hot_handlers[n]; }

@@ -21,7 +21,6 @@ struct interp_handlers {
   const void *branch_icc[16], *branch_xcc[16]; /* by condition */
   const void *branch_reg[8];                   /* by rcond */
   const void *jmpl, *ret;                      /* immediate forms */
-  const void *dispatch;
 };
 extern const struct interp_handlers interp_handlers;
 const void *interp_hot(u32 n);
@@ -39,6 +38,8 @@ void interp_adopt(struct block *, const void *enter);  /* entries go to its host
 /* The micro-op's instruction by its body, with all state in the strand. 0: done, go on behind it; else the strand is where
  * it must go on, which is for the dispatch handler to find out. */
 u32 interp_body(struct strand *, const struct uop *);
+/* The block at the strand's pc, or NULL: the run loop must look. */
+struct block *interp_next(struct strand *);
 
 /* run.c: the block at the strand's pc, built if need be; NULL when the run loop must look. */
 struct block *strand_lookup(struct strand *);

@@ -219,6 +219,7 @@ _ASK: dict[str, Ask] = {
     "vdisk": _devices("vdisk"),
     "vhba": _devices("vhba"),
     "variable": _devices("variables"),
+    "hba": ("list-hba", {"domain": "primary"}, lambda report: (row["path"] for row in report["ports"])),
     "spconfig": ("list-spconfig", {}, lambda report: (row["name"] for row in report["configs"])),
     "io": ("list-io", {}, lambda report: (row["name"] for row in report["io"])),
     "pf": ("list-io", {}, lambda report: (row["name"] for row in report["io"] if row["type"] == "PF")),

@@ -86,9 +86,10 @@ _HARDWARE = (
     )),
     Command(name="list-netstat", group=GROUP, help="list counters of network devices", forms=(
         form(_P, Option(flag="-o", argument="device", value="net-device", help="only this device"),
-             Option(flag="-u", argument="unit", value="unit", help="K, M, G or R (as it is)"),
-             Option(flag="-t", argument="interval", value="interval", help="every so many seconds"),
-             Option(flag="-c", argument="count", value="count", help="so often"), _JSON, _OPTIONAL_DOMAIN),
+             Option(flag="-u", argument="unit", value="unit", help="K, M, G or R (as it is)", local=True),
+             Option(flag="-t", argument="interval", value="interval", help="every so many seconds", local=True),
+             Option(flag="-c", argument="count", value="count", help="so often", local=True), _JSON,
+             _OPTIONAL_DOMAIN),
     )),
     Command(name="list-rsrc-group", group=GROUP, help="list resource groups", forms=(
         form(_ALL, Option(flag="-d", argument="domain", value="domain-name", kind="domain",

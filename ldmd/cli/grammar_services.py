@@ -139,7 +139,7 @@ _VSAN = Operand(argument="vsan", shown="vSAN-name", kind="vsan", help="the virtu
 _VHBA = Operand(argument="vhba", shown="vHBA-name", kind="vhba", help="the virtual SCSI adapter")
 _SCSI = (
     Command(name="add-vsan", group="SCSI", help="add a virtual SAN to a domain", forms=(
-        form(_QUICK, Operand(argument="iport", shown="iport-path", help="initiator port (`ldm list-hba`)"),
+        form(_QUICK, Operand(argument="iport", shown="iport-path", kind="hba", help="initiator port (`ldm list-hba`)"),
              Operand(argument="vsan", shown="vSAN-name", help="name of the new virtual SAN"), DOMAIN),
     )),
     Command(name="remove-vsan", group="SCSI", help="remove a virtual SAN", forms=(form(_VSAN),)),

@@ -10,7 +10,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +137,17 @@ def _completion(words: list[str], screen: Screen) -> None:
 
 def _carry_out(words: list[str], machine: str | None, screen: Screen, reach: Connect) -> None:
     request = prepare(parse(words))
-    screen.json = bool(request.local.get("json"))
+    screen.json, screen.lists = bool(request.local.get("json")), request.operation in SHOW
     arguments = with_files(request)
     connection = reach(machine)
     try:
         if request.command.name == "monitor":
             monitor(connection, screen, limit=request.local.get("count"))
             return
-        result = connection.call(request.operation, arguments, on_line=screen.line, line=shlex.join(["ldm", *words]))
+        for _ in _again(request):
+            result = connection.call(request.operation, arguments, on_line=screen.line,
+                                     line=shlex.join(["ldm", *words]))  # fmt: skip
+            _show(request, result, screen)
     except RefusedError as error:
         if error.code == UNKNOWN:
             raise message("cli.unsupported", name=request.command.name) from None
@@ -154,7 +158,23 @@ def _carry_out(words: list[str], machine: str | None, screen: Screen, reach: Con
         raise
     finally:
         connection.close()
-    _show(request, result, screen)
+
+
+def _again(request: Request) -> Iterator[None]:
+    """Once; with -t every so many seconds, -c times or until interrupted."""
+    interval, count = (_positive(request, name) for name in ("interval", "count"))
+    yield
+    while interval is not None and count != 1:
+        threading.Event().wait(interval)
+        yield
+        count = count - 1 if count is not None else None
+
+
+def _positive(request: Request, name: str) -> int | None:
+    text = request.local.get(name)
+    if text is not None and (not text.isdecimal() or int(text) < 1):
+        raise UsageError(f"{text!r} is not a number from 1 on, which {name} must be", request.command)
+    return None if text is None else int(text)
 
 
 def _show(request: Request, result: Any, screen: Screen) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ldmd.cli import render_parseable as records
 from ldmd.cli import render_tables as tables
 from ldmd.cli.columns import Column, Row, comma, memory, on_off, table
+from ldmd.cli.render_links import dashes
 from ldmd.cli.render_text import volumes
 
 Lines = Iterator[str]
@@ -130,16 +131,12 @@ def io_text(report: Mapping[str, Any], *, long: bool) -> Lines:
     """`ldm list-io`."""
     lines = table(tables.LIST_IO, report["io"], indent=0)
     yield from islice(lines, 1)
-    yield _dashes(tables.LIST_IO)
+    yield dashes(tables.LIST_IO)
     for line, row in zip(lines, report["io"], strict=True):
         yield line
         if long:
             yield f"[{row['device']}]"
             yield from (f"    {name} = {value}" for name, value in row.get("properties", {}).items())
-
-
-def _dashes(columns: Sequence[Column]) -> str:
-    return " ".join(("-" * len(column.title)).ljust(column.width - 1) for column in columns).rstrip()
 
 
 def io_records(report: Mapping[str, Any]) -> Lines:
@@ -315,15 +312,3 @@ def logctl_text(report: Mapping[str, Any]) -> Lines:
     yield from (f"{name}={on_off(value)}" for name, value in report["log"].items())
     yield f"history={report['history']}"
 
-
-def table_of(key: str, report: Mapping[str, Any], *, parseable: bool) -> Lines:
-    """A list of plain rows whose keys are its columns."""
-    rows = report.get(key, [])
-    if parseable:
-        yield key.upper()
-        yield from ("".join(f"|{name}={value}" for name, value in row.items()) for row in rows)
-    elif rows:
-        names = list(rows[0])
-        widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) + 4 for name in names]
-        columns = [Column(name.upper(), width, name) for name, width in zip(names, widths, strict=True)]
-        yield from table(columns, rows, indent=0)

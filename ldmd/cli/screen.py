@@ -18,6 +18,7 @@ class Screen:
     def __init__(self, out: TextIO, err: TextIO, *, terminal: bool = False) -> None:
         self._out, self._err, self._terminal = out, err, terminal
         self.json = False
+        self.lists = False  # with JSON: one document, and nothing else on standard output
         self._progress = 0  # letters of the line of progress that stands there
 
     def print(self, lines: Iterable[str]) -> None:
@@ -44,7 +45,7 @@ class Screen:
 
     def line(self, kind: str, what: Any) -> None:
         """Something an operation says while it runs: "say", "warn" or "progress"."""
-        if self.json:
+        if self.json and not self.lists:
             self.record(**{kind: what})
         elif kind == "say":
             self.print([what])

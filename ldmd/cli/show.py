@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ldmd.cli import render_links as links
 from ldmd.cli import render_lists as lists
 from ldmd.cli import render_parseable as records
 from ldmd.cli import render_text as text
@@ -27,6 +28,8 @@ def prepare(request: Request) -> Request:
         local["formats"] = full_words(local["format"].split(","), FORMATS, request.command)
         if local.get("long"):
             raise UsageError("-l and -o exclude each other", request.command)
+    if "format" in local and request.command.name == "list-rsrc-group":
+        local["format"] = full_words([local["format"]], list(links.GROUP_SECTIONS), request.command)[0]
     if "resources" in local:
         known = [resource.word for resource in lists.RESOURCES]
         local["resources"] = full_words(local["resources"], known, request.command)
@@ -77,6 +80,10 @@ def _either(shown: Callable[[Any], Iterator[str]], parseable: Callable[[Any], It
     return lambda report, local: (parseable if local.get("parseable") else shown)(report)
 
 
+def _both(shown: Show, parseable: Show) -> Show:
+    return lambda report, local: (parseable if local.get("parseable") else shown)(report, local)
+
+
 def _devices(report: Any, local: Local) -> Iterator[str]:
     show = lists.devices_records if local.get("parseable") else lists.devices_text
     return show(report, local.get("resources", ()), all_of_them=bool(local.get("all")),
@@ -112,11 +119,19 @@ SHOW: Mapping[str, Show] = {
     "list-spconfig": lambda report, _local: lists.spconfigs_text(report),
     "list-history": lambda report, _local: lists.history_text(report),
     "list-logctl": lambda report, _local: lists.logctl_text(report),
-    "list-hba": lambda report, local: lists.table_of("hba", report, parseable=bool(local.get("parseable"))),
-    "list-rsrc-group": lambda report, local: lists.table_of("groups", report, parseable=bool(local.get("parseable"))),
+    "list-hba": _both(links.hba_text, links.hba_records),
+    "list-netdev": _both(links.netdev_text, links.netdev_records),
+    "list-netstat": _both(links.netstat_text, links.netstat_records),
+    "list-rsrc-group": _both(links.groups_text, links.groups_records),
+    "list-socket": _both(links.sockets_text, links.sockets_records),
+    "list-permits": _both(links.permits_text, links.plain_records("PERMITS", "permits")),
+    "list-cmi": _both(links.cmi_text, links.plain_records("CMI", "cmi")),
     "export-domain": _text,
 }
 """By operation. What is not here prints what the daemon says, and its result only as JSON."""
+
+WITHOUT_VERSION = {"list-netdev", "list-netstat"}
+"""Lists whose -p begins at once: a production script takes every line for a record."""
 
 
 def lines(request: Request, report: Any) -> Iterable[str]:
@@ -124,6 +139,6 @@ def lines(request: Request, report: Any) -> Iterable[str]:
     show = SHOW.get(request.operation)
     if show is None:
         return
-    if request.local.get("parseable"):
+    if request.local.get("parseable") and request.operation not in WITHOUT_VERSION:
         yield records.version_line(os.environ.get(PARSEABLE_VERSION) or records.VERSION)
     yield from show(report, request.local)

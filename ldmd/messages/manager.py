@@ -11,7 +11,7 @@ TABLE = (
     Message("access.none", "Authorization failed: {user} may not use this manager", "",
             "ask the owner of ldmd for a role in {file}"),
     Message("access.file", "{path} cannot be used: {problem}", "", "correct that file; docs/internals/rpc.md shows it"),
-    Message("settings.file", "{path} cannot be used: {problem}", "", "correct that file; ldmd(1) shows it"),
+    Message("settings.file", "{path} cannot be used: {problem}", "", "correct that file; ldmd(8) shows it"),
     Message("certificate.missing", "{path} is missing, but {other} is there", "",
             "put it back, or remove {other} as well to have both made anew; other servers must then trust the new one"),
     Message("certificate.open", "the key {path} can be read by others (mode {mode})", "", "chmod 600 {path}"),

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ldmd.model import Configuration, Domain
-from ldmd.planner.guestspec import Spec, digest, guest_specs, runs, service_spec
+from ldmd.planner.guestspec import Spec, digest, guest_spec, runs, service_spec
+
+CONTROL = 0
+"""Number of the control domain."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,42 @@ class Picture:
     services: Spec | None  # None: not known
 
 
-def picture(configuration: Configuration) -> Picture:
-    """The machine as a configuration has it."""
-    by_id = {domain.binding.id: domain for domain in configuration.domains if domain.binding is not None}
-    return Picture(
-        {number: Guest(spec, runs(by_id[number]), spec["generation"])
-         for number, spec in guest_specs(configuration).items()},
-        service_spec(configuration))
+def picture(configuration: Configuration, known: tuple[Configuration, Picture] | None = None) -> Picture:
+    """The machine as a configuration has it.
+
+    `known`: the picture of an earlier one; specs of domains that are the same there are taken from it, so that a change
+    of one domain among a hundred costs one spec.
+    """
+    old = known[0] if known is not None else None
+    same = {}
+    if known is not None and old is not None and _offered(old) == _offered(configuration):
+        same = {domain.binding.id: domain for domain in old.domains if domain.binding is not None}
+    guests = {}
+    for domain in configuration.domains:
+        if domain.binding is None:
+            continue
+        number = domain.binding.id
+        if known is not None and same.get(number) is domain:
+            guests[number] = known[1].guests[number]
+        else:
+            spec = guest_spec(configuration, domain)
+            guests[number] = Guest(spec, runs(domain), spec["generation"])
+    return Picture(guests, service_spec(configuration))
+
+
+def _offered(configuration: Configuration) -> object:
+    """What a domain's spec depends on besides the domain: the server, and services with the state of who has them."""
+    return configuration.server, [
+        (domain.name, domain.state, domain.disk_servers, domain.switches)
+        for domain in configuration.domains if domain.disk_servers or domain.switches]
 
 
 def observed(statuses: list[dict[str, Any]]) -> Picture:
-    """The machine as it says it is (`guest.list`)."""
+    """The machine as it says it is (`guest.list`). The control domain is never started nor stopped by us."""
     return Picture(
-        {int(each["id"] if "id" in each else each["guest"]): Guest(
-            None, each["state"] in ("running", "suspended"), int(each.get("generation") or 0)) for each in statuses},
+        {int(each["guest"]): Guest(
+            None, each["guest"] != CONTROL and each["state"] in ("running", "suspended"),
+            int(each.get("generation") or 0)) for each in statuses},
         None)
 
 
@@ -66,7 +91,7 @@ def requests(now: Picture, wanted: Picture) -> tuple[Request, ...]:
     for number in now.guests:
         if now.guests[number].running and (number in gone or not wanted.guests[number].running):
             out.append(Request("guest.stop", {"guest": number}, None))
-    out += [_destroy(number, now.guests[number]) for number in gone if number != 0]
+    out += [_destroy(number, now.guests[number]) for number in gone if number != CONTROL]
     services = _services(now.services, wanted.services)
     out += services[:1]
     changed = [number for number in wanted.guests
@@ -120,7 +145,7 @@ def _configure(number: int, now: Guest | None, wanted: Guest) -> list[Request]:
     """One guest, made or changed; variables of one that runs go into its firmware's store as well."""
     back: tuple[tuple[str, dict[str, Any]], ...] | None
     if now is None:
-        back = () if number == 0 else (("guest.destroy", {"guest": number}),)
+        back = () if number == CONTROL else (("guest.destroy", {"guest": number}),)
     else:
         back = None if now.spec is None else (("guest.configure", {"spec": now.spec}),)
     out = [Request("guest.configure", {"spec": wanted.spec}, back)]

@@ -12,6 +12,7 @@ from ldm_support import ldm
 from manager_support import make_manager
 
 from ldmd.cli import shapes
+from ldmd.operations.context import HypervisorError
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/reference/ldm.schema.json").read_text())
 
@@ -47,6 +48,13 @@ LINES = {
     "list-services": ["list-services --json"],
     "list-devices": ["list-devices --json"],
     "list-io": ["list-io --json", "list-io -d --json /SYS/MB/NET0/IOVNET.PF0"],
+    "list-hba": ["list-hba --json primary"],
+    "list-netdev": ["list-netdev --json"],
+    "list-netstat": ["list-netstat --json"],
+    "list-rsrc-group": ["list-rsrc-group --json"],
+    "list-socket": ["list-socket --json"],
+    "list-permits": ["list-permits --json"],
+    "list-cmi": ["list-cmi --json"],
     "list-dependencies": ["list-dependencies --json"],
     "list-variable": ["list-variable --json primary"],
     "list-spconfig": ["list-spconfig --json", "list-spconfig -r --json"],
@@ -99,6 +107,13 @@ def test_errors_are_a_document() -> None:
     assert json.loads(done.out) == {"version": 1, "error": {
         "code": "domain.not-found", "text": "LDom nobody was not found", "cause": "",
         "remedy": "`ldm list` shows the domains of this server"}}
+
+
+def test_a_warning_does_not_stand_in_a_document() -> None:
+    manager = make_manager()
+    manager.hypervisor.refuse["guest.list"] = HypervisorError("timeout", "no answer")  # type: ignore[attr-defined]
+    done = ldm(manager, "list --json")
+    assert json.loads(done.out)["domains"] and "no answer" in done.err
 
 
 def test_other_commands_print_lines() -> None:

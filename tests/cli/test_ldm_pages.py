@@ -26,7 +26,8 @@ def pages() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("path", "text"), [("PAGE", "page_text"), ("SCHEMA", "schema_text"), ("MANUAL", "manual_text")])
+@pytest.mark.parametrize(
+    ("path", "text"), [("PAGE", "page_text"), ("SCHEMA", "schema_text"), ("MANUAL", "manual_text")])
 def test_pages_are_up_to_date(pages: ModuleType, path: str, text: str) -> None:
     written = getattr(pages, path).read_text(encoding="utf-8")
     assert written == getattr(pages, text)(), "run python docs/reference/generate_ldm.py"
@@ -67,8 +68,8 @@ def test_the_manual_is_right_for_its_readers(pages: ModuleType, words: list[str]
 def test_the_manual_reads_well(pages: ModuleType) -> None:
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
-    done = subprocess.run(["groff", "-man", "-T", "ascii", "-P", "-c", str(pages.MANUAL)], capture_output=True, text=True,
-                          timeout=120, check=True)
+    done = subprocess.run(["groff", "-man", "-T", "ascii", "-P", "-c", str(pages.MANUAL)], capture_output=True,
+                          text=True, timeout=120, check=True)
     plain = re.sub(r"\x1b\[[0-9;]*m|.\x08", "", done.stdout)
     for text in ("ldm - command-line interface of the Logical Domains Manager", "ldm list-devices [-a] [-B] [-p] [-S]",
                  "--auto-adj", "OpenBoot's prompt", "EXIT STATUS"):

@@ -145,6 +145,13 @@ def test_a_migration_is_watched_by_a_word(manager: Manager) -> None:
     assert "not found" in ldm(manager, "ls -o status gone").err
 
 
+def test_network_devices(manager: Manager) -> None:
+    """Every line but DOMAIN is items of one equals sign; the class says what it is."""
+    lines = [line for line in ldm_ok(manager, "list-netdev -l -p ldg1").splitlines() if not line.startswith("DOMAIN")]
+    rows = [dict(item.split("=") for item in line.split("|")) for line in lines]  # type: ignore[misc]
+    assert [(row["name"], row["class"]) for row in rows] == [("net0", "ESR-VF"), ("net1", "VNET")]
+
+
 # -- Ansible modules
 
 

@@ -16,6 +16,7 @@ from ldmd.model import Configuration, Cpus, Domain, MemoryAmount, MemoryBlock, S
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.guestspec import guest_specs, runs, service_spec
 from ldmd.planner.invariants import problems
+from ldmd.planner.requests import picture
 from ldmd.store import Store
 
 
@@ -236,9 +237,14 @@ def test_from_any_configuration_to_any_other(manager: Manager) -> None:
     """However far apart they are, the machine never refuses, and never has anything twice on the way."""
     path = changes.sequence(manager.configuration, 3, 80)
     rng = Random(3)
+    known = (path[0], picture(path[0]))
     for _ in range(40):
-        commit(manager, rng.choice(path))
+        new = rng.choice(path)
+        commit(manager, new)
         agrees(manager)
+        # what is remembered of the configuration before makes no difference
+        known = (new, picture(new, known))
+        assert known[1] == picture(new)
 
 
 def test_a_change_that_crashed_after_a_stop_leaves_a_bound_domain(tmp_path: Path) -> None:

@@ -177,6 +177,18 @@ def test_the_machine_goes_and_comes_back(room: Room) -> None:
     assert 0 in room.machine.guests
 
 
+@pytest.mark.parametrize("step", [2, 5, 8])
+def test_a_crash_during_the_first_start(room: Room, step: int) -> None:
+    """Whatever was there already when it died, the next start makes it whole."""
+    process = room.start(ready=False, S4V_LDMD_CRASH=str(step))
+    assert process.wait(timeout=DEADLINE) == 111
+    assert process.stderr is not None and "crash at" in process.stderr.read()
+    room.start()
+    with Client(room.place.rpc) as client:
+        (primary,) = client.call("list-domain")["domains"]
+    assert (primary["name"], primary["state"], primary["vcpus"]) == ("primary", "active", 256)
+
+
 def test_wrong_usage() -> None:
     done = subprocess.run([sys.executable, "-m", "ldmd.daemon", "--no-such"], capture_output=True, text=True,
                           timeout=DEADLINE, check=False)

@@ -210,3 +210,22 @@ def test_mtu_of_a_switch_not_below_its_networks() -> None:
     done(manager, "add-vnet", vnet="vnet0", vswitch="vsw0", domain="ldg1", mtu="8000")
     assert refused(manager, "set-vsw", vswitch="vsw0", mtu="1500") == "network.mtu-clients"
     done(manager, "set-vsw", vswitch="vsw0", mtu="8000")
+
+
+def test_domains_ask_the_network_when_they_are_made_and_when_they_start(manager: Manager) -> None:
+    mine = manager.configuration.find("ldg1")
+    assert mine is not None
+    others = Others({mine.mac, 0x144FFC0001})
+    manager.neighbours = others  # type: ignore[assignment]
+    outcome = manager.execute("start-domain", {"domains": ["ldg1"]})
+    assert outcome.error is None and "already in use on another machine" in outcome.lines[0][1]
+    code = refused(manager, "add-domain", domains=["ldg2"], mac_addr="00:14:4f:fc:00:01")
+    assert code == "network.mac-elsewhere"
+    done(manager, "stop-domain", domains=["ldg1"], force=True)
+    done(manager, "unbind-domain", domain="ldg1")
+    code = refused(manager, "set-domain", domain="ldg1", mac_addr="00:14:4f:fc:00:01")
+    assert code == "network.mac-elsewhere"
+    middle = macs.AUTOMATIC[len(macs.AUTOMATIC) // 2]
+    manager.neighbours = Others(range(macs.AUTOMATIC[0], middle))  # type: ignore[assignment]
+    done(manager, "add-domain", domains=["a", "b"])
+    assert all(manager.configuration.find(name).mac >= middle for name in "ab")  # type: ignore[union-attr]

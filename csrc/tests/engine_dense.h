@@ -58,7 +58,7 @@ static u32 dense_fp(u64 *rng) {
 
 static u32 dense_branch(u64 *rng) {
   static const u8 rcond[] = {1, 2, 3, 5, 6, 7};
-  u32 annul = one_in(rng, 2) ? 1u << 29 : 0, disp = below(rng, 3) ? below(rng, 12) + 1 : 0u - below(rng, 16);
+  u32 annul = one_in(rng, 2) ? 1u << 29 : 0, disp = one_in(rng, 40) ? 0u - below(rng, 16) : 2 + below(rng, 10);
   switch (below(rng, 8)) {
   case 0: return annul | (u32)rcond[below(rng, 6)] << 25 | 3u << 22 | dense_reg(rng) << 14 | (disp & 0x3fff) | (disp >> 14 & 3) << 20;
   case 1: return annul | below(rng, 16) << 25 | 5u << 22 | below(rng, 4) << 20 | (disp & 0x7ffff);
@@ -75,12 +75,31 @@ static u32 dense_branch(u64 *rng) {
   }
 }
 
-/* JMPL and RETURN through the link register lead to whatever was called, or trap. */
+/* JMPL through the link register, which it sets, so that the next one leads on; RETURN to the program's first words; windows. */
 static u32 dense_jump(u64 *rng) {
-  if (one_in(rng, 2)) return 2u << 30 | (0x3cu + below(rng, 2)) << 19 | dense_reg(rng) << 25 | dense_reg(rng) << 14 | dense_operand(rng);
-  u32 link = one_in(rng, 2) ? 15 : 7, offset = link == 15 ? 8 : below(rng, 60) * 4;
-  if (one_in(rng, 3)) return 2u << 30 | 0x39u << 19 | 7u << 14 | 0x2000 | below(rng, 60) * 4;
-  return 2u << 30 | (one_in(rng, 2) ? 15u << 25 : 0) | 0x38u << 19 | link << 14 | 0x2000 | offset;
+  if (one_in(rng, 16)) return 2u << 30 | 0x39u << 19 | 7u << 14 | 0x2000 | below(rng, 60) * 4;
+  if (one_in(rng, 4)) return 2u << 30 | 15u << 25 | 0x38u << 19 | 15u << 14 | 0x2000 | 8;
+  return 2u << 30 | (0x3cu + below(rng, 2)) << 19 | dense_reg(rng) << 25 | dense_reg(rng) << 14 | dense_operand(rng);
+}
+
+static u32 dense_insn(u64 *rng);
+
+static u32 dense_plain(u64 *rng) {
+  u32 word;
+  do word = dense_insn(rng);
+  while (word >> 30 < 2 && (word >> 22 & 0x107) != 4); /* SETHI is no transfer */
+  return word;
+}
+
+/* A loop that ends: %l3 counts down, and nothing else writes to it. */
+static u32 dense_loop(u32 *code, u64 *rng) {
+  u32 n = 0, body = 1 + below(rng, 5);
+  code[n++] = ri(OR, 19, 0, 1 + below(rng, 12));
+  for (u32 i = 0; i < body; i++) code[n++] = dense_plain(rng);
+  code[n++] = ri(0x14, 19, 19, 1);
+  code[n++] = (one_in(rng, 2) ? 1u << 29 : 0) | 9u << 25 | 2u << 22 | ((0u - (body + 1)) & 0x3fffff);
+  code[n++] = dense_plain(rng);
+  return n;
 }
 
 static u32 dense_insn(u64 *rng) {

@@ -267,11 +267,12 @@ static u32 hypercall_sequence(u32 *code, u64 *rng) {
 }
 
 static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rng) {
-  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[8];
+  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[16];
   for (u32 n = 0; n < words;) {
     u32 count = 1;
     buffer[0] = dense && !one_in(rng, 50) ? dense_insn(rng) : random_insn(f, rng);
-    if (one_in(rng, 40)) count = hypercall_sequence(buffer, rng);
+    if (dense && one_in(rng, 20)) count = dense_loop(buffer, rng);
+    else if (one_in(rng, dense ? 200 : 40)) count = hypercall_sequence(buffer, rng);
     else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21); /* 2 MiB apart: the two places of a TLB slot */
     for (u32 i = 0; i < count; i++, n++) put32(image + CODE + 4 * n, buffer[i]);
   }

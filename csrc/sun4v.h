@@ -25,7 +25,8 @@ enum {
   S4V_ENOMEM = -4,   /* the host refused memory */
   S4V_EFORMAT = -5,  /* a state image is malformed or of another version */
   S4V_EREADONLY = -6, /* the register cannot be written */
-  S4V_EFULL = -7      /* the guest's queue is full or not there */
+  S4V_EFULL = -7,     /* the guest's queue is full or not there */
+  S4V_EBUSY = -8      /* what was to be taken away is in use */
 };
 
 /* Why s4v_run() returned. */
@@ -49,9 +50,12 @@ enum { S4V_ENGINE_INTERPRETER = 0, S4V_ENGINE_TRANSLATOR = 1 };
 typedef struct s4v_machine s4v_machine;
 
 typedef struct s4v_config {
-  uint64_t memory_bytes;  /* one segment at real address 0; multiple of 8192 */
-  uint32_t strands;       /* 1..4096; strand 0 is the boot strand */
+  uint64_t memory_bytes;  /* one segment at real and physical address 0, a multiple of 8192; 0: s4v_memory_add() */
+  uint64_t ra_limit;      /* memory lies below; power of two from 2^32 to 2^55. 0: 2^38, or the next from twice memory_bytes on */
+  uint32_t strands;       /* present from the start: 0 to strands - 1; s4v_strands_add() */
+  uint32_t max_strands;   /* numbers of strands are below, at most 4096; 0: `strands` */
   uint32_t deterministic; /* 1: virtual time from the instruction count */
+  uint32_t pad;
   uint64_t features;      /* bit n: feature n of csrc/isa/feature.def */
   uint64_t cfr;           /* what RD %cfr (ASR 26) gives */
   uint32_t cfr_present;   /* 0: RD %cfr is illegal (chips before the T4) */
@@ -98,7 +102,7 @@ int s4v_run_for(s4v_machine *, uint64_t budget_insns, uint64_t host_ns, s4v_stop
 /* A deterministic machine: until its clock shows `tick` (S4V_STOP_TIME), which passes where every strand waits for
  * something outside as well. Machines that take turns up to the same ticks live in one time. S4V_EINVAL: real time. */
 int s4v_run_until(s4v_machine *, uint64_t budget_insns, uint64_t tick, s4v_stop *stop);
-uint64_t s4v_tick(const s4v_machine *);                          /* of that clock, between runs */
+uint64_t s4v_tick(const s4v_machine *);                          /* of that clock; any thread may ask, at any time */
 /* Run one strand alone; the others stand still. */
 int s4v_strand_run(s4v_machine *, uint32_t strand, uint64_t budget_insns, s4v_stop *stop);
 void s4v_kick(s4v_machine *);
@@ -117,7 +121,38 @@ int s4v_reg_find(const char *name);                              /* index or S4V
 int s4v_reg_get(const s4v_machine *, uint32_t strand, int reg, uint64_t *value);
 int s4v_reg_set(s4v_machine *, uint32_t strand, int reg, uint64_t value);
 
-/* Guest memory by real address. s4v_mem_ptr gives the host address of a contiguous range for reading; every
+/* The strands of the domain. CPU_* calls on one that is absent give ENOCPU; a new one is stopped, as after a reset. All of
+ * `ids` or, after an error, none: S4V_EINVAL: out of range, there already, or twice; S4V_ENOENT: not there; S4V_EBUSY: not
+ * stopped; S4V_EFULL: one must stay. One that goes leaves its crypto units; a unit without strands goes with it. */
+int s4v_strands_add(s4v_machine *, const uint32_t *ids, size_t count);
+int s4v_strands_remove(s4v_machine *, const uint32_t *ids, size_t count);
+uint32_t s4v_strands(const s4v_machine *, uint32_t *ids, uint32_t max); /* how many; ascending, at most `max` are copied */
+/* Nanoseconds that the strand has been at work and did not wait, since it was added: of host time, or, deterministic, of
+ * its own instructions at TICK's frequency. Any thread may ask, also while the machine runs. 0: no such strand. */
+uint64_t s4v_strand_busy(const s4v_machine *, uint32_t strand);
+
+/* Memory, in blocks of the server's physical memory. Real and physical addresses and sizes are multiples of 8192. After an
+ * error nothing has changed, and `err` says why. Add: S4V_EINVAL: alignment, overlap, beyond ra_limit; S4V_ENOMEM. New
+ * memory reads as zeros. Remove takes any range, of several blocks too: S4V_EFAULT: not all of it is memory; S4V_EBUSY: the
+ * hypervisor keeps something for the guest there (a queue, a channel's map table, a page mapped in), or a device has it mapped.
+ * What was there is gone; then the addresses are a hole. */
+int s4v_memory_add(s4v_machine *, uint64_t ra, uint64_t pa, uint64_t bytes, char *err, size_t err_bytes);
+int s4v_memory_remove(s4v_machine *, uint64_t ra, uint64_t bytes, char *err, size_t err_bytes);
+/* A block, and where another process that gets the two memfds finds it. Its memory: from memory_offset of memory_fd. Dirty
+ * marks: in map_fd, one byte a page of 8 KiB from page_map_offset on, the first for the block's first page; and one byte a
+ * region of 2 MiB of the *memfd*: byte region_map_offset + (memory_offset + x) / 2 MiB speaks for byte x of the block.
+ * The descriptors are the machine's: duplicate what is to be kept. */
+typedef struct s4v_block {
+  uint64_t ra, pa, bytes;
+  uint64_t memory_offset, page_map_offset, region_map_offset;
+  int32_t memory_fd, map_fd;
+} s4v_block;
+int s4v_memory_block(const s4v_machine *, uint32_t n, s4v_block *out); /* by ascending ra; S4V_ENOENT */
+uint64_t s4v_memory_run(const s4v_machine *, uint64_t ra); /* bytes of memory from there on without a hole; 0: none there */
+/* Another process has cleared dirty marks: every strand marks again what it writes from now on. While nothing runs. */
+void s4v_dirty_barrier(s4v_machine *);
+
+/* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
 int s4v_mem_read(const s4v_machine *, uint64_t ra, void *buf, size_t len);
 int s4v_mem_write(s4v_machine *, uint64_t ra, const void *buf, size_t len);
@@ -136,6 +171,14 @@ size_t s4v_console_take(s4v_machine *, void *buf, size_t len);  /* input, for th
 int s4v_console_take_break(s4v_machine *);                       /* 1: a BREAK was waiting */
 void s4v_console_break(s4v_machine *);                           /* CONS_GETCHAR gives BREAK */
 void s4v_console_hangup(s4v_machine *);                          /* CONS_GETCHAR gives HUP once the queue is empty */
+
+/* When the guest next does one of these things, the run ends as by s4v_kick(); then it is forgotten. 0: watch nothing.
+ * Not part of the state. */
+enum {
+  S4V_WATCH_OUTPUT = 1,    /* it writes to its console */
+  S4V_WATCH_SOFT_STATE = 2 /* it sets its soft state */
+};
+void s4v_watch(s4v_machine *, uint32_t what);
 
 /* State: architectural state of every strand, the hypervisor and populated memory. */
 int64_t s4v_state_size(const s4v_machine *);

@@ -1,4 +1,4 @@
-"""The C core, as typed Python. Only this file and its two neighbours `_core_*` import the cffi module.
+"""The C core, as typed Python. Only this file and its neighbours `_core_*` import the cffi module.
 
 `Core` is one machine of `csrc/sun4v.h`: the same calls with Python types, error codes turned into exceptions
 of `emulator.errors`. It knows nothing of chips, images or consoles; `emulator.machine` does.
@@ -28,6 +28,7 @@ try:
     from emulator._core_cffi import ffi, lib
     from emulator._core_channels import ChannelCalls
     from emulator._core_firmware import FirmwareCalls
+    from emulator._core_memory import MemoryCalls
 except ImportError as missing:
     raise ImportError(
         f"the C core of sun4v is not built (`make` in the source tree, or `pip install .`): {missing}"
@@ -43,7 +44,9 @@ class CoreConfig:
     """`s4v_config`. Frequencies in Hz, `features` and `page_sizes` as bit masks."""
 
     memory_bytes: int
+    ra_limit: int = 0
     strands: int
+    max_strands: int = 0
     deterministic: bool
     features: int
     cfr: int
@@ -82,7 +85,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, FirmwareCalls):
+class Core(ChannelCalls, FirmwareCalls, MemoryCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick`."""
 
     def __init__(self, config: CoreConfig) -> None:
@@ -176,8 +179,10 @@ class Core(ChannelCalls, FirmwareCalls):
         return self._stopped(status, "run")
 
     def tick(self) -> int:
-        """The machine's clock."""
-        return int(lib.s4v_tick(self._machine))
+        """The machine's clock. From any thread, also while the machine runs."""
+        if self._pointer is None:
+            raise ClosedError("the machine is closed")
+        return int(lib.s4v_tick(self._pointer))
 
     def strand_run(self, strand: int, budget_insns: int) -> CoreStop:
         """Run one strand; the others stand still."""

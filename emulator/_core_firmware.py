@@ -19,6 +19,11 @@ class FirmwareCalls:
         """Be the firmware, with an empty list of translations, or no longer."""
         lib.s4v_firmware_present(self._machine, present)
 
+    def watch(self, *, output: bool, soft_state: bool) -> None:
+        """End the run, as `kick` does, when the guest next writes to its console, or sets its soft state."""
+        what = (lib.S4V_WATCH_OUTPUT if output else 0) | (lib.S4V_WATCH_SOFT_STATE if soft_state else 0)
+        lib.s4v_watch(self._machine, what)
+
     def firmware_map(self, va: int, size_bytes: int, ra: int) -> None:
         """A translation. Raises ConfigError where it is none or the list is full, AddressError without memory."""
         status = lib.s4v_firmware_map(self._machine, va, size_bytes, ra)
@@ -93,17 +98,13 @@ class FirmwareCalls:
         status = lib.s4v_api_version(self._machine, group, wanted is not None, major, minor, results)
         return int(status), int(results[0]), int(results[1])
 
-    def memory_bytes(self) -> int:
-        """Size of guest memory."""
-        config = ffi.new("s4v_config *")
-        lib.s4v_machine_config(self._machine, config)
-        return int(config.memory_bytes)
-
     def uptime_ms(self) -> int:
         """Milliseconds of the guest's time since the machine was made."""
         config = ffi.new("s4v_config *")
         lib.s4v_machine_config(self._machine, config)
-        return self.register(0, "tick") % (1 << 63) * 1000 // int(config.tick_hz)
+        first = ffi.new("uint32_t *")
+        lib.s4v_strands(self._machine, first, 1)
+        return self.register(int(first[0]), "tick") % (1 << 63) * 1000 // int(config.tick_hz)
 
     def console_write(self, data: bytes) -> int:
         """Output of the firmware's; returns how many bytes the queue took."""

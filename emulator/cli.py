@@ -19,8 +19,14 @@ from emulator.mdesc.command import add_md
 from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
+from emulator.power.commands import add_power
+from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
+from ldmd.lab.command import add_lab
+
+WITH_VERBS = ("lab",)
+"""Commands that have commands of their own."""
 
 
 def _version() -> str:
@@ -58,6 +64,9 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "platforms": _add_platforms(commands),
         "md": add_md(commands),
         "mkdisk": add_mkdisk(commands),
+        **add_power(commands),
+        **add_watch(commands),
+        **add_lab(commands),
     }
 
 
@@ -76,7 +85,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         rest, literal = rest[:split], rest[split + 1 :]
     # A bare --trace must not swallow the operand behind it.
     rest = ["--trace=-" if word == "--trace" else word for word in rest]
-    options = command.parse_intermixed_args(rest)
+    parse = command.parse_args if argv[0] in WITH_VERBS else command.parse_intermixed_args
+    options = parse(rest)
     if hasattr(options, "operands"):
         options.operands += literal
         if not options.operands and not options.firmware:

@@ -187,12 +187,11 @@ def read_image(path: str | Path) -> Image:
 def load_image(memory: Memory, image: Image) -> None:
     """Copy every segment to its real address and zero its tail. Nothing is written where one does not fit."""
     for segment in image.segments:
-        if segment.end > memory.size_bytes:
-            raise ImageError(
-                "memory",
-                f"the program needs memory up to {segment.end:#x},"
-                f" the guest has {format_size(memory.size_bytes)} (see --memory)",
-            )
+        if not memory.backed(segment.ra, segment.memory_bytes):
+            needs = f"the program needs memory from {segment.ra:#x} up to {segment.end:#x}"
+            first = memory.ranges[0][0] if memory.ranges else 0
+            where = f"from real address {first:#x} on" if first else "(see --memory)"
+            raise ImageError("memory", f"{needs}, the guest has {format_size(memory.size_bytes)} {where}")
     for segment in image.segments:
         memory.write(segment.ra, segment.data)
         _zero(memory, segment.ra + len(segment.data), segment.end)

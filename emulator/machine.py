@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,16 +16,16 @@ from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
-from emulator.errors import ChannelError, ConfigError, EngineError, StateError, StrandError
+from emulator.errors import ChannelError, ConfigError, EngineError, StateError
 from emulator.firmware.nodes import disk_channels, stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
 from emulator.firmware.variables import Variables
-from emulator.guest import Stop, StopReason, Strand, check_budget
+from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
+from emulator.machine_resources import Block, MachineResources, Shape, real_limit
 from emulator.mdesc import (
-    CryptoUnit,
     MachineDescription,
     build,
     decode,
@@ -37,27 +37,29 @@ from emulator.mdesc import (
 )
 from emulator.memory import PAGE_BYTES, Console, Memory
 from emulator.platforms import Platform, find_platform
-from emulator.units import format_size, parse_size
+from emulator.units import format_size
 
 DEFAULT_QUANTUM = 10_000
 ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
 _FIRST_RNG = ("t2", "t2+", "t3")
 """Chips whose random number generator has the first layout of control registers."""
-_MAU, _CWQ, _MAU_OF_T1 = 1, 2, 3  # kinds of crypto units: csrc/sun4v.h
 DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine:
-    """A machine with one segment of memory at real address 0 and `strands` strands, none of them started.
+class Machine(MachineResources):
+    """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
     ...     machine.memory.write(0x1000, bytes.fromhex("91d02000"))
     ...     machine.strands[0].start(0x1000)
     ...     stop = machine.strands[0].step()
 
-    `memory` is a size (``"256M"`` or bytes; a multiple of 8 KiB), `platform` a server or chip name, or a
-    file ending in .toml, `cpu_arch` one of native, generic, migration-class1, sparc64-class1. With
+    `memory` is a size (``"256M"`` or bytes; a multiple of 8 KiB; default 256M): one block at real address 0. Or
+    `blocks` are what the domain has of the server's physical memory, each (real address, physical address, bytes).
+    `strands` is a number, or the numbers of the strands there are; with `max_strands` more can be added later, with
+    numbers below it. `platform` is a server or chip name, or a file ending in .toml, `cpu_arch` one of native, generic,
+    migration-class1, sparc64-class1. With
     `deterministic` time is counted in instructions and every strand runs `quantum` instructions in its turn:
     same inputs at the same instructions give the same `digest()`. `tod_seconds` is the time of day at start
     (default: now, or a fixed date when deterministic), `rng_seed` makes the stream the guest's random number
@@ -65,15 +67,24 @@ class Machine:
     configure and test that generator, as a control domain does. `machine_description` is what MACH_DESC
     gives the guest (default: one built from the other arguments, see `emulator.mdesc`).
 
-    Raises ConfigError. Not for two threads at once, except `kick()` and `wake()`. A context manager; `close()` frees
-    it.
+    Memory, strands and crypto units can be added and removed while the guest runs (`emulator.machine_resources`).
+
+    Raises ConfigError. A context manager; `close()` frees it.
+
+    **Threads.** Machines share nothing: any number of them run in one process, each in a thread of its own, truly
+    beside each other (a run gives up the interpreter's lock; in real time its strands have threads besides). One
+    machine is for one thread at a time, which may be another after each call: while one is inside `run`, calls of
+    another raise BusyError. Any thread may call `kick()`, `wake()` and `busy()` at any time before `close()`. A device
+    that two machines share (a switch, a disk) looks after its own order.
     """
 
     def __init__(
         self,
-        memory: str | int = "256M",
+        memory: str | int | None = None,
         *,
-        strands: int = 1,
+        blocks: Iterable[Block] | None = None,
+        strands: int | Iterable[int] = 1,
+        max_strands: int | None = None,
         platform: str = "t5-2",
         cpu_arch: str = "native",
         deterministic: bool = False,
@@ -86,15 +97,19 @@ class Machine:
         self.platform: Platform = find_platform(platform)
         self.cpu: Cpu = find_cpu(self.platform.chip, cpu_arch)
         self.deterministic = deterministic
-        size_bytes = _check_shape(self.platform, parse_size(memory), strands, quantum)
+        shape = Shape.of(self.platform, memory, blocks, strands=strands, max_strands=max_strands)
+        if not 1 <= quantum < 1 << 32:
+            raise ConfigError(f"a quantum is 1 instruction or more, not {quantum}")
         if tod_seconds is None:
             tod_seconds = DETERMINISTIC_TOD if deterministic else int(time.time())
         if rng_seed is None:
             rng_seed = DETERMINISTIC_SEED if deterministic else secrets.randbits(64)
         self._core = _core.Core(
             _core.CoreConfig(
-                memory_bytes=size_bytes,
-                strands=strands,
+                memory_bytes=0 if blocks is not None else shape.size_bytes,
+                ra_limit=0 if blocks is None else real_limit(self.platform),
+                strands=1,
+                max_strands=shape.max_strands,
                 deterministic=deterministic,
                 features=self.cpu.features,
                 cfr=self.cpu.cfr,
@@ -112,18 +127,37 @@ class Machine:
                 rng_layout=1 if self.platform.chip in _FIRST_RNG else 2,
             )
         )
-        if machine_description is None:
-            plain = plain_resources(self.platform, strands, size_bytes, cpu_arch=cpu_arch)
-            machine_description = build(self.platform, plain)
-        self.machine_description = machine_description
-        for unit in described_units(machine_description):
-            self.add_crypto_unit(unit)
-        self.memory = Memory(self._core, size_bytes)
-        self.console = Console(self._core)
-        self.firmware: OpenBoot | None = None
+        self.max_strands = shape.max_strands
+        self.memory = Memory(self._core)
         self.devices = Devices()
+        self.firmware: OpenBoot | None = None
+        self.on_notice: Callable[[], bool] | None = None
+        """Called in a run that `wake`, or what `watch` waits for, interrupts, where True ends it with reason KICK; and
+        after a call of the firmware."""
         self._kicked = False
-        self.strands: tuple[Strand, ...] = tuple(Strand(self._core, number) for number in range(strands))
+        try:
+            self._furnish(shape, blocks is not None, machine_description, cpu_arch=cpu_arch)
+        except BaseException:
+            self._core.close()
+            raise
+        self.console = Console(self._core)
+
+    def _furnish(
+        self, shape: Shape, in_blocks: bool, description: MachineDescription | None, *, cpu_arch: str
+    ) -> None:
+        """Memory in blocks, all strands but the first, the machine description and what it tells of."""
+        for block in shape.blocks if in_blocks else ():
+            self._core.memory_add(*block)
+        self._core.strands_add([number for number in shape.strands if number != 0])
+        if 0 not in shape.strands:
+            self._core.strands_remove([0])
+        self._find_strands()
+        if description is None:
+            plain = plain_resources(self.platform, 1, shape.size_bytes, cpu_arch=cpu_arch)
+            description = build(self.platform, shape.resources(plain, self.platform, in_blocks))
+        self.machine_description = description
+        for unit in described_units(description):
+            self.add_crypto_unit(unit)
 
     # -- life
 
@@ -163,7 +197,7 @@ class Machine:
         return parsed
 
     def boot(self, image: Image | str | Path, *, args: Sequence[str] = ()) -> Image:
-        """Load a program and start strand 0 at its entry.
+        """Load a program and start the first strand at its entry.
 
         With `args`, %o0 is the real address of an argument block in the last page of memory (see
         `argument_block`); without, %o0 is 0.
@@ -174,8 +208,8 @@ class Machine:
         return parsed
 
     def _place_arguments(self, image: Image, args: Sequence[str]) -> int:
-        base = self.memory.size_bytes - PAGE_BYTES
-        if image.end > base:
+        base = self.memory.end - PAGE_BYTES
+        if any(segment.end > base and segment.ra < base + PAGE_BYTES for segment in image.segments):
             raise ConfigError("no room for arguments: the program uses the last page of memory")
         self.memory.write(base, argument_block(base, args))
         return base
@@ -197,7 +231,6 @@ class Machine:
             self._core,
             self.memory,
             description=description,
-            strands=len(self.strands),
             chip=self.platform.chip,
             deterministic=self.deterministic,
             program=program,
@@ -222,6 +255,16 @@ class Machine:
         stored = self.firmware.variables.save() if self.firmware else {}
         if self.firmware and stored != stored_variables(self.machine_description):
             self.machine_description = with_properties(self.machine_description, "variables", stored)
+
+    def describe(self, description: MachineDescription) -> None:
+        """A new machine description while it runs, as after devices were attached.
+
+        Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
+        """
+        self.machine_description = description
+        if self.firmware:
+            self.firmware.describe(description, self._firmware_disks(description))
+        self._describe_variables()
 
     # -- running
 
@@ -253,8 +296,12 @@ class Machine:
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
+                if self.on_notice is not None:
+                    self.on_notice()
             elif raw.reason == StopReason.KICK.value and not self._kicked:
                 self.devices.poll()
+                if self.on_notice is not None and self.on_notice():
+                    return replace(Stop.from_core(raw), insns=done)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 self._kicked &= raw.reason != StopReason.KICK.value
                 return replace(Stop.from_core(raw), insns=done)
@@ -269,6 +316,10 @@ class Machine:
         self._kicked = True
         self._core.kick()
 
+    def watch(self) -> None:
+        """In real time: call `on_notice` when the guest next writes to its console or sets its soft state."""
+        self._core.watch(output=True, soft_state=True)
+
     def wake(self) -> None:
         """From any thread: something waits outside for a device. `run` lets the devices look, and goes on."""
         self._core.kick()
@@ -277,12 +328,6 @@ class Machine:
     def insns(self) -> int:
         """Instructions completed by all strands since the start."""
         return self._core.insns()
-
-    def strand(self, number: int) -> Strand:
-        """A strand by number. Raises StrandError."""
-        if not 0 <= number < len(self.strands):
-            raise StrandError(f"no strand {number}: the machine has {len(self.strands)}")
-        return self.strands[number]
 
     # -- hypervisor services
 
@@ -352,26 +397,6 @@ class Machine:
     def poisoned(self) -> tuple[tuple[int, int], ...]:
         """Memory with errors: real address and bytes of each range, ascending."""
         return tuple(self._core.poisoned())
-
-    # -- crypto units
-
-    def add_crypto_unit(self, unit: CryptoUnit) -> None:
-        """Put a crypto unit behind NCS_*, beside those of the machine description. Raises ConfigError."""
-        kind = _CWQ if unit.kind == "cwq" else _MAU_OF_T1 if self.platform.chip == "t1" else _MAU
-        self._core.crypto_add(kind, unit.ino, unit.vcpus)
-
-    def remove_crypto_unit(self, ino: int) -> None:
-        """Take a crypto unit away, and the guest's queue with it. Raises ConfigError."""
-        self._core.crypto_remove(ino)
-
-    @property
-    def crypto_units(self) -> tuple[CryptoUnit, ...]:
-        """The units there are."""
-        units = self._core.crypto_units()
-        return tuple(
-            CryptoUnit("cwq" if kind == _CWQ else "mau", number, strands, ino)
-            for number, (kind, ino, strands) in enumerate(units)
-        )
 
     # -- devices and channels
 
@@ -448,7 +473,10 @@ class Machine:
         Where the saved machine had firmware, this one needs it as well (`power_on` with the same program), and the same
         devices attached.
         """
-        self._core.load(state)
+        try:
+            self._core.load(state)
+        finally:
+            self._find_strands()
         client = self._core.client()
         size = int.from_bytes(client[:4], "big")
         firmware, devices = client[4 : 4 + size], client[4 + size :]
@@ -462,10 +490,6 @@ class Machine:
         """SHA-256 (32 bytes) over state and memory: equal digests, equal machines."""
         self._store_client()
         return self._core.digest()
-
-    def dirty_harvest(self) -> list[int]:
-        """Page indexes (RA / 8192) written since the last harvest, ascending. Clears the marks."""
-        return self._core.dirty_harvest()
 
     # -- debugging
 
@@ -490,19 +514,6 @@ class Machine:
             return "<Machine closed>"
         size = format_size(self.memory.size_bytes)
         return f"<Machine {self.platform.name} {self.cpu.cpu_arch} {size} strands={len(self.strands)}>"
-
-
-def _check_shape(platform: Platform, size_bytes: int, strands: int, quantum: int) -> int:
-    if size_bytes < PAGE_BYTES or size_bytes % PAGE_BYTES:
-        raise ConfigError(f"memory must be a multiple of 8K, at least 8K, and not {format_size(size_bytes)}")
-    if size_bytes > platform.memory_bytes:
-        most = format_size(platform.memory_bytes)
-        raise ConfigError(f"a {platform.title} has at most {most} of memory, not {format_size(size_bytes)}")
-    if not 1 <= strands <= platform.strands:
-        raise ConfigError(f"a {platform.title} has 1 to {platform.strands} strands, not {strands}")
-    if not 1 <= quantum < 1 << 32:
-        raise ConfigError(f"a quantum is 1 instruction or more, not {quantum}")
-    return size_bytes
 
 
 def argument_block(base: int, args: Sequence[str]) -> bytes:

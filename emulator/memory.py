@@ -9,25 +9,43 @@ PAGE_BYTES = 8192
 
 
 class Memory:
-    """Guest memory by real address: one segment from 0 to `size_bytes`.
+    """Guest memory by real address: the blocks that the machine has, with holes between them.
 
     Bytes stand in guest order (big-endian), so ``int.from_bytes(memory.read(ra, 8), "big")`` is what `ldx`
     would load; `load`/`store` do exactly that. Addresses outside raise AddressError and nothing is written.
     """
 
-    def __init__(self, core: _core.Core, size_bytes: int) -> None:
+    def __init__(self, core: _core.Core) -> None:
         self._core = core
-        self.size_bytes = size_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """All of it, without holes."""
+        return sum(size for _, size in self._core.memory_ranges())
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """Where it is: real address and bytes, ascending; blocks that adjoin are one range."""
+        return tuple(self._core.memory_ranges())
+
+    @property
+    def end(self) -> int:
+        """First real address behind the last block."""
+        return max((ra + size for ra, size in self._core.memory_ranges()), default=0)
 
     def __len__(self) -> int:
         return self.size_bytes
 
+    def backed(self, ra: int, length: int) -> bool:
+        """True where all of the range is memory."""
+        if length <= 0:
+            return length == 0 and (self._core.memory_run(ra) > 0 or self._core.memory_run(ra - 1) == 1)
+        return self._core.memory_run(ra) >= length
+
     def _check(self, ra: int, length: int) -> None:
-        if length < 0 or not 0 <= ra <= self.size_bytes - length:
-            raise AddressError(
-                f"real addresses {ra:#x}..{ra + length - 1:#x} are outside memory"
-                f" (0..{self.size_bytes - 1:#x})"
-            )
+        if not self.backed(ra, length):
+            there = ", ".join(f"{base:#x}..{base + size - 1:#x}" for base, size in self.ranges[:4]) or "none"
+            raise AddressError(f"real addresses {ra:#x}..{ra + length - 1:#x} are outside memory ({there})")
 
     def read(self, ra: int, length: int) -> bytes:
         """Copy of `length` bytes at `ra`."""
@@ -42,7 +60,7 @@ class Memory:
             self._core.mem_write(ra, data)
 
     def view(self, ra: int, length: int) -> memoryview:
-        """Read-only window without a copy: shows later stores too. Keeps the machine from closing."""
+        """Read-only window without a copy, in one block: shows later stores too. Keeps the machine from closing."""
         self._check(ra, length)
         return self._core.mem_view(ra, length) if length else memoryview(b"")
 

@@ -56,6 +56,7 @@ u32 hc_cons_putchar(struct strand *s, struct domain *d) {
   if (ch <= 255) {
     u8 byte = (u8)ch;
     if (!console_put(&d->output, &byte, 1)) return wait_for_drain(s);
+    domain_notice(d, WATCH_OUTPUT);
   }
   return hc_status(s, HV_EOK);
 }
@@ -84,7 +85,7 @@ u32 hc_cons_write(struct strand *s, struct domain *d) {
   if (size && !room) return wait_for_drain(s);
   if (n > room) n = room;
   ram_read(s->env->ram, RA(ra), chunk, n);
-  console_put(&d->output, chunk, n);
+  if (console_put(&d->output, chunk, n)) domain_notice(d, WATCH_OUTPUT);
   hv_ret(s, 1, n);
   return hc_status(s, HV_EOK);
 }

@@ -37,7 +37,7 @@ void hyp_forget_translations(struct domain *d) {
 
 struct domain *hyp_domain(const struct strand *s) { return s->env->machine; }
 
-struct strand *hyp_strand(struct domain *d, u64 cpuid) { return cpuid < d->strand_count ? d->strands[cpuid] : NULL; }
+struct strand *hyp_strand(const struct domain *d, u64 cpuid) { return cpuid < d->max_strands ? d->by_id[cpuid] : NULL; }
 
 /* The versions of each group: of a major one all minors up to the one here. Major 0: no second one. */
 static const struct group {
@@ -132,9 +132,10 @@ bool hyp_load(struct domain *d, struct reader *in) {
     good &= d->major[i] == 0 ? d->minor[i] == 0 : v && d->minor[i] <= v->minor;
   }
   good = good && load_firmware(d, in) && services_load(&d->services, in) &&
-         intr_load(&d->interrupts, in, d->strand_count) && ldc_load(d, in) && ncs_load(d, in) &&
+         intr_load(&d->interrupts, in, d->max_strands) && ldc_load(d, in) && ncs_load(d, in) &&
          rng_load(&d->rng, in) && poison_load(d, in);
-  return good && d->services.suspend_strand < d->strand_count && (d->ncs.count || !d->major[GROUP_NCS]);
+  bool suspend = d->services.suspended ? hyp_strand(d, d->services.suspend_strand) != NULL : !d->services.suspend_strand;
+  return good && suspend && (d->ncs.count || !d->major[GROUP_NCS]);
 }
 
 static const struct hcall *find(u32 trap, u64 function) {

@@ -57,11 +57,15 @@ struct beside {
   void (*release)(struct domain *, struct strand *);                 /* after hold() */
 };
 
+enum watched { WATCH_OUTPUT = 1, WATCH_SOFT_STATE = 2 }; /* S4V_WATCH_* */
+
 struct domain {
   struct strand_env env;
   struct beside beside;
-  struct strand **strands;
+  struct strand **strands; /* those the domain has, by ascending id */
   u32 strand_count;
+  struct strand **by_id;   /* max_strands of them; NULL: absent */
+  u32 max_strands;
   u32 page_sizes;
   u16 major[GROUP_COUNT], minor[GROUP_COUNT]; /* negotiated; major 0: not */
   u64 tod_offset; /* TOD = offset + elapsed seconds */
@@ -79,6 +83,8 @@ struct domain {
   u32 firmware_present; /* 1: FIRMWARE_TRAP is the firmware's */
   struct firmware_maps firmware;
   u64 (*elapsed_seconds)(struct domain *);
+  u32 watched; /* enum watched: what `noticed` shall be told of, once; no state */
+  void (*noticed)(struct domain *);
 };
 
 void hyp_init(struct domain *, u64 seed);               /* as firmware leaves it: SUN4V 1.0, CORE 1.1 */
@@ -93,7 +99,9 @@ void hyp_lock(struct domain *);                         /* where strands run bes
 void hyp_unlock(struct domain *);
 void hyp_wake(struct domain *, struct strand *);
 struct domain *hyp_domain(const struct strand *);
-struct strand *hyp_strand(struct domain *, u64 cpuid);  /* NULL: no such CPU */
+struct strand *hyp_strand(const struct domain *, u64 cpuid);  /* NULL: no such CPU */
+/* What the hypervisor keeps for the guest in real addresses ra to last, as text; false: nothing. */
+bool hyp_memory_user(const struct domain *, u64 ra, u64 last, char *text, size_t bytes);
 bool hyp_mondo(struct strand *, u32 queue, const u8 bytes[64]); /* false: queue full or not configured */
 
 struct error_report {
@@ -110,6 +118,12 @@ u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const str
 bool blob_set(struct blob *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */
 void blob_save(const struct blob *, struct writer *);
 bool blob_load(struct blob *, struct reader *);
+
+static inline void domain_notice(struct domain *d, u32 what) {
+  if (!(d->watched & what)) return;
+  d->watched &= ~what;
+  d->noticed(d);
+}
 
 u32 console_put(struct console_ring *, const u8 *, u32 len); /* bytes taken */
 u32 console_get(struct console_ring *, u8 *, u32 len);

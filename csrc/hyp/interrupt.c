@@ -6,14 +6,21 @@
 
 enum { COOKIE_RESERVED = 2047 };
 
+/* Writes only to those there are: a machine's memory is touched where it is used. */
+static void forget_sources(struct interrupts *in) {
+  for (u32 i = 0; i < INTR_SOURCES; i++)
+    if (in->source[i].exists) in->source[i] = (struct intr_source){0};
+}
+
 void intr_init(struct interrupts *in) {
-  *in = (struct interrupts){0};
+  forget_sources(in);
   intr_add(in, SYSINO_CONSOLE);
   in->blocked = 1;
 }
 
 void intr_reset(struct interrupts *in) {
-  for (u32 i = 0; i < INTR_SOURCES; i++) in->source[i] = (struct intr_source){.exists = in->source[i].exists};
+  for (u32 i = 0; i < INTR_SOURCES; i++)
+    if (in->source[i].exists) in->source[i] = (struct intr_source){.exists = 1};
 }
 
 void intr_add(struct interrupts *in, u32 sysino) {
@@ -34,8 +41,8 @@ void intr_save(const struct interrupts *in, struct writer *w) {
   put_u32(w, INTR_SOURCES);
 }
 
-bool intr_load(struct interrupts *in, struct reader *from, u32 strand_count) {
-  for (u32 i = 0; i < INTR_SOURCES; i++) in->source[i].exists = 0;
+bool intr_load(struct interrupts *in, struct reader *from, u32 max_strands) {
+  forget_sources(in);
   in->blocked = 1;
   for (;;) {
     u32 i = get_u32(from);
@@ -46,7 +53,7 @@ bool intr_load(struct interrupts *in, struct reader *from, u32 strand_count) {
     INTR_FIELDS(X)
 #undef X
     if (source->exists != 1 || source->valid > 1 || source->edge > 1 || source->state > INTR_DELIVERED ||
-        source->target >= strand_count)
+        source->target >= max_strands)
       return false;
   }
 }

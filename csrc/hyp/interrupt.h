@@ -39,7 +39,7 @@ struct strand;
 void intr_init(struct interrupts *);
 void intr_reset(struct interrupts *); /* cookies, targets and states go; the sources stay */
 void intr_save(const struct interrupts *, struct writer *);
-bool intr_load(struct interrupts *, struct reader *, u32 strand_count);
+bool intr_load(struct interrupts *, struct reader *, u32 max_strands);
 void intr_add(struct interrupts *, u32 sysino);    /* the source exists from now on */
 void intr_remove(struct interrupts *, u32 sysino);
 bool intr_update(struct domain *, u32 sysino);     /* the level may have changed; true: a mondo went out */

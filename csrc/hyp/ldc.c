@@ -54,6 +54,7 @@ bool ldc_export(struct domain *d, u32 id, u64 bytes) {
 
 void ldc_free(struct channels *c) {
   for (u32 id = 0; id < c->count; id++) {
+    if (!c->endpoint[id].exported) continue;
     free(c->endpoint[id].exported);
     c->endpoint[id].exported = NULL;
     c->endpoint[id].export_bytes = 0;
@@ -64,8 +65,9 @@ void ldc_clear(struct domain *d) {
   u32 count = d->channels.count;
   mapin_drop_all(d);
   ldc_free(&d->channels);
-  __builtin_memset(&d->channels, 0, sizeof d->channels);
-  d->channels.count = count;
+  d->channels.revokes = 0;
+  for (u32 id = 0; id < count; id++)
+    if (d->channels.endpoint[id].kind != LDC_NONE) d->channels.endpoint[id] = (struct ldc_endpoint){0};
 }
 
 struct ldc_endpoint *ldc_find(struct domain *d, u64 id) {
@@ -268,7 +270,11 @@ bool ldc_load(struct domain *d, struct reader *in) {
     }
     if (in->failed || id >= d->channels.count) break;
     struct ldc_endpoint *e = &d->channels.endpoint[id];
-    if (e->kind != LDC_NONE || !load_endpoint(d, e, in)) break; /* twice the same: the first would leak */
+    if (e->kind != LDC_NONE) break; /* twice the same: the first would leak */
+    if (load_endpoint(d, e, in)) continue;
+    free(e->exported);
+    *e = (struct ldc_endpoint){0};
+    break;
   }
   ldc_clear(d);
   return false;

@@ -92,8 +92,9 @@ void mapin_drop(struct domain *d, u32 exporter) {
 void mapin_drop_all(struct domain *d) {
   bool any = false;
   for (u32 i = 0; i < LDC_MAPINS; i++) {
-    any |= d->channels.mapin[i].rights != 0;
+    if (!d->channels.mapin[i].rights) continue;
     d->channels.mapin[i] = (struct ldc_mapin){0};
+    any = true;
   }
   if (any) hyp_forget_translations(d);
 }

@@ -34,7 +34,7 @@ bool ncs_add(struct domain *d, u32 kind, u32 ino, const u32 *cpus, size_t count)
   if (ino >= VDEVICE_INOS || ino == CONSOLE_DEVINO || unit_of_ino(d, ino)) return false;
   struct ncs_unit u = {.kind = (u8)kind, .ino = ino, .cpu_count = (u8)count};
   for (size_t n = 0; n < count; n++) {
-    if (cpus[n] >= d->strand_count || unit_of_strand(d, cpus[n], is_mau(&u))) return false;
+    if (!hyp_strand(d, cpus[n]) || unit_of_strand(d, cpus[n], is_mau(&u))) return false;
     u.cpu[n] = (u16)cpus[n];
   }
   d->ncs.unit[d->ncs.count++] = u;
@@ -49,6 +49,18 @@ bool ncs_remove(struct domain *d, u32 ino) {
   *u = d->ncs.unit[--d->ncs.count];
   d->ncs.unit[d->ncs.count] = (struct ncs_unit){0};
   return true;
+}
+
+void ncs_drop_strand(struct domain *d, u32 cpu) {
+  for (u32 i = d->ncs.count; i-- > 0;) {
+    struct ncs_unit *u = &d->ncs.unit[i];
+    u32 kept = 0;
+    for (u32 n = 0; n < u->cpu_count; n++)
+      if (u->cpu[n] != cpu) u->cpu[kept++] = u->cpu[n];
+    for (u32 n = kept; n < u->cpu_count; n++) u->cpu[n] = 0;
+    u->cpu_count = (u8)kept;
+    if (kept == 0) ncs_remove(d, u->ino);
+  }
 }
 
 static void unconfigure(struct ncs_unit *u) {

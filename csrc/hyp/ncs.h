@@ -42,6 +42,7 @@ struct domain;
 /* False: no room, the devino is taken or a strand has such a unit already. */
 bool ncs_add(struct domain *, u32 kind, u32 ino, const u32 *cpus, size_t count);
 bool ncs_remove(struct domain *, u32 ino);             /* the last unit takes its place; false: there is none */
+void ncs_drop_strand(struct domain *, u32 cpu);        /* it leaves its units; those without strands go */
 void ncs_reset(struct ncs *);                          /* queues and memories go, the units stay */
 bool ncs_level(const struct domain *, u32 ino);
 void ncs_save(const struct ncs *, struct writer *);

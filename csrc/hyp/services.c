@@ -45,6 +45,7 @@ u32 hc_soft_state_set(struct strand *s, struct domain *d) {
   __builtin_memset(text + length, 0, SOFT_STATE_BYTES - length); /* what follows the end is no state */
   __builtin_memcpy(d->services.soft_text, text, sizeof text);
   d->services.soft_state = state;
+  domain_notice(d, WATCH_SOFT_STATE);
   return hc_status(s, HV_EOK);
 }
 

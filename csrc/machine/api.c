@@ -4,15 +4,12 @@
 #include <string.h>
 
 #include "isa/disasm.h"
-#include "jit/jit.h"
 #include "machine/machine.h"
 #include "strand/codecache.h"
 #include "strand/interp.h"
-#include "strand/share.h"
+#include "util/pages.h"
 
 enum { MAX_STRANDS = 4096 };
-
-enum { LEAST_CACHE_BYTES = 16 << 20, CACHE_BYTES = 256 << 20 };
 
 static void code_listener(void *machine, pa_t pa, u64 bytes) {
   struct domain *d = machine;
@@ -20,9 +17,13 @@ static void code_listener(void *machine, pa_t pa, u64 bytes) {
 }
 
 static const char *config_error(const s4v_config *c) {
-  if (c->strands == 0 || c->strands > MAX_STRANDS) return "strands must be 1..4096";
-  if (c->memory_bytes == 0 || c->memory_bytes % PAGE_BYTES) return "memory must be a multiple of 8 KiB";
+  if (c->max_strands == 0 || c->max_strands > MAX_STRANDS) return "max_strands must be 1..4096";
+  if (c->strands == 0 || c->strands > c->max_strands) return "strands must be 1..max_strands";
+  if (c->memory_bytes % PAGE_BYTES) return "memory must be a multiple of 8 KiB";
   if (c->memory_bytes > (u64)1 << 46) return "memory must not exceed 64 TiB";
+  if (c->ra_limit & (c->ra_limit - 1)) return "ra_limit must be a power of two";
+  if (c->ra_limit < (u64)1 << 32 || c->ra_limit > (u64)1 << 55) return "ra_limit must be 2^32..2^55";
+  if (c->memory_bytes > c->ra_limit) return "memory must not exceed ra_limit";
   if (c->va_bits < 44 || c->va_bits > 64) return "va_bits must be 44..64";
   if (c->stick_hz == 0 || c->tick_hz == 0) return "stick_hz and tick_hz must not be 0";
   if (c->quantum == 0) return "quantum must not be 0";
@@ -32,26 +33,14 @@ static const char *config_error(const s4v_config *c) {
   return NULL;
 }
 
-/* Strands that run beside each other have a cache each: lookups need no lock. */
-static bool make_caches(s4v_machine *m, bool each) {
-  struct domain *d = &m->domain;
-  u32 n = each ? d->strand_count : 1;
-  m->caches = calloc(n, sizeof(struct codecache *));
-  if (!m->caches) return false;
-  for (; m->cache_count < n; m->cache_count++)
-    if (!(m->caches[m->cache_count] = codecache_new(d->env.store, each ? d->strands[m->cache_count] : NULL)))
-      return false;
-  for (u32 i = 0; i < d->strand_count; i++) d->strands[i]->code = m->caches[each ? i : 0];
-  s4v_code_limit(m, CACHE_BYTES);
-  return true;
-}
-
-/* The map-in region lies beyond memory: from 2^38 on, or the power of two from twice the memory on. Its places are as
- * large as the largest page. */
-static void place_mapins(struct strand_env *env, const s4v_config *c) {
-  env->mapped_first = (u64)1 << 38;
-  while (env->mapped_first < 2 * c->memory_bytes) env->mapped_first <<= 1;
-  env->mapped_stride = 1ull << (PAGE_BITS + 3 * (31 - __builtin_clz(c->page_sizes)));
+/* What the client left to us. The map-in region lies beyond memory; its places are as large as the largest page. */
+static s4v_config completed(const s4v_config *config) {
+  s4v_config c = *config;
+  c.pad = 0;
+  if (!c.max_strands) c.max_strands = c.strands;
+  for (u64 least = (u64)1 << 38; !c.ra_limit; least <<= 1)
+    if (least >= 2 * c.memory_bytes || least >> 55) c.ra_limit = least;
+  return c;
 }
 
 static bool make_parts(s4v_machine *m) {
@@ -64,43 +53,47 @@ static bool make_parts(s4v_machine *m) {
       .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
       .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
-  place_mapins(&d->env, c);
+  d->env.mapped_first = c->ra_limit;
+  d->env.mapped_stride = 1ull << (PAGE_BITS + 3 * (31 - __builtin_clz(c->page_sizes)));
   d->channels.count = c->channels;
   d->rng.control_access = c->rng_control;
   d->rng.second_layout = c->rng_layout == 2;
   m->physmem = physmem_new();
-  if (!m->physmem || physmem_add_block(m->physmem, PA(0), c->memory_bytes, "ram")) return false;
+  d->max_strands = c->max_strands;
+  if (!m->physmem) return false;
   d->env.ram = ram_new(m->physmem);
   d->env.store = codestore_new(&d->env);
-  d->strands = calloc(c->strands, sizeof(struct strand *));
-  if (!d->env.ram || !d->env.store || !d->strands || ram_add_segment(d->env.ram, RA(0), c->memory_bytes, PA(0)))
-    return false;
+  if (!d->env.ram || !d->env.store) return false;
   physmem_set_code_listener(m->physmem, code_listener, d);
-  for (; d->strand_count < c->strands; d->strand_count++)
-    if (!(d->strands[d->strand_count] = strand_new(&d->env, d->strand_count))) return false;
-  d->env.strands = d->strands;
-  d->env.strand_count = d->strand_count;
-  bool threads = !c->deterministic && c->strands > 1;
-  return make_caches(m, threads) && (!threads || crew_new(m));
+  return strands_new(m, c->strands);
+}
+
+static bool make_memory(s4v_machine *m, char *err, size_t err_bytes) {
+  return !m->config.memory_bytes || s4v_memory_add(m, 0, 0, m->config.memory_bytes, err, err_bytes) == S4V_OK;
+}
+
+static s4v_machine *made(const s4v_config *config, char *err, size_t err_bytes) {
+  s4v_machine *m = pages_new(sizeof *m);
+  snprintf(err, err_bytes, "the host has not enough memory for this machine");
+  if (!m) return NULL;
+  m->config = *config;
+  pthread_mutex_init(&m->domain.beside.lock, NULL);
+  if (make_parts(m) && make_memory(m, err, err_bytes)) return m;
+  s4v_machine_free(m);
+  return NULL;
 }
 
 s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_bytes) {
-  const char *why = config_error(config);
-  s4v_machine *m = why ? NULL : calloc(1, sizeof *m);
-  if (m) {
-    m->config = *config;
-    pthread_mutex_init(&m->domain.beside.lock, NULL);
-    if (!make_parts(m)) {
-      s4v_machine_free(m);
-      m = NULL;
-    }
-  }
-  if (!m) {
-    snprintf(err, err_bytes, "%s", why ? why : "the host has not enough memory for this machine");
+  s4v_config c = completed(config);
+  const char *why = config_error(&c);
+  if (why) {
+    snprintf(err, err_bytes, "%s", why);
     return NULL;
   }
-  hyp_init(&m->domain, config->rng_seed);
-  m->domain.tod_offset = config->tod_seconds;
+  s4v_machine *m = made(&c, err, err_bytes);
+  if (!m) return NULL;
+  hyp_init(&m->domain, c.rng_seed);
+  m->domain.tod_offset = c.tod_seconds;
   m->domain.elapsed_seconds = machine_elapsed_seconds;
   m->host_start_ns = machine_host_ns();
   machine_new_turn(m);
@@ -109,28 +102,18 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
-  crew_free(m);
-  for (u32 i = 0; i < m->cache_count; i++) codecache_free(m->caches[i]);
-  free(m->caches);
+  strands_free(m);
   codestore_free(m->domain.env.store);
-  for (u32 i = 0; i < m->domain.strand_count; i++) strand_free(m->domain.strands[i]);
-  free(m->domain.strands);
   blob_set(&m->domain.md, NULL, 0);
   blob_set(&m->domain.client, NULL, 0);
   ldc_free(&m->domain.channels);
   ram_free(m->domain.env.ram);
   physmem_free(m->physmem);
   pthread_mutex_destroy(&m->domain.beside.lock);
-  free(m);
+  pages_free(m, sizeof *m);
 }
 
 void s4v_machine_config(const s4v_machine *m, s4v_config *out) { *out = m->config; }
-
-uint64_t s4v_insns(const s4v_machine *m) { return m->insns; }
-
-uint64_t s4v_strand_insns(const s4v_machine *m, uint32_t strand) {
-  return strand < m->domain.strand_count ? m->domain.strands[strand]->insns : 0;
-}
 
 static int set_bytes(struct blob *b, const void *buf, size_t len) {
   if (len > BLOB_MAX_BYTES) return S4V_EINVAL;
@@ -158,60 +141,14 @@ size_t s4v_machine_get_client(const s4v_machine *m, void *buf, size_t len) {
 
 /* Memory is reached by real address only: RTBA and PC of a first strand. */
 int s4v_strand_start(s4v_machine *m, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg) {
-  if (strand >= m->domain.strand_count) return S4V_ENOENT;
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
   if ((pc & 3) || (rtba & 0xff)) return S4V_EINVAL;
   if (!ram_backed(m->domain.env.ram, RA(pc), 4)) return S4V_EFAULT;
-  strand_start(m->domain.strands[strand], pc, rtba, arg);
-  m->turn = strand;
+  strand_start(s, pc, rtba, arg);
+  m->turn = machine_place(m, strand);
   machine_new_turn(m);
   return S4V_OK;
-}
-
-int s4v_strand_state(const s4v_machine *m, uint32_t strand) {
-  return strand < m->domain.strand_count ? (int)m->domain.strands[strand]->run_state : S4V_ENOENT;
-}
-
-int s4v_mem_read(const s4v_machine *m, uint64_t ra, void *buf, size_t len) {
-  return ram_read(m->domain.env.ram, RA(ra), buf, len) ? S4V_OK : S4V_EFAULT;
-}
-
-int s4v_mem_write(s4v_machine *m, uint64_t ra, const void *buf, size_t len) {
-  return ram_write(m->domain.env.ram, RA(ra), buf, len) ? S4V_OK : S4V_EFAULT;
-}
-
-const void *s4v_mem_ptr(const s4v_machine *m, uint64_t ra, size_t len) {
-  struct ram_ref ref;
-  if (!ram_lookup(m->domain.env.ram, RA(ra), &ref) || ref.bytes < len) return NULL;
-  return ref.host;
-}
-
-struct harvest {
-  s4v_machine *machine;
-  u64 *pages;
-  size_t count, max;
-};
-
-static void harvest_pages(void *ctx, pa_t first, u64 pages) {
-  struct harvest *h = ctx;
-  for (u64 i = 0; i < pages; i++, h->count++)
-    if (h->count < h->max) h->pages[h->count] = (first.v >> PAGE_BITS) + i;
-}
-
-/* The strands rest: each gives its write permissions back before it runs again, and that is the whole handshake. */
-static void harvest_rest(void *ctx) {
-  struct harvest *h = ctx;
-  strand_ask_writes(&h->machine->domain.env, NULL);
-}
-
-int64_t s4v_dirty_harvest(s4v_machine *m, uint64_t *pages, size_t max) {
-  struct harvest h = {.machine = m, .pages = pages, .max = max};
-  if (physmem_dirty_count(m->physmem, PA(0), m->config.memory_bytes) > max) return S4V_EINVAL;
-  i64 n = physmem_harvest(m->physmem, PA(0), m->config.memory_bytes, harvest_rest, harvest_pages, &h);
-  return n < 0 ? S4V_EINVAL : (int64_t)h.count;
-}
-
-int64_t s4v_dirty_count(const s4v_machine *m) {
-  return (int64_t)physmem_dirty_count(m->physmem, PA(0), m->config.memory_bytes);
 }
 
 size_t s4v_console_read(s4v_machine *m, void *buf, size_t len) {
@@ -221,6 +158,13 @@ size_t s4v_console_read(s4v_machine *m, void *buf, size_t len) {
 /* A strand that waits for a console without interrupts wakes: CPU_YIELD may return at any time. */
 static void wake_all(s4v_machine *m) {
   for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->waiting = 0;
+}
+
+static void noticed(struct domain *d) { s4v_kick((s4v_machine *)(void *)d); }
+
+void s4v_watch(s4v_machine *m, uint32_t what) {
+  m->domain.noticed = noticed;
+  m->domain.watched = what;
 }
 
 size_t s4v_console_write(s4v_machine *m, const void *buf, size_t len) {
@@ -255,22 +199,12 @@ static void console_signal(s4v_machine *m, u32 event) {
 void s4v_console_break(s4v_machine *m) { console_signal(m, CONSOLE_BREAK); }
 void s4v_console_hangup(s4v_machine *m) { console_signal(m, CONSOLE_HUP); }
 
-int s4v_strand_print(const s4v_machine *m, uint32_t strand, char *buf, size_t len) {
-  if (strand >= m->domain.strand_count) return S4V_ENOENT;
-  strand_print(m->domain.strands[strand], buf, len);
-  return S4V_OK;
-}
-
-static void flush_code(s4v_machine *m) {
-  for (u32 i = 0; i < m->cache_count; i++) codecache_flush(m->caches[i]);
-}
-
 int s4v_breakpoint_add(s4v_machine *m, uint64_t va) {
   struct strand_env *env = &m->domain.env;
   if (va & 3) return S4V_EINVAL;
   if (env->breakpoint_count >= MAX_BREAKPOINTS) return S4V_ENOMEM;
   m->breakpoints[env->breakpoint_count++] = va;
-  flush_code(m);
+  machine_drop_code(m);
   return S4V_OK;
 }
 
@@ -279,7 +213,7 @@ int s4v_breakpoint_remove(s4v_machine *m, uint64_t va) {
   for (u32 i = 0; i < env->breakpoint_count; i++) {
     if (m->breakpoints[i] != va) continue;
     m->breakpoints[i] = m->breakpoints[--env->breakpoint_count];
-    flush_code(m);
+    machine_drop_code(m);
     return S4V_OK;
   }
   return S4V_ENOENT;
@@ -302,33 +236,6 @@ int s4v_trace_enable(s4v_machine *m, int on) {
   m->domain.env.tracing = on != 0;
   m->domain.env.trace = trace;
   return S4V_OK;
-}
-
-uint64_t s4v_code_bytes(const s4v_machine *m) {
-  u64 bytes = 0;
-  for (u32 i = 0; i < m->cache_count; i++) bytes += codecache_bytes(m->caches[i]);
-  return bytes;
-}
-
-void s4v_code_limit(s4v_machine *m, uint64_t bytes) {
-  u64 share = bytes / m->cache_count, least = bytes < LEAST_CACHE_BYTES ? bytes : (u64)LEAST_CACHE_BYTES;
-  for (u32 i = 0; i < m->cache_count; i++) codecache_set_limit(m->caches[i], share < least ? least : share);
-}
-
-int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
-  const struct translator *t = engine == S4V_ENGINE_TRANSLATOR ? jit_translator() : NULL;
-  if (engine != S4V_ENGINE_INTERPRETER && !t) return -1;
-  m->domain.env.hot_entries = hot_entries ? hot_entries : HOT_ENTRIES;
-  bool good = true;
-  for (u32 i = 0; i < m->cache_count; i++) good &= codecache_use(m->caches[i], t);
-  for (u32 i = 0; !good && i < m->cache_count; i++) codecache_use(m->caches[i], NULL);
-  return good ? 0 : -1;
-}
-
-u64 s4v_native_bytes(const s4v_machine *m) {
-  u64 bytes = 0;
-  for (u32 i = 0; i < m->cache_count; i++) bytes += codecache_native_bytes(m->caches[i]);
-  return bytes;
 }
 
 void s4v_step_only(s4v_machine *m, int on) { m->domain.env.step_only = on != 0; }

@@ -44,6 +44,9 @@ static u64 share_take(struct crew *c) {
   return share;
 }
 
+/* Of the strand in that place. */
+static struct worker *worker_at(s4v_machine *m, u32 i) { return m->crew.workers[m->domain.strands[i]->id]; }
+
 static void share_return(s4v_machine *m, u64 share, u64 done) {
   struct crew *c = &m->crew;
   u64 left = done < share ? share - done : 0;
@@ -51,7 +54,7 @@ static void share_return(s4v_machine *m, u64 share, u64 done) {
   c->out -= share;
   c->pot += left;
   for (u32 i = 0; left && c->starved && i < m->domain.strand_count; i++)
-    if (c->workers[i].starved) pthread_cond_signal(&c->workers[i].wake);
+    if (worker_at(m, i)->starved) pthread_cond_signal(&worker_at(m, i)->wake);
   if (c->pot == 0 && c->out == 0) bell_ring(&c->bell);
 }
 
@@ -118,7 +121,9 @@ static void run_strand(struct worker *w) {
   w->on_cpu = true;
   c->running++;
   pthread_mutex_unlock(&m->domain.beside.lock);
+  u64 since = busy_begin(s);
   u32 why = strand_run_beside(s, share);
+  busy_end(s, since);
   pthread_mutex_lock(&m->domain.beside.lock);
   w->on_cpu = false;
   c->running--;
@@ -135,7 +140,7 @@ static void *work(void *arg) {
   struct worker *w = arg;
   s4v_machine *m = w->machine;
   pthread_mutex_lock(&m->domain.beside.lock);
-  while (!m->crew.quit) {
+  while (!m->crew.quit && !w->quit) {
     if (!may_run(m, w) || !strand_ready(w->strand))
       rest(w);
     else if (m->crew.pot == 0)
@@ -174,7 +179,7 @@ static void worker_wake(struct worker *w) {
 /* ---- what hypercalls ask of the crew (hyp.h) ---- */
 
 static struct worker *worker_of(struct domain *d, const struct strand *s) {
-  return &((s4v_machine *)(void *)d)->crew.workers[s->id];
+  return ((s4v_machine *)(void *)d)->crew.workers[s->id];
 }
 
 static void crew_wake(struct domain *d, struct strand *s) {
@@ -228,7 +233,7 @@ static void open_run(s4v_machine *m, u64 budget) {
   m->domain.beside.halting = false;
   m->domain.beside.stopper = NULL;
   for (u32 i = 0; i < m->domain.strand_count; i++) {
-    struct worker *w = &c->workers[i];
+    struct worker *w = worker_at(m, i);
     w->why = STOP_NONE;
     if (strand_ready(w->strand) || !sleeps_right(w)) worker_wake(w);
   }
@@ -239,7 +244,7 @@ static bool all_idle(s4v_machine *m) {
   struct crew *c = &m->crew;
   if (c->running || m->domain.services.watchdog_tick) return false;
   for (u32 i = 0; i < m->domain.strand_count; i++)
-    if (strand_ready(c->workers[i].strand) || timer_ns(&c->workers[i])) return false;
+    if (strand_ready(m->domain.strands[i]) || timer_ns(worker_at(m, i))) return false;
   return true;
 }
 
@@ -266,7 +271,7 @@ static void halt(s4v_machine *m) {
   struct crew *c = &m->crew;
   m->domain.beside.halting = true;
   for (u32 i = 0; i < m->domain.strand_count; i++)
-    if (c->workers[i].on_cpu) want_at_rest(c->workers[i].strand);
+    if (worker_at(m, i)->on_cpu) want_at_rest(m->domain.strands[i]);
   pthread_cond_broadcast(&c->parked);
   while (c->running) pthread_cond_wait(&c->parked, &m->domain.beside.lock);
   c->open = false;
@@ -277,10 +282,10 @@ static void halt(s4v_machine *m) {
 static void choose_stop(s4v_machine *m, s4v_stop *stop) {
   struct strand *told = m->domain.beside.stopper;
   for (u32 i = 0; !told && i < m->domain.strand_count; i++)
-    if (m->crew.workers[i].why) told = m->domain.strands[i];
+    if (worker_at(m, i)->why) told = m->domain.strands[i];
   for (u32 i = 0; i < m->domain.strand_count; i++)
-    if (m->domain.strands[i] != told && m->crew.workers[i].why) strand_forget_stop(m->domain.strands[i]);
-  if (told) machine_fill_stop(m, told, m->crew.workers[told->id].why, stop);
+    if (m->domain.strands[i] != told && worker_at(m, i)->why) strand_forget_stop(m->domain.strands[i]);
+  if (told) machine_fill_stop(m, told, m->crew.workers[told->id]->why, stop);
 }
 
 void crew_run(s4v_machine *m, u64 budget, s4v_stop *stop) {
@@ -305,23 +310,52 @@ void crew_run(s4v_machine *m, u64 budget, s4v_stop *stop) {
 
 /* ---- life ---- */
 
+static bool cond_new(pthread_cond_t *cond) {
+  pthread_condattr_t clock;
+  if (pthread_condattr_init(&clock)) return false;
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  bool good = pthread_cond_init(cond, &clock) == 0;
+  pthread_condattr_destroy(&clock);
+  return good;
+}
+
 bool crew_new(s4v_machine *m) {
   struct crew *c = &m->crew;
-  pthread_condattr_t clock;
   m->domain.beside.wake = crew_wake;
   m->domain.beside.hold = crew_hold;
   m->domain.beside.release = crew_release;
-  c->workers = calloc(m->domain.strand_count, sizeof *c->workers);
-  if (!c->workers || pthread_condattr_init(&clock)) return false;
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&c->parked, &clock);
-  for (u32 i = 0; i < m->domain.strand_count; i++) {
-    c->workers[i].machine = m;
-    c->workers[i].strand = m->domain.strands[i];
-    pthread_cond_init(&c->workers[i].wake, &clock);
+  if (!cond_new(&c->parked)) return false;
+  c->workers = calloc(m->domain.max_strands, sizeof *c->workers);
+  if (!c->workers) pthread_cond_destroy(&c->parked);
+  return c->workers != NULL;
+}
+
+bool crew_add(s4v_machine *m, struct strand *s) {
+  struct worker **at = &m->crew.workers[s->id];
+  if (*at) return true;
+  struct worker *w = calloc(1, sizeof *w);
+  if (!w || !cond_new(&w->wake)) {
+    free(w);
+    return false;
   }
-  pthread_condattr_destroy(&clock);
+  w->machine = m;
+  w->strand = s;
+  *at = w;
   return true;
+}
+
+/* Between runs: the thread sleeps, or is about to. */
+void crew_remove(s4v_machine *m, struct strand *s) {
+  struct worker *w = m->crew.workers[s->id];
+  if (!w) return;
+  pthread_mutex_lock(&m->domain.beside.lock);
+  w->quit = true;
+  pthread_cond_signal(&w->wake);
+  pthread_mutex_unlock(&m->domain.beside.lock);
+  if (w->exists) pthread_join(w->thread, NULL);
+  pthread_cond_destroy(&w->wake);
+  m->crew.workers[s->id] = NULL;
+  free(w);
 }
 
 void crew_free(s4v_machine *m) {
@@ -329,11 +363,12 @@ void crew_free(s4v_machine *m) {
   if (!c->workers) return;
   pthread_mutex_lock(&m->domain.beside.lock);
   c->quit = true;
-  for (u32 i = 0; i < m->domain.strand_count; i++) pthread_cond_signal(&c->workers[i].wake);
+  for (u32 id = 0; id < m->domain.max_strands; id++)
+    if (c->workers[id]) pthread_cond_signal(&c->workers[id]->wake);
   pthread_mutex_unlock(&m->domain.beside.lock);
-  for (u32 i = 0; i < m->domain.strand_count; i++)
-    if (c->workers[i].exists) pthread_join(c->workers[i].thread, NULL);
-  for (u32 i = 0; i < m->domain.strand_count; i++) pthread_cond_destroy(&c->workers[i].wake);
+  for (u32 id = 0; id < m->domain.max_strands; id++)
+    if (m->known[id]) crew_remove(m, m->known[id]);
   pthread_cond_destroy(&c->parked);
   free(c->workers);
+  c->workers = NULL;
 }

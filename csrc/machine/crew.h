@@ -20,6 +20,7 @@ struct worker {
   pthread_t thread;
   pthread_cond_t wake;
   bool exists;
+  bool quit;        /* its strand leaves the domain */
   bool on_cpu;      /* inside strand_run_beside() */
   bool starved;     /* sleeps for want of budget */
   u32 holds;        /* others that want the strand at rest (CPU_STOP) */
@@ -29,7 +30,7 @@ struct worker {
 
 /* All of it under the domain's lock but `bell`. */
 struct crew {
-  struct worker *workers; /* one a strand; NULL: strands take turns */
+  struct worker **workers; /* by the strand's id; NULL: strands take turns */
   pthread_cond_t parked;  /* a strand has come to rest, or is wanted there */
   bool open;              /* a run is on */
   bool quit;
@@ -41,6 +42,8 @@ struct crew {
 
 bool crew_new(struct s4v_machine *);
 void crew_free(struct s4v_machine *);
+bool crew_add(struct s4v_machine *, struct strand *);    /* false: no host memory */
+void crew_remove(struct s4v_machine *, struct strand *); /* its thread ends */
 void bell_ring(u32 *bell);                         /* from any thread and from signal handlers */
 void bell_wait(u32 *bell, u32 seen, u64 ns);       /* until it has been rung since `seen`, or so long; ~0: no limit */
 

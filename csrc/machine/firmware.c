@@ -57,7 +57,8 @@ int s4v_firmware_release(s4v_machine *m, uint32_t strand, uint64_t tba, uint64_t
 }
 
 int s4v_firmware_owns(const s4v_machine *m, uint32_t strand) {
-  return strand < m->domain.strand_count ? m->domain.strands[strand]->firmware : S4V_ENOENT;
+  const struct strand *s = hyp_strand(&m->domain, strand);
+  return s ? s->firmware : S4V_ENOENT;
 }
 
 static u64 key_of(const struct strand *s) { return s->mmu_enabled ? bank_key(BANK_PRIV, 0, 0) : key_real(); }

@@ -5,6 +5,7 @@
 #include "machine/crew.h"
 #include "sun4v.h"
 
+#define CODE_BYTES ((u64)256 << 20)
 enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
 
 struct s4v_machine {
@@ -21,13 +22,31 @@ struct s4v_machine {
   u32 kicked;
   u64 deadline_ns;           /* of the run: host time, 0: none */
   u64 deadline_tick;         /* of the run, deterministic: 0: none */
-  struct crew crew;          /* real time with several strands */
-  struct codecache **caches; /* one a strand with a crew, else one for all */
-  u32 cache_count;
+  struct crew crew;          /* real time, where there may be several strands */
+  struct strand **known;     /* by id: those that are or were present */
+  struct codecache **caches; /* by id with a crew, else one for all */
+  u32 cache_room;
+  u64 code_limit;
+  const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
 };
+
+/* strands.c */
+bool strands_new(s4v_machine *, u32 count);           /* with strands 0 to count - 1; false: no host memory */
+void strands_free(s4v_machine *);
+u32 machine_place(const s4v_machine *, u32 id);       /* of a strand among those present */
+bool machine_set_strands(s4v_machine *, const uint32_t *ids, u32 count); /* these, ascending; false: no host memory */
+void machine_drop_code(s4v_machine *);                /* all decoded code */
+u64 busy_begin(struct strand *);                      /* by the thread that runs the strand, around each stretch */
+void busy_end(struct strand *, u64 since);
+
+/* memory.c */
+bool machine_same_memory(const s4v_machine *, struct reader *);
+void machine_save_layout(const s4v_machine *, struct writer *);
+typedef void (*page_sink)(void *ctx, u64 ra, const u8 *bytes);
+void machine_each_page(const s4v_machine *, page_sink, void *ctx); /* that holds more than zeros; ascending */
 
 /* time.c */
 u64 machine_tick(struct strand *, u64 insns_in_slice);

@@ -62,8 +62,8 @@ static u64 field_get(const struct strand *s, const struct reg *r) {
 static u32 double_field(u32 n) { return (n & 0x1e) | n >> 5; }
 
 int s4v_reg_get(const s4v_machine *m, uint32_t strand, int reg, uint64_t *value) {
-  if (strand >= m->domain.strand_count || !s4v_reg_name(reg)) return S4V_ENOENT;
-  struct strand *s = m->domain.strands[strand];
+  if (!hyp_strand(&m->domain, strand) || !s4v_reg_name(reg)) return S4V_ENOENT;
+  struct strand *s = m->domain.by_id[strand];
   const struct reg *r = &regs[reg];
   switch (r->kind) {
   case REG_INT: *value = reg_get(s, r->number); break;
@@ -111,8 +111,8 @@ static int field_set(struct strand *s, const struct reg *r, u64 v) {
 }
 
 int s4v_reg_set(s4v_machine *m, uint32_t strand, int reg, uint64_t value) {
-  if (strand >= m->domain.strand_count || !s4v_reg_name(reg)) return S4V_ENOENT;
-  struct strand *s = m->domain.strands[strand];
+  if (!hyp_strand(&m->domain, strand) || !s4v_reg_name(reg)) return S4V_ENOENT;
+  struct strand *s = m->domain.by_id[strand];
   const struct reg *r = &regs[reg];
   u8 fprs = s->fprs;
   int result = S4V_OK;

@@ -143,7 +143,9 @@ static u64 stretch(s4v_machine *m, struct strand *s, u64 left) {
 static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop) {
   u64 n = stretch(m, s, left), before = s->insns;
   bool alone = active_count(m) == 1;
+  u64 since = m->config.deterministic ? 0 : busy_begin(s);
   u32 why = strand_run(s, n);
+  if (!m->config.deterministic) busy_end(s, since);
   u64 done = s->insns - before;
   machine_advance(m, done);
   stop->insns += done;
@@ -201,7 +203,9 @@ static void run_alone(s4v_machine *m, struct strand *s, u64 budget, s4v_stop *st
 }
 
 /* The trace is one text, in the order of one thread. */
-static bool beside(const s4v_machine *m) { return m->crew.workers && !m->crew.refused && !m->domain.env.tracing; }
+static bool beside(const s4v_machine *m) {
+  return m->crew.workers && m->domain.strand_count > 1 && !m->crew.refused && !m->domain.env.tracing;
+}
 
 int s4v_run_for(s4v_machine *m, uint64_t budget, uint64_t ns, s4v_stop *stop) {
   stop_init(stop);
@@ -223,14 +227,15 @@ int s4v_run_until(s4v_machine *m, uint64_t budget, uint64_t tick, s4v_stop *stop
   return status;
 }
 
-uint64_t s4v_tick(const s4v_machine *m) { return m->tick_base; }
+uint64_t s4v_tick(const s4v_machine *m) { return __atomic_load_n(&m->tick_base, __ATOMIC_RELAXED); }
 
 int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *stop) {
   stop_init(stop);
-  if (strand >= m->domain.strand_count) return S4V_ENOENT;
-  m->turn = strand;
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
+  m->turn = machine_place(m, strand);
   machine_new_turn(m);
-  run_alone(m, m->domain.strands[strand], budget, stop);
+  run_alone(m, s, budget, stop);
   machine_new_turn(m); /* what is left of the budget is no state */
   machine_settle_time(m);
   return S4V_OK;

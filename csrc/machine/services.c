@@ -24,7 +24,7 @@ int s4v_suspended(const s4v_machine *m) { return m->domain.services.suspended !=
 int s4v_resume(s4v_machine *m, uint64_t status) {
   struct services *v = &m->domain.services;
   if (!v->suspended) return S4V_EINVAL;
-  hv_ret(m->domain.strands[v->suspend_strand], 0, status);
+  hv_ret(m->domain.by_id[v->suspend_strand], 0, status);
   v->suspended = v->suspend_strand = 0;
   if (status == HV_EOK) ldc_reset_all(&m->domain);
   return S4V_OK;

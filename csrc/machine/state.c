@@ -1,10 +1,10 @@
 /* state.c - saving and loading a whole machine, and its digest.
  *
- *   magic, version | machine fields | hypervisor (hyp.c) | consoles | machine description | client's own | strands
- *   | pages: RA, 8 KiB ... | end mark
+ *   magic, version | configuration | where memory is | which strands there are | machine fields | hypervisor (hyp.c) | consoles
+ *   | machine description | client's own | strands | pages: RA, 8 KiB ... | end mark
  *
- * Pages that hold only zeros are left out. Everything read is checked before it is used: an image may come from
- * anywhere.
+ * Pages that hold only zeros are left out. Physical addresses are not in it: what a guest cannot see is no part of its state.
+ * Everything read is checked before it is used: an image may come from anywhere.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "strand/state.h"
 #include "util/sha256.h"
 
-enum { IMAGE_VERSION = 9 };
+enum { IMAGE_VERSION = 10 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 
@@ -36,28 +36,20 @@ static bool load_ring(struct console_ring *r, struct reader *in) {
   return !in->failed;
 }
 
-static bool page_is_zero(const u8 *p) {
-  return p[0] == 0 && memcmp(p, p + 1, PAGE_BYTES - 1) == 0;
+/* What two machines must have in common to take each other's images. */
+static s4v_config comparable(const s4v_machine *m) {
+  s4v_config c = m->config;
+  c.memory_bytes = 0;
+  c.strands = 0;
+  return c;
 }
 
-struct page_walk {
-  const s4v_machine *machine;
-  void (*page)(void *ctx, u64 ra, const u8 *bytes);
-  void *ctx;
-};
-
-static void walk_extent(void *ctx, pa_t first, u64 pages) {
-  struct page_walk *walk = ctx;
-  for (u64 i = 0; i < pages; i++) {
-    u64 ra = first.v + i * PAGE_BYTES;
-    const u8 *p = s4v_mem_ptr(walk->machine, ra, PAGE_BYTES);
-    if (p && !page_is_zero(p)) walk->page(walk->ctx, ra, p);
-  }
-}
-
-static void each_page(const s4v_machine *m, void (*page)(void *, u64, const u8 *), void *ctx) {
-  struct page_walk walk = {m, page, ctx};
-  physmem_populated(m->physmem, PA(0), walk_extent, &walk);
+static void save_shape(const s4v_machine *m, struct writer *w) {
+  s4v_config config = comparable(m);
+  put_bytes(w, &config, sizeof config);
+  machine_save_layout(m, w);
+  put_u32(w, m->domain.strand_count);
+  for (u32 i = 0; i < m->domain.strand_count; i++) put_u32(w, m->domain.strands[i]->id);
 }
 
 static void save_page(void *ctx, u64 ra, const u8 *bytes) {
@@ -69,7 +61,7 @@ static void save_page(void *ctx, u64 ra, const u8 *bytes) {
 static void save_core(const s4v_machine *m, struct writer *w) {
   put_u64(w, IMAGE_MAGIC);
   put_u32(w, IMAGE_VERSION);
-  put_bytes(w, &m->config, sizeof m->config);
+  save_shape(m, w);
 #define X(field) put_u64(w, m->field);
   MACHINE_FIELDS(X)
 #undef X
@@ -83,7 +75,7 @@ static void save_core(const s4v_machine *m, struct writer *w) {
 
 static void save_all(const s4v_machine *m, struct writer *w) {
   save_core(m, w);
-  each_page(m, save_page, w);
+  machine_each_page(m, save_page, w);
   put_u64(w, IMAGE_END);
 }
 
@@ -104,17 +96,13 @@ static int refuse(char *err, size_t err_bytes, const char *why) {
   return S4V_EFORMAT;
 }
 
-static void clear_extent(void *ctx, pa_t first, u64 pages) {
-  s4v_machine *m = ctx;
-  for (u64 i = 0; i < pages; i++) {
-    u64 ra = first.v + i * PAGE_BYTES;
-    const u8 *p = s4v_mem_ptr(m, ra, PAGE_BYTES);
-    if (p && !page_is_zero(p)) ram_zero(m->domain.env.ram, RA(ra), PAGE_BYTES);
-  }
+static void clear_page(void *ctx, u64 ra, const u8 *bytes) {
+  (void)bytes;
+  ram_zero(((s4v_machine *)ctx)->domain.env.ram, RA(ra), PAGE_BYTES);
 }
 
 static bool load_pages(s4v_machine *m, struct reader *in) {
-  physmem_populated(m->physmem, PA(0), clear_extent, m);
+  machine_each_page(m, clear_page, m);
   for (;;) {
     u64 ra = get_u64(in);
     if (ra == IMAGE_END) return reader_done(in);
@@ -135,13 +123,21 @@ static bool load_core(s4v_machine *m, struct reader *in) {
   return good && !in->failed;
 }
 
-/* A refused image leaves the machine reset, with its memory as the image had it so far, and its crypto units. */
-static int give_up(s4v_machine *m, const struct ncs *before, char *err, size_t err_bytes, const char *why) {
+/* What a refused image gives back. */
+struct before {
+  struct ncs ncs;
+  u32 strand_count;
+  uint32_t *strands;
+};
+
+/* A refused image leaves the machine reset, with its memory as the image had it so far, its strands and its crypto units. */
+static int give_up(s4v_machine *m, const struct before *before, char *err, size_t err_bytes, const char *why) {
+  machine_set_strands(m, before->strands, before->strand_count); /* they have been there: their memory still is */
   for (u32 i = 0; i < m->domain.strand_count; i++) strand_reset(m->domain.strands[i]);
   m->tick_fraction = m->turn = 0;
   hyp_init(&m->domain, m->config.rng_seed);
-  for (u32 i = 0; i < before->count; i++) {
-    const struct ncs_unit *u = &before->unit[i];
+  for (u32 i = 0; i < before->ncs.count; i++) {
+    const struct ncs_unit *u = &before->ncs.unit[i];
     u32 cpus[NCS_CPUS];
     for (u32 n = 0; n < u->cpu_count; n++) cpus[n] = u->cpu[n];
     ncs_add(&m->domain, u->kind, u->ino, cpus, u->cpu_count);
@@ -151,27 +147,56 @@ static int give_up(s4v_machine *m, const struct ncs *before, char *err, size_t e
   return refuse(err, err_bytes, why);
 }
 
-static int load_all(s4v_machine *m, const struct ncs *before, struct reader *in, char *err, size_t err_bytes) {
+/* Ids of the image's strands, ascending; 0: malformed. */
+static u32 get_strands(const s4v_machine *m, u32 *ids, struct reader *in) {
+  u32 n = get_u32(in);
+  if (in->failed || n > m->domain.max_strands) return 0;
+  for (u32 i = 0; i < n; i++) {
+    ids[i] = get_u32(in);
+    if (in->failed || ids[i] >= m->domain.max_strands || (i && ids[i] <= ids[i - 1])) return 0;
+  }
+  return n;
+}
+
+static int load_all(s4v_machine *m, const struct before *before, struct reader *in, char *err, size_t err_bytes) {
   if (!load_core(m, in)) return give_up(m, before, err, err_bytes, "state image is damaged");
   if (!load_pages(m, in)) return give_up(m, before, err, err_bytes, "state image is damaged in its memory pages");
   m->host_start_ns = machine_host_ns();
   return S4V_OK;
 }
 
+static int load_with(s4v_machine *m, struct before *before, uint32_t *ids, struct reader *in, char *err, size_t err_bytes) {
+  u32 n = get_strands(m, ids, in);
+  if (n == 0) return refuse(err, err_bytes, "state image is damaged");
+  before->ncs = m->domain.ncs;
+  before->strand_count = s4v_strands(m, before->strands, m->domain.max_strands);
+  if (!machine_set_strands(m, ids, n))
+    return refuse(err, err_bytes, "the host has not enough memory for the strands of the state image");
+  return load_all(m, before, in, err, err_bytes);
+}
+
 int s4v_state_load(s4v_machine *m, const void *buf, size_t len, char *err, size_t err_bytes) {
   struct reader in = reader_over(buf, len);
-  s4v_config config;
+  s4v_config config, ours = comparable(m);
   if (get_u64(&in) != IMAGE_MAGIC) return refuse(err, err_bytes, "not a machine state image");
   if (get_u32(&in) != IMAGE_VERSION) return refuse(err, err_bytes, "state image of another version");
   get_bytes(&in, &config, sizeof config);
   if (in.failed) return refuse(err, err_bytes, "state image is truncated");
-  if (memcmp(&config, &m->config, sizeof config))
+  if (memcmp(&config, &ours, sizeof config))
     return refuse(err, err_bytes, "state image of a machine with another configuration");
-  struct ncs *before = malloc(sizeof *before);
-  if (!before) return refuse(err, err_bytes, "the host has not enough memory to load a state image");
-  *before = m->domain.ncs;
-  int status = load_all(m, before, &in, err, err_bytes);
+  if (!machine_same_memory(m, &in))
+    return refuse(err, err_bytes, "state image of a machine with memory at other real addresses");
+  struct before *before = malloc(sizeof *before);
+  uint32_t *ids = calloc(2 * (size_t)m->domain.max_strands, sizeof *ids);
+  int status = S4V_EFORMAT;
+  if (before && ids) {
+    before->strands = ids + m->domain.max_strands;
+    status = load_with(m, before, ids, &in, err, err_bytes);
+  } else {
+    refuse(err, err_bytes, "the host has not enough memory to load a state image");
+  }
   free(before);
+  free(ids);
   return status;
 }
 
@@ -192,6 +217,6 @@ void s4v_digest(s4v_machine *m, uint8_t out[32]) {
     sha256_update(&hash, core, w.used);
     free(core);
   }
-  each_page(m, digest_page, &hash);
+  machine_each_page(m, digest_page, &hash);
   sha256_final(&hash, out);
 }

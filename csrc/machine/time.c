@@ -30,7 +30,7 @@ void machine_advance(s4v_machine *m, u64 insns) {
   m->insns += insns;
   if (!m->config.deterministic) return;
   m->tick_fraction += insns * m->unit;
-  m->tick_base += m->tick_fraction / TICK_UNIT;
+  __atomic_store_n(&m->tick_base, m->tick_base + m->tick_fraction / TICK_UNIT, __ATOMIC_RELAXED); /* s4v_tick() */
   m->tick_fraction %= TICK_UNIT;
 }
 

@@ -211,11 +211,12 @@ static void populated_extent(void *ctx, u64 from, u64 to) {
   p->end = end;
 }
 
-i64 physmem_populated(const struct physmem *pm, pa_t base, harvest_sink sink, void *ctx) {
-  const struct mblock *b = physmem_find(pm, base);
-  if (!b || b->base.v != base.v) return -ENOENT;
+i64 physmem_populated(const struct physmem *pm, pa_t pa, u64 bytes, harvest_sink sink, void *ctx) {
+  u64 first, end;
+  const struct mblock *b = harvest_range(pm, pa.v, bytes, &first, &end);
+  if (!b) return -EINVAL;
   struct populated p = {.block = b, .sink = sink, .ctx = ctx};
-  int rc = mblock_populated(b, 0, b->bytes, populated_extent, &p);
+  int rc = mblock_populated(b, first << PAGE_BITS, end << PAGE_BITS, populated_extent, &p);
   if (rc < 0) return rc;
   populated_flush(&p);
   return (i64)p.total;

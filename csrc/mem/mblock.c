@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -132,4 +133,23 @@ int mblock_populated(const struct mblock *b, u64 from, u64 to, mblock_extent ext
     from = end;
   }
   return 0;
+}
+
+static void clear_extent(void *ctx, u64 from, u64 to) {
+  const struct mblock *b = ctx;
+  memset(b->host + from, 0, to - from);
+}
+
+/* A region's byte stays: it speaks for pages beside the range as well, and costs a look. */
+void mblock_discard(const struct mblock *b, u64 from, u64 to) {
+  int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (fallocate(b->fd, mode, (off_t)from, (off_t)(to - from)) != 0 &&
+      mblock_populated(b, from, to, clear_extent, (void *)(uintptr_t)b) < 0)
+    memset(b->host + from, 0, to - from);
+  u64 first = from >> PAGE_BITS, end = to >> PAGE_BITS;
+  for (u64 page = first; page < end;) {
+    u64 stop = u64_min((page / PAGES_PER_REGION + 1) * PAGES_PER_REGION, end);
+    if (b->region_map[page / PAGES_PER_REGION]) memset(b->page_map + page, 0, stop - page);
+    page = stop;
+  }
 }

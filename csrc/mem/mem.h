@@ -46,6 +46,9 @@ void physmem_free(struct physmem *);                                  /* every r
 int physmem_add_block(struct physmem *, pa_t base, u64 bytes, const char *label);
 int physmem_remove_block(struct physmem *, pa_t base);                /* -ENOENT; -EBUSY while a segment uses it */
 const struct mblock *physmem_find(const struct physmem *, pa_t);      /* block holding pa, or NULL */
+/* The bytes of a range are gone: holes without marks. Only where no segment lies; what no block holds is passed over.
+ * Blocks that no segment uses any more are removed. */
+void physmem_discard(struct physmem *, pa_t, u64 bytes);
 size_t physmem_block_count(const struct physmem *);
 const struct mblock *physmem_block(const struct physmem *, size_t i);
 
@@ -55,8 +58,15 @@ void ram_free(struct ram *);
 /* A segment may run over adjoining blocks. -EINVAL: alignment (8 KiB), RA overlap, PA not wholly in blocks; -ENOMEM. */
 int ram_add_segment(struct ram *, ra_t ra, u64 bytes, pa_t pa);
 int ram_remove_segment(struct ram *, ra_t ra);                        /* -ENOENT; -EBUSY while a range is mapped */
+/* Takes any range away, out of the middle of a segment too. -EINVAL: alignment; -EFAULT: not all of it is backed;
+ * -EBUSY while a part of it is mapped; -ENOMEM. Then nothing has changed. */
+int ram_remove(struct ram *, ra_t ra, u64 bytes);
+/* Makes one of neighbouring segments where real and physical addresses go on: pieces that were cut are whole again. */
+void ram_join(struct ram *);
 size_t ram_segment_count(const struct ram *);
 int ram_segment(const struct ram *, size_t i, ra_t *ra, u64 *bytes, pa_t *pa); /* by ascending RA; -ENOENT */
+/* The same in pieces that each lie in one block. */
+int ram_piece(const struct ram *, size_t i, ra_t *ra, u64 *bytes, pa_t *pa);
 
 /* One page's place, for the engine's TLB fill. */
 struct ram_ref {
@@ -117,9 +127,9 @@ void harvest_membarrier(void *ctx);        /* ready barrier: MEMBARRIER_CMD_PRIV
 int harvest_membarrier_register(void);     /* once per process; negative errno: use a safepoint instead */
 /* Marked pages, marks untouched; 0 where the range is not in one block. */
 u64 physmem_dirty_count(const struct physmem *, pa_t base, u64 bytes);
-/* Populated extents of a block (SEEK_DATA), rounded out to pages, ascending, never touching a hole. Returns pages,
- * or negative errno (-ENOENT: no block begins at base). */
-i64 physmem_populated(const struct physmem *, pa_t base, harvest_sink, void *ctx);
+/* Populated extents of a range in one block (SEEK_DATA), rounded out to pages, ascending, never touching a hole. Returns
+ * pages, or negative errno (-EINVAL: alignment, or not in one block). */
+i64 physmem_populated(const struct physmem *, pa_t, u64 bytes, harvest_sink, void *ctx);
 
 /* Big-endian accessors on host bytes, any alignment. */
 static inline u16 be16_load(const void *p) { u16 v; __builtin_memcpy(&v, p, 2); return __builtin_bswap16(v); }

@@ -79,6 +79,22 @@ int physmem_remove_block(struct physmem *pm, pa_t base) {
   return 0;
 }
 
+void physmem_discard(struct physmem *pm, pa_t pa, u64 bytes) {
+  u64 last;
+  if (!range_last(pa.v, bytes, &last)) return;
+  for (size_t i = block_rank(pm, pa.v) ? block_rank(pm, pa.v) - 1 : 0; i < pm->count && pm->blocks[i]->base.v <= last;) {
+    const struct mblock *b = pm->blocks[i];
+    u64 from = u64_max(b->base.v, pa.v), to = u64_min(b->base.v + (b->bytes - 1), last);
+    if (from > to) {
+      i++;
+      continue;
+    }
+    if (physmem_remove_block(pm, b->base) == 0) continue;
+    mblock_discard(b, from - b->base.v, to - b->base.v + 1);
+    i++;
+  }
+}
+
 const struct mblock *physmem_find(const struct physmem *pm, pa_t pa) {
   size_t rank = block_rank(pm, pa.v);
   if (rank == 0) return NULL;

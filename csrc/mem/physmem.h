@@ -39,6 +39,8 @@ void mblock_free(struct mblock *);
 void mblock_mark(const struct mblock *, u64 first_page, u64 end_page);
 /* Marks, and tells the code listener, for bytes [offset, offset + bytes) of the block; bytes > 0. */
 void mblock_written(const struct physmem *, const struct mblock *, u64 offset, u64 bytes);
+/* Bytes of whole pages are gone, and their marks. */
+void mblock_discard(const struct mblock *, u64 from, u64 to);
 /* Data extents of [from, to) of the memfd, ascending, clipped. 0 or negative errno. */
 typedef void (*mblock_extent)(void *ctx, u64 from, u64 to);
 int mblock_populated(const struct mblock *, u64 from, u64 to, mblock_extent, void *ctx);

@@ -65,8 +65,8 @@ static size_t blocks_under(const struct physmem *pm, u64 pa, u64 last) {
   }
 }
 
-static int ram_reserve(struct ram *ram, size_t spans) {
-  struct segment *segments = realloc(ram->segments, (ram->segment_count + 1) * sizeof *segments);
+static int ram_reserve(struct ram *ram, size_t more, size_t spans) {
+  struct segment *segments = realloc(ram->segments, (ram->segment_count + more) * sizeof *segments);
   if (!segments) return -ENOMEM;
   ram->segments = segments;
   struct span *grown = realloc(ram->spans, (ram->span_count + spans) * sizeof *grown);
@@ -98,7 +98,7 @@ int ram_add_segment(struct ram *ram, ra_t ra, u64 bytes, pa_t pa) {
   if (at > 0 && ram->segments[at - 1].ra + (ram->segments[at - 1].bytes - 1) >= ra.v) return -EINVAL;
   size_t n = blocks_under(ram->pm, pa.v, pa_last);
   if (n == 0) return -EINVAL;
-  if (ram_reserve(ram, n) < 0) return -ENOMEM;
+  if (ram_reserve(ram, 1, n) < 0) return -ENOMEM;
   struct segment seg = {.ra = ra.v, .bytes = bytes, .pa = pa.v};
   memmove(ram->segments + at + 1, ram->segments + at, (ram->segment_count - at) * sizeof seg);
   ram->segments[at] = seg;
@@ -107,19 +107,81 @@ int ram_add_segment(struct ram *ram, ra_t ra, u64 bytes, pa_t pa) {
   return 0;
 }
 
-int ram_remove_segment(struct ram *ram, ra_t ra) {
-  size_t at = segment_rank(ram, ra.v);
-  if (at == 0 || ram->segments[at - 1].ra != ra.v) return -ENOENT;
-  struct segment seg = ram->segments[--at];
-  u64 last = seg.ra + (seg.bytes - 1);
-  if (pin_overlaps(ram->pm, ram, seg.ra, last)) return -EBUSY;
-  size_t first = span_rank(ram, seg.ra) - 1, end = span_rank(ram, last);
+/* Segments [from, to) and the spans under them go. */
+static void segments_drop(struct ram *ram, size_t from, size_t to) {
+  const struct segment *high = ram->segments + to - 1;
+  size_t first = span_rank(ram, ram->segments[from].ra) - 1, end = span_rank(ram, high->ra + (high->bytes - 1));
   for (size_t i = first; i < end; i++) ram->spans[i].block->users--;
   memmove(ram->spans + first, ram->spans + end, (ram->span_count - end) * sizeof *ram->spans);
   ram->span_count -= end - first;
-  memmove(ram->segments + at, ram->segments + at + 1, (ram->segment_count - at - 1) * sizeof seg);
-  ram->segment_count--;
+  memmove(ram->segments + from, ram->segments + to, (ram->segment_count - to) * sizeof *high);
+  ram->segment_count -= to - from;
+}
+
+int ram_remove_segment(struct ram *ram, ra_t ra) {
+  size_t at = segment_rank(ram, ra.v);
+  if (at == 0 || ram->segments[at - 1].ra != ra.v) return -ENOENT;
+  const struct segment *seg = ram->segments + at - 1;
+  if (pin_overlaps(ram->pm, ram, seg->ra, seg->ra + (seg->bytes - 1))) return -EBUSY;
+  segments_drop(ram, at - 1, at);
   return 0;
+}
+
+/* Makes `at` the beginning of a segment and of a span, where it is inside one. Room for one more of each is there. */
+static void ram_cut(struct ram *ram, u64 at) {
+  size_t n = segment_rank(ram, at), i = span_rank(ram, at);
+  if (n == 0 || i == 0) return;
+  struct segment *seg = ram->segments + n - 1;
+  struct span *span = ram->spans + i - 1;
+  u64 into = at - seg->ra, deep = at - span->ra;
+  if (into && into < seg->bytes) {
+    memmove(seg + 1, seg, (ram->segment_count++ - (n - 1)) * sizeof *seg);
+    seg[1] = (struct segment){.ra = at, .bytes = seg->bytes - into, .pa = seg->pa + into};
+    seg->bytes = into;
+  }
+  if (deep && deep < span->bytes) {
+    memmove(span + 1, span, (ram->span_count++ - (i - 1)) * sizeof *span);
+    span[1] = (struct span){.ra = at, .bytes = span->bytes - deep, .offset = span->offset + deep, .block = span->block};
+    span->bytes = deep;
+    span->block->users++;
+  }
+}
+
+int ram_remove(struct ram *ram, ra_t ra, u64 bytes) {
+  u64 last;
+  if ((ra.v | bytes) & ~PAGE_MASK || !range_last(ra.v, bytes, &last)) return -EINVAL;
+  if (!ram_backed(ram, ra, bytes)) return -EFAULT;
+  if (pin_overlaps(ram->pm, ram, ra.v, last)) return -EBUSY;
+  if (ram_reserve(ram, 2, 2) < 0) return -ENOMEM;
+  ram_cut(ram, ra.v);
+  if (last != UINT64_MAX) ram_cut(ram, last + 1);
+  segments_drop(ram, segment_rank(ram, ra.v) - 1, segment_rank(ram, last));
+  return 0;
+}
+
+void ram_join(struct ram *ram) {
+  size_t n = 0;
+  for (size_t i = 1; i < ram->segment_count; i++) {
+    struct segment *low = ram->segments + n;
+    const struct segment *high = ram->segments + i;
+    if (low->ra + low->bytes == high->ra && low->pa + low->bytes == high->pa)
+      low->bytes += high->bytes;
+    else
+      ram->segments[++n] = *high;
+  }
+  if (ram->segment_count) ram->segment_count = n + 1;
+  n = 0;
+  for (size_t i = 1; i < ram->span_count; i++) {
+    struct span *low = ram->spans + n;
+    const struct span *high = ram->spans + i;
+    if (low->block == high->block && low->ra + low->bytes == high->ra && low->offset + low->bytes == high->offset) {
+      low->bytes += high->bytes;
+      low->block->users--;
+    } else {
+      ram->spans[++n] = *high;
+    }
+  }
+  if (ram->span_count) ram->span_count = n + 1;
 }
 
 size_t ram_segment_count(const struct ram *ram) { return ram->segment_count; }
@@ -129,6 +191,15 @@ int ram_segment(const struct ram *ram, size_t i, ra_t *ra, u64 *bytes, pa_t *pa)
   *ra = RA(ram->segments[i].ra);
   *bytes = ram->segments[i].bytes;
   *pa = PA(ram->segments[i].pa);
+  return 0;
+}
+
+int ram_piece(const struct ram *ram, size_t i, ra_t *ra, u64 *bytes, pa_t *pa) {
+  if (i >= ram->span_count) return -ENOENT;
+  const struct span *s = ram->spans + i;
+  *ra = RA(s->ra);
+  *bytes = s->bytes;
+  *pa = PA(s->block->base.v + s->offset);
   return 0;
 }
 

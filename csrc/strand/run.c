@@ -1,6 +1,4 @@
 /* run.c - running a strand: slices, traps, the stepper. */
-#include <stdlib.h>
-
 #include "strand/firmware.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"
@@ -10,13 +8,14 @@
 #include "strand/share.h"
 #include "strand/special.h"
 #include "strand/window.h"
+#include "util/pages.h"
 
 /* Blocks charge their instructions at their end, so the interpreter stops this many before the budget's end and the
  * stepper does the rest: the count at a stop is exact. */
 enum { BIAS = BLOCK_INSNS + 2, LOOKS_PER_CLOCK = 8 };
 
 struct strand *strand_new(struct strand_env *env, u32 id) {
-  struct strand *s = calloc(1, sizeof *s); /* banks that are never used cost no memory */
+  struct strand *s = pages_new(sizeof *s); /* banks that are never used cost no memory */
   if (!s) return NULL;
   s->env = env;
   s->id = id;
@@ -30,7 +29,7 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   return s;
 }
 
-void strand_free(struct strand *s) { free(s); }
+void strand_free(struct strand *s) { pages_free(s, sizeof *s); }
 
 void strand_reset(struct strand *s) {
   u32 id = s->id;
@@ -262,7 +261,7 @@ static u64 begin(struct strand *s) {
 
 static u32 end(struct strand *s) {
   if (s->stop == STOP_BREAKPOINT) s->break_pc = s->pc;
-  s->insns += strand_slice_done(s);
+  __atomic_store_n(&s->insns, s->insns + strand_slice_done(s), __ATOMIC_RELAXED); /* s4v_strand_busy() may be looking */
   s->slice_ref = s->budget = 0;
   fpu_leave(s);
   strand_sync(s);

@@ -199,6 +199,10 @@ struct strand {
   u64 stop_code;
   u64 fault_va;     /* of the memory access that returned a trap */
   u32 fault_type, fault_context;
+  u64 busy_ns;      /* host time at work, see machine/strands.c */
+  u64 busy_since;   /* now at work, since then; 0: it is not */
+  u32 busy_turn;    /* odd: the two are being written */
+  u32 spare;
   struct jump_entry jump[JUMP_CACHE];
   struct tlb_bank banks[TLB_BANKS];
 };

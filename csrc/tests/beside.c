@@ -8,6 +8,7 @@
  * stops   STRANDS SEED                    strands that all stop for the client at once: each stop is told, once
  * idle    STRANDS                         nobody works: run ends at once, or sleeps until kicked or out of time
  * life    STRANDS SEED                    machines made, run, reset and freed in all states
+ * come    STRANDS SEED                    strands and memory come and go between runs; a thread looks how busy they are
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -276,6 +277,68 @@ static int life(u32 strands) {
   return 0;
 }
 
+/* A thread that looks all the time; what it sees of a strand never becomes less while the strand stays. */
+struct watcher {
+  s4v_machine *m;
+  u32 strands, quit;
+};
+
+static void *watch(void *arg) {
+  struct watcher *w = arg;
+  u64 sum = 0;
+  while (!__atomic_load_n(&w->quit, __ATOMIC_ACQUIRE)) {
+    u64 first = s4v_strand_busy(w->m, 0), second = s4v_strand_busy(w->m, 0);
+    CHECK(second >= first); /* strand 0 stays */
+    for (u32 i = 0; i < w->strands; i++) sum += s4v_strand_busy(w->m, i);
+  }
+  CHECK(sum > 0);
+  return NULL;
+}
+
+static u32 change_strands(s4v_machine *m, u32 most, u32 mask) {
+  u32 id = 1 + (u32)below(most - 1);
+  if (!(mask >> id & 1)) {
+    CHECK(!s4v_strands_add(m, &id, 1) && s4v_strands_add(m, &id, 1) == S4V_EINVAL && s4v_strand_busy(m, id) == 0);
+    CHECK(!s4v_strand_start(m, id, CODE, 0, 0));
+  } else {
+    CHECK(s4v_strands_remove(m, &id, 1) == S4V_EBUSY);
+    CHECK(!s4v_firmware_stop(m, id) && !s4v_strands_remove(m, &id, 1) && s4v_strands_remove(m, &id, 1) == S4V_ENOENT);
+    CHECK(s4v_strand_state(m, id) == S4V_ENOENT && s4v_strand_busy(m, id) == 0);
+  }
+  return mask ^ 1u << id;
+}
+
+static int come(u32 most) {
+  const u64 at = (u64)1 << 32, bytes = 64 << 13;
+  s4v_config config;
+  char why[128];
+  s4v_machine *m = machine(most, 0);
+  s4v_machine_config(m, &config);
+  s4v_machine_free(m);
+  config.max_strands = most;
+  config.strands = 1;
+  CHECK((m = s4v_machine_new(&config, why, sizeof why)));
+  struct watcher w = {.m = m, .strands = most};
+  pthread_t thread;
+  CHECK(!pthread_create(&thread, NULL, watch, &w));
+  start_all(m, 1, counting, 3);
+  int there = 0;
+  u32 mask = 1;
+  for (u32 i = 0; i < 300; i++) {
+    s4v_stop stop;
+    u32 ids[32];
+    mask = change_strands(m, most, mask);
+    CHECK(s4v_strands(m, ids, 32) == (u32)__builtin_popcount(mask));
+    there = !there;
+    CHECK(!(there ? s4v_memory_add(m, at, at, bytes, why, sizeof why) : s4v_memory_remove(m, at, bytes, why, sizeof why)));
+    CHECK(!s4v_run(m, 1 + below(200000), &stop) && stop.reason == S4V_STOP_BUDGET);
+  }
+  __atomic_store_n(&w.quit, 1, __ATOMIC_RELEASE);
+  pthread_join(thread, NULL);
+  s4v_machine_free(m);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   if (argc == 7 && !strcmp(argv[1], "program")) return program(argv + 2, CUT);
   if (argc == 7 && !strcmp(argv[1], "steady")) return program(argv + 2, 0);
@@ -287,5 +350,6 @@ int main(int argc, char **argv) {
   if (!strcmp(argv[1], "stops")) return stops(strands);
   if (!strcmp(argv[1], "idle")) return idle(strands);
   if (!strcmp(argv[1], "life")) return life(strands);
+  if (!strcmp(argv[1], "come")) return come(strands);
   return 2;
 }

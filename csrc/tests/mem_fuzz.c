@@ -174,6 +174,59 @@ static void op_remove_segment(struct world *w) {
     if (w->segment[p] == number) w->segment[p] = 0;
 }
 
+static bool pinned_range(const struct world *w, u64 at, u64 bytes) {
+  for (int i = 0; i < w->pin_count; i++) {
+    const struct pin_note *pin = &w->pins[i];
+    if (pin->ra < (wide)at + bytes && at < (wide)pin->ra + pin->bytes) return true;
+  }
+  return false;
+}
+
+/* A range out of segments; what of the last one lies behind it is a segment of its own from now on. */
+static void op_remove_range(struct world *w) {
+  u64 at, bytes;
+  pick_pages(w, w->ra_base, &at, &bytes);
+  if (rnd(w, 2) && aligned(at, bytes) && page_of(w->ra_base, at) >= 0) bytes = K8 * (1 + rnd(w, 4));
+  bool shape = aligned(at, bytes) && bytes && (wide)at + bytes <= (wide)1 << 64;
+  bool there = shape && covered(w->ra_base, w->segment, at, bytes);
+  int want = !shape ? -EINVAL : !there ? -EFAULT : pinned_range(w, at, bytes) ? -EBUSY : 0;
+  CHECK(ram_remove(w->ram, RA(at), bytes) == want);
+  if (want) return;
+  int first = page_in(w->ra_base, at), end = first + (int)(bytes / K8), cut = w->segment[end - 1];
+  w->number++;
+  for (int p = first; p < end; p++) w->segment[p] = 0;
+  for (int p = end; p < PAGES && w->segment[p] == cut; p++) w->segment[p] = w->number;
+}
+
+static void op_join(struct world *w) {
+  ram_join(w->ram);
+  for (int p = 1; p < PAGES; p++) {
+    int low = w->segment[p - 1], high = w->segment[p];
+    if (!low || !high || low == high || w->target[p] != w->target[p - 1] + 1) continue;
+    for (int q = p; q < PAGES && w->segment[q] == high; q++) w->segment[q] = low;
+  }
+}
+
+/* A piece that no segment uses, and with it the blocks it touches that none uses at all. */
+static void op_discard(struct world *w) {
+  bool used[PAGES] = {false};
+  int first = (int)rnd(w, PAGES), end = first;
+  for (int p = 0; p < PAGES; p++)
+    if (w->segment[p]) used[w->target[p]] = true;
+  while (end < PAGES && !used[end] && end - first < 40) end++;
+  if (end == first) return;
+  physmem_discard(w->pm, PA(w->pa_base + (u64)first * K8), (u64)(end - first) * K8);
+  for (int p = first; p < end; p++) {
+    int number = w->block[p];
+    bool users = false;
+    for (int q = 0; q < PAGES; q++) users |= used[q] && w->block[q] == number;
+    for (int q = 0; q < PAGES && !users && number; q++)
+      if (w->block[q] == number) w->block[q] = 0;
+    memset(w->bytes[p], 0, K8);
+    w->must[p] = w->may[p] = false;
+  }
+}
+
 static u8 *model_byte(struct world *w, u64 ra) {
   return &w->bytes[w->target[page_in(w->ra_base, ra)]][ra % K8];
 }
@@ -339,7 +392,7 @@ static void op_populated(struct world *w) {
   const struct mblock *b = physmem_block(w->pm, (size_t)rnd(w, count));
   memset(w->seen, 0, sizeof w->seen);
   w->last_seen = 0;
-  CHECK(physmem_populated(w->pm, b->base, sink_seen, w) >= 0);
+  CHECK(physmem_populated(w->pm, b->base, b->bytes, sink_seen, w) >= 0);
   for (u64 i = 0; i < b->bytes / K8; i++) {
     int p = page_in(w->pa_base, b->base.v + i * K8);
     CHECK(w->seen[p] || memcmp(w->bytes[p], zeros, K8) == 0);
@@ -356,7 +409,8 @@ static void world_play(struct world *w, u64 seed, u64 operations) {
   static void (*const ops[])(struct world *) = {
       op_add_block, op_add_block, op_remove_block, op_add_segment, op_add_segment, op_remove_segment, op_write,
       op_write,     op_write,     op_read,         op_read,        op_zero,        op_written,        op_lookup,
-      op_lookup,    op_map,       op_unmap,        op_harvest,     op_harvest,     op_populated};
+      op_lookup,    op_map,       op_unmap,        op_harvest,     op_harvest,     op_populated,      op_remove_range,
+      op_join,      op_discard};
   const u64 end = UINT64_MAX - (u64)PAGES * K8 + 1, bases[] = {0, (u64)1 << 40, end};
   memset(w, 0, sizeof *w);
   w->rng = seed;

@@ -104,7 +104,7 @@ static void test_sparse(void) {
   struct ram *ram = ram_new(pm);
   CHECK(ram_add_segment(ram, RA(0), 4 * TIB, PA(8 * TIB)) == 0);
   struct log log = {.block = b};
-  CHECK(physmem_populated(pm, PA(8 * TIB), log_sink, &log) == 0 && log.count == 0);
+  CHECK(physmem_populated(pm, PA(8 * TIB), 4 * TIB, log_sink, &log) == 0 && log.count == 0);
   CHECK(ram_backed(ram, RA(0), 4 * TIB) && !ram_backed(ram, RA(1), 4 * TIB));
   u64 touched[] = {0, TIB, 4 * TIB - 8};
   for (size_t i = 0; i < 3; i++) CHECK(ram_write(ram, RA(touched[i]), "sparc v9", 8));
@@ -114,7 +114,7 @@ static void test_sparse(void) {
   u8 *code_page = (u8 *)((uintptr_t)(b->code_map + mblock_pages(2 * TIB)) & ~(uintptr_t)4095);
   CHECK(mincore(code_page, 4096 * 2, resident) == 0 && !(resident[0] & 1) && !(resident[1] & 1));
   CHECK(file_bytes(b->fd) <= 3 * 4096 && file_bytes(b->map_fd) <= 8 * 4096);
-  CHECK(physmem_populated(pm, PA(8 * TIB), log_sink, &log) == 3 && log.count == 3);
+  CHECK(physmem_populated(pm, PA(8 * TIB), 4 * TIB, log_sink, &log) == 3 && log.count == 3);
   for (size_t i = 0; i < 3; i++) CHECK(log.first[i] == 8 * TIB + (touched[i] & PAGE_MASK) && log.pages[i] == 1);
   CHECK(physmem_dirty_count(pm, PA(8 * TIB), 4 * TIB) == 3);
   log.count = 0;
@@ -162,6 +162,40 @@ static void test_segments(void) {
   CHECK(physmem_remove_block(pm, PA(4 * K8)) == 0);
   ram_free(ram);
   CHECK(physmem_remove_block(pm, PA(0)) == 0);
+  physmem_free(pm);
+}
+
+/* Out of the middle, back again at the same place, and whole again. */
+static void test_remove(void) {
+  struct physmem *pm = one_block(0, 16 * K8);
+  struct ram *ram = ram_new(pm);
+  ra_t ra;
+  pa_t pa;
+  u64 bytes;
+  CHECK(ram_add_segment(ram, RA(GIB), 8 * K8, PA(0)) == 0 && ram_add_segment(ram, RA(GIB + 8 * K8), 8 * K8, PA(8 * K8)) == 0);
+  CHECK(ram_remove(ram, RA(GIB + 1), K8) == -EINVAL && ram_remove(ram, RA(GIB), 0) == -EINVAL);
+  CHECK(ram_remove(ram, RA(0), UINT64_MAX & PAGE_MASK) == -EFAULT && ram_remove(ram, RA(GIB), 17 * K8) == -EFAULT);
+  u8 *mapped = ram_map(ram, RA(GIB + 6 * K8), 2 * K8, true);
+  CHECK(mapped && ram_remove(ram, RA(GIB + 7 * K8), 2 * K8) == -EBUSY && ram_segment_count(ram) == 2);
+  CHECK(ram_write(ram, RA(GIB + 7 * K8), "gone", 4) && ram_write(ram, RA(GIB + 9 * K8), "kept", 4));
+  ram_unmap(ram, RA(GIB + 6 * K8), 2 * K8, true);
+  CHECK(ram_remove(ram, RA(GIB + 7 * K8), 2 * K8) == 0 && ram_segment_count(ram) == 2);
+  CHECK(ram_segment(ram, 0, &ra, &bytes, &pa) == 0 && ra.v == GIB && bytes == 7 * K8 && pa.v == 0);
+  CHECK(ram_piece(ram, 1, &ra, &bytes, &pa) == 0 && ra.v == GIB + 9 * K8 && bytes == 7 * K8 && pa.v == 9 * K8);
+  CHECK(ram_piece(ram, 2, &ra, &bytes, &pa) == -ENOENT && !ram_backed(ram, RA(GIB + 8 * K8), 1));
+  physmem_discard(pm, PA(7 * K8), 2 * K8);
+  CHECK(physmem_block_count(pm) == 1 && physmem_dirty_count(pm, PA(7 * K8), 2 * K8) == 0);
+  CHECK(physmem_dirty_count(pm, PA(0), 16 * K8) == 2);
+  CHECK(ram_add_segment(ram, RA(GIB + 7 * K8), 2 * K8, PA(7 * K8)) == 0 && ram_segment_count(ram) == 3);
+  ram_join(ram);
+  char text[4] = "....";
+  CHECK(ram_segment_count(ram) == 1 && ram_piece(ram, 1, &ra, &bytes, &pa) == -ENOENT);
+  CHECK(ram_read(ram, RA(GIB + 7 * K8), text, 4) && memcmp(text, "\0\0\0\0", 4) == 0);
+  CHECK(ram_read(ram, RA(GIB + 9 * K8), text, 4) && memcmp(text, "kept", 4) == 0);
+  CHECK(ram_remove(ram, RA(GIB), 16 * K8) == 0 && ram_segment_count(ram) == 0);
+  physmem_discard(pm, PA(4 * K8), K8);
+  CHECK(physmem_block_count(pm) == 0);
+  ram_free(ram);
   physmem_free(pm);
 }
 
@@ -364,10 +398,13 @@ static void test_populated(void) {
   struct log log = {.block = b};
   u64 offsets[] = {K8 + 4096, 2 * K8, 5 * K8, 5 * K8 + 4096, 63 * K8 + 4096}; /* half pages: extents meet in a page */
   for (size_t i = 0; i < ARRAY_LEN(offsets); i++) b->host[offsets[i]] = 1;
-  CHECK(physmem_populated(pm, PA(0), log_sink, &log) == 4 && log.count == 3);
+  CHECK(physmem_populated(pm, PA(0), 64 * K8, log_sink, &log) == 4 && log.count == 3);
   CHECK(log.first[0] == K8 && log.pages[0] == 2 && log.first[1] == 5 * K8 && log.pages[1] == 1);
   CHECK(log.first[2] == 63 * K8 && log.pages[2] == 1);
-  CHECK(physmem_populated(pm, PA(K8), log_sink, &log) == -ENOENT);
+  CHECK(physmem_populated(pm, PA(2 * K8), 4 * K8, log_sink, &log) == 2 && log.count == 5 && log.first[3] == 2 * K8);
+  CHECK(physmem_populated(pm, PA(K8), 64 * K8, log_sink, &log) == -EINVAL);
+  CHECK(physmem_populated(pm, PA(K8), K8 + 1, log_sink, &log) == -EINVAL);
+  CHECK(physmem_populated(pm, PA(64 * K8), K8, log_sink, &log) == -EINVAL);
   physmem_free(pm);
 }
 
@@ -381,6 +418,7 @@ int main(void) {
   test_alignment_and_seals();
   test_sparse();
   test_segments();
+  test_remove();
   test_copies();
   test_zero_large();
   test_harvest_order();

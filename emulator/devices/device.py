@@ -53,6 +53,7 @@ class ChannelDevice:
         self.number = number
         self.link = link
         self._channel: Channel | None = None
+        self.online = True
         self._resets = 0
         self._pending = b""  # packets that found no room yet
 
@@ -71,7 +72,7 @@ class ChannelDevice:
     def connect(self, open_channel: Callable[[int], Channel]) -> None:
         """Take hold of the channel; a guest sees it up from now on."""
         self._channel = open_channel(self.number)
-        self._channel.up = True
+        self._channel.up = self.online
         self._resets = self._channel.info.resets
         self.service(self.number)
 
@@ -79,6 +80,8 @@ class ChannelDevice:
 
     def service(self, number: int) -> None:
         """Notice a reset, send what waits, and take packets as long as the answers find room."""
+        if not self.online:
+            return  # what the guest does meanwhile is seen when the service is back
         info = self.channel.info
         if info.resets != self._resets:
             self._resets = info.resets
@@ -88,6 +91,25 @@ class ChannelDevice:
         while not self.blocked and (packets := self._receive()):
             self._dispatch(self.link.receive(packets[0]))
             self.flush()
+
+    def set_online(self, online: bool) -> None:
+        """The service behind the channel goes, or comes back.
+
+        While it is gone the guest sees the channel down, and nothing is answered: drivers wait. A guest that has not
+        started anew by itself meanwhile is made to by a reset.
+        """
+        if online == self.online:
+            return
+        self.online = online
+        if not online:
+            self._dispatch(self.link.fail("the service is gone"), tell=False)
+            self.channel.up = False
+            return
+        self.channel.up = True
+        info = self.channel.info
+        if info.rx_entries and info.resets == self._resets:
+            self.channel.reset()
+        self.service(self.number)
 
     def _receive(self) -> list[bytes]:
         """The next packet; while the link is down the last one that starts a handshake, and all others are dropped.
@@ -123,7 +145,7 @@ class ChannelDevice:
         """The guest broke the protocol of a higher layer: forget the session and let it see a reset."""
         self._dispatch(self.link.fail(why))
 
-    def _dispatch(self, events: list[Event]) -> None:
+    def _dispatch(self, events: list[Event], *, tell: bool = True) -> None:
         for event in events:
             if isinstance(event, Message):
                 self.message(event.data)
@@ -132,7 +154,7 @@ class ChannelDevice:
             else:
                 self._pending = b""
                 self.link_lost(event.why)
-                if event.mistake:
+                if event.mistake and tell:
                     self.channel.reset()
 
     # -- for subclasses

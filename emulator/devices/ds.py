@@ -17,16 +17,37 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Protocol
 
 from emulator.devices.device import ChannelDevice
+from emulator.devices.ds_reply import (
+    Answer,
+    BlockQuery,
+    BlockResult,
+    CpuAction,
+    CpuResult,
+    MemoryAction,
+    MemoryResult,
+    Reply,
+    SuspendResult,
+    UnitResult,
+    UnitStatus,
+    VioAction,
+    VioResult,
+    read_answer,
+    reply_number,
+)  # fmt: skip
 from emulator.devices.ldc_link import Link, Mode
 from emulator.devices.state import Fields, Json
 from emulator.errors import EmulatorError, StateError
 
+__all__ = [
+    "SERVICES", "Answer", "BlockQuery", "BlockResult", "CpuAction", "CpuResult", "DomainServices", "MemoryAction",
+    "MemoryResult", "Reply", "ServiceError", "SuspendResult", "UnitResult", "UnitStatus", "VariableResult",
+    "VariableStore", "VioAction", "VioResult",
+]  # fmt: skip
 VERSION = (1, 0)
-MAX_SERVICES = 256
 MAX_PENDING = 1024
 MAX_VARIABLES = 1024
 MAX_NAME, MAX_VALUE = 256, 2048
@@ -65,66 +86,6 @@ class ServiceError(EmulatorError):
     code = "ds.service"
 
 
-class CpuAction(enum.IntEnum):
-    """What dr-cpu and the dr-crypto services are asked for; the numbers are the letters C, U, F, S."""
-
-    CONFIGURE = 0x43
-    UNCONFIGURE = 0x55
-    FORCE = 0x46
-    STATUS = 0x53
-
-
-@dataclass(frozen=True)
-class UnitResult:
-    """What became of one CPU or crypto unit.
-
-    `result` 0: done, 1: failed, 2: blocked, 3: the CPU does not respond, 4: it is not in the machine description;
-    `status` 0: not present, 1: not configured, 2: configured.
-    """
-
-    unit: int
-    result: int
-    status: int
-    text: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Did it work?"""
-        return self.result == 0
-
-
-@dataclass
-class Reply:
-    """The answer to a request, once the guest has given it (`done`)."""
-
-    service: str
-    number: int
-    done: bool = False
-    result: int | None = None
-    """0: all is well; None: the session ended before an answer came."""
-    reason: str = ""
-    units: tuple[UnitResult, ...] = field(default=())
-    phases: tuple[int, ...] = field(default=())
-    """Of domain-suspend: all results so far, in their order."""
-
-    @property
-    def ok(self) -> bool:
-        """Did the guest do what was asked for?"""
-        return self.done and self.result == 0 and all(unit.ok for unit in self.units)
-
-
-class SuspendResult(enum.IntEnum):
-    """Results of domain-suspend."""
-
-    PRE_SUCCESS = 0
-    PRE_FAILURE = 1
-    INVALID = 2
-    IN_PROGRESS = 3
-    FAILURE = 4
-    POST_SUCCESS = 5
-    POST_FAILURE = 6
-
-
 class VariableResult(enum.IntEnum):
     """Answers to a guest that sets or deletes a variable."""
 
@@ -137,11 +98,18 @@ class VariableResult(enum.IntEnum):
 
 _SET, _DELETE = 0, 1
 _VARIABLES = ("var-config", "var-config-backup")
+_KEYS = ("keystore", "keystore-backup")
 _UNIT_SERVICES = ("dr-cpu", "dr-crypto-mau", "dr-crypto-cwq")
-SERVICES = ("md-update", "domain-shutdown", "domain-panic", "domain-suspend", *_UNIT_SERVICES, *_VARIABLES)
-"""What a guest may register; others are refused as unknown."""
-_OK_RESPONSE = 0x6F
-_UNIT_RECORD = struct.Struct(">IIII")
+SERVICES = (
+    "md-update", "domain-shutdown", "domain-panic", "domain-suspend", *_UNIT_SERVICES, "dr-mem", "dr-vio",
+    "system-info", *_VARIABLES, *_KEYS,
+)  # fmt: skip
+"""What a guest may register. Others are refused as unknown: pri and pri-update, snmp, and what is between Solaris and
+its own manager (agent-device, agent-system, fma-*)."""
+MAX_UNITS = 200
+"""CPUs or crypto units of one request: more do not find room in an answer, which is one message."""
+MAX_BLOCKS = 60
+"""Memory blocks of one request, for the same reason."""
 
 
 class VariableStore(Protocol):
@@ -158,8 +126,14 @@ class DomainServices(ChannelDevice):
     """The manager's end of a guest's domain services.
 
     Variables that the guest sets go to `store` where there is one (OpenBoot's, from `Machine.power_on` on), and else
-    to the dictionary `own_variables`. `on_variable` is called after each change, with None for a variable that is gone;
-    `on_register` when a service has come.
+    to the dictionary `own_variables`; keys of its keystore to `keys`. Callbacks, all on the thread that runs
+    the machine:
+
+    * `on_variable` after each change by the guest, with None for a variable that is gone;
+    * `on_register` when a service has come, `on_services` with all that there are after each change of them;
+    * `on_reply` when an answer has come, or when it is sure that none will.
+
+    `clock` gives seconds, of the host or of the guest, and is asked when a request is sent and by `expire`.
     """
 
     def __init__(
@@ -170,21 +144,33 @@ class DomainServices(ChannelDevice):
         variables: dict[str, str] | None = None,
         on_variable: Callable[[str, str | None], None] | None = None,
         on_register: Callable[[str], None] | None = None,
+        on_services: Callable[[tuple[str, ...]], None] | None = None,
+        on_reply: Callable[[Reply], None] | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(name, number, Link(Mode.STREAM, initiator=True))
         self.own_variables = {} if variables is None else variables
+        self.keys: dict[str, str] = {}
         self.store: VariableStore | None = None
         self.on_variable = on_variable
         self.on_register = on_register
+        self.on_services = on_services
+        self.on_reply = on_reply
+        self.clock = clock or (lambda: 0.0)
         self._ready = False  # the guest has said hello
         self._services: dict[str, int] = {}  # name -> handle of the guest
         self._waiting: dict[int, Reply] = {}
+        self._actions: dict[int, int] = {}  # of waiting dr-mem requests: the answers do not say
         self._number = 0
 
     @property
     def variables(self) -> dict[str, str]:
         """The variables that are set."""
         return self.own_variables if self.store is None else self.store.save()
+
+    def set_variable(self, name: str, value: str | None) -> VariableResult:
+        """Set a variable from the manager's side, or with None take it back; the guest sees it after its next reset."""
+        return self._change(name, value)
 
     # -- requests
 
@@ -211,23 +197,82 @@ class DomainServices(ChannelDevice):
 
     def cpu(self, action: CpuAction, cpus: Sequence[int]) -> Reply:
         """Ask the guest to take up CPUs, or to let go of them, or how they stand."""
+        _check_count(len(cpus), MAX_UNITS, "CPUs")
         return self._request("dr-cpu", struct.pack(f">II{len(cpus)}I", action, len(cpus), *cpus))
 
     def crypto(self, kind: str, action: CpuAction, cpus: Sequence[int]) -> Reply:
         """As `cpu`, for the crypto units (`kind` mau or cwq) of the cores of CPUs; they are not counted."""
+        _check_count(len(cpus), MAX_UNITS, "crypto units")
         return self._request(f"dr-crypto-{kind}", struct.pack(f">I{len(cpus)}I", action, *cpus))
 
+    def memory(self, action: MemoryAction, blocks: Sequence[tuple[int, int]] = ()) -> Reply:
+        """Ask the guest to take up blocks of memory (real address, bytes), to let go of them, which pages cannot go;
+        without blocks, how far it has come (STATUS), or to stop (CANCEL)."""
+        _check_count(len(blocks), MAX_BLOCKS, "memory blocks")
+        records = b"".join(struct.pack(">QQ", *block) for block in blocks)
+        self._number += 1
+        reply = self._post("dr-mem", struct.pack(">IIQ", action, len(blocks), self._number) + records)
+        self._actions[reply.number] = action
+        self.flush()
+        return reply
+
+    def vio(self, action: VioAction, name: str, device: int) -> Reply:
+        """Ask the guest to take up a virtual device, or to let go of it.
+
+        `name` and `device` are those of its node in the machine description, such as disk, and its cfg-handle.
+        """
+        text = name.encode("ascii", "replace")[:64] + b"\0"
+        return self._request("dr-vio", struct.pack(">QI", device, action) + text)
+
+    def system_info(self, names: Sequence[str]) -> Reply:
+        """Ask the guest for facts about itself, such as uts-release: `Reply.answer.values`."""
+        text = b"".join(name.encode("ascii", "replace") + b"\0" for name in names)
+        _check_count(len(text), 1024, "bytes of names")
+        self._number += 1
+        reply = self._post("system-info", struct.pack(">I", 0) + text)
+        self.flush()
+        return reply
+
     def _request(self, service: str, body: bytes = b"") -> Reply:
+        self._number += 1
+        reply = self._post(service, struct.pack(">Q", self._number) + body)
+        self.flush()
+        return reply
+
+    def _post(self, service: str, body: bytes) -> Reply:
+        """Send a request, whose number is the last one given out."""
         handle = self._services.get(service)
         if handle is None:
             raise ServiceError(f"the guest has no service {service}")
         if len(self._waiting) >= MAX_PENDING:
             raise ServiceError(f"{MAX_PENDING} requests wait for answers of the guest")
-        self._number += 1
-        reply = self._waiting[self._number] = Reply(service, self._number)
-        self._send(Kind.DATA, struct.pack(">QQ", handle, self._number) + body)
-        self.flush()
+        reply = self._waiting[self._number] = Reply(service, self._number, asked_at=self.clock())
+        self._send(Kind.DATA, struct.pack(">Q", handle) + body)
         return reply
+
+    # -- requests that get no answer
+
+    def give_up(self, reply: Reply, why: str = "the guest did not answer") -> None:
+        """Wait no longer for an answer; one that comes late is dropped. Nothing, where it has come already."""
+        if self._waiting.get(reply.number) is reply:
+            self._settle(reply, replace(reply.answer, done=True, result=None, reason=why))
+
+    def expire(self, seconds: float) -> tuple[Reply, ...]:
+        """Give up all requests that are older by the clock; they are returned. A suspend that is under way is kept."""
+        now = self.clock()
+        old = [reply for reply in self._waiting.values() if now - reply.asked_at > seconds and not reply.done]
+        for reply in old:
+            self.give_up(reply)
+        return tuple(old)
+
+    def _settle(self, reply: Reply, answer: Answer) -> None:
+        """A reply has its answer; more may follow only for a suspend."""
+        reply.answer = answer
+        if not reply.more_follows:
+            self._waiting.pop(reply.number, None)
+            self._actions.pop(reply.number, None)
+        if self.on_reply:
+            self.on_reply(reply)
 
     # -- the session
 
@@ -237,14 +282,13 @@ class DomainServices(ChannelDevice):
     def link_lost(self, why: str) -> None:
         """Services are gone, and answers will not come, but for a guest that suspends: it tells the next session."""
         self._ready = False
+        had = bool(self._services)
         self._services.clear()
-        kept = {}
-        for number, reply in self._waiting.items():
-            if reply.service == "domain-suspend" and reply.phases:
-                kept[number] = reply
-            else:
-                reply.done, reply.reason = True, why
-        self._waiting = kept
+        for reply in list(self._waiting.values()):
+            if not reply.more_follows:
+                self._settle(reply, replace(reply.answer, done=True, result=None, reason=why))
+        if had and self.on_services:
+            self.on_services(())
 
     def message(self, data: bytes) -> None:
         """A message of the guest. One that is malformed ends the session."""
@@ -293,13 +337,25 @@ class DomainServices(ChannelDevice):
         self._send(Kind.REG_ACK, struct.pack(">QH6x", handle, VERSION[1]))
         if self.on_register:
             self.on_register(name)
+        if self.on_services:
+            self.on_services(self.services)
 
     def _unregister(self, payload: bytes) -> None:
         (handle,) = struct.unpack_from(">Q", payload)
         name = self._name_of(handle)
-        if name is not None:
-            del self._services[name]
         self._send(Kind.UNREG_NACK if name is None else Kind.UNREG_ACK, struct.pack(">Q", handle))
+        if name is None:
+            return
+        del self._services[name]
+        self._lose(name, "the guest has taken the service back")
+        if self.on_services:
+            self.on_services(self.services)
+
+    def _lose(self, name: str, why: str) -> None:
+        """What was asked of a service gets no answer."""
+        for reply in list(self._waiting.values()):
+            if reply.service == name:
+                self._settle(reply, replace(reply.answer, done=True, result=None, reason=why))
 
     def _name_of(self, handle: int) -> str | None:
         return next((name for name, known in self._services.items() if known == handle), None)
@@ -311,6 +367,8 @@ class DomainServices(ChannelDevice):
             self._send(Kind.NACK, struct.pack(">QQ", handle, RegisterResult.HANDLE))
         elif name in _VARIABLES:
             self._variable(handle, payload[8:])
+        elif name in _KEYS:
+            self._key(handle, payload[8:])
         else:
             self._answered(name, payload[8:])
 
@@ -318,56 +376,57 @@ class DomainServices(ChannelDevice):
         """The guest knows nothing of a handle: what was asked of that service gets no answer."""
         (handle,) = struct.unpack_from(">Q", payload)
         name = self._name_of(handle)
-        for number, reply in list(self._waiting.items()):
-            if reply.service == name:
-                reply.done, reply.reason = True, "the guest does not know the service"
-                del self._waiting[number]
+        if name is not None:
+            self._lose(name, "the guest does not know the service")
 
     # -- answers
 
     def _answered(self, name: str, body: bytes) -> None:
-        number, result = struct.unpack_from(">QI", body)
+        number = reply_number(name, body)
+        if number is None:  # the oldest one
+            number = next((n for n, reply in self._waiting.items() if reply.service == name), 0)
         reply = self._waiting.get(number)
-        if reply is None or reply.service != name:
-            return
-        if name in _UNIT_SERVICES:
-            reply.result = 0 if result == _OK_RESPONSE else 1
-            reply.units, reply.reason = _unit_results(name, body)
-        elif name == "domain-suspend":
-            reply.result = result
-            reply.phases = (*reply.phases, result)[-16:]
-            reply.reason = _text(body[16:])
-        else:
-            reply.result = result
-            reply.reason = _text(body[12:])
-        reply.done = True
-        if name != "domain-suspend" or result not in (SuspendResult.PRE_SUCCESS, SuspendResult.IN_PROGRESS):
-            del self._waiting[number]
+        if reply is not None and reply.service == name:
+            self._settle(reply, read_answer(name, body, reply.answer, action=self._actions.get(number)))
+
+    # -- variables and keys
 
     def _variable(self, handle: int, body: bytes) -> None:
-        (command,) = struct.unpack_from(">I", body)
-        words = body[4:].split(b"\0")
-        name = words[0].decode("latin-1")
+        command, name, value = _read_change(body)
         if command not in (_SET, _DELETE):
             return
-        if command == _SET:
-            result = self._set_variable(name, words[1].decode("latin-1") if len(words) > 2 else None)
-        elif name not in self.variables:
-            result = VariableResult.ABSENT
+        if command == _SET and value is None:
+            result = VariableResult.BAD_VALUE if _good_name(name) else VariableResult.BAD_NAME
         else:
-            self._keep(name, None)
-            result = VariableResult.OK
+            result = self._change(name, value if command == _SET else None)
         self._send(Kind.DATA, struct.pack(">QII", handle, command + 2, result))
         if result is VariableResult.OK and self.on_variable:
             self.on_variable(name, self.variables.get(name))
 
-    def _set_variable(self, name: str, value: str | None) -> VariableResult:
-        if not name or len(name) > MAX_NAME or not name.isprintable() or " " in name:
-            return VariableResult.BAD_NAME
-        if value is None or len(value) > MAX_VALUE:
-            return VariableResult.BAD_VALUE
-        if name not in self.variables and len(self.variables) >= MAX_VARIABLES:
-            return VariableResult.NO_SPACE
+    def _change(self, name: str, value: str | None) -> VariableResult:
+        if value is not None:
+            return self._set_variable(name, value)
+        if name not in self.variables:
+            return VariableResult.ABSENT
+        return VariableResult.OK if self._keep(name, None) else VariableResult.BAD_NAME
+
+    def _key(self, handle: int, body: bytes) -> None:
+        """Keys of the guest's keystore (wanboot): stored, and never shown to anybody but who asks for `keys`."""
+        command, name, value = _read_change(body)
+        if command not in (_SET, _DELETE):
+            return
+        if command == _DELETE:
+            result = VariableResult.ABSENT if self.keys.pop(name, None) is None else VariableResult.OK
+        else:
+            result = _check_value(name, value, self.keys)
+            if result is VariableResult.OK and value is not None:
+                self.keys[name] = value
+        self._send(Kind.DATA, struct.pack(">QII", handle, command + 2, result))
+
+    def _set_variable(self, name: str, value: str) -> VariableResult:
+        result = _check_value(name, value, self.variables)
+        if result is not VariableResult.OK:
+            return result
         return VariableResult.OK if self._keep(name, value) else VariableResult.BAD_VALUE
 
     def _keep(self, name: str, value: str | None) -> bool:
@@ -386,55 +445,77 @@ class DomainServices(ChannelDevice):
     # -- state
 
     def save_session(self) -> dict[str, Json]:
-        """Services and outstanding requests by number, and the variables."""
+        """Services and outstanding requests by number, the variables and the keys."""
         services: dict[str, Json] = dict(self._services)
         variables: dict[str, Json] = dict(self.own_variables)
+        keys: dict[str, Json] = dict(self.keys)
         return {
-            "ready": self._ready, "services": services, "number": self._number, "variables": variables,
+            "ready": self._ready, "services": services, "number": self._number, "variables": variables, "keys": keys,
             "pending": {str(number): reply.service for number, reply in self._waiting.items()},
             "suspending": [number for number, reply in self._waiting.items() if reply.phases],
+            "actions": {str(number): str(action) for number, action in self._actions.items()},
         }  # fmt: skip
 
     def load_session(self, fields: Fields) -> None:
         """Take over what `save_session` gave; replies of before are not those of the saved requests."""
         self.link_lost("another state was loaded")
         self._waiting.clear()
+        self._actions.clear()
         self._ready = fields.flag("ready")
         known = fields.fields("services")
         self._services = {name: known.number(name, _M64) for name in SERVICES if name in known}
         self._number = fields.number("number", _M64)
-        pending = fields.texts("pending", count=MAX_PENDING)
-        if not all(number.isdecimal() and len(number) <= 20 for number in pending):
-            raise StateError("the state of a device is damaged: pending")
+        pending = _numbered(fields, "pending")
+        actions = _numbered(fields, "actions") if "actions" in fields else {}
         suspending = fields.numbers("suspending", _M64, count=MAX_PENDING) if "suspending" in fields else ()
-        self._waiting = {int(number): Reply(service, int(number)) for number, service in pending.items()}
+        now = self.clock()
+        self._waiting = {number: Reply(service, number, asked_at=now) for number, service in pending.items()}
+        for number, action in actions.items():
+            if number in self._waiting and action.isdecimal() and len(action) <= 10:
+                self._actions[number] = int(action)
         for number in suspending:
             reply = self._waiting.get(number)
             if reply is not None and reply.service == "domain-suspend":
-                reply.done, reply.result, reply.phases = True, 0, (SuspendResult.PRE_SUCCESS,)
-        stored = fields.texts("variables", count=MAX_VARIABLES)
-        self.own_variables.clear()
-        self.own_variables.update(stored)
+                reply.answer = Answer(True, 0, phases=(SuspendResult.PRE_SUCCESS,))
+        for own, name in ((self.own_variables, "variables"), (self.keys, "keys")):
+            stored = fields.texts(name, count=MAX_VARIABLES) if name in fields else {}
+            own.clear()
+            own.update(stored)
 
     def pending(self) -> tuple[Reply, ...]:
         """Replies that have not come, or of which more may come."""
         return tuple(self._waiting.values())
 
 
-def _text(data: bytes) -> str:
-    return data.split(b"\0")[0].decode("utf-8", "replace")
+def _numbered(fields: Fields, name: str) -> dict[int, str]:
+    """Texts by number, as JSON has them."""
+    texts = fields.texts(name, count=MAX_PENDING)
+    if not all(number.isascii() and number.isdecimal() and len(number) <= 20 for number in texts):
+        raise StateError(f"the state of a device is damaged: {name}")
+    return {int(number): text for number, text in texts.items()}
 
 
-def _unit_results(name: str, body: bytes) -> tuple[tuple[UnitResult, ...], str]:
-    """Records of a response, and its text. dr-cpu counts them and gives each an offset of a text."""
-    if name != "dr-cpu":
-        records = (body[12:][at : at + 12] for at in range(0, len(body) - 23, 12))
-        return tuple(UnitResult(*struct.unpack(">III", record)) for record in records), ""
-    _, kind, count = struct.unpack_from(">QII", body)
-    if kind != _OK_RESPONSE:
-        return (), _text(body[16:])
-    found = []
-    for n in range(min(count, (len(body) - 16) // _UNIT_RECORD.size)):
-        unit, result, status, offset = _UNIT_RECORD.unpack_from(body, 16 + n * _UNIT_RECORD.size)
-        found.append(UnitResult(unit, result, status, _text(body[offset:]) if 0 < offset < len(body) else ""))
-    return tuple(found), ""
+def _check_count(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise ServiceError(f"{count} {what} in one request: at most {most}; ask in several")
+
+
+def _read_change(body: bytes) -> tuple[int, str, str | None]:
+    """Command, name, value of a message that sets or deletes; None: there is no value. Raises struct.error."""
+    (command,) = struct.unpack_from(">I", body)
+    words = body[4:].split(b"\0")
+    return command, words[0].decode("latin-1"), words[1].decode("latin-1") if len(words) > 2 else None
+
+
+def _good_name(name: str) -> bool:
+    return 0 < len(name) <= MAX_NAME and name.isprintable() and " " not in name
+
+
+def _check_value(name: str, value: str | None, known: dict[str, str]) -> VariableResult:
+    if not _good_name(name):
+        return VariableResult.BAD_NAME
+    if value is None or len(value) > MAX_VALUE:
+        return VariableResult.BAD_VALUE
+    if name not in known and len(known) >= MAX_VARIABLES:
+        return VariableResult.NO_SPACE
+    return VariableResult.OK

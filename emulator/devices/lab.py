@@ -10,28 +10,32 @@ Channel 0 is the domain services; disks come next, then networks, each in the or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emulator.backends.file import Backend, FileDisk, Overlay
 from emulator.devices.capture import Capture
+from emulator.devices.describe import CHANNEL_DEVICES, SWITCH_MAC, aliases, disk_node, net_node
 from emulator.devices.ds import DomainServices
-from emulator.devices.switch import MAX_FRAME, Port, Switch
+from emulator.devices.switch import Port, Switch
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import DEFAULT_MTU, VnetPort
 from emulator.errors import ConfigError
 from emulator.guest import Stop, StopReason
 from emulator.machine import DETERMINISTIC_TOD, Machine
+from emulator.mdesc import MemorySegment, Resources, VirtualDevice, build, plain_resources
 from emulator.mdesc import Port as MdPort
-from emulator.mdesc import Resources, VirtualDevice, build, plain_resources
 from emulator.platforms import find_platform
 from emulator.units import parse_size
 
-CHANNEL_DEVICES = "/virtual-devices@100/channel-devices@200"
+__all__ = [
+    "CHANNEL_DEVICES", "FIRST_MAC", "SERVICES_CHANNEL", "SWITCH_MAC", "DiskSpec", "Domain", "NetSpec", "build_domain",
+    "run_together",
+]  # fmt: skip
+
 FIRST_MAC = 0x0014_4FF8_1000
 """Addresses that are given out: of the range for domains, past those of the domains themselves."""
-SWITCH_MAC = 0x0014_4FFB_0001
 SERVICES_CHANNEL = 0
 _NO_BUDGET = (1 << 64) - 1
 
@@ -146,34 +150,40 @@ def build_domain(
     platform: str = "t5-2",
     cpu_arch: str = "native",
     deterministic: bool = False,
+    blocks: Sequence[tuple[int, int, int]] | None = None,
     first_mac: int = FIRST_MAC,
     variables: dict[str, str] | None = None,
     change: Callable[[Resources], Resources] | None = None,
 ) -> Domain:
     """A domain with disks, networks and domain services. Nothing is started.
 
+    With `blocks` its memory is these (real address, physical address, bytes), and not `memory`.
+
     `first_mac` is the address of its first interface; two domains of one switch need different ones. `change` may
     alter the resources before the machine description is made from them. Raises ConfigError.
     """
     server = find_platform(platform)
     plain = plain_resources(server, strands, parse_size(memory), cpu_arch=cpu_arch)
+    if blocks is not None:
+        plain = replace(plain, memory=tuple(MemorySegment(ra, size, pa) for ra, pa, size in blocks))
     disk_channels = range(SERVICES_CHANNEL + 1, SERVICES_CHANNEL + 1 + len(disks))
     net_channels = range(disk_channels.stop, disk_channels.stop + len(nets))
     macs = [first_mac + number if spec.mac is None else spec.mac for number, spec in enumerate(nets)]
-    devices = [_disk_node(*each) for each in zip(range(len(disks)), disks, disk_channels, strict=True)]
-    devices += [_net_node(*each) for each in zip(range(len(nets)), nets, net_channels, macs, strict=True)]
     resources = replace(
         plain,
         mac_address=(macs or [first_mac])[0],
-        devices=tuple(devices),
+        devices=(*_disk_nodes(disks, disk_channels), *_net_nodes(nets, net_channels, macs)),
         domain_services=(MdPort(0, (SERVICES_CHANNEL,)),),
-        devaliases=_aliases(disks, nets),
+        devaliases=tuple(aliases(
+            [(_name(disk, "vdisk", n), n) for n, disk in enumerate(disks)],
+            [(_name(net, "vnet", n), n) for n, net in enumerate(nets)],
+        ).items()),
         variables=tuple((variables or {}).items()),
     )
     resources = change(resources) if change else resources
     machine = Machine(
-        memory, strands=strands, platform=platform, cpu_arch=cpu_arch, deterministic=deterministic,
-        machine_description=build(server, resources),
+        memory if blocks is None else None, blocks=blocks, strands=strands, platform=platform, cpu_arch=cpu_arch,
+        deterministic=deterministic, machine_description=build(server, resources),
     )  # fmt: skip
     opened: list[Backend] = []
     ports: list[Port] = []
@@ -196,6 +206,19 @@ def build_domain(
     return Domain(machine, opened, ports)
 
 
+def _disk_nodes(disks: Sequence[DiskSpec], channels: Sequence[int]) -> Iterator[VirtualDevice]:
+    for number, (disk, channel) in enumerate(zip(disks, channels, strict=True)):
+        yield disk_node(number, (channel,), timeout_seconds=disk.timeout_seconds)
+
+
+def _net_nodes(nets: Sequence[NetSpec], channels: Sequence[int], macs: Sequence[int]) -> Iterator[VirtualDevice]:
+    for number, (net, channel, mac) in enumerate(zip(nets, channels, macs, strict=True)):
+        yield net_node(
+            number, channel, mac=mac, default_vlan=net.switch.default_vlan, pvid=net.pvid, vids=net.vids,
+            frame_bytes=net.mtu,
+        )  # fmt: skip
+
+
 def _name(spec: DiskSpec | NetSpec, kind: str, number: int) -> str:
     return spec.name or f"{kind}{number}"
 
@@ -206,31 +229,3 @@ def _plug(spec: NetSpec, name: str) -> Port:
     if spec.capture is not None:
         port.record(spec.capture)
     return port
-
-
-def _disk_node(number: int, spec: DiskSpec, channel: int) -> VirtualDevice:
-    port = MdPort(0, (channel,), (("vdc-timeout", spec.timeout_seconds),))
-    return VirtualDevice("disk", number, (), (port,))
-
-
-def _net_node(number: int, spec: NetSpec, channel: int, mac: int) -> VirtualDevice:
-    if not DEFAULT_MTU <= spec.mtu <= MAX_FRAME:
-        raise ConfigError(f"the largest frame has {DEFAULT_MTU} to {MAX_FRAME} bytes, not {spec.mtu}")
-    port = MdPort(0, (channel,), (("remote-mac-address", SWITCH_MAC), ("switch-port", 0)))
-    vlan = spec.switch.default_vlan
-    properties = (
-        ("local-mac-address", mac), ("mtu", spec.mtu - 18), ("default-vlan-id", vlan),
-        ("port-vlan-id", vlan if spec.pvid is None else spec.pvid),
-    )  # fmt: skip
-    more = (("vlan-id", b"".join(vid.to_bytes(8, "big") for vid in spec.vids)),) if spec.vids else ()
-    return VirtualDevice("network", number, (*properties, *more), (port,))
-
-
-def _aliases(disks: Sequence[DiskSpec], nets: Sequence[NetSpec]) -> tuple[tuple[str, str], ...]:
-    found = {_name(disk, "vdisk", n): f"{CHANNEL_DEVICES}/disk@{n:x}" for n, disk in enumerate(disks)}
-    found |= {_name(net, "vnet", n): f"{CHANNEL_DEVICES}/network@{n:x}" for n, net in enumerate(nets)}
-    if disks:
-        found.setdefault("disk", f"{CHANNEL_DEVICES}/disk@0")
-    if nets:
-        found.setdefault("net", f"{CHANNEL_DEVICES}/network@0")
-    return tuple(found.items())

@@ -14,7 +14,7 @@ from emulator.errors import StateError
 from emulator.firmware import cif, methods
 from emulator.firmware.devtree import DeviceTree, DeviceTreeError, Node, cells64, device_arguments
 from emulator.firmware.disks import Part, open_part
-from emulator.firmware.layout import CIF_VA, PAGE_BYTES, Layout
+from emulator.firmware.layout import CIF_VA, LARGE_PAGE_BYTES, PAGE_BYTES, Layout, without
 from emulator.firmware.nodes import Handles
 
 HANDLES = Handles(console=0x1001, mmu=0x1002, memory=0x1003)
@@ -186,14 +186,18 @@ class Client(cif.Services):
     def claim(self, va: int, size: int, align: int) -> int:
         """Memory mapped at `va`, or with an alignment anywhere, at its own real address.
 
-        Where the memory at real address `va` is free it is that, so that a program can map itself with large pages;
-        else what lies highest.
+        Where the memory that stands for real address `va` is free it is that, else memory that agrees with it modulo
+        4M, so that a program can map itself with large pages; else, and with an alignment, what lies highest.
         """
         size = -(-size // PAGE_BYTES) * PAGE_BYTES
         unit = max(align, PAGE_BYTES)
         if size <= 0 or unit & (unit - 1) or (align == 0 and va % PAGE_BYTES) or len(self._claims) >= MAX_INSTANCES:
             return cif.NO
-        ra = self.take(va, size) if align == 0 else None
+        ra = None
+        if align == 0:
+            ra = self.take(self.layout.low + va, size)
+            if ra is None and size >= LARGE_PAGE_BYTES:
+                ra = self._take_highest(size, LARGE_PAGE_BYTES, va % LARGE_PAGE_BYTES)
         if ra is None:
             ra = self._take_highest(size, unit)
         if ra is None or methods.add_translation(self._core, ra if align else va, size, ra):
@@ -207,15 +211,10 @@ class Client(cif.Services):
             (int.from_bytes(words[at : at + 8], "big"), int.from_bytes(words[at + 8 : at + 16], "big"))
             for at in range(0, len(words), 16)
         ]
-        left = [(base, min(base + size, self.layout.ra)) for base, size in pairs]
+        left = self.layout.without_firmware(pairs)
         for start, size in self._claims:
-            left = [
-                piece
-                for low, high in left
-                for piece in ((low, min(high, start)), (max(low, start + size), high))
-                if piece[0] < piece[1]
-            ]
-        return [(low, high - low) for low, high in left if low < high]
+            left = without(left, start, size)
+        return left
 
     def take(self, ra: int, size: int) -> int | None:
         """Take memory at a real address; None: it is not free."""
@@ -225,9 +224,9 @@ class Client(cif.Services):
         self._tell_available()
         return ra
 
-    def _take_highest(self, size: int, unit: int) -> int | None:
+    def _take_highest(self, size: int, unit: int, offset: int = 0) -> int | None:
         for low, length in reversed(self.free()):
-            ra = (low + length - size) // unit * unit
+            ra = (low + length - size - offset) // unit * unit + offset
             if ra >= low:
                 return self.take(ra, size)
         return None
@@ -265,13 +264,15 @@ class Client(cif.Services):
         self._control.released(call.strand)
 
     def start_cpu(self, cpu: int, pc: int, arg: int) -> bool:
-        if not 0 <= cpu < self.layout.strands or pc % 4 or self._core.strand_state(cpu) != 1:
+        if not 0 <= cpu < self.layout.strands or pc % 4 or not self._core.strand_present(cpu):
+            return False
+        if self._core.strand_state(cpu) != 1:
             return False
         self._core.firmware_start(cpu, pc, sp=self.layout.stack_pointer(cpu), arg=arg, cif=CIF_VA)
         return True
 
     def stop_cpu(self, cpu: int, caller: int) -> bool:
-        if not 0 <= cpu < self.layout.strands:
+        if not self._core.strand_present(cpu):
             return False
         self._core.firmware_stop(cpu)
         return True
@@ -301,6 +302,6 @@ class Client(cif.Services):
         self._next_instance = int(state["next"])
         self._positions = {int(handle): int(at) for handle, at in state["positions"]}
         self._claims = [(int(ra), int(size)) for ra, size in state["claims"]]
-        good = all(0 <= ra < ra + size <= self.layout.ra for ra, size in self._claims)
+        good = all(size > 0 and self._core.memory_run(ra) >= size for ra, size in self._claims)
         if not good or max(len(self._instances), len(self._claims)) > MAX_INSTANCES:
             raise StateError("the firmware's state has numbers out of range")

@@ -56,14 +56,16 @@ def disk(part: Part, name: str, call: Call) -> Sequence[int]:
 
 
 def add_translation(core: Core, va: int, size: int, ra: int) -> int:
-    """A translation, rounded outward to pages and cut at the end of memory (Linux maps itself in units of 4M).
+    """A translation, rounded outward to pages and cut where memory ends (Linux maps itself in units of 4M).
 
     The catch result: 0, or -1 where it cannot be.
     """
     low = va % PAGE_BYTES
     size = -(-(size + low) // PAGE_BYTES) * PAGE_BYTES
-    size = min(size, core.memory_bytes() - (ra - low), (1 << 64) - (va - low))
-    if size <= 0 or ra < low:
+    if ra < low:
+        return NO
+    size = min(size, core.memory_run(ra - low), (1 << 64) - (va - low))
+    if size <= 0:
         return NO
     try:
         core.firmware_map(va - low, size, ra - low)

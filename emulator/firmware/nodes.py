@@ -160,8 +160,7 @@ def _memory(tree: DeviceTree, md: MachineDescription, layout: Layout) -> None:
     memory = tree.add(tree.root, "memory", f"m0,{blocks[0][0]:x}")
     memory.set("device_type", text("memory"))
     memory.set("reg", cells64(*(word for block in blocks for word in block)))
-    free = [word for base, size in blocks for word in (base, min(size, layout.ra - base)) if base < layout.ra]
-    memory.set("available", cells64(*free))
+    memory.set("available", cells64(*(word for block in layout.without_firmware(blocks) for word in block)))
     virtual = tree.add(tree.root, "virtual-memory")
     virtual.set("translations", cells64(CIF_VA, layout.size_bytes, _TTE | layout.ra))
     virtual.set("existing", cells64(0, 1 << 63, 1 << 63, (1 << 63) - PAGE_BYTES))

@@ -63,7 +63,6 @@ class OpenBoot:
         memory: Memory,
         *,
         description: MachineDescription,
-        strands: int,
         chip: str = "",
         deterministic: bool = False,
         program: Program | None = None,
@@ -78,7 +77,7 @@ class OpenBoot:
         self.program = program
         self.variables = variables or Variables()
         self.disks = dict(disks or {})
-        self.layout = Layout(memory.size_bytes, strands)
+        self.layout = _layout(core)
         if program is not None:
             self.variables.outside("boot-device", KERNEL_ALIAS)
             self.variables.outside("boot-file", program.arguments)
@@ -106,13 +105,23 @@ class OpenBoot:
         self.client = Client(self._core, self.tree, self.layout, self)
         self.client.disks = self.disks
         self._has_run = self._can_go = False
-        self._cpu = 0
+        self._cpu = self._boot_cpu
         self.prompt = Prompt(self)
+
+    def describe(self, description: MachineDescription, disks: Mapping[str, Backend]) -> None:
+        """Devices have come or gone: disks at once, the device tree at the next reset."""
+        self._description = description
+        self.disks = dict(disks)
+        self.client.disks = self.disks
 
     # -- life
 
     def power_on(self) -> None:
-        """From a machine at rest to a running program, or to the prompt."""
+        """From a machine at rest to a running program, or to the prompt.
+
+        Raises ConfigError where its memory is too small by now.
+        """
+        self.layout = _layout(self._core)
         self._core.firmware_present(True)
         self._core.soft_state_set(TRANSITION, INITIALIZING)
         self._end = self._soft_state = None
@@ -175,7 +184,8 @@ class OpenBoot:
         self._core.soft_state_set(TRANSITION, LOADER)
         self._soft_state = None
         self._has_run = True
-        self._core.firmware_start(0, loaded.entry_va, sp=self.layout.stack_pointer(None), arg=0, cif=CIF_VA)
+        stack = self.layout.stack_pointer(None)
+        self._core.firmware_start(self._boot_cpu, loaded.entry_va, sp=stack, arg=0, cif=CIF_VA)
 
     def _load_boot_block(self, backend: Backend, arguments: str) -> Loaded:
         """Sectors 1 to 15 of a slice, at 0x4000; the memory below 4M is the loader's."""
@@ -186,9 +196,11 @@ class OpenBoot:
             code = read_boot_block(part)
         except OSError as error:
             raise BootError(f"the disk cannot be read: {error.strerror or error}") from error
-        self._memory.write(LOAD_BASE, code)
-        self.client.take(0, LARGE_PAGE_BYTES)
-        return Loaded(LOAD_BASE, PAGE_BYTES, PAGE_BYTES, LARGE_PAGE_BYTES - PAGE_BYTES)
+        low = self.layout.low
+        if self.client.take(low, LARGE_PAGE_BYTES) is None:
+            raise BootError("there is no memory for the boot block")
+        self._memory.write(low + LOAD_BASE, code)
+        return Loaded(LOAD_BASE, PAGE_BYTES, low + PAGE_BYTES, LARGE_PAGE_BYTES - PAGE_BYTES)
 
     # -- running
 
@@ -205,10 +217,15 @@ class OpenBoot:
 
     def _break_in_firmware(self) -> bool:
         """A break while the program's traps are still the firmware's: it would never see it."""
-        if not self._has_run or not self._core.firmware_owns(0) or not self._core.console_take_break():
+        if not self._has_run or not self._core.firmware_owns(self._boot_cpu) or not self._core.console_take_break():
             return False
-        self._stop_at_prompt(0, "")
+        self._stop_at_prompt(self._boot_cpu, "")
         return True
+
+    @property
+    def in_charge(self) -> bool:
+        """Has OpenBoot the machine: at its prompt, or its program has not taken over the traps yet?"""
+        return self.prompt.active or not self._has_run or self._core.firmware_owns(0)
 
     @property
     def working(self) -> bool:
@@ -266,6 +283,11 @@ class OpenBoot:
         self._output += data
         self._flush()
 
+    @property
+    def _boot_cpu(self) -> int:
+        """The strand that boots: the first."""
+        return self._core.strand_ids()[0]
+
     def _flush(self) -> None:
         if self._output:
             self._output = self._output[self._core.console_write(self._output) :]
@@ -294,7 +316,7 @@ class OpenBoot:
 
     def power_off(self) -> None:
         """The domain ends."""
-        for number in range(self.layout.strands):
+        for number in self._core.strand_ids():
             self._core.firmware_stop(number)
         self._end = StopReason.EXIT
 
@@ -310,7 +332,7 @@ class OpenBoot:
 
     def released(self, strand: int) -> None:
         """Its traps are the guest's: OpenBoot has done its part."""
-        if strand == 0:
+        if strand == self._boot_cpu:
             self._core.soft_state_set(TRANSITION, EXITED)
 
     # -- what the prompt sees of the machine (emulator.firmware.host.PromptHost)
@@ -325,7 +347,7 @@ class OpenBoot:
             hostid=hostid,
             version=self._version[0],
             created=self._version[1],
-            cpus=self.layout.strands,
+            cpus=len(self._core.strand_ids()),
             cpu=self._cpu,
             clock_hz=int.from_bytes(self.tree.root.properties.get("clock-frequency", b""), "big"),
             has_run=self._has_run,
@@ -339,13 +361,13 @@ class OpenBoot:
 
     def registers(self, cpu: int) -> Mapping[str, int] | None:
         """A strand as its program left it."""
-        if not self._has_run or not 0 <= cpu < self.layout.strands:
+        if not self._has_run or not self._core.strand_present(cpu):
             return None
         return self._core.registers(cpu)
 
     def set_register(self, cpu: int, name: str, value: int) -> bool:
         """Change a register."""
-        return 0 <= cpu < self.layout.strands and self._core.set_register(cpu, name, value)
+        return self._core.strand_present(cpu) and self._core.set_register(cpu, name, value)
 
     def translate(self, address: int) -> int | None:
         """Real address of a virtual one on the strand at the prompt."""
@@ -353,7 +375,7 @@ class OpenBoot:
 
     def _real(self, address: int, size: int, *, real: bool) -> int | None:
         ra = address if real else self.translate(address)
-        return ra if ra is not None and 0 <= ra <= self._memory.size_bytes - size else None
+        return ra if ra is not None and self._memory.backed(ra, size) else None
 
     def peek(self, address: int, size: int, *, real: bool = False) -> bytes | None:
         """Bytes of memory; no more than a page holds."""
@@ -412,8 +434,13 @@ class OpenBoot:
         self._reboot_command = str(state["reboot"])
         self._has_run, self._can_go = bool(state["has_run"]), bool(state["can_go"])
         self._cpu, self._slept_ms = int(state["cpu"]), int(state["slept"])
-        if not 0 <= self._cpu < self.layout.strands:
+        if not self._core.strand_present(self._cpu):
             raise StateError("the firmware's state names a strand that is not there")
+
+
+def _layout(core: Core) -> Layout:
+    """For the memory and the strands that there are now."""
+    return Layout(core.memory_ranges(), core.strand_ids()[-1] + 1)
 
 
 def _trap_text(trap: int) -> str:

@@ -82,8 +82,11 @@ class Loaded:
 
 
 def load_program(program: Program, memory: Memory, layout: Layout) -> Loaded:
-    """Copy a program and its RAM disk to memory. Raises BootError."""
-    image = program.image
+    """Copy a program and its RAM disk to memory, as far above `layout.low` as it wants to be above 0.
+
+    Raises BootError.
+    """
+    image = _moved(program.image, layout.low)
     start_ra = min(segment.ra for segment in image.segments) // LARGE_PAGE_BYTES * LARGE_PAGE_BYTES
     first = min(image.segments, key=lambda segment: segment.ra)
     start_va = first.va - (first.ra - start_ra)
@@ -94,18 +97,26 @@ def load_program(program: Program, memory: Memory, layout: Layout) -> Loaded:
     end = max(segment.end for segment in image.segments)
     disk_at = -(-end // LARGE_PAGE_BYTES) * LARGE_PAGE_BYTES
     needed = disk_at + len(program.initrd) if program.initrd else end
-    if needed > layout.ra:
-        raise BootError(f"it needs {format_size(needed + layout.size_bytes)} of memory")
+    if needed > layout.limit:
+        raise BootError(f"it needs {format_size(needed - layout.low + layout.size_bytes)} of memory in one block")
     load_image(memory, image)
-    size = min(disk_at, layout.ra) - start_ra
+    size = min(disk_at, layout.limit) - start_ra
     if program.initrd:
         memory.write(disk_at, program.initrd)
-        _tell_ramdisk(memory, image, disk_at, len(program.initrd))
+        _tell_ramdisk(memory, image, disk_at - layout.lowest_free, len(program.initrd))
     entry = _entry_segment(image)
     return Loaded(image.entry - entry.ra + entry.va, start_va, start_ra, size // PAGE_BYTES * PAGE_BYTES)
 
 
-def _tell_ramdisk(memory: Memory, image: Image, ra: int, size_bytes: int) -> None:
-    """In Linux's boot header; the address counts from the lowest memory, which is 0."""
+def _moved(image: Image, distance: int) -> Image:
+    """The image at other real addresses; the virtual ones stay."""
+    if any(segment.end + distance > 1 << 64 for segment in image.segments):
+        raise BootError("its segments leave the address space")
+    segments = tuple(replace(segment, ra=segment.ra + distance) for segment in image.segments)
+    return replace(image, entry=image.entry + distance, segments=segments)
+
+
+def _tell_ramdisk(memory: Memory, image: Image, offset: int, size_bytes: int) -> None:
+    """In Linux's boot header. The address counts from the lowest available memory (Linux 6.1, find_ramdisk)."""
     memory.store(image.entry + LINUX_RAMDISK_SIZE_AT, size_bytes, 4)
-    memory.store(image.entry + LINUX_RAMDISK64_AT, ra + LINUX_KERNBASE)
+    memory.store(image.entry + LINUX_RAMDISK64_AT, offset + LINUX_KERNBASE)

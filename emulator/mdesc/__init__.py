@@ -29,6 +29,7 @@ from emulator.mdesc.resources import (
     Vcpu,
     VirtualDevice,
     Watchdog,
+    core_units,
     described_units,
     plain_resources,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "as_json",
     "as_text",
     "build",
+    "core_units",
     "decode",
     "described_units",
     "diff",

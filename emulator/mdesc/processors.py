@@ -36,9 +36,10 @@ EXEC_TYPES = {
     "fp": ("fp",),
 }
 CONTEXT_BITS = 13
-DEV_MONDO_BITS, RESUMABLE_BITS, NONRESUMABLE_BITS = 8, 6, 2
-"""Entries of a queue are 1 << bits, in Linux's reading; what it caps them with, or its defaults."""
+DEV_MONDO_BITS, RESUMABLE_BITS, NONRESUMABLE_BITS = 7, 6, 2
+"""Entries of a queue are 1 << bits, in Linux's reading; its defaults."""
 MIN_CPU_MONDO_BITS, MAX_CPU_MONDO_BITS = 7, 14
+"""Linux gives a CPU that may come later queues of one page, 128 mondos; where more are asked for it cannot start."""
 
 
 Share = tuple[int, int]
@@ -82,7 +83,8 @@ class Processors:
         chips = (self.chip, *map(find_chip, _class_chips(arch)))
         needed = max(segment.ra + segment.size_bytes - 1 for segment in self.resources.memory).bit_length()
         most = self.resources.max_cpus or len(self.resources.vcpus)
-        mondo_bits = min(max(MIN_CPU_MONDO_BITS, (2 * most - 1).bit_length()), MAX_CPU_MONDO_BITS)
+        limit = MAX_CPU_MONDO_BITS if most <= len(self.resources.vcpus) else MIN_CPU_MONDO_BITS
+        mondo_bits = min(max(MIN_CPU_MONDO_BITS, (2 * most - 1).bit_length()), limit)
         return [
             ("clock-frequency", self.platform.clock_hz),
             ("compatible", string_list(*compatible(name, arch))),

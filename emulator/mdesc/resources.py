@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emulator.chips import find_chip
@@ -131,21 +132,21 @@ def plain_resources(platform: Platform, vcpus: int, size_bytes: int, *, cpu_arch
         cpu_arch=cpu_arch,
         watchdog=WATCHDOG,
         rng_units=int(platform.chip in RNG_COMPATIBLE),
-        crypto_units=core_units(platform, vcpus),
+        crypto_units=core_units(platform, range(vcpus)),
     )
 
 
-def core_units(platform: Platform, vcpus: int) -> tuple[CryptoUnit, ...]:
-    """The crypto units of the cores under vcpus 0 to `vcpus` - 1, each on the strand of its number."""
+def core_units(platform: Platform, vcpus: Iterable[int]) -> tuple[CryptoUnit, ...]:
+    """The crypto units of the cores under these vcpus, each on the strand of its number."""
     per_core = find_chip(platform.chip).strands_per_core
-    cores = range((vcpus + per_core - 1) // per_core)
+    cores: dict[int, list[int]] = {}
+    for vcpu in sorted(vcpus):
+        cores.setdefault(vcpu // per_core, []).append(vcpu)
     inos = {"mau": MAU_INO, "cwq": CWQ_INO}
     return tuple(
-        CryptoUnit(
-            kind, core, tuple(range(core * per_core, min(vcpus, (core + 1) * per_core))), inos[kind] + core
-        )
+        CryptoUnit(kind, core, tuple(members), inos[kind] + core)
         for kind in platform.crypto
-        for core in cores
+        for core, members in cores.items()
     )
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from emulator.chips import ALIASES
 from emulator.errors import PlatformFileError, UnknownPlatformError
-from emulator.platforms.catalogue import SUFFIX, Catalogue, chip_facts, load_platform
+from emulator.platforms.catalogue import SUFFIX, Catalogue, chip_facts, load_platform, parse_platform
 from emulator.platforms.model import Bank, Cache, ChannelLimits, ChipFacts, Endpoint, Platform, Root
 
 __all__ = ["PLATFORMS", "Bank", "Cache", "ChannelLimits", "ChipFacts", "Endpoint", "Platform", "Root",
-           "chip_facts", "find_platform", "load_platform"]
+           "chip_facts", "find_platform", "load_platform", "parse_platform"]
 
 PLATFORMS = Catalogue()
 

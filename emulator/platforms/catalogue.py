@@ -14,7 +14,7 @@ from typing import Any
 
 from emulator.chips import find_chip
 from emulator.platforms.model import Bank, Cache, ChannelLimits, ChipFacts, Endpoint, Platform, Root
-from emulator.platforms.reader import PA_BITS, Complaints, Keys, chip_names, merge, read_marks, read_toml
+from emulator.platforms.reader import PA_BITS, Complaints, Keys, chip_names, merge, parse_toml, read_marks, read_toml
 from emulator.units import GIB, KIB, MIB, TIB, format_size
 
 HERE = Path(__file__).resolve().parent
@@ -99,6 +99,12 @@ def _firmware(keys: Keys, default: str | None = None) -> str:
 def load_platform(path: Path) -> Platform:
     """The server that a file describes. Raises PlatformFileError, OSError."""
     return _make(read_toml(path, str(path)), str(path), path.name.removesuffix(SUFFIX).lower(), strict=False)
+
+
+def parse_platform(text: str, name: str) -> Platform:
+    """The server that a file's text describes; `name` is the file's, without suffix. Raises PlatformFileError."""
+    origin = f"{name}{SUFFIX}"
+    return _make(parse_toml(text, origin), origin, name.lower(), strict=False)
 
 
 @cache

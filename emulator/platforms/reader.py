@@ -165,11 +165,17 @@ class Keys:
 def read_toml(path: Path, origin: str) -> dict[str, Any]:
     """The tables of a file. Raises PlatformFileError where it is not TOML, OSError where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise PlatformFileError([f"{origin}: not TOML: {error}"]) from None
+        return parse_toml(path.read_text(encoding="utf-8"), origin)
     except UnicodeDecodeError as error:
         raise PlatformFileError([f"{origin}: not TOML: byte {error.start} is not UTF-8"]) from None
+
+
+def parse_toml(text: str, origin: str) -> dict[str, Any]:
+    """The tables of a file's text. Raises PlatformFileError where it is not TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlatformFileError([f"{origin}: not TOML: {error}"]) from None
 
 
 def read_marks(keys: Keys, allowed: set[str], required: set[str]) -> dict[str, str]:

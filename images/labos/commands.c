@@ -92,13 +92,6 @@ int command_uptime(int argc, char **argv) {
   return 0;
 }
 
-int command_mem(int argc, char **argv) {
-  (void)argv;
-  if (argc > 1) return COMMAND_USAGE;
-  printf("total %lu MB, free %lu MB\n", memory_total() >> 20, memory_free() >> 20);
-  return 0;
-}
-
 static void ps_row(const struct thread *t, void *arg) {
   static const char *const states[] = {"ready", "run", "sleep", "done"};
   (void)arg;
@@ -116,18 +109,30 @@ int command_ps(int argc, char **argv) {
   return 0;
 }
 
-int command_run(int argc, char **argv) {
+/* A program and its arguments; 0: it was not started. */
+static u32 program_start(int argc, char **argv) {
   char arguments[ARGUMENT_BYTES] = "";
   size_t at = 0;
-  if (argc < 2) return COMMAND_USAGE;
   for (int i = 2; i < argc && at < sizeof arguments; i++)
     at += (size_t)snprintf(arguments + at, sizeof arguments - at, "%s%s", i > 2 ? " " : "", argv[i]);
   u32 id = process_start(argv[1], arguments);
-  if (!id) {
-    printf("%s: no such program\n", argv[1]);
-    return 127;
-  }
-  return process_wait(id) & 255;
+  if (!id) printf("%s: no such program\n", argv[1]);
+  return id;
+}
+
+int command_run(int argc, char **argv) {
+  u32 id = argc < 2 ? 0 : program_start(argc, argv);
+  if (argc < 2) return COMMAND_USAGE;
+  return id ? process_wait(id) & 255 : 127;
+}
+
+int command_start(int argc, char **argv) {
+  u32 id = argc < 2 ? 0 : program_start(argc, argv);
+  if (argc < 2) return COMMAND_USAGE;
+  if (!id) return 127;
+  process_detach(id);
+  printf("[%u]\n", id);
+  return 0;
 }
 
 int command_kill(int argc, char **argv) {

@@ -160,18 +160,32 @@ static enum cpu_result stop(u32 id) {
   return status ? CPU_FAILED : CPU_OK;
 }
 
+u32 cpu_bound_count(u32 id) { return cpu_block(id) ? threads_bound(cpu_block(id)) : 0; }
+
 /* The caller may run on the very cpu; it is moved like every other thread. */
-enum cpu_result cpu_offline(u32 id) {
+enum cpu_result cpu_offline(u32 id, bool force) {
   static volatile bool busy;
   if (!cpu_block(id)) return CPU_ABSENT;
   lock_acquire(&lock);
-  enum cpu_result result = busy || (cpu_is_online(id) && online == 1) ? CPU_BLOCKED : CPU_OK;
-  bool go = result == CPU_OK && cpu_is_online(id);
+  enum cpu_result result = busy ? CPU_BLOCKED : CPU_OK;
+  bool go = !busy && cpu_is_online(id);
+  if (go && online == 1) result = CPU_LAST;
+  else if (go && !force && cpu_bound_count(id)) result = CPU_BOUND;
+  go = go && result == CPU_OK;
   busy |= go;
   lock_release(&lock);
   if (go) {
+    threads_unbind(cpu_block(id));
     result = stop(id);
     busy = false;
   }
   return result;
+}
+
+const char *cpu_result_text(enum cpu_result result) {
+  static const char *const texts[] = {
+      [CPU_OK] = "", [CPU_FAILED] = "operation failed", [CPU_BLOCKED] = "another CPU is being unconfigured",
+      [CPU_NOT_RESPONDING] = "CPU does not respond", [CPU_ABSENT] = "CPU is not in the machine description",
+      [CPU_BOUND] = "processes are bound to the CPU", [CPU_LAST] = "the last CPU cannot be unconfigured"};
+  return texts[result];
 }

@@ -1,11 +1,11 @@
 /* crypto.c - `crypto`: every algorithm by the instructions the description offers, and in software; both must give what
- * the standards say. And the crypto units of T1 to T3, as dynamic reconfiguration sees them. */
+ * the standards say. */
 #include "commands.h"
 #include "crypto_soft.h"
 #include "kernel.h"
 #include "scheduler.h"
 
-enum { BLOCK = 128, DIGEST = 64, UNITS = 64 };
+enum { BLOCK = 128, DIGEST = 64 };
 typedef void (*algorithm)(u8 *digest, bool instructions);
 
 /* The one padded block of the message "abc": 0x80, zeros, and the length in bits at the end. */
@@ -108,37 +108,6 @@ int command_crypto(int argc, char **argv) {
     printf("%-7s %-12s %s\n", algorithms[i].name, instructions ? "instructions" : "software", verdict);
     wrong |= strcmp(verdict, "ok");
   }
+  wrong |= crypto_units_print();
   return wrong ? 1 : 0;
-}
-
-/* -- crypto units: what was taken away by dynamic reconfiguration stays unused until it is given back */
-
-static u64 removed[2]; /* by kind, a bit for each id */
-
-bool crypto_dr_supported(void) { return !release_is_old(); }
-
-static bool unit_exists(enum crypto_kind kind, u32 id) {
-  const char *type = kind == CRYPTO_MAU ? "mau" : "cwq";
-  u64 value;
-  for (md_node n = md_find("exec-unit", MD_NONE); n != MD_NONE; n = md_find("exec-unit", n))
-    if (md_list_has(n, "type", type) && md_value(n, "id", &value) && value == id) return true;
-  return false;
-}
-
-bool crypto_is_configured(enum crypto_kind kind, u32 id) {
-  return id < UNITS && unit_exists(kind, id) && !(removed[kind] >> id & 1);
-}
-
-enum cpu_result crypto_configure(enum crypto_kind kind, u32 id) {
-  if (id >= UNITS || !unit_exists(kind, id)) return CPU_ABSENT;
-  if (!crypto_dr_supported()) return CPU_BLOCKED;
-  removed[kind] &= ~(1ul << id);
-  return CPU_OK;
-}
-
-enum cpu_result crypto_unconfigure(enum crypto_kind kind, u32 id) {
-  if (id >= UNITS || !unit_exists(kind, id)) return CPU_ABSENT;
-  if (!crypto_dr_supported()) return CPU_BLOCKED;
-  removed[kind] |= 1ul << id;
-  return CPU_OK;
 }

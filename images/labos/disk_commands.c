@@ -18,6 +18,16 @@ static struct disk *find(const char *name) {
   return NULL;
 }
 
+/* A command on a disk, which nobody can take away meanwhile but by force. */
+static int with_disk(int argc, char **argv, int (*command)(struct disk *, int, char **)) {
+  struct disk *d = find(argv[1]);
+  if (!d) return 1;
+  disk_hold(d);
+  int status = command(d, argc, argv);
+  disk_release(d);
+  return status;
+}
+
 static int failed(const struct disk *d, const char *what, u64 block, u32 status) {
   printf("%s: %s error at block %lu: %u\n", d->name, what, block, status);
   return 1;
@@ -69,13 +79,12 @@ static void crc_table(u32 table[256]) {
   }
 }
 
-int command_cksum(int argc, char **argv) {
+static int cksum(struct disk *d, int argc, char **argv) {
   static u32 table[256];
-  if (argc != 2) return COMMAND_USAGE;
-  struct disk *d = find(argv[1]);
-  u8 *chunk = d ? kmalloc(CHUNK) : NULL;
+  (void)argc, (void)argv;
+  u8 *chunk = kmalloc(CHUNK);
   u32 crc = 0, status = 0;
-  u64 blocks = d ? d->blocks : 0, at = 0;
+  u64 blocks = d->blocks, at = 0;
   if (!chunk) return 1;
   crc_table(table);
   console_interrupted();
@@ -92,6 +101,8 @@ int command_cksum(int argc, char **argv) {
   printf("%u\t%lu\t%s\n", ~crc, blocks * DISK_BLOCK, d->name);
   return 0;
 }
+
+int command_cksum(int argc, char **argv) { return argc == 2 ? with_disk(argc, argv, cksum) : COMMAND_USAGE; }
 
 /* Sixteen bytes a line, as od -A x -t x1z does. */
 static void dump(const u8 *data, u64 address, u64 bytes) {
@@ -112,12 +123,9 @@ static bool range(const struct disk *d, int argc, char **argv, int count_at, u64
   return false;
 }
 
-int command_read(int argc, char **argv) {
+static int read_blocks(struct disk *d, int argc, char **argv) {
   u64 block, count;
   u8 data[DISK_BLOCK];
-  if (argc < 3 || argc > 4) return COMMAND_USAGE;
-  struct disk *d = find(argv[1]);
-  if (!d) return 1;
   if (!range(d, argc, argv, 3, &block, &count)) return 1;
   console_interrupted();
   for (u64 i = 0; i < count && !console_interrupted(); i++) {
@@ -126,6 +134,10 @@ int command_read(int argc, char **argv) {
     dump(data, (block + i) * DISK_BLOCK, DISK_BLOCK);
   }
   return 0;
+}
+
+int command_read(int argc, char **argv) {
+  return argc == 3 || argc == 4 ? with_disk(argc, argv, read_blocks) : COMMAND_USAGE;
 }
 
 /* Every block's content follows from its number, so that one in a wrong place is seen. */
@@ -149,11 +161,8 @@ static int pattern_write(struct disk *d, u64 block, u64 count) {
   return status != 0;
 }
 
-int command_write(int argc, char **argv) {
+static int write_blocks(struct disk *d, int argc, char **argv) {
   u64 block, count;
-  if (argc < 4) return COMMAND_USAGE;
-  struct disk *d = find(argv[1]);
-  if (!d) return 1;
   bool pattern = strcmp(argv[3], "pattern") == 0;
   if ((!pattern && argc > 4) || argc > 5) return COMMAND_USAGE;
   if (!range(d, argc, argv, pattern ? 4 : argc, &block, &count)) return 1;
@@ -172,11 +181,13 @@ int command_write(int argc, char **argv) {
   return 0;
 }
 
-int command_verify(int argc, char **argv) {
+int command_write(int argc, char **argv) {
+  return argc >= 4 ? with_disk(argc, argv, write_blocks) : COMMAND_USAGE;
+}
+
+static int verify_blocks(struct disk *d, int argc, char **argv) {
   u64 block, count;
-  if (argc != 4) return COMMAND_USAGE;
-  struct disk *d = find(argv[1]);
-  if (!d || !range(d, argc, argv, 3, &block, &count)) return 1;
+  if (!range(d, argc, argv, 3, &block, &count)) return 1;
   u8 *chunk = kmalloc(2 * CHUNK);
   if (!chunk) return 1;
   u64 wrong = 0, first = 0, total = count, start = block;
@@ -197,4 +208,8 @@ int command_verify(int argc, char **argv) {
   else
     printf("%s: %lu blocks from %lu are the pattern\n", d->name, total, start);
   return wrong != 0;
+}
+
+int command_verify(int argc, char **argv) {
+  return argc == 4 ? with_disk(argc, argv, verify_blocks) : COMMAND_USAGE;
 }

@@ -24,6 +24,7 @@ static struct suspend_hook hook = {.after = resumed};
 
 void drivers_init(void) {
   u64 minor;
+  crypto_units_start();
   if (hyper_version(GROUP_LDOM, 1, LDOM_MINOR, &minor)) return; /* no channels, no devices */
   disks_scan();
   if (network_start())

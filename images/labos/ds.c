@@ -24,7 +24,8 @@ enum { MAJOR = 1, MINOR = 0, HEADER = 8, QUEUE = 8, NAME = 32, RESULT_HANDLE = 3
 static const char *const names[DS_SERVICES] = {
     [DS_MD_UPDATE] = "md-update", [DS_SHUTDOWN] = "domain-shutdown", [DS_PANIC] = "domain-panic",
     [DS_SUSPEND] = "domain-suspend", [DS_CPU] = "dr-cpu", [DS_CRYPTO_MAU] = "dr-crypto-mau",
-    [DS_CRYPTO_CWQ] = "dr-crypto-cwq", [DS_VAR_CONFIG] = "var-config", [DS_VAR_CONFIG_BACKUP] = "var-config-backup"};
+    [DS_CRYPTO_CWQ] = "dr-crypto-cwq", [DS_MEMORY] = "dr-mem", [DS_VIO] = "dr-vio",
+    [DS_SYSTEM_INFO] = "system-info", [DS_VAR_CONFIG] = "var-config", [DS_VAR_CONFIG_BACKUP] = "var-config-backup"};
 
 static struct spinlock lock = SPINLOCK("ds");
 static struct ldc_channel channel;
@@ -33,6 +34,11 @@ static u64 session, called_ns; /* called: when this session began */
 static u32 variable_result, queued, first;
 static struct ds_request queue[QUEUE];
 static struct timer timer;
+
+const char *ds_name(enum ds_service service) { return names[service]; }
+
+/* The number of a request comes first, but for these: dr-mem has it behind its type, system-info has none. */
+static bool is_unnumbered(enum ds_service s) { return s == DS_MEMORY || s == DS_SYSTEM_INFO; }
 
 static u64 handle_of(enum ds_service service) { return (u64)service << 32 | (session & 0xffffffff); }
 
@@ -90,10 +96,12 @@ static void data_came(const u8 *p, size_t bytes) {
     variable_came(p + 8, bytes - 8);
     return;
   }
-  if (bytes < 16 || bytes - 16 > DS_REQUEST || queued == QUEUE) return;
+  size_t at = is_unnumbered(s) ? 8 : 16;
+  if (bytes < at || bytes - at > DS_REQUEST || queued == QUEUE) return;
   struct ds_request *r = &queue[(first + queued++) % QUEUE];
-  *r = (struct ds_request){.service = s, .number = get64(p + 8), .session = session, .bytes = (u32)(bytes - 16)};
-  memcpy(r->data, p + 16, r->bytes);
+  *r = (struct ds_request){.service = s, .session = session, .bytes = (u32)(bytes - at)};
+  if (at == 16) r->number = get64(p + 8);
+  memcpy(r->data, p + at, r->bytes);
   thread_wakeup(queue);
 }
 
@@ -144,14 +152,15 @@ bool ds_is_registered(enum ds_service service) {
 
 bool ds_answer(const struct ds_request *r, bool any_session, const void *data, size_t bytes) {
   static u8 m[16 + DS_ANSWER];
+  size_t at = is_unnumbered(r->service) ? 8 : 16;
   if (bytes > DS_ANSWER) return false;
   lock_acquire(&lock);
   bool there = registered[r->service] && (any_session || r->session == session);
   if (there) {
     set64(m, handle_of(r->service));
     set64(m + 8, r->number);
-    memcpy(m + 16, data, bytes);
-    there = send(DATA, m, 16 + bytes);
+    memcpy(m + at, data, bytes);
+    there = send(DATA, m, at + bytes);
   }
   lock_release(&lock);
   return there;

@@ -2,6 +2,8 @@
  * chapter 31; domain-suspend as the Solaris service of that name answers.
  */
 #include "ds.h"
+
+#include "boot_args.h"
 #include "wire.h"
 
 enum { OK = 0, FAILED = 1, INVALID = 2 };
@@ -77,19 +79,18 @@ static void suspend(const struct ds_request *r) {
 
 /* -- cpus and crypto units */
 
-static u32 cpu_status(u32 id) { return !cpu_exists(id) ? NOT_PRESENT : cpu_is_online(id) ? CONFIGURED : NOT_CONFIGURED; }
+static u32 cpu_status(u32 id) { return cpu_is_online(id) ? CONFIGURED : cpu_exists(id) ? NOT_CONFIGURED : NOT_PRESENT; }
 
 static enum cpu_result cpu_act(u32 action, u32 id) {
-  if (!cpu_exists(id)) return CPU_ABSENT;
+  if (!cpu_exists(id) && !cpu_is_online(id)) return CPU_ABSENT;
   if (action == STATUS) return CPU_OK;
   if (action == CONFIGURE) return cpu_is_online(id) ? CPU_OK : cpu_online(id);
-  return cpu_is_online(id) ? cpu_offline(id) : CPU_OK;
+  return cpu_is_online(id) ? cpu_offline(id, action == FORCE) : CPU_OK;
 }
 
-static const char *cpu_text(enum cpu_result result) {
-  static const char *const texts[] = {"", "operation failed", "CPU cannot be unconfigured", "CPU does not respond",
-                                      "CPU is not in the machine description"};
-  return result < sizeof texts / sizeof *texts ? texts[result] : "";
+/* The service has fewer results than there are reasons. */
+static u32 cpu_code(enum cpu_result result) {
+  return result == CPU_BOUND || result == CPU_LAST ? CPU_BLOCKED : (u32)result;
 }
 
 static bool action_known(u32 action) {
@@ -112,9 +113,9 @@ static void cpus(const struct ds_request *r, u8 m[DS_ANSWER]) {
     u32 id = get32(r->data + 8 + 4 * i);
     u8 *record = m + 8 + (size_t)i * CPU_RECORD;
     enum cpu_result result = cpu_act(action, id);
-    const char *text = cpu_text(result);
+    const char *text = cpu_result_text(result);
     set32(record, id);
-    set32(record + 4, result);
+    set32(record + 4, cpu_code(result));
     set32(record + 8, cpu_status(id));
     if (!*text || text_at + strlen(text) + 1 > DS_ANSWER) continue;
     set32(record + 12, (u32)(8 + text_at));
@@ -144,6 +145,41 @@ static void crypto(const struct ds_request *r, enum crypto_kind kind, u8 m[DS_AN
   ds_answer(r, false, m, 4 + (fine ? (size_t)n * CRYPTO_RECORD : 0));
 }
 
+/* -- system-info: names in, names and values out */
+
+static const char *fact(const char *name) {
+  if (strcmp(name, "uts-sysname") == 0) return "SunOS";
+  if (strcmp(name, "uts-nodename") == 0) return host_name();
+  if (strcmp(name, "uts-release") == 0) return release_name();
+  if (strcmp(name, "uts-version") == 0) return release_version();
+  return strcmp(name, "uts-machine") == 0 ? "sun4v" : NULL;
+}
+
+static size_t text_put(u8 *m, size_t at, const char *text) {
+  size_t n = strlen(text) + 1;
+  if (at + n <= DS_ANSWER) memcpy(m + at, text, n);
+  return at + n;
+}
+
+/* Result 1 where a name is unknown, or what was asked for is no list of names; those that are known are told. */
+static void system_info(const struct ds_request *r, u8 m[DS_ANSWER]) {
+  bool fine = r->bytes > 4 && get32(r->data) == 0 && !r->data[r->bytes - 1];
+  size_t at = 12;
+  u32 count = 0;
+  for (u32 i = 4; fine && i < r->bytes; i += (u32)strlen((const char *)r->data + i) + 1) {
+    const char *name = (const char *)r->data + i, *value = fact(name);
+    size_t end = value ? text_put(m, text_put(m, at, name), value) : DS_ANSWER + 1;
+    fine = end <= DS_ANSWER;
+    if (!fine) break;
+    at = end;
+    count++;
+  }
+  set32(m, 1);
+  set32(m + 4, !fine);
+  set32(m + 8, count);
+  ds_answer(r, false, m, at);
+}
+
 void ds_perform(const struct ds_request *r) {
   static u8 answer[DS_ANSWER]; /* too long for a stack; one request is done at a time */
   memset(answer, 0, sizeof answer);
@@ -155,6 +191,9 @@ void ds_perform(const struct ds_request *r) {
     case DS_CPU: cpus(r, answer); break;
     case DS_CRYPTO_MAU: crypto(r, CRYPTO_MAU, answer); break;
     case DS_CRYPTO_CWQ: crypto(r, CRYPTO_CWQ, answer); break;
+    case DS_MEMORY: ds_memory(r, answer); break;
+    case DS_VIO: ds_vio(r, answer); break;
+    case DS_SYSTEM_INFO: system_info(r, answer); break;
     default: break;
   }
 }

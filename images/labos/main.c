@@ -27,15 +27,10 @@ static void hypervisor_open(void) {
 
 /* Under firmware some of the domain's memory is its; bare, all is ours. */
 static void memory_find(void) {
-  u64 base, bytes, total = 0;
-  for (md_node n = md_find("mblock", MD_NONE); n != MD_NONE; n = md_find("mblock", n)) {
-    if (!md_value(n, "base", &base) || !md_value(n, "size", &bytes)) continue;
-    total += bytes;
-    if (!firmware_word.ranges) memory_add(base, bytes);
-  }
-  for (u32 i = 0; i < firmware_word.ranges; i++)
-    memory_add(firmware_word.available[i].base, firmware_word.available[i].bytes);
-  memory_total_set(total);
+  u64 base, bytes;
+  for (md_node n = md_find("mblock", MD_NONE); n != MD_NONE; n = md_find("mblock", n))
+    if (md_value(n, "base", &base) && md_value(n, "size", &bytes)) memory_add(base, bytes);
+  memory_init(firmware_word.available, firmware_word.ranges);
 }
 
 static void banner(void) {
@@ -75,7 +70,6 @@ void kernel_boot(u64 image_ra, u64 arguments_ra, u64 firmware) {
   md_init();
   clock_init();
   memory_find();
-  memory_init();
   if (!thread_start("init", init_thread, NULL)) panic("no memory for a thread");
   scheduler_idle();
 }

@@ -10,6 +10,8 @@ enum { ORDERS = 10 }; /* blocks of 8 KiB << 0 .. 9: up to 4 MiB */
 void *pages_alloc(unsigned order);
 void pages_free(void *block, unsigned order);
 static inline void *page_alloc(void) { return pages_alloc(0); }
+/* A page of which only page tables know the address, so that it can be moved (vm.c): of a user program. */
+void *page_alloc_movable(void);
 static inline void page_free(void *page) { pages_free(page, 0); }
 
 /* Small pieces, zeroed, aligned to their size rounded up to a power of two (at most 4 MiB). The one who frees knows
@@ -24,6 +26,4 @@ void *va_of(u64 ra);
 
 u64 memory_total(void); /* bytes the domain has */
 u64 memory_free(void);  /* bytes nobody uses */
-
-void memory_init(void);
 #endif

@@ -54,7 +54,7 @@ static int ifconfig_show(const char *name) {
   u32 shown = 0;
   if (!stack_copy(all, network_lock_held()->interface, sizeof all)) return 1;
   for (u32 i = 0; i < NET_INTERFACES; i++)
-    if (all[i].name[0] && (!name || strcmp(name, all[i].name) == 0)) print_interface(&all[i], i + 1), shown++;
+    if (all[i].name[0] && !all[i].gone && (!name || strcmp(name, all[i].name) == 0)) print_interface(&all[i], i + 1), shown++;
   if (!shown && name) printf("ifconfig: %s: no such interface\n", name);
   return !shown;
 }
@@ -64,10 +64,13 @@ int command_ifconfig(int argc, char **argv) {
   if (!network_lock_held()) return printf("no network\n"), 1;
   if (argc == 1 || (argc == 2 && strcmp(argv[1], "-a") == 0)) return ifconfig_show(NULL);
   if (argc == 2) return ifconfig_show(argv[1]);
-  if (argc != 3 || !ip_parse_prefix(argv[2], &address, &prefix)) return COMMAND_USAGE;
+  bool unplumb = argc == 3 && strcmp(argv[2], "unplumb") == 0;
+  if (argc != 3 || (!unplumb && !ip_parse_prefix(argv[2], &address, &prefix))) return COMMAND_USAGE;
   struct net *net = network_lock();
   struct net_interface *i = net_find(net, argv[1]);
-  enum net_error error = i ? net_configure(net, i, address, prefix) : NET_UNREACHABLE;
+  if (i && (i->gone || (unplumb && i->loopback))) i = NULL;
+  if (i && unplumb) i->address = i->mask = 0;
+  enum net_error error = !i ? NET_UNREACHABLE : unplumb ? NET_OK : net_configure(net, i, address, prefix);
   network_unlock();
   if (!i) printf("ifconfig: %s: no such interface\n", argv[1]);
   if (error == NET_INVALID) printf("ifconfig: %s: not an address for an interface\n", argv[2]);

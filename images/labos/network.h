@@ -1,6 +1,7 @@
 /* network.h - the kernel's one network stack, and who may touch it when. */
 #ifndef LABOS_NETWORK_H
 #define LABOS_NETWORK_H
+#include "dr_devices.h"
 #include "kernel.h"
 #include "net/net.h"
 
@@ -16,4 +17,5 @@ bool network_wait(u64 deadline_ns);
 /* vnet.c: attach to the networks of the machine description; again after it has changed. */
 void vnets_scan(void);
 void vnets_resumed(void);
+extern const struct device_class vnet_class; /* dr-vio */
 #endif

@@ -26,6 +26,8 @@ static struct process *find(u32 id) {
   return p && p->id ? p : NULL;
 }
 
+const struct space *process_space(u32 id) { return &table[id - 1].space; }
+
 static struct process *slot_take(void) {
   struct process *found = NULL;
   lock_acquire(&lock);
@@ -45,12 +47,13 @@ static const struct program *program_find(const char *name) {
 }
 
 static bool page_add(struct process *p, u64 va, const void *from, size_t bytes, u64 permission) {
-  void *page = page_alloc();
+  void *page = page_alloc_movable();
   if (!page) return false;
   memcpy(page, from, bytes);
-  if (permission & TTE_EXEC)
-    for (size_t i = 0; i < PAGE_BYTES; i += 8) __asm__ volatile("flush %0" : : "r"((u8 *)page + i) : "memory");
-  return space_map(&p->space, va, page, permission);
+  if (permission & TTE_EXEC) code_flush(page);
+  if (space_map(&p->space, va, page, permission)) return true;
+  page_free(page);
+  return false;
 }
 
 static bool image_load(struct process *p, const struct program *program) {
@@ -69,11 +72,10 @@ static bool image_load(struct process *p, const struct program *program) {
 static void begin(void *arg) {
   struct process *p = arg;
   struct trap_frame *f = thread_this()->frame;
-  const struct image_header *h = (const void *)space_page(&p->space, USER_FIRST);
   u64 top = USER_LIMIT - ARGUMENT_BYTES;
   memset(f, 0, UF_BYTES);
   if (user_copy_out(top, p->arguments, ARGUMENT_BYTES)) process_exit(PROCESS_KILLED);
-  f->tpc = h->entry;
+  f->tpc = space_word(&p->space, USER_FIRST + offsetof(struct image_header, entry));
   f->tnpc = f->tpc + 4;
   f->tstate = (u64)ASI_P << 24 | (u64)(PSTATE_PEF | PSTATE_IE) << 8;
   f->context = p->space.context;
@@ -140,6 +142,15 @@ void process_detach(u32 id) {
 
 bool process_exists(u32 id) { return find(id) != NULL; }
 
+bool process_bind(u32 id, const struct cpu *cpu) {
+  lock_acquire(&lock);
+  struct process *p = find(id);
+  bool there = p && !p->done && p->thread;
+  if (there) thread_bind(p->thread, cpu);
+  lock_release(&lock);
+  return there;
+}
+
 bool process_stop(u32 id) {
   lock_acquire(&lock);
   struct process *p = find(id);
@@ -172,8 +183,8 @@ bool process_fault(u64 address, bool write) {
   if (!p) return false;
   bool stack = va >= USER_LIMIT - STACK_LIMIT && va < USER_LIMIT;
   bool heap = va >= p->break_first && va < p->break_now;
-  if ((!stack && !heap) || space_page(&p->space, va)) return false;
-  void *page = page_alloc();
+  if ((!stack && !heap) || space_has(&p->space, va)) return false;
+  void *page = page_alloc_movable();
   if (!page) return false;
   if (space_map(&p->space, va, page, TTE_WRITE)) return true;
   page_free(page);

@@ -21,8 +21,21 @@ struct space {
 bool space_init(struct space *space, u64 context);
 void space_free(struct space *space);
 bool space_map(struct space *space, u64 va, void *page, u64 permission); /* TTE_WRITE, TTE_EXEC */
-void *space_page(const struct space *space, u64 va);                     /* NULL: not mapped */
+bool space_has(const struct space *space, u64 va);                       /* is the page mapped? */
+u64 space_word(const struct space *space, u64 va);                       /* 0: not mapped */
 void space_unmap(struct space *space, u64 va);                           /* on every cpu, then the page is freed */
+/* What was written to the page will be executed. */
+static inline void code_flush(void *page) {
+  for (size_t i = 0; i < PAGE_BYTES; i += 8) __asm__ volatile("flush %0" : : "r"((u8 *)page + i) : "memory");
+}
+/* Moves some pages of all programs out of real addresses [low, high); they are free then. */
+enum spaces_moved {
+  SPACES_DONE,      /* there are none */
+  SPACES_MORE,      /* `moved` of them: call again */
+  SPACES_NO_MEMORY, /* for any of them */
+  SPACES_BUSY,      /* a cpu did not come to rest */
+};
+enum spaces_moved spaces_move(u64 low, u64 high, u32 *moved);
 
 struct process {
   struct space space;
@@ -48,8 +61,10 @@ int process_wait(u32 id);     /* until it ends; its status, PROCESS_KILLED if it
 void process_detach(u32 id);  /* nobody will wait: it is forgotten when it ends */
 bool process_stop(u32 id);    /* ask it to end */
 bool process_exists(u32 id);
+bool process_bind(u32 id, const struct cpu *cpu); /* only this cpu runs it; NULL: any does. false: no such program */
 void process_exit(int status) __attribute__((noreturn));
 struct process *process_this(void);
+const struct space *process_space(u32 id); /* 1 .. PROCESSES; its root is NULL where there is none */
 
 void process_switch(struct process *next);          /* thread.c: translations of the next thread */
 bool process_fault(u64 address, bool write);        /* give it the page if it may have it */

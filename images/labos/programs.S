@@ -20,6 +20,7 @@ programs:
 	program clock
 	program crash
 	program hello
+	program hold
 	program spin
 	.section .rodata.programs,"a"
 programs_end:

@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "kernel.h"
 #include "percpu.h"
+#include "process.h"
 
 /* A set of cpus, and how many they are. */
 struct counted_set {
@@ -138,12 +139,26 @@ int command_psrinfo(int argc, char **argv) {
 }
 
 int command_psradm(int argc, char **argv) {
-  static const char *const why[] = {"", "failed", "busy, or the last one", "does not respond", "no such processor"};
   u64 id;
-  if (argc != 3 || !parse_number(argv[2], &id)) return COMMAND_USAGE;
-  bool offline = strcmp(argv[1], "-f") == 0;
-  if (!offline && strcmp(argv[1], "-n")) return COMMAND_USAGE;
-  enum cpu_result result = offline ? cpu_offline((u32)id) : cpu_online((u32)id);
-  if (result != CPU_OK) printf("psradm: processor %lu: %s\n", id, why[result]);
+  bool force = argc == 4 && strcmp(argv[1], "-F") == 0;
+  if (argc != 3 + force || !parse_number(argv[2 + force], &id)) return COMMAND_USAGE;
+  bool offline = strcmp(argv[1 + force], "-f") == 0;
+  if (!offline && (force || strcmp(argv[1], "-n"))) return COMMAND_USAGE;
+  enum cpu_result result = offline ? cpu_offline((u32)id, force) : cpu_online((u32)id);
+  if (result != CPU_OK) printf("psradm: processor %lu: %s\n", id, cpu_result_text(result));
   return result == CPU_OK ? 0 : 1;
+}
+
+int command_psrbind(int argc, char **argv) {
+  u64 id = 0, cpu = 0;
+  bool bind = argc == 4 && strcmp(argv[1], "-b") == 0, unbind = argc == 3 && strcmp(argv[1], "-u") == 0;
+  if ((!bind && !unbind) || !parse_number(argv[argc - 1], &id) || (bind && !parse_number(argv[2], &cpu)))
+    return COMMAND_USAGE;
+  if (bind && (cpu >= CPUS_MAX || !cpu_is_online((u32)cpu))) {
+    printf("psrbind: processor %lu is not on-line\n", cpu);
+    return 1;
+  }
+  if (process_bind((u32)id, bind ? cpu_block((u32)cpu) : NULL)) return 0;
+  printf("psrbind: %lu: no such program\n", id);
+  return 1;
 }

@@ -21,6 +21,7 @@ struct thread {
   const volatile void *channel; /* sleeps on it */
   bool timed_out;
   bool tired;               /* used up its last turn, and has not slept since */
+  u32 bound;                /* 1 + the id of the only cpu that may run it; 0: any may */
   struct timer timer;
   struct process *process;  /* NULL: a kernel thread */
   u64 run_ns, run_since_ns;
@@ -35,6 +36,10 @@ _Static_assert(offsetof(struct thread, frame) == THREAD_FRAME, "layout.h");
 /* A thread for a process or an idle cpu (`stack` given). */
 struct thread *thread_make(const char *name, void (*entry)(void *), void *arg, void *stack);
 void thread_ready(struct thread *thread);
+/* Only this cpu may run the thread from its next turn on; NULL: any may. */
+void thread_bind(struct thread *thread, const struct cpu *cpu);
+u32 threads_bound(const struct cpu *cpu); /* how many threads are bound to it */
+void threads_unbind(const struct cpu *cpu);
 void thread_preempt(void); /* at the end of a trap: give way if somebody should run */
 void thread_become_idle(struct cpu *cpu, void *stack);
 void scheduler_idle(void) __attribute__((noreturn));

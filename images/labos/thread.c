@@ -37,20 +37,58 @@ static void ready_put(struct thread *t) {
   q->last = t;
 }
 
-static bool ready_any(void) { return fresh.first || tired.first; }
+static bool may_run(const struct thread *t, const struct cpu *cpu) { return !t->bound || t->bound == cpu->id + 1; }
 
-static struct thread *ready_take(void) {
-  struct queue *q = fresh.first ? &fresh : &tired;
+/* The first of a queue that the cpu may run, and (NULL: there is none) its place. */
+static struct thread *queue_find(const struct queue *q, const struct cpu *cpu, struct thread **before) {
   struct thread *t = q->first;
-  if (!t) return NULL;
-  q->first = t->next_ready;
-  if (!q->first) q->last = NULL;
+  for (*before = NULL; t && !may_run(t, cpu); t = t->next_ready) *before = t;
   return t;
 }
 
+static bool ready_any(const struct cpu *cpu) {
+  struct thread *before;
+  return queue_find(&fresh, cpu, &before) || queue_find(&tired, cpu, &before);
+}
+
+static struct thread *ready_take(const struct cpu *cpu) {
+  struct thread *before, *t = NULL;
+  struct queue *const queues[] = {&fresh, &tired};
+  for (u32 i = 0; i < 2 && !t; i++) {
+    struct queue *q = queues[i];
+    t = queue_find(q, cpu, &before);
+    if (!t) continue;
+    if (before)
+      before->next_ready = t->next_ready;
+    else
+      q->first = t->next_ready;
+    if (q->last == t) q->last = before;
+  }
+  return t;
+}
+
+static void idle_wake(struct cpu *cpu) {
+  cpu->idle = 0;
+  idle_cpus--;
+  cross_wake((u32)cpu->id);
+}
+
+/* A thread waits for the one cpu that may run it. */
+static void announce_bound(const struct thread *t) {
+  struct cpu *cpu = cpu_block(t->bound - 1);
+  if (cpu == cpu_this())
+    cpu->reschedule |= cpu->idle || thread_this()->tired;
+  else if (cpu->idle && cpu->state == CPU_IS_ONLINE)
+    idle_wake(cpu);
+}
+
 /* A thread waits: an idle cpu shall have it, or this one when its turn is over. */
-static void ready_announce(void) {
+static void ready_announce(const struct thread *t) {
   struct cpu *me = cpu_this();
+  if (t->bound) {
+    announce_bound(t);
+    return;
+  }
   if (me->idle && !me->reschedule) {
     me->reschedule = true; /* it comes out of its idle loop */
     return;
@@ -60,9 +98,7 @@ static void ready_announce(void) {
   for (u32 id = 0; id < cpu_limit(); id++) {
     struct cpu *cpu = cpu_block(id);
     if (!cpu || cpu == me || !cpu->idle || cpu->state != CPU_IS_ONLINE) continue;
-    cpu->idle = 0;
-    idle_cpus--;
-    cross_wake(id);
+    idle_wake(cpu);
     return;
   }
 }
@@ -70,7 +106,7 @@ static void ready_announce(void) {
 void thread_ready(struct thread *t) {
   lock_acquire(&lock);
   ready_put(t);
-  ready_announce();
+  ready_announce(t);
   lock_release(&lock);
 }
 
@@ -98,7 +134,7 @@ static void fp_enter(const struct thread *t) {
 /* To the next thread, with the lock held. `me` is in whatever state and queue it shall be. */
 static void switch_away(void) {
   struct cpu *cpu = cpu_this();
-  struct thread *me = thread_this(), *next = cpu->state == CPU_IS_LEAVING ? NULL : ready_take();
+  struct thread *me = thread_this(), *next = cpu->state == CPU_IS_LEAVING ? NULL : ready_take(cpu);
   if (!next) next = cpu->idle_thread;
   cpu->reschedule = false;
   u64 now = clock_ns();
@@ -176,6 +212,32 @@ void thread_exit(void) {
   panic("a thread that ended runs");
 }
 
+void thread_bind(struct thread *t, const struct cpu *cpu) {
+  lock_acquire(&lock);
+  t->bound = cpu ? (u32)cpu->id + 1 : 0;
+  if (t->state == THREAD_READY) ready_announce(t);
+  if (t->state == THREAD_RUNNING && t->cpu != cpu) cross_wake((u32)t->cpu->id);
+  lock_release(&lock);
+}
+
+u32 threads_bound(const struct cpu *cpu) {
+  u32 count = 0;
+  lock_acquire(&lock);
+  for (const struct thread *t = all; t; t = t->next) count += t->bound == cpu->id + 1;
+  lock_release(&lock);
+  return count;
+}
+
+void threads_unbind(const struct cpu *cpu) {
+  lock_acquire(&lock);
+  for (struct thread *t = all; t; t = t->next) {
+    if (t->bound != cpu->id + 1) continue;
+    t->bound = 0;
+    if (t->state == THREAD_READY) ready_announce(t);
+  }
+  lock_release(&lock);
+}
+
 /* This cpu leaves: whatever waits is for the others, and one of them shall look. */
 static void hand_over(struct cpu *me) {
   for (u32 id = 0; id < cpu_limit(); id++)
@@ -187,7 +249,9 @@ static void hand_over(struct cpu *me) {
 
 void thread_yield(void) {
   lock_acquire(&lock);
-  if (thread_this() != cpu_this()->idle_thread) ready_put(thread_this());
+  struct thread *me = thread_this();
+  if (me != cpu_this()->idle_thread) ready_put(me);
+  if (!may_run(me, cpu_this())) ready_announce(me);
   if (cpu_this()->state == CPU_IS_LEAVING) hand_over(cpu_this());
   switch_away();
   lock_release(&lock);
@@ -204,7 +268,7 @@ static void wake(struct thread *t, bool timed_out) {
   t->channel = NULL;
   t->timed_out = timed_out;
   ready_put(t);
-  ready_announce();
+  ready_announce(t);
 }
 
 static void sleep_expired(void *arg) {
@@ -294,7 +358,7 @@ void scheduler_idle(void) {
   for (;;) {
     lock_acquire(&lock);
     if (cpu->state == CPU_IS_LEAVING) break;
-    if (ready_any()) {
+    if (ready_any(cpu)) {
       switch_away();
       lock_release(&lock);
       continue; /* maybe to leave */

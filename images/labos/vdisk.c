@@ -299,9 +299,64 @@ void disks_scan(void) {
     struct disk *d = disk_of_number(number);
     if (!d) continue;
     for (u32 i = 0; i < disk_count; i++) seen[i] |= disks[i] == d;
-    if (!d->present) attach(d, n);
+    if (!d->present && !d->unconfigured) attach(d, n);
   }
-  for (u32 i = 0; i < disk_count; i++)
+  for (u32 i = 0; i < disk_count; i++) {
     if (disks[i]->present && !seen[i]) detach(disks[i]);
+    disks[i]->unconfigured &= seen[i];
+  }
   lock_release(&scan_lock);
 }
+
+/* -- dr-vio */
+
+void disk_hold(struct disk *d) {
+  lock_acquire(&d->lock);
+  d->users++;
+  lock_release(&d->lock);
+}
+
+void disk_release(struct disk *d) {
+  lock_acquire(&d->lock);
+  d->users--;
+  lock_release(&d->lock);
+}
+
+static struct disk *known(u64 number) {
+  for (u32 i = 0; i < disk_count; i++)
+    if (disks[i]->number == number) return disks[i];
+  return NULL;
+}
+
+static bool is_configured(u64 number) { return known(number) && known(number)->present; }
+
+static enum device_result configure(u64 number) {
+  if (known(number)) known(number)->unconfigured = false;
+  disks_scan();
+  return is_configured(number) ? DEVICE_OK : DEVICE_FAILED;
+}
+
+static bool is_busy(struct disk *d) {
+  lock_acquire(&d->lock);
+  bool busy = d->users > 0;
+  for (u32 i = 0; i < DISK_SLOTS; i++) busy |= d->slot[i].state != SLOT_FREE;
+  lock_release(&d->lock);
+  return busy;
+}
+
+static enum device_result unconfigure(u64 number, bool force, const char **why) {
+  enum device_result result = DEVICE_OK;
+  lock_acquire(&scan_lock);
+  struct disk *d = known(number);
+  if (d && d->present && !force && is_busy(d)) {
+    result = DEVICE_BLOCKED;
+    *why = "the disk is in use";
+  } else if (d) {
+    d->unconfigured = true;
+    if (d->present) detach(d);
+  }
+  lock_release(&scan_lock);
+  return result;
+}
+
+const struct device_class disk_class = {"disk", is_configured, configure, unconfigure};

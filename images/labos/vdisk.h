@@ -1,6 +1,7 @@
 /* vdisk.h - virtual disks: requests to a disk server over a channel. */
 #ifndef LABOS_VDISK_H
 #define LABOS_VDISK_H
+#include "dr_devices.h"
 #include "vio.h"
 
 enum { DISK_BLOCK = 512, DISK_SLOTS = 8, DISK_TRANSFER = 65536, DISKS = 16 };
@@ -34,7 +35,9 @@ struct disk_slot {
 struct disk {
   char name[8]; /* c0d0 */
   u64 number;   /* cfg-handle */
-  bool present; /* the machine description has it */
+  bool present; /* the machine description has it, and it is not unconfigured */
+  bool unconfigured; /* by the manager, until it configures it again or the description loses it */
+  u32 users; /* commands that work on it */
   u64 timeout_ns;
   struct spinlock lock;
   struct vio vio;
@@ -52,6 +55,10 @@ void disks_scan(void);
 struct disk *disk_at(u32 index); /* NULL: past the last */
 struct disk *disk_named(const char *name);
 void disks_resumed(void);
+/* While somebody holds a disk it is busy: the manager has to use force. */
+void disk_hold(struct disk *disk);
+void disk_release(struct disk *disk);
+extern const struct device_class disk_class; /* dr-vio */
 
 /* Waits until the server is there, its timeout of the description at most. false: it is not. */
 bool disk_ready(struct disk *disk);

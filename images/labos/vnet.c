@@ -44,6 +44,7 @@ struct vnet_port {
 struct vnet {
   char name[NET_NAME];
   u64 number;
+  bool unconfigured; /* by the manager, until it configures it again or the description loses it */
   u8 mac[6];
   u32 frame_most, slot_bytes;
   struct net_interface *interface;
@@ -450,6 +451,14 @@ static void port_detach(struct vnet_port *p) {
   port_forget(p);
 }
 
+/* An interface without a port is gone, and its address with it. */
+static void interface_show(struct vnet *v) {
+  bool there = false;
+  for (u32 k = 0; k < VNET_PORTS; k++) there |= v->port[k].used;
+  v->interface->gone = !there;
+  if (!there) v->interface->address = v->interface->mask = 0;
+}
+
 static struct vnet_port *port_find(struct vnet *v, u64 id) {
   struct vnet_port *unused = NULL;
   for (u32 i = 0; i < VNET_PORTS; i++) {
@@ -473,15 +482,56 @@ void vnets_scan(void) {
     struct vnet *v = vnet_of(parent);
     struct vnet_port *p = v ? port_find(v, id) : NULL;
     if (!p) continue;
-    if (!p->used) port_attach(v, p, n, id);
+    if (!p->used && !v->unconfigured) port_attach(v, p, n, id);
     for (u32 i = 0; i < vnet_count; i++)
       if (vnets[i] == v) seen[i][p - v->port] = true;
   }
-  for (u32 i = 0; i < vnet_count; i++)
-    for (u32 k = 0; k < VNET_PORTS; k++)
+  for (u32 i = 0; i < vnet_count; i++) {
+    bool any = false;
+    for (u32 k = 0; k < VNET_PORTS; k++) {
+      any |= seen[i][k];
       if (vnets[i]->port[k].used && !seen[i][k]) port_detach(&vnets[i]->port[k]);
+    }
+    vnets[i]->unconfigured &= any;
+    interface_show(vnets[i]);
+  }
   network_unlock();
   if (watch_timer.function || !vnet_count) return; /* a timer that nobody needs would keep an idle domain awake */
   watch_timer.function = watch;
   watch(NULL);
 }
+
+/* -- dr-vio */
+
+static struct vnet *known(u64 number) {
+  for (u32 i = 0; i < vnet_count; i++)
+    if (vnets[i]->number == number) return vnets[i];
+  return NULL;
+}
+
+static bool is_configured(u64 number) { return known(number) && !known(number)->interface->gone; }
+
+static enum device_result configure(u64 number) {
+  if (known(number)) known(number)->unconfigured = false;
+  vnets_scan();
+  return is_configured(number) ? DEVICE_OK : DEVICE_FAILED;
+}
+
+static enum device_result unconfigure(u64 number, bool force, const char **why) {
+  enum device_result result = DEVICE_OK;
+  network_lock();
+  struct vnet *v = known(number);
+  if (v && v->interface->address && !force) {
+    result = DEVICE_BLOCKED;
+    *why = "the interface has an address";
+  } else if (v) {
+    v->unconfigured = true;
+    for (u32 k = 0; k < VNET_PORTS; k++)
+      if (v->port[k].used) port_detach(&v->port[k]);
+    interface_show(v);
+  }
+  network_unlock();
+  return result;
+}
+
+const struct device_class vnet_class = {"network", is_configured, configure, unconfigure};

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ldmd.unfinished import refuse
-
 
 def main() -> int:
     """Entry point of the console command."""
-    return refuse("ldm")
+    from ldmd.cli.main import main as ldm
+
+    return ldm()

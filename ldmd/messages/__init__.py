@@ -9,10 +9,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import common
+from ldmd.messages import (
+    binding,
+    cli,
+    common,
+    cpu,
+    disk,
+    domain,
+    io,
+    listing,
+    manager,
+    memory,
+    network,
+    policy,
+    power,
+    reconf,
+    services,
+    spconfig,
+    variable,
+    xml,
+)
 from ldmd.messages.table import Message, RefusedError
 
-MESSAGES: Mapping[str, Message] = {row.code: row for table in (common.TABLE,) for row in table}
+_SUBJECTS = (
+    binding,
+    cli,
+    common,
+    cpu,
+    disk,
+    domain,
+    io,
+    listing,
+    manager,
+    memory,
+    network,
+    policy,
+    power,
+    reconf,
+    services,
+    spconfig,
+    variable,
+    xml,
+)
+MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
 
 
 def message(code: str, **values: object) -> RefusedError:

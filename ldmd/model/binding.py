@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,7 @@ class Binding:
     def memory_bytes(self) -> int:
         """All its memory."""
         return sum(block.size_bytes for block in self.memory)
+
+    def but(self, **changes: Any) -> Binding:
+        """The same with some fields changed."""
+        return replace(self, **changes)

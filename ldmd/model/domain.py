@@ -92,6 +92,7 @@ class Domain:
     variables: tuple[tuple[str, str], ...] = ()  # OpenBoot's, by name
     policies: tuple[Policy, ...] = ()
     io: tuple[str, ...] = ()  # buses ("pci_0"), PCIe endpoints ("/SYS/MB/PCIE1") and virtual functions it owns
+    io_without: tuple[str, ...] = ()  # endpoints behind its buses that it gave up; the others are its own
 
     disk_servers: tuple[DiskServer, ...] = ()
     switches: tuple[Vsw, ...] = ()

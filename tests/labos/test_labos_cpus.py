@@ -31,7 +31,7 @@ def test_the_boot_cpu_goes_too_with_console_and_timers() -> None:
     for cpu in (0, 2):
         assert lab.command(f"psradm -f {cpu}") == ""
     assert online(lab) == {1}
-    assert lab.command("psradm -f 1") == "psradm: processor 1: busy, or the last one\n"
+    assert lab.command("psradm -f 1") == "psradm: processor 1: the last CPU cannot be unconfigured\n"
     assert lab.command("sleep 3") == ""
     assert lab.command("run check") == "check: ok\n"
     assert lab.command("psradm -n 0") == ""
@@ -42,9 +42,9 @@ def test_the_boot_cpu_goes_too_with_console_and_timers() -> None:
 
 def test_no_such_cpu() -> None:
     lab = Lab(vcpus=2)
-    assert lab.command("psradm -f 7") == "psradm: processor 7: no such processor\n"
-    assert lab.command("psradm -n 7") == "psradm: processor 7: no such processor\n"
-    assert lab.command("psradm -n 4096") == "psradm: processor 4096: no such processor\n"
+    assert lab.command("psradm -f 7") == "psradm: processor 7: CPU is not in the machine description\n"
+    assert lab.command("psradm -n 7") == "psradm: processor 7: CPU is not in the machine description\n"
+    assert lab.command("psradm -n 4096") == "psradm: processor 4096: CPU is not in the machine description\n"
     assert lab.command("psradm -x 1").startswith("usage: ")
 
 

@@ -17,7 +17,7 @@ from emulator.devices.switch import Switch
 SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
 SERVICES = (
     "md-update", "domain-shutdown", "domain-panic", "domain-suspend", "dr-cpu", "dr-crypto-mau", "dr-crypto-cwq",
-    "var-config", "var-config-backup",
+    "dr-mem", "dr-vio", "system-info", "var-config", "var-config-backup",
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_the_last_cpu_stays() -> None:
     assert wait(lab, lab.services.cpu(CpuAction.UNCONFIGURE, [1])).ok
     reply = wait(lab, lab.services.cpu(CpuAction.FORCE, [0]))
     assert (reply.units[0].result, reply.units[0].status) == (2, 2)
-    assert reply.units[0].text == "CPU cannot be unconfigured"
+    assert reply.units[0].text == "the last CPU cannot be unconfigured"
     assert lab.command("echo alive") == "alive\n"
 
 
@@ -191,8 +191,9 @@ def test_hostile_manager() -> None:
             kind = rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 0xFFFFFFFF))
             body = handle.to_bytes(8, "big") + rng.randbytes(rng.randrange(40))
             services.link.send(kind.to_bytes(4, "big") + len(body).to_bytes(4, "big") + body)
-        if "dr-cpu" in services.services:
-            services._request("dr-cpu", rng.randbytes(rng.randrange(64)))
+        for name in ("dr-cpu", "dr-vio", "dr-crypto-mau", "dr-mem", "system-info"):
+            if name in services.services:
+                services._request(name, rng.randbytes(rng.randrange(64)))
         services.flush()
         for _ in range(4):
             lab.run(rng.randrange(1, 200_000))

@@ -71,13 +71,18 @@ SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulato
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
+    "emulator.cli": {"emulator", "ldmd.lab"},  # the front door: labs are made through managers
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
     "emulator.units": {"emulator.errors"},
-    "emulator._core": {"emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware"},
+    "emulator._core": {
+        "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
+        "emulator._core_memory",
+    },
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_memory": {"emulator.errors", "emulator._core_cffi"},
     "emulator.chips": {"emulator.errors"},
     "emulator.cpuarch": {"emulator.errors"},
     "emulator.cpu": {"emulator.chips", "emulator.cpuarch"},
@@ -90,16 +95,21 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
-    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.operations", "ldmd.messages"} | HARDWARE_FACTS,
-    "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages", "ldmd.unfinished"} | SHARED,
+    "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}
+    | HARDWARE_FACTS,
+    "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,
     "images": set(),
     "csrc": {"csrc"},
-    "docs": {"emulator"},
+    "docs": {"emulator", "ldmd"},
     "tests": None,
     "setup": None,
 }
 OURS = {"emulator", "ldmd"}
-CFFI_USERS = {"emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._build_core"}
+CFFI_USERS = {
+    "emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._core_memory",
+    "emulator._build_core",
+}
 
 
 def module_name(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,14 @@ def test_a_class_that_the_chip_does_not_offer() -> None:
 
 def test_cpu_mondo_queue_grows_with_the_domain() -> None:
     assert [plain("m7-16", n).node("cpu", id=0).get("q-cpu-mondo-#bits") for n in (1, 64, 65)] == [7, 7, 8]
+
+
+def test_queues_of_a_domain_that_may_grow_are_pages() -> None:
+    """Linux starts no CPU that was not there at its boot with longer ones."""
+    server = find_platform("m7-16")
+    md = build(server, replace(plain_resources(server, 65, 1 << 30), max_cpus=512))
+    node = md.node("cpu", id=0)
+    assert (node.get("q-cpu-mondo-#bits"), node.get("q-dev-mondo-#bits")) == (7, 7)
 
 
 # -- golden text

@@ -56,6 +56,7 @@ struct net_interface {
   char name[NET_NAME]; /* "" : free */
   u8 mac[6];
   bool up, loopback;
+  bool gone; /* its device is not there */
   u32 mtu;
   u32 address, mask; /* address 0: none yet */
   net_output output;

@@ -1,0 +1,1 @@
+"""The control interface of a machine process: protocol.md beside this file."""

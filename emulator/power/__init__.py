@@ -1,0 +1,1 @@
+"""Machines as processes: power them on and off, list them, look at their consoles and events."""

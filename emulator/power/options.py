@@ -1,0 +1,82 @@
+"""How a machine was powered on, in its file machine.toml: what the next power-on takes where it is told nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator.errors import ConfigError
+from emulator.places import Place
+from emulator.platforms import Platform, find_platform
+from emulator.units import parse_size
+
+DEFAULT_PLATFORM = "t5-2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """`platform`: a name, or the absolute path of a file. `memory_bytes`: installed."""
+
+    platform: str
+    memory_bytes: int
+    deterministic: bool = False
+
+    def check(self) -> Platform:
+        """The server. Raises ConfigError for memory that it cannot have."""
+        server = find_platform(self.platform)
+        server.fill(self.memory_bytes)
+        return server
+
+
+def read_options(place: Place) -> MachineOptions | None:
+    """Of the last power-on; None: there was none. Raises ConfigError for a file that is damaged."""
+    try:
+        values = tomllib.loads(place.options.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{place.options}: {error}") from None
+    platform, memory, deterministic = (values.get(name) for name in ("platform", "memory", "deterministic"))
+    if not isinstance(platform, str) or not isinstance(memory, int) or not isinstance(deterministic, bool):
+        raise ConfigError(f"{place.options}: platform, memory and deterministic are wanted; remove it to start anew")
+    return MachineOptions(platform=platform, memory_bytes=memory, deterministic=deterministic)
+
+
+def write_options(place: Place, options: MachineOptions) -> None:
+    """Keep them for the next power-on. Raises OSError."""
+    lines = [
+        "# written by sun4v power-on",
+        f"platform = {json.dumps(options.platform)}",
+        f"memory = {options.memory_bytes}",
+        f"deterministic = {'true' if options.deterministic else 'false'}",
+    ]
+    fresh = place.options.with_suffix(".new")
+    fresh.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    os.replace(fresh, place.options)
+
+
+def choose_options(
+    place: Place, *, platform: str | None, memory: str | int | None, deterministic: bool | None
+) -> MachineOptions:
+    """What the command line says, else what was at the last power-on, else a t5-2 with all memory it can have.
+
+    Another platform than the last one brings its own memory. Raises ConfigError, UnitError.
+    """
+    last = read_options(place)
+    if platform is not None and platform.lower().endswith(".toml"):
+        platform = str(Path(platform).resolve())
+    if platform is not None and last is not None and last.platform != platform:
+        last = None
+    name = platform or (last.platform if last else DEFAULT_PLATFORM)
+    server = find_platform(name)
+    before = last.memory_bytes if last else server.memory_bytes
+    size = before if memory is None else parse_size(memory)
+    kept = bool(last and last.deterministic)
+    options = MachineOptions(
+        platform=name, memory_bytes=size, deterministic=kept if deterministic is None else deterministic
+    )
+    options.check()
+    return options

@@ -1,0 +1,144 @@
+"""Requests to a guest's operating system through domain services, and their answers as events."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from emulator.devices.ds import CpuAction, DomainServices, MemoryAction, Reply, ServiceError, VioAction
+from emulator.errors import EmulatorError
+from emulator.machine import Machine
+from emulator.server.errors import ArgumentError, NoServiceError
+from emulator.server.plugs import SERVICES
+from emulator.server.spec import GuestSpec
+
+A = TypeVar("A", bound=IntEnum)
+ACTIONS = {action.name.lower(): action for action in CpuAction}
+MAX_DELAY_MS = (1 << 32) - 1
+
+
+class Requests:
+    """The manager's end of one guest's domain services, over all its power-ons. For the guest's turn only.
+
+    `emit` takes the kind of an event and its members.
+    """
+
+    def __init__(self, emit: Callable[..., None], numbers: Iterator[int]) -> None:
+        self._emit = emit
+        self._numbers = numbers  # of the whole machine: a manager tells answers apart by them
+        self._device: DomainServices | None = None
+        self._asked: dict[int, tuple[int, Reply]] = {}  # id of the reply -> number of the request
+        self._reboot = False
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Services the guest has registered."""
+        return self._device.services if self._device else ()
+
+    def connect(
+        self, machine: Machine, spec: GuestSpec, *, on_variable: Callable[[str, str | None], None]
+    ) -> None:
+        """A machine that is being made."""
+        device = DomainServices(SERVICES, spec.services_channel, on_variable=on_variable)
+        device.on_services = self._changed
+        device.on_reply = self._answered
+        self._device = device
+        machine.attach(device)
+
+    def abandon(self, why: str) -> None:
+        """The guest is no more, or begins anew: no answer will come."""
+        asked, self._asked = self._asked, {}
+        for number, reply in asked.values():
+            self._tell(number, reply, why)
+        self._reboot = False
+        if why != "the guest was reset":
+            self._device = None
+
+    def take_reboot(self) -> bool:
+        """Was the guest asked to shut down in order to start again?"""
+        wanted, self._reboot = self._reboot, False
+        return wanted
+
+    def _changed(self, services: tuple[str, ...]) -> None:
+        self._emit("guest.services", services=list(services))
+
+    def _answered(self, reply: Reply) -> None:
+        number, _ = self._asked.pop(id(reply), (0, reply))
+        if number:
+            self._tell(number, reply, reply.reason)
+
+    def _tell(self, number: int, reply: Reply, reason: str) -> None:
+        answer = dataclasses.asdict(reply.answer)
+        del answer["done"]
+        self._emit("guest.reply", request=number, service=reply.service, **(answer | {"reason": reason}))
+
+    # -- requests
+
+    def _ask(self, ask: Callable[[DomainServices], Reply]) -> dict[str, Any]:
+        if self._device is None:
+            raise NoServiceError("the guest is not on")
+        try:
+            reply = ask(self._device)
+        except ServiceError as error:
+            raise NoServiceError(str(error)) from None
+        number = next(self._numbers)
+        self._asked[id(reply)] = number, reply
+        return {"request": number}
+
+    def shutdown(self, delay_ms: int, *, reboot: bool) -> dict[str, Any]:
+        """Ask for a shutdown; with `reboot` the guest starts again when it has ended."""
+        result = self._ask(lambda device: device.shutdown(delay_ms))
+        self._reboot = reboot
+        return result
+
+    def panic(self) -> dict[str, Any]:
+        """Ask for a panic."""
+        return self._ask(lambda device: device.panic())
+
+    def md_update(self) -> dict[str, Any]:
+        """Tell of a new machine description."""
+        return self._ask(lambda device: device.md_update())
+
+    def cpu(self, action: str, cpus: Sequence[int]) -> dict[str, Any]:
+        """dr-cpu."""
+        return self._ask(lambda device: device.cpu(_action(action), cpus))
+
+    def crypto(self, kind: str, action: str, cpus: Sequence[int]) -> dict[str, Any]:
+        """dr-crypto-mau or dr-crypto-cwq."""
+        if kind not in ("mau", "cwq"):
+            raise ArgumentError(f"kind: mau or cwq is wanted, not {kind[:40]!r}")
+        return self._ask(lambda device: device.crypto(kind, _action(action), cpus))
+
+    def memory(self, action: str, blocks: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        """dr-mem: (real address, bytes) of each block."""
+        wanted = _named(MemoryAction, action)
+        return self._ask(lambda device: device.memory(wanted, blocks))
+
+    def vio(self, action: str, kind: str, number: int) -> dict[str, Any]:
+        """dr-vio: a device by the name of its node in the machine description, such as disk, and its number."""
+        wanted = _named(VioAction, action)
+        return self._ask(lambda device: device.vio(wanted, kind, number))
+
+    def system_info(self, names: Sequence[str]) -> dict[str, Any]:
+        """system-info: facts that the operating system tells of itself."""
+        return self._ask(lambda device: device.system_info(names))
+
+
+def _named(actions: type[A], name: str) -> A:
+    try:
+        return actions[name.upper()]
+    except KeyError:
+        words = ", ".join(each.name.lower() for each in actions)
+        raise ArgumentError(f"action: one of {words} is wanted, not {name[:40]!r}") from None
+
+
+def _action(name: str) -> CpuAction:
+    try:
+        return ACTIONS[name]
+    except KeyError:
+        raise ArgumentError(f"action: one of {', '.join(ACTIONS)} is wanted, not {name[:40]!r}") from None
+
+
+__all__ = ["ACTIONS", "MAX_DELAY_MS", "EmulatorError", "Requests"]

@@ -1,0 +1,96 @@
+"""How a guest stands, as plain data (emulator/hvctl/protocol.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from emulator.guest import StrandState
+from emulator.machine import Machine
+from emulator.machine_resources import Busy
+from emulator.server.plugs import Plugs
+
+if TYPE_CHECKING:
+    from emulator.server.guest import Guest
+
+
+LEAST_WINDOW_NS = 500_000_000
+"""Utilization is over this time at least, however often it is asked for."""
+
+
+class Utilization:
+    """How busy the strands of a guest were since it was asked before. From any thread, but one at a time."""
+
+    def __init__(self) -> None:
+        self._before: Busy | None = None
+        self._last: Busy | None = None
+        self._known: dict[int, float] = {}
+
+    def take(self, busy: Busy) -> dict[int, float]:
+        """Percent by virtual CPU, with a new sample. Two questions within a short time have one answer."""
+        if self._last is None:
+            self._last = busy
+            return {}
+        if busy.time_ns - self._last.time_ns >= LEAST_WINDOW_NS or self._before is None:
+            self._before, self._last = self._last, busy
+            self._known = busy.utilization(self._before)
+        return self._known
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was seen of a machine at its last rest; other threads may read it while it runs."""
+
+    normal: bool = False
+    text: str = ""
+    firmware: bool = False
+    insns: int = 0
+    strands: dict[int, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def ended(self) -> Snapshot:
+        """After the machine's end: only the count of instructions stays."""
+        return replace(Snapshot(), insns=self.insns)
+
+
+def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | None) -> Snapshot:
+    """Of a machine at rest."""
+    soft = machine.soft_state
+    firmware = machine.firmware
+    return Snapshot(
+        normal=soft.normal,
+        text=soft.text,
+        firmware=firmware is not None and firmware.in_charge,
+        insns=machine.insns,
+        strands={strand.number: strand.state.name.lower() for strand in machine.strands},
+        services=services,
+        errors=plugs.errors if plugs else {},
+    )
+
+
+def status(guest: Guest) -> dict[str, Any]:
+    """Of a guest, whatever its state."""
+    spec, seen, used = guest.spec, guest.snapshot, guest.utilization()
+    stopped = StrandState.STOPPED.name.lower()
+    return {
+        "guest": spec.id,
+        "name": spec.name,
+        "uuid": spec.uuid,
+        "state": "running" if spec.control else guest.state,
+        "why": guest.why,
+        "code": guest.code,
+        "text": guest.text,
+        "soft_state": {"normal": seen.normal, "text": seen.text},
+        "firmware": seen.firmware,
+        "started_at": guest.started_at,
+        "insns": seen.insns,
+        "vcpus": [
+            {"vid": vid, "pid": pid, "state": seen.strands.get(vid, stopped), "util": round(used.get(vid, 0.0), 2)}
+            for vid, pid in spec.vcpus
+        ],
+        "services": list(seen.services),
+        "memory_bytes": spec.memory_bytes,
+        "generation": spec.generation,
+        "disks": dict(seen.errors),
+    }

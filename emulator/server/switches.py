@@ -1,0 +1,117 @@
+"""The virtual switches of a server, by name: guests' networks plug in where there is one of that name."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from emulator.devices.describe import SWITCH_MAC
+from emulator.devices.switch import MAX_VLAN, Port, Switch
+from emulator.server.errors import SpecError
+from emulator.server.fields import Fields
+from emulator.server.spec import LEAST_MTU, MAC_BITS, MAX_MTU, MAX_NAME
+
+MAX_SWITCHES = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchSpec:
+    """What a switch shall be. `online`: the domain that serves it runs."""
+
+    name: str
+    mac: int = SWITCH_MAC
+    default_vlan: int = 1
+    pvid: int = 1
+    vids: tuple[int, ...] = ()
+    mtu: int = 1500
+    linkprop: str = ""
+    online: bool = True
+
+
+def parse_switch(fields: Fields) -> SwitchSpec:
+    """A switch out of plain data. Raises SpecError."""
+    for told in ("net_dev", "mode", "inter_vnet_link"):  # what only the manager and the guest care about
+        fields.optional_text(told)
+    spec = SwitchSpec(
+        name=fields.text("name", most=MAX_NAME),
+        mac=fields.number("mac", 0, (1 << MAC_BITS) - 1, SWITCH_MAC),
+        default_vlan=fields.number("default_vlan", 1, MAX_VLAN, 1),
+        pvid=fields.number("pvid", 1, MAX_VLAN, 1),
+        vids=fields.numbers("vids", 1, MAX_VLAN, []),
+        mtu=fields.number("mtu", LEAST_MTU, MAX_MTU, LEAST_MTU),
+        linkprop=fields.optional_text("linkprop") or "",
+        online=fields.flag("online", True),
+    )
+    fields.end()
+    if not spec.name:
+        raise SpecError(f"{fields.where}.name: a name is wanted")
+    return spec
+
+
+class Switches:
+    """The switches. Safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._switches: dict[str, tuple[SwitchSpec, Switch]] = {}
+
+    def configure(self, specs: tuple[SwitchSpec, ...]) -> None:
+        """These switches and no others. Ports of one that goes lose their link. Raises SpecError."""
+        names = [spec.name for spec in specs]
+        if len(set(names)) < len(names) or len(names) > MAX_SWITCHES:
+            raise SpecError(f"switches: at most {MAX_SWITCHES}, each of another name")
+        with self._lock:
+            for name in self._switches.keys() - set(names):
+                switch = self._switches.pop(name)[1]
+                for port in switch.ports:
+                    switch.remove(port)
+            for spec in specs:
+                known = self._switches.get(spec.name)
+                switch = known[1] if known else Switch(spec.name, default_vlan=spec.default_vlan)
+                switch.default_vlan = spec.default_vlan
+                self._switches[spec.name] = spec, switch
+
+    def find(self, name: str) -> tuple[SwitchSpec, Switch] | None:
+        """A switch by name."""
+        return self._switches.get(name)
+
+    def online(self, name: str) -> bool:
+        """Is there such a switch, and is it served?"""
+        found = self._switches.get(name)
+        return found is not None and found[0].online
+
+    def plug(self, name: str, port: Port) -> bool:
+        """Put a port into a switch, if it is not there already. False: there is no such switch."""
+        with self._lock:
+            found = self._switches.get(name)
+            if found is None:
+                return False
+            if port.switch is not found[1]:
+                unplug(port)
+                found[1].add(port)
+            return True
+
+    def report(self) -> list[dict[str, object]]:
+        """Switches and ports with their counters, as plain data."""
+        with self._lock:
+            return [
+                {
+                    "name": spec.name, "mac": spec.mac, "online": spec.online, "default_vlan": spec.default_vlan,
+                    "ports": [_port_report(port) for port in switch.ports],
+                }
+                for spec, switch in self._switches.values()
+            ]  # fmt: skip
+
+
+def _port_report(port: Port) -> dict[str, object]:
+    counters = port.counters
+    return {
+        "name": port.name, "pvid": port.pvid, "vids": sorted(port.vids), "received": counters.received,
+        "sent": counters.sent, "dropped": counters.dropped,
+    }  # fmt: skip
+
+
+def unplug(port: Port) -> None:
+    """Take a port out of its switch, where it is in one."""
+    if port.switch is not None:
+        port.switch.remove(port)

@@ -1,0 +1,39 @@
+"""Which manager a command is for, and the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from emulator.places import PlaceError, find_machine
+from ldmd.messages import RefusedError
+from ldmd.rpc.client import Client
+
+OnLine = Callable[[str, Any], None]
+
+
+class Connection(Protocol):
+    """A manager that carries out commands."""
+
+    def call(self, command: str, arguments: Mapping[str, Any] | None = None, *, on_line: OnLine | None = None,
+             line: str = "") -> Any:
+        """The result of a command. Raises RefusedError."""
+
+    def watch(self) -> Iterator[Mapping[str, Any]]:
+        """Events as they happen."""
+
+    def close(self) -> None:
+        """No more commands."""
+
+
+Connect = Callable[[str | None], Connection]
+"""From a machine's name, or None, to its manager. Raises RefusedError."""
+
+
+def connect(machine: str | None) -> Connection:
+    """The manager of the machine of that name, else of $SUN4V_MACHINE, else of the only one that is on."""
+    try:
+        place = find_machine(machine)
+    except PlaceError as error:
+        raise RefusedError(error.code, str(error)) from None
+    return Client(place.rpc)

@@ -1,0 +1,47 @@
+"""Messages about domains and their properties."""
+
+from __future__ import annotations
+
+from ldmd.messages.table import Message
+
+TABLE = (
+    Message("domain.busy", "LDom {name} is {state}", "another operation on it is under way",
+            "wait until it has ended; `ldm list` shows the state"),
+    Message("domain.name", "{name!r} is not a name for a domain", "{why}",
+            "use letters, digits and - _ . : + with a letter or digit in front, at most 256 of them"),
+    Message("domain.one", "Properties can be given for one domain only", "", "give each domain a command of its own"),
+    Message("domain.none", "No domain is named", "", "name one"),
+    Message("domain.repeated", "LDom {name} is named twice"),
+    Message("domain.control", "LDom {name} is the control domain: {what} is not possible"),
+    Message("domain.not-inactive", "LDom {name} is {state}", "{what} needs an inactive domain", "{remedy}"),
+    Message("domain.used", "LDom {name} cannot be removed: {what}", "", "{remedy}"),
+    Message("domain.uuid", "{value} is not a uuid", "", "write it like f063b0a8-8fb0-4e61-cd5b-91826d2c1550"),
+    Message("domain.uuid-taken", "uuid {value} is that of LDom {owner}", "", "leave it out: the manager chooses one"),
+    Message("domain.uuid-fixed", "The uuid of a domain cannot be changed", "",
+            "it is given with add-domain alone: remove the domain and add it anew"),
+    Message("domain.hostid", "{value} is not a hostid", "", "write up to eight hexadecimal digits, such as 0x84fb54f2"),
+    Message("domain.master-self", "LDom {name} cannot be its own master"),
+    Message("domain.master-many", "LDom {name} can have at most 4 masters, not {count}"),
+    Message("domain.master-cycle", "Setting master {master} for LDom {name} would create a dependency cycle",
+            "the chain is {chain}", "take one of these masters out with `ldm set-domain master= ...`"),
+    Message("domain.property-unknown", "{property} is not a property of a domain", "", "use one of: {known}"),
+    Message("domain.property-empty", "{property} needs a value"),
+    Message("domain.property-state", "{property} of LDom {name} cannot be changed while it is {state}",
+            "it can be changed only while the domain is {allowed}", "{remedy}"),
+    Message("domain.cpu-arch", "cpu-arch={value} is not available on {chip}", "this chip has: {known}",
+            "choose one of these"),
+    Message("domain.threading", "threading is not a property of this version",
+            "it was replaced by the whole-core constraint: max-ipc had one strand of each core at work",
+            "use `ldm set-core` for whole cores; the guest's own tools switch strands off"),
+    Message("domain.max-cores", "max-cores needs the whole-core constraint, which LDom {name} does not have", "",
+            "`ldm set-core NUMBER {name}` first"),
+    Message("domain.max-cores-few", "max-cores={limit} is less than the {cores} cores that LDom {name} has", "",
+            "give a larger number, or take cores away first"),
+    Message("domain.max-cores-number", "{value} is not a value of max-cores", "", "a number from 1 on, or unlimited"),
+    Message("domain.perf-counters", "perf-counters={value} is not possible", "{why}",
+            "use one or two of global, htstrand, strand (not the last two together), or nothing"),
+    Message("domain.perf-platform", "perf-counters={value} is not possible on this platform",
+            "its firmware gives domains no access to performance counters", "use perf-counters="),
+    Message("domain.perf-global", "perf-counters=global is held by LDom {owner}", "only one domain can have it",
+            "`ldm set-domain perf-counters= {owner}` first"),
+)  # fmt: skip

@@ -1,0 +1,17 @@
+"""The consoles that vntsd serves: one for each bound guest domain (vio-services 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ldmd.model import Configuration
+
+
+def consoles(configuration: Configuration) -> list[dict[str, Any]]:
+    """{"domain", "guest": id, "group", "port", "service": vcc, "log": bool, "state"} of each, in the domains' order."""
+    return [
+        {"domain": domain.name, "guest": domain.binding.id, "group": domain.binding.console_group,
+         "port": domain.binding.console_port, "service": domain.binding.console_service, "log": domain.vcons.log,
+         "state": str(domain.state)}
+        for domain in configuration.guests
+        if domain.binding is not None and domain.binding.console_port is not None]

@@ -1,0 +1,122 @@
+"""Virtual devices of a domain as plain data: NETWORK, DISK, VHBA, VDPCC, VCONS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ldmd.model import Configuration, Domain, State, Vdisk, Vnet
+from ldmd.model.guest import DEFAULT_VCONS
+from ldmd.planner.report_hardware import console_name
+from ldmd.planner.report_services import bound_interfaces, has_links, interface_peer
+from ldmd.planner.report_words import device_text, mac_text, number_of
+
+_SERVING = {State.ACTIVE, State.STOPPING, State.SUSPENDED}
+
+
+def networks(configuration: Configuration, domain: Domain) -> list[dict[str, Any]]:
+    """Virtual network interfaces; `peers` are whom each has a channel to, the switch first."""
+    return [_network(configuration, domain, vnet) for vnet in domain.vnets]
+
+
+def _network(configuration: Configuration, domain: Domain, vnet: Vnet) -> dict[str, Any]:
+    number = number_of(domain, "network", vnet.name, vnet.id)
+    found = configuration.find_vsw(vnet.service)
+    return {
+        **interface_peer(configuration, domain, vnet),
+        "name": vnet.name,
+        "service": f"{vnet.service}@{found[0].name}" if found else vnet.service,
+        "id": number,
+        "device": device_text("network", number),
+        "alt_macs": [mac_text(mac) for mac in vnet.alt_macs],
+        "pvlan": vnet.pvlan,
+        "protection": list(vnet.protection),
+        "allowed_ips": list(vnet.allowed_ips),
+        "allowed_dhcp_cids": list(vnet.allowed_dhcp_cids),
+        "priority": vnet.priority,
+        "cos": vnet.cos,
+        "peers": list(_peers(configuration, domain, vnet)) if domain.binding else [],
+    }
+
+
+def _peers(configuration: Configuration, domain: Domain, vnet: Vnet) -> Iterator[dict[str, Any]]:
+    found = configuration.find_vsw(vnet.service)
+    if found is None:
+        return
+    owner, vsw = found
+    yield {"name": f"{vsw.name}@{owner.name}", "mac": mac_text(vsw.mac), "mode": vsw.mode, "pvid": vsw.pvid,
+           "vids": list(vsw.vids), "mtu": vsw.mtu, "maxbw_bps": None, "linkprop": vsw.linkprop}  # fmt: skip
+    if has_links(configuration, vsw):
+        for other, peer in bound_interfaces(configuration, vsw):
+            if (other.name, peer.name) != (domain.name, vnet.name):
+                yield interface_peer(configuration, other, peer)
+
+
+def disks(configuration: Configuration, domain: Domain) -> list[dict[str, Any]]:
+    """Virtual disks; `paths` are those of its multipathing group, while the domain is bound."""
+    return [_disk(configuration, domain, disk) for disk in domain.vdisks]
+
+
+def _disk(configuration: Configuration, domain: Domain, disk: Vdisk) -> dict[str, Any]:
+    number = number_of(domain, "disk", disk.name, disk.id)
+    found = configuration.find_vds(disk.service)
+    volume = found[1].volume(disk.volume) if found else None
+    mpgroup = volume.mpgroup if volume else ""
+    return {
+        "name": disk.name,
+        "volume": f"{disk.volume}@{disk.service}",
+        "timeout": disk.timeout,
+        "id": number,
+        "device": device_text("disk", number),
+        "server": found[0].name if found else "",
+        "mpgroup": mpgroup,
+        "paths": _paths(configuration, disk, mpgroup) if mpgroup and domain.binding else [],
+    }
+
+
+def _paths(configuration: Configuration, disk: Vdisk, mpgroup: str) -> list[dict[str, Any]]:
+    """All paths of a group, the selected one first; the first whose service domain runs is the active one."""
+    paths = [(server, f"{volume.name}@{vds.name}") for server, vds in configuration.disk_servers()
+             for volume in vds.volumes if volume.mpgroup == mpgroup]  # fmt: skip
+    paths.sort(key=lambda path: path[1] != f"{disk.volume}@{disk.service}")
+    rows: list[dict[str, Any]] = []
+    for place, (server, volume) in enumerate(paths):
+        state = "standby" if server.state in _SERVING else "unknown"
+        if state == "standby" and not any(row["state"] == "active" for row in rows):
+            state = "active"
+        rows.append({"port": place, "volume": volume, "server": server.name, "state": state})
+    return rows
+
+
+def vhbas(configuration: Configuration, domain: Domain) -> list[dict[str, Any]]:
+    """Virtual SCSI adapters."""
+    rows = []
+    for vhba in domain.vhbas:
+        number, found = number_of(domain, "vhba", vhba.name, vhba.id), configuration.find_vsan(vhba.vsan)
+        rows.append({"name": vhba.name, "vsan": vhba.vsan, "id": number, "device": device_text("vhba", number),
+                     "timeout": vhba.timeout, "server": found[0].name if found else ""})  # fmt: skip
+    return rows
+
+
+def vdpccs(configuration: Configuration, domain: Domain) -> list[dict[str, Any]]:
+    """Data plane channel clients."""
+    owners = {vdpcs.name: owner.name for owner in configuration.domains for vdpcs in owner.vdpcss}
+    return [{"name": each.name, "service": f"{each.service}@{owners.get(each.service, '')}".rstrip("@")}
+            for each in domain.vdpccs]  # fmt: skip
+
+
+def console(configuration: Configuration, domain: Domain) -> dict[str, Any] | None:
+    """The console: {"type", "group", "service", "port", "log"}; None where it is not bound and has no constraint."""
+    if domain.control:
+        return {"type": console_name(configuration), "group": "", "service": "", "port": None, "log": None}
+    binding = domain.binding
+    if binding is None:
+        wanted = domain.vcons
+        if wanted == DEFAULT_VCONS:
+            return None
+        return {"type": "", "group": wanted.group or "", "service": wanted.service or "", "port": wanted.port,
+                "log": wanted.log}  # fmt: skip
+    found = configuration.find_vcc(binding.console_service)
+    service = f"{binding.console_service}@{found[0].name}" if found else binding.console_service
+    return {"type": "vcons", "group": binding.console_group or domain.name, "service": service,
+            "port": binding.console_port, "log": domain.vcons.log}  # fmt: skip

@@ -393,7 +393,7 @@ static s4v_machine *guest_new(const struct guest *g, const struct forms *f, u64 
   for (u32 n = 0; n < 64; n++) image[MONDO_DATA + n] = (u8)n;
   for (u32 n = 0; n < 8; n++) image[MONDO_LIST + 2 * n + 1] = (u8)below(rng, g->strands + 1);
   for (u32 n = 0; n < DATA_BYTES; n += 8)
-    if (one_in(rng, 8)) put64(image + DATA + n, next_random(rng));
+    if (g->dense || one_in(rng, 8)) put64(image + DATA + n, next_random(rng));
   random_program(image, f, g->dense, rng);
   if (g->wild)
     for (u32 n = 0; n < CODE_WORDS; n++)

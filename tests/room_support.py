@@ -3,24 +3,85 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+PATIENCE = 60.0
+TOOLS = {"sun4v": "emulator.cli", "ldm": "ldmd.cli", "ldmd": "ldmd.daemon"}
 
-def free_ports() -> int:
-    """The first of two ports in a row that nobody has."""
+
+def free_ports(count: int = 2) -> int:
+    """The first of some ports in a row that nobody has."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
             first.bind(("127.0.0.1", 0))
             port = int(first.getsockname()[1])
             try:
-                second.bind(("127.0.0.1", port + 1))
+                for number in range(port + 1, port + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
             except (OSError, OverflowError):
                 continue
             return port
+
+
+def tools(home: Path) -> Path:
+    """A folder with the project's commands, for what is typed into a real shell."""
+    folder = home / "bin"
+    folder.mkdir()
+    for name, module in TOOLS.items():
+        path = folder / name
+        path.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
+        path.chmod(0o755)
+    return folder
+
+
+class Console:
+    """A domain's console at its port, without the commands of telnet."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket.settimeout(PATIENCE)
+        self.seen = b""
+        self.until(b"control options ..")
+        self.type(b"\n")
+
+    def type(self, keys: bytes) -> None:
+        """Press keys."""
+        self.socket.sendall(keys)
+
+    def until(self, text: bytes) -> bytes:
+        """Wait for a text; all that came up to its end, which is forgotten then."""
+        while text not in self.seen:
+            data = self.socket.recv(4096)
+            assert data, f"the console was closed; waited for {text!r}, saw {self.seen!r}"
+            self.seen += data
+        end = self.seen.index(text) + len(text)
+        found, self.seen = self.seen[:end], self.seen[end:]
+        return found
+
+    def do(self, command: str, prompt: bytes = b"# ") -> str:
+        """Type a command at a prompt; what comes up to the next prompt."""
+        self.type(command.encode() + b"\n")
+        self.until(command.encode())
+        return self.until(b"\n" + prompt).decode(errors="replace")
+
+    def quiet(self, seconds: float) -> bool:
+        """True where nothing comes for so long."""
+        ready, _, _ = select.select([self.socket], [], [], seconds)
+        return not ready and not self.seen
+
+    def closed(self) -> bool:
+        """Wait until the other side ends it."""
+        while data := self.socket.recv(4096):
+            self.seen += data
+        self.socket.close()
+        return True
 
 
 class Shell:
@@ -47,11 +108,27 @@ class Shell:
         """The manager's command."""
         return self.run("ldmd.cli", *words, status=status)
 
+    def console(self, port: int) -> Console:
+        """The console of a domain, and its next prompt."""
+        return Console(port)
+
+    def kill_ldmd(self, machine: str) -> None:
+        """Kill a machine's manager as nothing else can."""
+        os.kill(int((self.home / "run" / machine / "ldmd.pid").read_text()), signal.SIGKILL)
+
     def restart_ldmd(self, machine: str) -> None:
-        """Kill a machine's manager as nothing else can, and start another one."""
-        pid = int((self.home / "run" / machine / "ldmd.pid").read_text())
-        os.kill(pid, signal.SIGKILL)
+        """Kill a machine's manager, and start another one."""
+        self.kill_ldmd(machine)
         self.run("ldmd.daemon", "--machine", machine)
+
+    def end(self) -> None:
+        """Remove labs, cut the power of machines; nothing of this home runs any more."""
+        self.sun4v("lab", "reset", "--all")
+        for line in self.sun4v("machines").splitlines()[1:]:
+            name, state = line.split()[:2]
+            if state not in ("off", "crashed"):
+                self.sun4v("kill", name)
+        assert self.processes() == []
 
     def processes(self) -> list[str]:
         """What still runs in this home."""

@@ -33,6 +33,13 @@ class Arguments:
             refuse("usage.missing", name=name)
         return value
 
+    def document(self, name: str) -> str:
+        """A file's text that must be there; that an empty one is none is for its reader to say."""
+        value = self.optional(name)
+        if value is None:
+            refuse("usage.missing", name=name)
+        return value
+
     def optional(self, name: str) -> str | None:
         """A string, or None where it was not given; "" where it was given empty."""
         value = self._values.get(name)

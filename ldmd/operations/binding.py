@@ -16,7 +16,7 @@ from ldmd.planner import binding
 def bind_domain(context: Context, arguments: Arguments) -> Any:
     """`bind-domain [-f] [-q] domain`: everything the domain asks for is given to it, or nothing."""
     if "xml" in arguments:
-        bind_from_xml(context, arguments.text("xml"))
+        bind_from_xml(context, arguments.document("xml"))
         return
     name = arguments.text("domain")
     target(context, name)

@@ -39,7 +39,7 @@ def add_domain(context: Context, arguments: Arguments) -> Any:
     """`add-domain name...`, or one name with properties."""
     check_not_frozen(context)
     if "xml" in arguments:
-        add_from_xml(context, arguments.text("xml"))
+        add_from_xml(context, arguments.document("xml"))
         return
     names, values = arguments.texts("domains"), properties_of(arguments)
     domains.add(context.configuration, names, values, rng=Random(0))  # what is wrong is said before others are asked
@@ -54,7 +54,7 @@ def add_domain(context: Context, arguments: Arguments) -> Any:
 def set_domain(context: Context, arguments: Arguments) -> Any:
     """`set-domain property=value... name`."""
     if "xml" in arguments:
-        name, values = properties_from_xml(context, arguments.text("xml"))
+        name, values = properties_from_xml(context, arguments.document("xml"))
     else:
         name, values = arguments.text("domain"), properties_of(arguments)
     domain = target(context, name)

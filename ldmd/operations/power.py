@@ -59,7 +59,7 @@ def warn(context: Context, refused: RefusedError) -> None:
 def start_domain(context: Context, arguments: Arguments) -> Any:
     """`start-domain -a | domain...`: bound domains are powered on."""
     if "xml" in arguments:
-        bind_from_xml(context, arguments.text("xml"), start=True)
+        bind_from_xml(context, arguments.document("xml"), start=True)
         return
     names = names_of(context, arguments, lambda domain: domain.state is State.BOUND)
     for_each(context, names, lambda name: _start(context, name), what="started")

@@ -129,7 +129,7 @@ def init_system(context: Context, arguments: Arguments) -> Any:
     Services of the control domain and the guests (inactive) at once; the control domain's own resources with its
     reboot, for which -r asks.
     """
-    documents, services_only = _read(arguments.text("xml")), arguments.flag("services_only")
+    documents, services_only = _read(arguments.document("xml")), arguments.flag("services_only")
     if not arguments.flag("factory_check_off"):
         check_factory(context.configuration)
     check_not_frozen(context)

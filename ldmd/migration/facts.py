@@ -289,19 +289,19 @@ def check_facts(guest: GuestFacts) -> None:
 
 def _nonsense(guest: GuestFacts) -> str:
     domain, binding, server = guest.domain, guest.domain.binding, guest.server
-    if server.chip not in CHIPS or server.strands_per_core < 1:
-        return "its CPU is not known"
-    if not domain.name or len(domain.name) > 255 or not domain.name.isprintable():
-        return "its name"
-    if (binding is None) != (domain.state in (State.INACTIVE, State.BINDING)):
-        return "its state and what it was given do not agree"
-    if not 0 <= domain.memory.size_bytes < 1 << 60 or domain.cpus.vcpus < 0 or domain.crypto < 0:
-        return "its constraints"
     macs = [domain.mac, *(mac for net in domain.vnets for mac in (net.mac, *net.alt_macs))]
-    if len(set(macs)) != len(macs) or not all(0 < mac < 1 << 48 for mac in macs):
-        return "its MAC addresses"
-    if binding is None:
-        return ""
+    cpus = domain.cpus
+    good = (
+        ("its CPU", server.chip in CHIPS and server.strands_per_core > 0),
+        ("its name", 0 < len(domain.name) < 256 and domain.name.isprintable()),
+        ("its state", (binding is None) == (domain.state in (State.INACTIVE, State.BINDING))),
+        ("its memory", 0 <= domain.memory.size_bytes < 1 << 60),
+        ("its virtual CPUs", min(cpus.vcpus, cpus.cores, domain.crypto) >= 0 and (cpus.cores or not cpus.whole_core)),
+        ("its MAC addresses", len(set(macs)) == len(macs) and all(0 < mac < 1 << 48 for mac in macs)),
+    )
+    wrong = next((what for what, right in good if not right), "")
+    if wrong or binding is None:
+        return wrong
     return _bad_memory(binding.memory) or _bad_vcpus(binding.vcpus) or _bad_devices(binding.devices)
 
 
@@ -316,7 +316,7 @@ def _bad_memory(memory: tuple[MemoryBlock, ...]) -> str:
 
 def _bad_vcpus(vcpus: tuple[tuple[int, int], ...]) -> str:
     vids = [vid for vid, _ in vcpus]
-    good = 0 < len(vids) <= MOST_CPUS and vids == sorted(set(vids)) and 0 <= vids[0] and vids[-1] < MOST_CPUS
+    good = 0 < len(vids) <= MOST_CPUS and vids == sorted(set(vids)) and vids[0] >= 0 and vids[-1] < MOST_CPUS
     return "" if good else "its virtual CPUs"
 
 

@@ -18,7 +18,15 @@ from emulator.placement import Placement
 from ldmd.messages import message, refuse
 from ldmd.migration.checks.cpus import needed_cores
 from ldmd.migration.checks.memory import layout
-from ldmd.migration.facts import GuestFacts, TargetFacts, concentrators, target_facts
+from ldmd.migration.facts import (
+    NOTHING_MORE,
+    GuestFacts,
+    Known,
+    TargetFacts,
+    check_facts,
+    concentrators,
+    target_facts,
+)
 from ldmd.migration.rule import Options
 from ldmd.migration.rules import NO_OPTIONS
 from ldmd.model import Binding, Configuration, Cpus, Domain, State, Vcons
@@ -29,9 +37,14 @@ from ldmd.planner.hardware import hardware, memory_map, to_blocks
 from ldmd.planner.macs import domain_macs, take
 
 
-def plan_move(configuration: Configuration, guest: GuestFacts, options: Options = NO_OPTIONS) -> Configuration:
-    """The target's configuration with the domain in it. Refuses what does not fit: `preflight` has said why before."""
-    target = target_facts(configuration)
+def plan_move(configuration: Configuration, guest: GuestFacts, options: Options = NO_OPTIONS, *,
+              known: Known = NOTHING_MORE) -> Configuration:
+    """The target's configuration with the domain in it. Refuses what does not fit: `preflight` has said why before.
+
+    `known`: the same that the target's facts for `preflight` were made with.
+    """
+    check_facts(guest)
+    target = target_facts(configuration, known)
     name = options.name(guest)
     if name in target.names:
         refuse("migration.name", name=name, host=target.server.machine)

@@ -8,7 +8,7 @@ generated from here.
 from __future__ import annotations
 
 from ldmd.migration.checks import cpus, devices, memory, state
-from ldmd.migration.facts import GuestFacts, TargetFacts
+from ldmd.migration.facts import GuestFacts, TargetFacts, check_facts
 from ldmd.migration.rule import BINDS, BOUND, INACTIVE, ONLY_LIVE, Options, Report, Rule, Severity, Where
 
 WARNING, SOURCE, TARGET = Severity.WARNING, Where.SOURCE, Where.TARGET
@@ -186,6 +186,7 @@ def find_rule(rule_id: str) -> Rule:
 def preflight(
     guest: GuestFacts, target: TargetFacts, options: Options = NO_OPTIONS, *, rules: tuple[Rule, ...] = RULES
 ) -> Report:
-    """All rules, all that is unmet, in their order. Facts from a peer may be any that have the right shape."""
+    """All rules, all that is unmet, in their order. Refuses facts that are no domain (`check_facts`)."""
+    check_facts(guest)
     findings = tuple(finding for rule in rules for finding in rule.findings(guest, target, options))
     return Report(domain=guest.domain.name, findings=findings, dry_run=options.dry_run)

@@ -9,7 +9,7 @@ from typing import Any
 from domain_support import Room, guest, ready
 from manager_support import commit
 
-from ldmd.migration.facts import GuestFacts, Known, TargetFacts, guest_facts, target_facts
+from ldmd.migration.facts import GuestFacts, Known, MemoryPiece, TargetFacts, guest_facts, target_facts
 from ldmd.migration.plan import plan_move
 from ldmd.migration.rule import Options, Report, Severity
 from ldmd.migration.rules import RULES, preflight
@@ -38,7 +38,7 @@ class Move:
     """Servers `alpha` and `beta`, domain ldg1 on alpha."""
 
     def __init__(self, here: str = "t5-2", there: str = "t5-2", *, upto: str = "booted", vcpus: int = 8,
-                 size: str = "2G", memory: str = "64G", **properties: str) -> None:
+                 size: str = "2G", memory: str = "64G", arch: str = "native") -> None:
         self.source: Room = ready(here, memory, name="alpha", seed=1)
         self.target: Room = ready(there, memory, name="beta", seed=2)
         self.options = Options()
@@ -47,8 +47,8 @@ class Move:
         for room, name in ((self.source, "alpha"), (self.target, "beta")):
             self._serve(room, name)
         guest(self.source, "ldg1", vcpus=vcpus, size=size)
-        if properties:
-            self.source.ok("set-domain", domain="ldg1", **properties)
+        if arch != "native":
+            self.source.ok("set-domain", domain="ldg1", **{"cpu-arch": arch})
         self.upto = upto
         self.up(upto)
 
@@ -91,15 +91,18 @@ class Move:
     def _replace(self, room: Room, configuration: Configuration) -> None:
         commit(room.manager, settle(configuration))
 
-    def with_memory(self, *blocks: tuple[int, int]) -> Move:
-        """(real address, GiB) of each block, at physical addresses that do not matter to the target."""
-        binding = self.domain.binding
-        assert binding is not None
-        self.memory = tuple(MemoryBlock(ra, ra, gib * GIB) for ra, gib in blocks)
+    def with_memory(self, *blocks: tuple[int, int, int]) -> Move:
+        """(real address, physical address, MiB) of each block."""
+        self.memory = tuple(MemoryBlock(ra, pa, size << 20) for ra, pa, size in blocks)
+        return self
+
+    def with_free(self, *runs: tuple[int, int]) -> Move:
+        """The target has no other memory than these free runs: (physical address, MiB)."""
+        self.edit_target = lambda facts: replace(facts, memory=tuple(
+            MemoryPiece(pa=pa, size_bytes=size << 20, node=node) for node, (pa, size) in enumerate(runs)))
         return self
 
     memory: tuple[MemoryBlock, ...] = ()
-    free_runs: tuple[tuple[int, int], ...] = ()
     edit_guest: Callable[[GuestFacts], GuestFacts] = staticmethod(lambda facts: facts)
     edit_target: Callable[[TargetFacts], TargetFacts] = staticmethod(lambda facts: facts)
 
@@ -129,7 +132,7 @@ class Move:
         return preflight(self.guest(), self.facts(), self.options)
 
     def plan(self) -> Configuration:
-        new = plan_move(self.target.manager.configuration, self.guest(), self.options)
+        new = plan_move(self.target.manager.configuration, self.guest(), self.options, known=self.there)
         assert problems(new) == ()
         return new
 

@@ -141,8 +141,9 @@ def least_firmware(guest: GuestFacts, target: TargetFacts, _: Options) -> Iterat
 
 
 def families(guest: GuestFacts, target: TargetFacts, _: Options) -> Iterator[Found]:
-    """None between firmware 7.x and later families."""
-    old = [server.firmware.startswith("7.") for _, server in _sides(guest, target)]
+    """None between firmware 7.x (and 6.x) and later families."""
+    old = [numbers(server.firmware)[:1] < (8,) and not server.firmware.startswith("XCP")
+           for _, server in _sides(guest, target)]
     if old[0] != old[1]:
         yield found("firmware-family", here=guest.server.firmware, there=target.server.firmware)
 

@@ -15,6 +15,7 @@ from emulator.mblocks import Mblock, MemoryMap
 from ldmd.messages import refuse
 from ldmd.model import BoundDevice, Configuration, Domain, MemoryBlock, State
 from ldmd.planner import channels, iobuses
+from ldmd.planner.binding import bound_clients
 from ldmd.planner.consoleplaces import consoles_in_use
 from ldmd.planner.hardware import crypto_owners, hardware, memory_map, strand_owners
 from ldmd.planner.macs import macs_in_use
@@ -194,10 +195,12 @@ def system_of(status: Mapping[str, Any]) -> System:
     """What a status of `guest.list` tells of the guest's operating system."""
     soft = status.get("soft_state", {})
     text, firmware = str(soft.get("text", "")), bool(status.get("firmware", False))
+    if firmware and not text.startswith("OpenBoot"):
+        text = OPENBOOT  # what the system before a reset said of itself is no longer so
     told = status.get("os", {})
     name = str(told.get("name", "")) or next((each for each in ("Solaris", "Linux") if text.startswith(each)), "")
     return System(
-        name=name, version=str(told.get("version", "")), soft_state=text or (OPENBOOT if firmware else ""),
+        name=name, version=str(told.get("version", "")), soft_state=text,
         normal=bool(soft.get("normal", False)), firmware=firmware,
         services=tuple(str(each) for each in status.get("services", ())),
         apis=tuple((int(group), int(major), int(minor)) for group, major, minor in status.get("apis", ())),
@@ -223,13 +226,7 @@ def guest_facts(
         vlans=tuple((switch.name, switch.default_vlan) for _, switch in configuration.switches()
                     if switch.name in switches),
         physical=tuple(iobuses.physical_devices(configuration, domain)),
-        clients=_clients(configuration, domain), operation=known.operation)
-
-
-def _clients(configuration: Configuration, domain: Domain) -> tuple[str, ...]:
-    from ldmd.planner.binding import bound_clients
-
-    return tuple(sorted(set(bound_clients(configuration, domain))))
+        clients=tuple(sorted(set(bound_clients(configuration, domain)))), operation=known.operation)
 
 
 def target_facts(configuration: Configuration, known: Known = NOTHING_MORE) -> TargetFacts:

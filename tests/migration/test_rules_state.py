@@ -9,8 +9,9 @@ import pytest
 from rules_support import Move, allowed, refused
 
 from ldmd.migration.facts import Known, ServerFacts
-from ldmd.migration.rule import Options
+from ldmd.migration.rule import Options, Report
 from ldmd.model import Cpus, FailurePolicy, MemoryAmount, State
+from ldmd.model.plain import from_plain, to_plain
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -31,6 +32,13 @@ def test_g63_in_openboot() -> None:
     refused(move, "G63", text)
     assert move.report().lines()[0] == text
     allowed(Move(upto="bound"))
+
+
+def test_g63_in_openboot_after_a_reset() -> None:
+    """What the system said before does not count."""
+    move = Move()
+    move.source.machine.guests[move.source.number("ldg1")].firmware = True
+    refused(move, "G63", "Migration is not supported while the domain ldg1 is in the 'OpenBoot Running' state")
 
 
 def test_g63_in_the_kernel_debugger() -> None:
@@ -278,6 +286,7 @@ def test_all_that_is_unmet_comes_together_in_the_tables_order() -> None:
     move.options = Options(dry_run=True)
     report = move.report()
     assert [each.rule for each in report.errors] == ["G12", "G40", "G43", "G46", "G49", "G63"]
+    assert from_plain(Report, to_plain(report)) == report  # as the target sends it
     lines = report.lines()
     assert lines[-1] == "Domain Migration of LDom ldg1 would fail if attempted"
     assert all(each.remedy and f"  {each.remedy}" in lines for each in report.errors)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator._core_cffi import ffi, lib
+from emulator.descriptors import DescriptorsError, said_exhausted
 from emulator.errors import AddressError, BusyError, ClosedError, ConfigError, CoreError, StrandError
 
 _ERROR_BYTES = 512
@@ -37,13 +38,15 @@ class MemoryCalls:
     # -- blocks
 
     def memory_add(self, ra: int, pa: int, size_bytes: int) -> None:
-        """Put a block of physical memory at real addresses. Raises ConfigError."""
+        """Put a block of physical memory at real addresses. Raises ConfigError, DescriptorsError."""
         message = ffi.new("char[]", _ERROR_BYTES)
         try:
             status = lib.s4v_memory_add(self._machine, ra, pa, size_bytes, message, _ERROR_BYTES)
         except OverflowError:
             raise ConfigError(f"not a block of memory: {size_bytes:#x} bytes at {ra:#x}, {pa:#x}") from None
         if status != 0:
+            if said_exhausted(_text(message)):
+                raise DescriptorsError
             raise ConfigError(f"{_text(message)} (adding {size_bytes:#x} bytes at real address {ra:#x})")
 
     def memory_remove(self, ra: int, size_bytes: int) -> None:

@@ -24,6 +24,7 @@ from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
+from ldmd.spcommand import add_power_policy
 
 WITH_VERBS = ("lab",)
 """Commands that have commands of their own."""
@@ -66,6 +67,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "mkdisk": add_mkdisk(commands),
         **add_power(commands),
         **add_watch(commands),
+        **add_power_policy(commands),
         **add_lab(commands),
     }
 

@@ -26,6 +26,9 @@ from ldmd.store import Step, Store
 GONE = ("unreachable", "timeout")
 """Codes of a machine that does not answer; what it has done is found out when it is back."""
 
+FOLLOWS = ("guest.configure", "service.configure")
+"""Requests that follow from what a guest did by itself; its start or stop has happened already."""
+
 
 class Committer:
     """Store and machine, kept in agreement. Used under the manager's lock."""
@@ -83,6 +86,21 @@ class Committer:
                     self._hypervisor.call(op, **arguments)
                 except HypervisorError as error:
                     self._log.warning(f"{op} to take back {request.op}: {error.text}")
+
+    # -- after what happened by itself
+
+    def follow(self, old: Configuration, new: Configuration) -> None:
+        """Tell guests what follows for them: the service domain of a disk has stopped, or runs again. Never refused.
+
+        What the machine does not take now, `agree` finds.
+        """
+        for request in requests(picture(old, self._seen), picture(new, self._seen)):
+            if request.op not in FOLLOWS:
+                continue
+            try:
+                self._ask(request)
+            except HypervisorError as error:
+                self._log.warning(f"{request.op}: the machine refused ({error.code}): {error.text}")
 
     # -- after a crash
 

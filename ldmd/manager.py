@@ -189,6 +189,7 @@ class Manager:
         except RefusedError as error:
             # the machine's state is found again at the next start; what is true is not undone by a full disk
             self.log.warning(f"{error.text}; the state of the domains is only in memory")
+        self._committer.follow(old, new)
         self.publish_changes(old, new)
 
     # -- operations

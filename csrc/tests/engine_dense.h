@@ -14,6 +14,9 @@ static u32 dense_operand(u64 *rng) { /* operand 2 of 13 bits */
   return 0x2000 | ((one_in(rng, 2) ? (u32)values[below(rng, 10)] : (u32)next_random(rng)) & 0x1fff);
 }
 
+/* %l4 is a sum of what was computed, so that a wrong value is still seen when it has long been overwritten. */
+static u32 dense_keep(u64 *rng) { return rr(ADD, 20, 20, dense_reg(rng)); }
+
 static u32 dense_alu(u64 *rng) {
   static const u8 op3[] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 4, 0x10, 0x11, 0x12, 0x13, 0x14, 0x14, 0x14, 0x15, 0x16, 0x17, 8, 0xc, 0x18, 0x1c,
                            9, 0xa, 0xb, 0xd, 0x2d};
@@ -39,6 +42,8 @@ static u32 dense_move(u64 *rng) {
 }
 
 static u32 dense_memory(u64 *rng) {
+  if (one_in(rng, 3)) /* something new: what is computed from itself again and again ends as 0 or -1 */
+    return 3u << 30 | dense_reg(rng) << 25 | 11u << 19 | 5 << 14 | 0x2000 | (2048 + below(rng, 256) * 8);
   static const u8 op3[] = {0, 1, 2, 8, 9, 10, 11, 4, 5, 6, 14, 0x20, 0x23, 0x24, 0x27, 0x0f, 0x0d};
   u32 op = op3[below(rng, sizeof op3)], rd = op >= 0x20 ? below(rng, 32) : dense_reg(rng);
   u32 offset = one_in(rng, 3) ? 6 : 0x2000 | (one_in(rng, 20) ? below(rng, 4096) : below(rng, 64) * 8);
@@ -58,7 +63,7 @@ static u32 dense_fp(u64 *rng) {
 
 static u32 dense_branch(u64 *rng) {
   static const u8 rcond[] = {1, 2, 3, 5, 6, 7};
-  u32 annul = one_in(rng, 2) ? 1u << 29 : 0, disp = below(rng, 3) ? below(rng, 12) + 1 : 0u - below(rng, 16);
+  u32 annul = one_in(rng, 2) ? 1u << 29 : 0, disp = one_in(rng, 400) ? 0u - below(rng, 16) : 2 + below(rng, 10);
   switch (below(rng, 8)) {
   case 0: return annul | (u32)rcond[below(rng, 6)] << 25 | 3u << 22 | dense_reg(rng) << 14 | (disp & 0x3fff) | (disp >> 14 & 3) << 20;
   case 1: return annul | below(rng, 16) << 25 | 5u << 22 | below(rng, 4) << 20 | (disp & 0x7ffff);
@@ -75,22 +80,56 @@ static u32 dense_branch(u64 *rng) {
   }
 }
 
-/* JMPL and RETURN through the link register lead to whatever was called, or trap. */
+/* JMPL through the link register, which it sets, so that the next one leads on; RETURN to the program's first words; windows. */
 static u32 dense_jump(u64 *rng) {
-  if (one_in(rng, 2)) return 2u << 30 | (0x3cu + below(rng, 2)) << 19 | dense_reg(rng) << 25 | dense_reg(rng) << 14 | dense_operand(rng);
-  u32 link = one_in(rng, 2) ? 15 : 7, offset = link == 15 ? 8 : below(rng, 60) * 4;
-  if (one_in(rng, 3)) return 2u << 30 | 0x39u << 19 | 7u << 14 | 0x2000 | below(rng, 60) * 4;
-  return 2u << 30 | (one_in(rng, 2) ? 15u << 25 : 0) | 0x38u << 19 | link << 14 | 0x2000 | offset;
+  if (one_in(rng, 64)) return 2u << 30 | 0x39u << 19 | 7u << 14 | 0x2000 | below(rng, 60) * 4;
+  if (one_in(rng, 12)) return 2u << 30 | 15u << 25 | 0x38u << 19 | 15u << 14 | 0x2000 | 8;
+  return 2u << 30 | (0x3cu + below(rng, 2)) << 19 | dense_reg(rng) << 25 | dense_reg(rng) << 14 | dense_operand(rng);
+}
+
+static u32 dense_insn(u64 *rng);
+
+/* No transfer, no move of the window: then a loop ends. */
+static u32 dense_plain(u64 *rng) {
+  u32 word;
+  do word = dense_insn(rng);
+  while (word >> 30 == 2 ? (word >> 19 & 63) >= 0x38 : word >> 30 < 2 && (word >> 22 & 0x107) != 4); /* but SETHI */
+  return word;
+}
+
+/* Two new values, a compare of them, something that depends on it, and its result kept. */
+static u32 dense_compare(u32 *code, u64 *rng) {
+  u32 n = 0, rd = dense_reg(rng), op3 = one_in(rng, 2) ? 8 : 0xc;
+  for (u32 r = 9; r < 11; r++) code[n++] = 3u << 30 | r << 25 | 11u << 19 | 5 << 14 | 0x2000 | (2048 + below(rng, 256) * 8);
+  code[n++] = rr(one_in(rng, 4) ? 0x10 + below(rng, 8) : 0x14, one_in(rng, 2) ? 0 : dense_reg(rng), 9, 10);
+  if (one_in(rng, 4)) code[n++] = dense_memory(rng);
+  u32 moves = 2u << 30 | rd << 25 | 0x2cu << 19 | 1u << 18 | below(rng, 16) << 14 | (one_in(rng, 2) ? 0x1000 : 0) | dense_reg(rng);
+  code[n++] = one_in(rng, 2) ? moves : rr(op3, rd, dense_reg(rng), dense_reg(rng));
+  code[n++] = rr(ADD, 20, 20, rd);
+  return n;
+}
+
+/* A loop that ends: %l3 counts down, and nothing else writes to it. */
+static u32 dense_loop(u32 *code, u64 *rng) {
+  u32 n = 0, body = 1 + below(rng, 5);
+  code[n++] = ri(OR, 19, 0, 1 + below(rng, 12));
+  for (u32 i = 0; i < body; i++) code[n++] = dense_plain(rng);
+  code[n++] = ri(AND, 19, 19, 15); /* whoever jumps into the loop */
+  code[n++] = ri(0x14, 19, 19, 1);
+  code[n++] = (one_in(rng, 2) ? 1u << 29 : 0) | 9u << 25 | 2u << 22 | ((0u - (body + 2)) & 0x3fffff);
+  code[n++] = dense_plain(rng);
+  return n;
 }
 
 static u32 dense_insn(u64 *rng) {
-  switch (below(rng, 24)) {
+  switch (below(rng, 29)) {
   case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7: return dense_alu(rng);
   case 8: case 9: return dense_shift(rng);
   case 10: case 11: case 12: return dense_move(rng);
   case 13: case 14: case 15: case 16: return dense_memory(rng);
   case 17: case 18: return dense_fp(rng);
   case 19: return dense_jump(rng);
+  case 24: case 25: case 26: case 27: case 28: return dense_keep(rng);
   default: return dense_branch(rng);
   }
 }

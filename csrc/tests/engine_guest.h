@@ -267,11 +267,14 @@ static u32 hypercall_sequence(u32 *code, u64 *rng) {
 }
 
 static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rng) {
-  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[8];
+  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[16];
   for (u32 n = 0; n < words;) {
     u32 count = 1;
     buffer[0] = dense && !one_in(rng, 50) ? dense_insn(rng) : random_insn(f, rng);
-    if (one_in(rng, 40)) count = hypercall_sequence(buffer, rng);
+    if (dense && one_in(rng, 20)) count = dense_loop(buffer, rng);
+    else if (dense && one_in(rng, 15)) count = dense_compare(buffer, rng);
+    else if (one_in(rng, dense ? 200 : 40)) count = hypercall_sequence(buffer, rng);
+    else if (dense && one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 8) << 13); /* pages with other permissions */
     else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21); /* 2 MiB apart: the two places of a TLB slot */
     for (u32 i = 0; i < count; i++, n++) put32(image + CODE + 4 * n, buffer[i]);
   }
@@ -391,7 +394,7 @@ static s4v_machine *guest_new(const struct guest *g, const struct forms *f, u64 
   for (u32 n = 0; n < 64; n++) image[MONDO_DATA + n] = (u8)n;
   for (u32 n = 0; n < 8; n++) image[MONDO_LIST + 2 * n + 1] = (u8)below(rng, g->strands + 1);
   for (u32 n = 0; n < DATA_BYTES; n += 8)
-    if (one_in(rng, 8)) put64(image + DATA + n, next_random(rng));
+    if (g->dense || one_in(rng, 8)) put64(image + DATA + n, next_random(rng));
   random_program(image, f, g->dense, rng);
   if (g->wild)
     for (u32 n = 0; n < CODE_WORDS; n++)

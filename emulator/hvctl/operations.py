@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
@@ -352,6 +353,8 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
 
 def error_answer(error: BaseException) -> dict[str, str]:
     """The error of an answer: code and text, never a trace."""
+    if exhausted(error):
+        error = DescriptorsError()
     if not isinstance(error, EmulatorError):
         return {"code": "internal", "text": "a defect of the machine process; its log has the trace"}
     code = error.code

@@ -17,8 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from emulator.descriptors import exhausted
 from emulator.errors import EmulatorError
 from emulator.hvctl import operations
 from emulator.hvctl.operations import Answer, Station, error_answer
@@ -168,6 +169,7 @@ class HvctlServer:
         for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
         self._closing = False
+        self._spare = _spare()
         self._listener = _listen(path)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_in, selectors.EVENT_READ)
@@ -211,7 +213,7 @@ class HvctlServer:
             self._flush(client)
             self.drop(client)
         self._selector.close()
-        for end in (self._listener, self._wake_in, self._wake_out):
+        for end in (self._listener, self._wake_in, self._wake_out, self._spare):
             end.close()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
@@ -225,8 +227,10 @@ class HvctlServer:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:
-            return  # gone again, or no descriptors left
+        except OSError as error:
+            if exhausted(error):
+                self._turn_away()
+            return  # or it is gone again
         if len(self._clients) >= MAX_CLIENTS or not _allowed(sock):
             sock.close()
             return
@@ -234,6 +238,13 @@ class HvctlServer:
         client = Client(self, sock)
         self._clients.add(client)
         self._selector.register(sock, client.events, client)
+
+    def _turn_away(self) -> None:
+        """No descriptor is left: with the one that is kept for it a client is accepted, and disconnected."""
+        self._spare.close()
+        with contextlib.suppress(OSError):
+            self._listener.accept()[0].close()
+        self._spare = _spare()
 
     def _serve(self, client: Client, events: int) -> None:
         if events & selectors.EVENT_WRITE:
@@ -288,6 +299,11 @@ class HvctlServer:
         client.receiver.close()
         client.outbox.close()
         client.sock.close()
+
+
+def _spare() -> IO[bytes]:
+    """A descriptor to give up when there is no other."""
+    return open(os.devnull, "rb")
 
 
 def _listen(path: Path) -> socket.socket:

@@ -11,11 +11,11 @@ import faulthandler
 import logging
 import os
 import queue
-import resource
 import signal
 import sys
 from collections.abc import Sequence
 
+from emulator.descriptors import raise_limit, shortage
 from emulator.errors import EmulatorError
 from emulator.hvctl.operations import Station
 from emulator.hvctl.server import HvctlServer
@@ -70,10 +70,12 @@ def run(where: Place, options: MachineOptions, *, ready_fd: int | None = None) -
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _frame: ends.put(signal.Signals(number).name))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        _more_descriptors()
+        limit = raise_limit()
         server = Server(
             options.platform, name=where.name, memory_bytes=options.memory_bytes, deterministic=options.deterministic
         )
+        if words := shortage(limit, server.platform.max_domains):
+            LOG.warning("%s", words)
         from_file = options.platform if options.platform.lower().endswith(SUFFIX) else None
         hvctl = HvctlServer(server, where.hvctl, station=Station(os.getpid(), from_file))
         write_options(where, options)
@@ -115,13 +117,6 @@ def _tell(fd: int | None, text: str) -> None:
             os.write(fd, f"{text}\n".encode())
         with contextlib.suppress(OSError):
             os.close(fd)
-
-
-def _more_descriptors() -> None:
-    """Each guest needs several: its memory, its disks, its consoles."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

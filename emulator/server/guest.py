@@ -57,14 +57,14 @@ class Guest:
 
     def __init__(
         self, spec: GuestSpec, housing: Housing, around: Surroundings, *, events: Events, poke: Callable[[], None],
-        clock: Callable[[], float],
+        clock: Callable[[], float], ticks: Callable[[], float],
     ) -> None:  # fmt: skip
         self.spec = spec
         self.state, self.why, self.code, self.text = DEFINED, "defined", 0, ""
         self.started_at: float | None = None
         self.snapshot = Snapshot()
         self.console = GuestConsole(self.poke)
-        self.requests = Requests(self._emit, events.requests)
+        self.requests = Requests(self._emit, events.requests, ticks)
         self._housing, self._around = housing, around
         self._events, self._clock, self._runner_poke = events, clock, poke
         self._queue: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -161,6 +161,7 @@ class Guest:
         True: go on with another turn at once. False: nothing to do until a poke, or until later.
         """
         self.act()
+        self.requests.expire()
         machine = self._machine
         if machine is None or self.state != RUNNING:
             return False
@@ -180,7 +181,8 @@ class Guest:
         if until_ns is None:
             if not self._attentive:
                 machine.watch()
-            stop = machine.run(NO_BUDGET, seconds=LOOK_SECONDS if self._attentive else None)
+            seconds = LOOK_SECONDS if self._attentive else self.requests.patience()
+            stop = machine.run(NO_BUDGET, seconds=seconds)
         else:
             stop = machine.run(NO_BUDGET, until_ns=until_ns)
         said = self._look(machine)

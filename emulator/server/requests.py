@@ -17,16 +17,20 @@ from emulator.server.spec import GuestSpec
 A = TypeVar("A", bound=IntEnum)
 ACTIONS = {action.name.lower(): action for action in CpuAction}
 MAX_DELAY_MS = (1 << 32) - 1
+ROUNDING_SECONDS = 0.001
+SHUTDOWN = "domain-shutdown"
+UNANSWERED_SECONDS = 900.0
+"""After which a request that the guest has not answered ends: longer than a manager waits for anything."""
 
 
 class Requests:
     """The manager's end of one guest's domain services, over all its power-ons. For the guest's turn only.
 
-    `emit` takes the kind of an event and its members.
+    `emit` takes the kind of an event and its members; `ticks` gives seconds that only grow.
     """
 
-    def __init__(self, emit: Callable[..., None], numbers: Iterator[int]) -> None:
-        self._emit = emit
+    def __init__(self, emit: Callable[..., None], numbers: Iterator[int], ticks: Callable[[], float]) -> None:
+        self._emit, self._ticks = emit, ticks
         self._numbers = numbers  # of the whole machine: a manager tells answers apart by them
         self._device: DomainServices | None = None
         self._asked: dict[int, tuple[int, Reply]] = {}  # id of the reply -> number of the request
@@ -41,7 +45,7 @@ class Requests:
         self, machine: Machine, spec: GuestSpec, *, on_variable: Callable[[str, str | None], None]
     ) -> None:
         """A machine that is being made."""
-        device = DomainServices(SERVICES, spec.services_channel, on_variable=on_variable)
+        device = DomainServices(SERVICES, spec.services_channel, on_variable=on_variable, clock=self._ticks)
         device.on_services = self._changed
         device.on_reply = self._answered
         self._device = device
@@ -61,10 +65,23 @@ class Requests:
         wanted, self._reboot = self._reboot, False
         return wanted
 
+    def expire(self) -> None:
+        """End requests that the guest has left unanswered for too long."""
+        if self._asked and self._device is not None:
+            for reply in self._device.expire(UNANSWERED_SECONDS):
+                self._reboot = self._reboot and reply.service != SHUTDOWN
+
+    def patience(self) -> float | None:
+        """Seconds until the next request ends unanswered; None: no request waits."""
+        oldest = min((reply.asked_at for _, reply in self._asked.values()), default=None)
+        return None if oldest is None else max(0.0, oldest + UNANSWERED_SECONDS - self._ticks()) + ROUNDING_SECONDS
+
     def _changed(self, services: tuple[str, ...]) -> None:
         self._emit("guest.services", services=list(services))
 
     def _answered(self, reply: Reply) -> None:
+        if reply.service == SHUTDOWN and reply.result not in (0, None):
+            self._reboot = False  # it goes on: what ends it later is not this request
         number, _ = self._asked.pop(id(reply), (0, reply))
         if number:
             self._tell(number, reply, reply.reason)
@@ -84,7 +101,10 @@ class Requests:
         except ServiceError as error:
             raise NoServiceError(str(error)) from None
         number = next(self._numbers)
-        self._asked[id(reply)] = number, reply
+        if reply.done:  # the channel went down under it
+            self._tell(number, reply, reply.reason)
+        else:
+            self._asked[id(reply)] = number, reply
         return {"request": number}
 
     def shutdown(self, delay_ms: int, *, reboot: bool) -> dict[str, Any]:

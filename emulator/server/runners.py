@@ -51,7 +51,7 @@ class Threads:
 
     def _run(self, guest: Guest, woken: threading.Event) -> None:
         while not guest.gone:
-            woken.wait()
+            woken.wait(guest.requests.patience())
             woken.clear()
             while not guest.gone and guest.turn():
                 pass
@@ -182,6 +182,7 @@ class Scheduler:
         """Up to the end of the slice. A guest that is held by something does not make up for it later."""
         number, end = guest.spec.id, self.now_ns + ns
         if guest.machine is None or guest.state != RUNNING:
+            guest.requests.expire()
             self._lags.pop(number, None)
             return
         lag = self._lags.setdefault(number, self.now_ns - guest.machine.time_ns)

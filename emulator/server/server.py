@@ -58,6 +58,8 @@ class Server:
         self.deterministic = deterministic
         self.scheduler = Scheduler(slice_ns=slice_ns) if deterministic else None
         self.clock = clock or (self._virtual_time if deterministic else time.time)
+        # what only grows: a host whose clock is set must not end requests
+        self._ticks = clock or (self._virtual_time if deterministic else time.monotonic)
         self.started_at = self.clock()
         self.events = Events(self.clock)
         self.switches = Switches()
@@ -134,8 +136,9 @@ class Server:
         number = spec.id
         around = Surroundings(self._disks, self.switches, wake=lambda: None)
         guest = Guest(
-            spec, self._housing, around, events=self.events, poke=lambda: self._runner.poke(number), clock=self.clock
-        )
+            spec, self._housing, around, events=self.events, poke=lambda: self._runner.poke(number),
+            clock=self.clock, ticks=self._ticks,
+        )  # fmt: skip
         self._guests[number] = guest
         return guest
 

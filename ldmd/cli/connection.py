@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from emulator.places import PlaceError, find_machine
-from ldmd.messages import RefusedError
+from emulator.places import PlaceError, find_machine, machine_names
+from ldmd.messages import RefusedError, message
 from ldmd.rpc.client import Client
 
 OnLine = Callable[[str, Any], None]
@@ -36,4 +36,12 @@ def connect(machine: str | None) -> Connection:
         place = find_machine(machine)
     except PlaceError as error:
         raise RefusedError(error.code, str(error)) from None
-    return Client(place.rpc)
+    try:
+        return Client(place.rpc)
+    except RefusedError as refused:
+        if place.on:
+            raise
+        code = "rpc.machine-off" if place.state.exists() else "rpc.no-machine"
+        problem = refused.text.rpartition(": ")[2]
+        there = ", ".join(machine_names()) or "none"
+        raise message(code, problem=problem, machine=place.name, machines=there) from refused

@@ -31,7 +31,7 @@ def check_not_frozen(context: Context, name: str | None = None) -> None:
             reconfiguration.find(context.configuration, name)
         reconfiguration.check_not_frozen(context.configuration, name)
     except RefusedError as refused:
-        if refused.code == "reconf.frozen":
+        if refused.code in ("reconf.frozen", "reconf.frozen-domains"):
             notice(context, context.configuration.pending[0].domain.name)
         raise
 

@@ -116,7 +116,7 @@ def unbind(configuration: Configuration, name: str) -> Configuration:
     if domain is None:
         refuse("domain.not-found", name=name)
     if domain.state is not State.BOUND:
-        remedy = f"`ldm stop-domain {name}` first" if domain.state is State.ACTIVE else ""
+        remedy = f"`ldm stop-domain {name}` first" if domain.state is State.ACTIVE and not domain.control else ""
         refuse("unbind.not-bound", name=name, state=domain.state, help=remedy)
     clients = sorted(set(bound_clients(configuration, domain)))
     if clients:

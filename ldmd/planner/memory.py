@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from emulator.errors import ConfigError, UnitError
-from emulator.mblocks import Mblock, MemoryMap
+from emulator.mblocks import SYS, Mblock, MemoryMap
 from emulator.placement import (
     GRANULE_BOUND,
     GRANULE_DYNAMIC,
@@ -291,6 +291,20 @@ def _add_named(target: Target, parts: Parts) -> MemoryPlan:
 def _check_steps(target: Target, parts: Parts) -> None:
     if target.dynamic and any(pa % GRANULE_DYNAMIC or size % GRANULE_DYNAMIC for pa, size in parts):
         refuse("memory.multiple")
+    if target.domain.binding is None:
+        _check_real(target, parts)
+
+
+def _check_real(target: Target, parts: Parts) -> None:
+    """Named blocks are memory that the server has, and not firmware's; that others have them now is found by bind."""
+    blocks = memory_map(target.configuration).blocks
+    there = [(block.pa, block.size_bytes) for block in blocks]
+    for part in parts:
+        if _minus([part], there):
+            refuse("memory.no-block", block=name_of(*part), missing=name_of(*_minus([part], there)[0]))
+        for block in blocks:
+            if block.owner == SYS and part[0] < block.end and block.pa < sum(part):
+                refuse("memory.firmware", block=name_of(*part), kept=name_of(block.pa, block.size_bytes))
 
 
 def _amount(parts: Iterable[tuple[int, int]]) -> MemoryAmount:

@@ -27,8 +27,13 @@ def find(configuration: Configuration, name: str) -> Domain:
 
 def check_not_frozen(configuration: Configuration, name: str | None = None) -> None:
     """Refuse a change of this domain, or a new one, while a delayed reconfiguration of another one is pending."""
-    if configuration.pending and (name is None or configuration.pending_for(name) is None):
-        refuse("reconf.frozen", pending=configuration.pending[0].domain.name, name=name or "a new domain")
+    if not configuration.pending:
+        return
+    pending = configuration.pending[0].domain.name
+    if name is None:
+        refuse("reconf.frozen-domains", pending=pending)
+    if configuration.pending_for(name) is None:
+        refuse("reconf.frozen", pending=pending, name=name)
 
 
 def changeable(configuration: Configuration, name: str) -> Domain:

@@ -348,11 +348,3 @@ def test_platforms_and_version() -> None:
     assert rows["t5-2"].split()[-4:] == ["t5", "2", "256", "1T"]
     assert sun4v("--version").stdout.startswith(b"sun4v ")
     assert b"exit status:" in sun4v("run", "--help").stdout
-
-
-@pytest.mark.parametrize("module", ["ldmd.cli", "ldmd.daemon"])
-def test_the_manager_says_that_it_is_not_there(module: str) -> None:
-    command = [sys.executable, "-P", "-c", f"import sys; from {module} import main; sys.exit(main())", "list"]
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"no Logical Domains Manager yet" in done.stderr

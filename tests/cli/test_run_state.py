@@ -41,7 +41,7 @@ def test_a_state_of_another_machine_is_refused(tmp_path: Path, words: tuple[str,
     assert sun4v("--max-insns", "1000", "--save", state, PROGRAM).returncode == 124
     done = sun4v(*words, "--load", state, PROGRAM)
     assert done.returncode == 2
-    assert "another configuration" in done.stderr or "one has firmware" in done.stderr
+    assert any(text in done.stderr for text in ("another configuration", "other real addresses", "one has firmware"))
 
 
 def test_a_file_that_is_no_state(tmp_path: Path) -> None:

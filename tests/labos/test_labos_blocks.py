@@ -82,7 +82,7 @@ def test_memory_that_labos_does_not_use_can_go_and_the_firmwares_cannot() -> Non
     assert layout.ra == TWO[0][0]
     with pytest.raises(BusyError, match="firmware"):
         lab.machine.remove_memory(layout.ra, 8192)
-    with pytest.raises(BusyError, match="firmware|queue of cpu"):
+    with pytest.raises(BusyError, match=r"firmware|queue of cpu"):
         lab.machine.remove_memory(layout.low + 4 * MIB, 4 * MIB)  # the kernel
     lab.machine.remove_memory(TWO[1][0] + 32 * MIB, 32 * MIB)
     assert "labos" in lab.command("uname -a")

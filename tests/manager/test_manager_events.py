@@ -7,11 +7,13 @@ from typing import Any
 
 import changes
 import pytest
+from ldm_support import ldm
 from manager_support import FakeMachine, VirtualClock, commit, machine_of, make_manager, run
 
 from ldmd.manager import Manager
 from ldmd.model import Domain, FailurePolicy, State
 from ldmd.operations.context import HypervisorError
+from ldmd.planner.consoles import consoles
 from ldmd.store import MEMORY, Store
 
 
@@ -374,3 +376,53 @@ def test_the_virtual_clock_serves_what_is_due_in_order() -> None:
     clock.at(1, lambda: seen.append("a"))
     clock.advance(3)
     assert seen == ["a", "b"]
+
+
+def with_a_service_domain() -> Manager:
+    """ldg1 has disk and console from the running domain svc."""
+    manager = make_manager()
+    machine_of(manager).boot_os(0)
+    for line in ("start-reconf primary", "set-core 1 primary", "set-memory 4G primary", "stop-domain -r primary",
+                 "add-domain svc", "set-vcpu 1 svc", "set-memory 1G svc", "add-vcc port-range=5000-5001 c primary",
+                 "set-variable auto-boot?=false svc", "bind-domain svc", "start-domain svc",
+                 "add-vcc port-range=5010-5011 d svc", "add-vds vds svc", "add-vdsdev -q /disks/x vol@vds",
+                 "add-domain ldg1", "set-vcpu 1 ldg1", "set-memory 1G ldg1", "set-vcons service=d ldg1",
+                 "add-vdisk vdisk0 vol@vds ldg1", "bind-domain ldg1", "start-domain ldg1"):
+        done = ldm(manager, line)
+        assert done.status == 0, f"{line}: {done}"
+    return manager
+
+
+def served(manager: Manager) -> tuple[bool, list[str]]:
+    """Is ldg1's disk served, as the machine knows it? And whose consoles are?"""
+    binding = domain(manager).binding
+    assert binding is not None
+    specs = [each["spec"] for op, each in machine_of(manager).calls if op == "guest.configure"]
+    last = [spec for spec in specs if spec["id"] == binding.id][-1]
+    return last["disks"][0]["online"], [each["domain"] for each in consoles(manager.configuration)]
+
+
+@pytest.mark.parametrize("end", ["power-off", "stop-domain", "stop-domain -f"])
+def test_clients_of_a_service_domain_that_ends_are_told(end: str) -> None:
+    manager = with_a_service_domain()
+    binding = domain(manager, "svc").binding
+    assert binding is not None
+    assert served(manager) == (True, ["svc", "ldg1"])
+    if end == "power-off":
+        machine_of(manager).emit_state(binding.id, end)
+    else:
+        assert ldm(manager, f"{end} svc").status == 0
+    assert domain(manager, "svc").state is State.BOUND
+    assert served(manager) == (False, ["svc"])
+    assert ldm(manager, "start-domain svc").status == 0
+    assert served(manager) == (True, ["svc", "ldg1"])
+
+
+def test_a_machine_that_refuses_what_follows_does_not_undo_what_happened() -> None:
+    manager = with_a_service_domain()
+    binding = domain(manager, "svc").binding
+    assert binding is not None
+    machine_of(manager).refuse = {"guest.configure": HypervisorError("busy", "x")}
+    machine_of(manager).emit_state(binding.id, "power-off")
+    assert domain(manager, "svc").state is State.BOUND
+    assert any("guest.configure: the machine refused (busy)" in line for line in manager.log_lines)  # type: ignore[attr-defined]

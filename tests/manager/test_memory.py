@@ -149,6 +149,8 @@ def test_named_blocks(room: Room) -> None:
         assert room.refused("set-memory", mblock=text, domain="a") in ("memory.mblock-syntax", "memory.size")
     assert room.refused("set-memory", mblock="0x200000000:1G,0x220000000:1G", domain="a") == "memory.overlap"
     assert room.refused("add-memory", mblock="0x200000000:1G", domain="a") == "memory.not-named"
+    assert room.refused("set-memory", mblock="0x0:1G", domain="a") == "memory.firmware"
+    assert room.refused("set-memory", mblock="0x500000000000:1G", domain="a") == "memory.no-block"
     room.ok("set-memory", mblock="0x300000000:1G,0x200000000:512M", domain="a")
     assert room.refused("add-memory", size="1G", domain="a") == "memory.named"
     room.ok("bind-domain", domain="a")

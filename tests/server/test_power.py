@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import socket
@@ -18,7 +19,7 @@ import pytest
 from server_support import labos_spec
 
 from emulator import places
-from emulator.hvctl.client import Hvctl
+from emulator.hvctl.client import Hvctl, HvctlError
 from emulator.power import children, control
 
 DEADLINE = 120
@@ -122,6 +123,51 @@ def test_a_process_that_does_not_start_says_why(rack: Rack, monkeypatch: pytest.
     assert "alpha did not start" in said and "Traceback" not in said and len(said.splitlines()) == 1
     where.hvctl.rmdir()
     rack.on("alpha").close()
+
+
+def limited(rack: Rack, soft: int, hard: int) -> None:
+    """Power on from a shell with these limits of open files."""
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    rack.run("power-on", "alpha", "--no-ldmd", "--memory", "64G", preexec_fn=lower)
+
+
+def refusal(client: Hvctl, op: str, **args: Any) -> HvctlError | None:
+    """The machine's no to a request."""
+    try:
+        client.call(op, **args)
+    except HvctlError as error:
+        return error
+    return None
+
+
+def test_the_limit_of_open_files_is_raised(rack: Rack) -> None:
+    limited(rack, 64, 4000)
+    pid = places.holder(places.place("alpha").machine_pid)
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert next(line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files")) == ["4000"] * 2
+    assert "open files" not in places.place("alpha").machine_log.read_text()
+
+
+def test_too_few_open_files_are_an_error_that_says_so(rack: Rack) -> None:
+    """Guests start until no descriptor is left; those that run, and who is connected, go on; so do guests after it."""
+    limited(rack, 32, 40)
+    assert "may have 40 open files; 128 guests need about" in places.place("alpha").machine_log.read_text()
+    with Hvctl(places.place("alpha").hvctl) as client:
+        for number in range(1, 40):
+            client.call("guest.configure", spec=labos_spec(number))
+            trouble = refusal(client, "guest.start", guest=number)
+            if trouble is not None:
+                assert trouble.code == "descriptors" and "ulimit -Hn" in str(trouble), (trouble.code, str(trouble))
+                break
+        states = [status["state"] for status in client.call("guest.list")]
+        assert 3 < len(states) < 39 and states == ["running"] * (number - 1) + ["defined"]
+        for one in (1, 2):
+            client.call("guest.stop", guest=one)
+        client.call("guest.start", guest=number)
+        with Hvctl(places.place("alpha").hvctl) as other:
+            assert other.call("guest.status", guest=number)["state"] == "running"
 
 
 def test_the_power_cord_and_a_crash(rack: Rack) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from server_support import LABOS, Room, labos_spec
 
 from emulator.backends.file import create_disk
 from emulator.devices.device import Devices
+from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
-from emulator.hvctl.local import RefusedError
+from emulator.hvctl.local import LocalHvctl, RefusedError
+from emulator.server import Server, requests
+from emulator.server.requests import UNANSWERED_SECONDS
 from emulator.server.spec import lab_spec
 
 
@@ -305,6 +309,47 @@ def test_a_guest_is_asked_to_shut_down_or_start_again() -> None:
         room.call("guest.shutdown", guest=2)
         room.until(lambda: room.status(2)["state"] == "halted")
         assert room.status(2)["why"] == "power-off"
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_a_request_that_is_never_answered_ends(suspended: bool) -> None:
+    """labos stands still in its debugger. A shutdown that nobody heard does not make a later power-off a reset."""
+    seconds = [1000.0]
+    with Room(clock=lambda: seconds[0]) as room:
+        room.add(labos_spec(1))
+        room.prompt(1)
+        room.call("console.break", guest=1)
+        room.until(lambda: not room.text(1).endswith("# "))
+        asked = [room.call("guest.md_update", guest=1)["request"],
+                 room.call("guest.shutdown", guest=1, reboot=True)["request"]]
+        if suspended:
+            room.call("guest.suspend", guest=1)
+
+        def ended() -> list[Any]:
+            room.server.advance(5_000_000)
+            return [(event["request"], event["result"], event["reason"]) for event in room.events
+                    if event["event"] == "guest.reply"]  # fmt: skip
+
+        seconds[0] += UNANSWERED_SECONDS - 1
+        assert ended() == []
+        seconds[0] += 2
+        assert ended() == [(number, None, "the guest did not answer") for number in asked]
+        assert ended() == ended() and len(ended()) == 2
+        assert not room.server.guest(1).requests.take_reboot()
+
+
+def test_a_request_ends_by_itself_in_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks the guest for anything, and it has nothing to do."""
+    monkeypatch.setattr(requests, "UNANSWERED_SECONDS", 0.3)
+    monkeypatch.setattr(DomainServices, "message", lambda self, data: None)
+    ended = threading.Event()
+    with Server("t5-2", memory_bytes=64 << 30) as server, LocalHvctl(server) as client:
+        server.events.subscribe(lambda event: ended.set() if event["event"] == "guest.reply" else None)
+        client.call("guest.configure", spec=lab_spec(1, "g1", variables={"auto-boot?": "false"}))
+        client.call("guest.start", guest=1)
+        server.ask(1, lambda guest: guest.requests._device._services.update({"md-update": 1})).result(60)
+        client.call("guest.md_update", guest=1)
+        assert ended.wait(60)
 
 
 def test_suspend_and_resume() -> None:

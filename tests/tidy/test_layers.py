@@ -71,7 +71,7 @@ SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulato
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
-    "emulator.cli": {"emulator", "ldmd.lab"},  # the front door: labs are made through managers
+    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.spcommand"},  # the front door: what goes through managers
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
@@ -82,7 +82,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     },
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
-    "emulator._core_memory": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
+    "emulator.descriptors": {"emulator.errors"},
     "emulator.chips": {"emulator.errors"},
     "emulator.cpuarch": {"emulator.errors"},
     "emulator.cpu": {"emulator.chips", "emulator.cpuarch"},

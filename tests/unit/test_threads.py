@@ -51,7 +51,7 @@ def test_guest_finds_memory_locks_mondos_and_code_in_order(beside: Path, mode: s
     [("exact", 2), ("exact", 5), ("stops", 2), ("stops", 8), ("idle", 2), ("idle", 64), ("life", 3), ("come", 6)],
 )
 def test_contract_of_a_run(beside: Path, mode: str, strands: int) -> None:
-    """Budgets to the instruction, every stop told once, sleep until kicked, machines freed in every state, strands that come and go."""
+    """Budgets to the instruction, every stop told once, sleep until kicked, freeing in every state, strands that go."""
     assert run(beside, mode, strands, SEED) == ""
 
 

@@ -70,7 +70,7 @@ def _unplaced(guest: GuestFacts, target: TargetFacts, code: str) -> Iterator[Fou
     binding = guest.domain.binding
     if binding is None or binding.memory_bytes > target.free_bytes:
         return  # G20 says so
-    memory, placed = target.memory_map(), False
+    memory = target.memory_map()
     if isinstance(place(memory, request(guest, target, binding.memory)), Placement):
         return
     kept: tuple[MemoryBlock, ...] = ()
@@ -79,11 +79,9 @@ def _unplaced(guest: GuestFacts, target: TargetFacts, code: str) -> Iterator[Fou
         if isinstance(answer, Placement):
             kept = (*kept, block)
             continue
-        placed = True
         yield found(code, pa=f"{block.pa:#x}", ra=f"{block.ra:#x}", size=format_size(block.size_bytes),
                     page=format_size(target.server.largest_page), name=guest.domain.name,
                     help=_help(answer))
-    assert placed or kept == binding.memory
 
 
 def _help(shortage: Shortage) -> str:

@@ -59,9 +59,10 @@ class Room:
         return self.binding(name).id
 
 
-def ready(platform: str = "t5-2", memory: str = "64G", *, cores: int = 2, size: str = "4G") -> Room:
+def ready(platform: str = "t5-2", memory: str = "64G", *, cores: int = 2, size: str = "4G",
+          **more: Any) -> Room:
     """A server whose control domain is small and has a console concentrator."""
-    room = Room(platform, memory)
+    room = Room(platform, memory, **more)
     room.ok("start-reconf", domain="primary")
     if room.domain("primary").crypto:
         room.ok("set-crypto", count="0", domain="primary")

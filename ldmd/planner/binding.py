@@ -25,7 +25,7 @@ def bind(configuration: Configuration, name: str) -> Configuration:
     if domain.state is not State.INACTIVE:
         refuse("bind.not-inactive", name=name, state=domain.state)
     _check_needs(configuration, domain)
-    bare = configuration.with_domain(domain.but(state=State.BOUND, binding=Binding(id=_id(configuration, name))))
+    bare = configuration.with_domain(domain.but(state=State.BOUND, binding=Binding(id=free_id(configuration, name))))
     return settle(_with_console(_with_crypto(_with_memory(_with_cpus(bare, name), name), name), name))
 
 
@@ -60,7 +60,7 @@ def check_services(configuration: Configuration, domain: Domain) -> None:
             refuse("bind.no-vdpcs", name=domain.name, client=client.name, service=client.service)
 
 
-def _id(configuration: Configuration, name: str) -> int:
+def free_id(configuration: Configuration, name: str) -> int:
     """The lowest number that no guest has; 0 is the control domain's."""
     used = {0, *(domain.binding.id for domain in configuration.domains if domain.binding is not None)}
     limit = hardware(configuration).platform.max_domains

@@ -99,6 +99,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
     "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}
     | HARDWARE_FACTS,
+    **{f"ldmd.migration.{name}": {"ldmd.model", "ldmd.planner", "ldmd.messages", "ldmd.migration"} | HARDWARE_FACTS
+       for name in ("facts", "rule", "rules", "checks", "plan")},
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,
     "images": set(),
     "csrc": {"csrc"},

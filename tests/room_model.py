@@ -68,7 +68,8 @@ class Model:
             return False
         if name != "?" and dom is None:
             return False
-        if self.pending is not None and name not in ("primary", "?") and not command.startswith(("stop", "start", "panic")):
+        running = command.startswith(("stop", "start", "panic"))
+        if self.pending is not None and name not in ("primary", "?") and not running:
             return False
         wrong = {"bind-domain": "inactive", "unbind-domain": "bound", "start-domain": "bound", "stop-domain": "active",
                  "panic-domain": "active", "remove-domain": "inactive"}

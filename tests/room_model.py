@@ -199,7 +199,11 @@ class Model:
         for dom in loaded.values():
             dom.state = "inactive" if dom.state == "inactive" else "active"
         rest = {name: dom for name, dom in after.doms.items() if name not in loaded}
-        for dom in rest.values():
+        there = list(loaded.values())
+        for dom in rest.values():  # whoever has a service in what was loaded keeps it
             dom.state = "inactive"
+            dom.vds = {name: dom.vds[name] for name in dom.vds if not any(name in each.vds for each in there)}
+            dom.switches = {name for name in dom.switches if not any(name in each.switches for each in there)}
+            there.append(dom)
         after.doms, after.pending = loaded | rest, None
         return after

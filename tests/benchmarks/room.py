@@ -163,6 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     counts = [int(word) for word in options.counts.split(",")]
     rows: dict[int, dict[str, float]] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no process is left behind
     with tempfile.TemporaryDirectory(prefix="s4v-") as home:
         os.environ["S4V_HOME"] = home
         os.environ["SUN4V_MACHINE"] = NAME

@@ -24,7 +24,7 @@ SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine*.py 
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 
 .DEFAULT_GOAL = build
-.PHONY: build test check bench bench-cost bench-linux linux images sanitize clean distclean help lint types
+.PHONY: build test check bench bench-cost bench-linux bench-room linux images sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -52,11 +52,12 @@ lint: build
 types: build
 	$(VENV)/bin/mypy
 
-## bench: guest MIPS of our engine, qemu and native code, in one interleaved run; then Linux, where it is built
+## bench: guest MIPS of our engine, qemu and native code, in one interleaved run; then Linux, where it is built; then rooms
 bench: build
 	$(PY) tests/benchmarks/bench.py $(BENCH_ARGS)
 	@if images/linux/build --find >/dev/null 2>&1; then $(PY) tests/benchmarks/linux_bench.py $(LINUX_BENCH_ARGS); \
 	else echo "make: no figures from inside Linux: there is no Linux guest yet (make linux)"; fi
+	$(PY) tests/benchmarks/room.py $(ROOM_BENCH_ARGS)
 
 ## bench-cost: what instruction counting and dirty marking cost
 bench-cost: build
@@ -65,6 +66,10 @@ bench-cost: build
 ## bench-linux: Linux to its shell and programs inside it, beside qemu-system-sparc64 booting the same kernel
 bench-linux: build
 	$(PY) tests/benchmarks/linux_bench.py $(LINUX_BENCH_ARGS)
+
+## bench-room: bind and start of up to 127 guests, lists of them, a restart of the manager beside them
+bench-room: build
+	$(PY) tests/benchmarks/room.py $(ROOM_BENCH_ARGS)
 
 ## linux: the Linux guest, from Debian's sources (docs/howto/linux.md); kept in a cache folder
 linux:

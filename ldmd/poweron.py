@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
+from ldmd.leftovers import admit
 from ldmd.log import Log
 from ldmd.messages import RefusedError
 from ldmd.model import Configuration, Domain, Server, State
@@ -28,11 +29,13 @@ def after_power_on(before: Configuration, server: Server, saved: SpConfigs, *, r
     domains = [_up(domain, now) for domain in loaded.domains]
     # who the control domain is does not depend on the configuration: one board, one name, one address
     domains[0] = domains[0].but(uuid=control.uuid, mac=control.mac, hostid=control.hostid)
-    here = {domain.name for domain in domains}
-    domains += [inactive(domain) for domain in before.domains if domain.name not in here]
     log.notice(f"the machine was powered on: configuration {name}")
-    return loaded.but(server=server, domains=tuple(domains), spconfig=name, next_poweron=name, pending=(),
-                      freed_macs=before.freed_macs)
+    whole = loaded.but(server=server, domains=tuple(domains), spconfig=name, next_poweron=name, pending=(),
+                       freed_macs=before.freed_macs)
+    for domain in before.domains:
+        if whole.find(domain.name) is None:
+            whole = admit(whole, domain, rng=rng, log=log)
+    return whole
 
 
 def _loaded(name: str, server: Server, saved: SpConfigs, log: Log) -> Configuration | None:
@@ -76,7 +79,3 @@ def _up(domain: Domain, now: float) -> Domain:
         return domain.but(state=State.INACTIVE, started_at=None)
     return domain.but(state=State.ACTIVE, started_at=now)
 
-
-def inactive(domain: Domain) -> Domain:
-    """Its constraints alone."""
-    return domain.but(state=State.INACTIVE, binding=None, started_at=None, degraded=False)

@@ -68,7 +68,8 @@ class Model:
             return False
         if name != "?" and dom is None:
             return False
-        if self.pending is not None and name not in ("primary", "?") and not command.startswith(("stop", "start", "panic")):
+        running = command.startswith(("stop", "start", "panic"))
+        if self.pending is not None and name not in ("primary", "?") and not running:
             return False
         wrong = {"bind-domain": "inactive", "unbind-domain": "bound", "start-domain": "bound", "stop-domain": "active",
                  "panic-domain": "active", "remove-domain": "inactive"}
@@ -198,7 +199,11 @@ class Model:
         for dom in loaded.values():
             dom.state = "inactive" if dom.state == "inactive" else "active"
         rest = {name: dom for name, dom in after.doms.items() if name not in loaded}
-        for dom in rest.values():
+        there = list(loaded.values())
+        for dom in rest.values():  # whoever has a service in what was loaded keeps it
             dom.state = "inactive"
+            dom.vds = {name: dom.vds[name] for name in dom.vds if not any(name in each.vds for each in there)}
+            dom.switches = {name for name in dom.switches if not any(name in each.switches for each in there)}
+            there.append(dom)
         after.doms, after.pending = loaded | rest, None
         return after

@@ -11,11 +11,12 @@ server (platforms: `channels`): the domain that serves has an endpoint for each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ldmd.messages import refuse
-from ldmd.model import BoundDevice, Configuration, Domain, Vdisk, Volume, Vsw
+from ldmd.model import BoundDevice, Configuration, Domain, Vdisk, Volume
 from ldmd.planner.hardware import hardware
 
 SERVICES_CHANNEL = 0
@@ -59,20 +60,24 @@ def disk_paths(configuration: Configuration, disk: Vdisk) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def linked(configuration: Configuration, switch: Vsw) -> tuple[tuple[str, str], ...]:
-    """(domain, vnet) of all bound network devices that have links to each other on a switch; () where it has none."""
-    if switch.inter_vnet_link == "off":
-        return ()
-    nets = tuple((domain.name, net.name) for domain in configuration.domains if domain.binding is not None
-                 for net in domain.vnets if net.service == switch.name)
-    return () if switch.inter_vnet_link == "auto" and len(nets) > INTER_VNET_LINK_LIMIT else nets
-
-
-def wanted_devices(configuration: Configuration, domain: Domain) -> Iterator[Wanted]:
-    """The devices of a domain in the order in which they get numbers and channels."""
-    links: dict[str, int] = {}
+def links_of(configuration: Configuration) -> dict[str, int]:
+    """By switch: how many other networks each network on it has a link to. One look at all domains."""
+    bound = Counter(net.service for domain in configuration.domains if domain.binding is not None
+                    for net in domain.vnets)
+    links = {}
     for _, switch in configuration.switches():
-        links[switch.name] = max(0, len(linked(configuration, switch)) - 1)
+        count = bound[switch.name]
+        none = switch.inter_vnet_link == "off" or (
+            switch.inter_vnet_link == "auto" and count > INTER_VNET_LINK_LIMIT)
+        links[switch.name] = 0 if none else max(0, count - 1)
+    return links
+
+
+def wanted_devices(configuration: Configuration, domain: Domain, links: Mapping[str, int] | None = None
+                   ) -> Iterator[Wanted]:
+    """The devices of a domain in the order in which they get numbers and channels. `links`: those of `links_of`."""
+    if links is None:
+        links = links_of(configuration)
     for disk in domain.vdisks:
         yield Wanted("disk", disk.name, disk.id, max(1, len(disk_paths(configuration, disk))))
     for net in domain.vnets:
@@ -88,9 +93,10 @@ def wanted_devices(configuration: Configuration, domain: Domain) -> Iterator[Wan
 def settle(configuration: Configuration) -> Configuration:
     """With numbers and channels for all devices of bound domains. Refuses where there are not enough endpoints."""
     domains = []
+    links = links_of(configuration)
     for domain in configuration.domains:
         binding = domain.binding
-        devices = _settled(configuration, domain)
+        devices = _settled(configuration, domain, links)
         same = binding is None or binding.devices == devices
         domains.append(domain if same else domain.but(binding=binding and binding.but(devices=devices)))
     settled = configuration.but(domains=tuple(domains))
@@ -98,10 +104,10 @@ def settle(configuration: Configuration) -> Configuration:
     return settled
 
 
-def _settled(configuration: Configuration, domain: Domain) -> tuple[BoundDevice, ...]:
+def _settled(configuration: Configuration, domain: Domain, links: Mapping[str, int]) -> tuple[BoundDevice, ...]:
     if domain.binding is None:
         return ()
-    wanted = tuple(wanted_devices(configuration, domain))
+    wanted = tuple(wanted_devices(configuration, domain, links))
     have = {(device.kind, device.name): device for device in domain.binding.devices}
     numbers = _numbers(domain, wanted, have)
     kept = {(each.kind, each.name): have[each.kind, each.name].channels[: each.channels]

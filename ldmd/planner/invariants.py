@@ -6,6 +6,7 @@ nothing of the planner but the facts of the hardware, so that an error there is 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Hashable, Iterable, Iterator
 
 from emulator.errors import ConfigError
@@ -29,8 +30,7 @@ def problems(configuration: Configuration) -> tuple[str, ...]:
              *_crypto(configuration, server), *_memory(configuration, server), *_consoles(configuration)]
     for domain in configuration.domains:
         found += [f"{domain.name}: {problem}" for problem in (
-            *_state(domain), *_cpus(domain, server), *_amount(domain), *_devices(domain),
-            *_masters(configuration, domain))]
+            *_own(domain, server), *_masters(configuration, domain))]
     ids = [domain.binding.id for domain in configuration.domains if domain.binding is not None]
     found += [f"guest id {number} is given twice" for number in _twice(ids)]
     if len(ids) > server.platform.max_domains:
@@ -41,7 +41,32 @@ def problems(configuration: Configuration) -> tuple[str, ...]:
     return tuple(found)
 
 
+_OWN: dict[int, tuple[weakref.ref[Domain], Hardware, tuple[str, ...]]] = {}
+"""By identity of a domain, which never changes: what was found of it before. Ends with the domain."""
+
+
+def _own(domain: Domain, server: Hardware) -> tuple[str, ...]:
+    """What is wrong with a domain whatever else there is. A commit changes one of many: the others are looked up."""
+    key = id(domain)
+    known = _OWN.get(key)
+    if known is not None and known[0]() is domain and known[1] is server:
+        return known[2]
+    found = (*_state(domain), *_cpus(domain, server), *_amount(domain), *_devices(domain))
+    _OWN[key] = weakref.ref(domain, lambda gone: _forget(key, gone)), server, found
+    return found
+
+
+def _forget(key: int, gone: weakref.ref[Domain]) -> None:
+    """A domain is no more; another may have its place in memory by now."""
+    known = _OWN.get(key)
+    if known is not None and known[0] is gone:
+        del _OWN[key]
+
+
 def _twice(values: Iterable[Hashable]) -> list[Hashable]:
+    values = list(values)
+    if len(set(values)) == len(values):
+        return []
     seen: set[Hashable] = set()
     again: list[Hashable] = []
     for value in values:
@@ -94,8 +119,9 @@ def _strands(configuration: Configuration, server: Hardware) -> Iterator[str]:
     given = [strand for _, binding in _bindings(configuration) for _, strand in binding.vcpus]
     for strand in _twice(given):
         yield f"strand {strand} is given twice"
+    strands = server.strands
     for strand in given:
-        if strand not in server.strands:
+        if strand not in strands:
             yield f"strand {strand} is not the server's"
 
 

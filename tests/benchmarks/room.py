@@ -6,6 +6,7 @@ A real machine process, a real ldmd, the real commands; 127 guests and the contr
 have. Guests stay at OpenBoot's prompt. A row for each number of guests:
 
 * bind, start: the last guest's, through the manager's socket; milliseconds of wall time, and of ldmd's CPU time
+  (a start takes a second at least: ldmd asks the network whether somebody else has the guest's MAC address)
 * all: seconds since the first guest's bind for all binds and starts so far
 * list, list -l: `ldm list` as a process of its own, and the manager's part of it by its socket
 * restart: ldmd is killed and started again; until it answers, with every guest still running
@@ -162,6 +163,7 @@ def main() -> None:
     options = parser.parse_args()
     counts = [int(word) for word in options.counts.split(",")]
     rows: dict[int, dict[str, float]] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no process is left behind
     with tempfile.TemporaryDirectory(prefix="s4v-") as home:
         os.environ["S4V_HOME"] = home
         os.environ["SUN4V_MACHINE"] = NAME

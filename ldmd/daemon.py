@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from emulator.errors import EmulatorError
-from emulator.places import Place, find_machine, hold
+from emulator.places import Place, find_machine, hold, machine_names
+from emulator.places import place as place_of
 from emulator.version import __version__
 from ldmd.housekeeping import FILE as SETTINGS
 from ldmd.housekeeping import Housekeeping, read_detection
@@ -134,7 +135,7 @@ class Daemon:
         self.manager.start()
         self.server = Server(self.manager, self.place.rpc, access)
         self.server.start()
-        self.housekeeping = Housekeeping(self.manager, detection)
+        self.housekeeping = Housekeeping(self.manager, detection, alone=self._alone)
         self.housekeeping.start()
 
     def _connect(self, seconds: float) -> None:
@@ -160,6 +161,10 @@ class Daemon:
             self.manager.publish("machine-back", boot=self.manager.boot)
         except (RefusedError, HypervisorError) as error:
             self.log.warning(f"after the machine came back: {error}")
+
+    def _alone(self) -> bool:
+        """Is no other machine of ours on?"""
+        return not any(place_of(name).on for name in machine_names() if name != self.place.name)
 
     def reload(self) -> None:
         """SIGHUP: the access file again. A faulty one changes nothing."""

@@ -11,7 +11,7 @@ import threading
 import time
 import tomllib
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,20 @@ def read_detection(path: Path) -> Detection:
 
 
 class SharedNeighbours(Neighbours):
-    """The other machines, asked by operations and served by a thread: one at a time."""
+    """The other machines, asked by operations and served by a thread: one at a time.
 
-    def __init__(self, conversation: Conversation, transport: Multicast) -> None:
+    `alone` says that there is nobody to ask: then there is no second to wait for answers.
+    """
+
+    def __init__(self, conversation: Conversation, transport: Multicast, alone: Callable[[], bool]) -> None:
         super().__init__(conversation, transport, time.monotonic)
         self._turn = threading.Lock()
+        self._alone = alone
 
     def taken(self, macs: Collection[int]) -> frozenset[int]:
         """Those of the addresses that other machines have."""
+        if self._alone():
+            return frozenset()
         with self._turn:
             return super().taken(macs)
 
@@ -91,9 +97,11 @@ class SharedNeighbours(Neighbours):
 class Housekeeping:
     """The thread. `start` and `close`, once each."""
 
-    def __init__(self, manager: Manager, detection: Detection) -> None:
+    def __init__(self, manager: Manager, detection: Detection, *, alone: Callable[[], bool] = lambda: False) -> None:
+        """`alone`: no other machine of this host is on; asked only where questions do not leave it."""
         self._manager = manager
         self._ended = threading.Event()
+        self._alone = alone if ipaddress.IPv4Address(detection.interface).is_loopback else lambda: False
         self._transport = self._opened(detection)
         self._policies = PolicyEngine(lambda: manager.configuration, self._statuses, self._execute, zone_seconds=_zone)
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -109,7 +117,8 @@ class Housekeeping:
             return None
         identity = Discovery(Kind.DISCOVERED, version=__version__, hostname=self._manager.configuration.server.name,
                              ip=detection.interface)
-        self._manager.neighbours = SharedNeighbours(Conversation(self._owned, identity), transport)
+        self._manager.neighbours = SharedNeighbours(
+            Conversation(self._owned, identity), transport, self._alone)
         return transport
 
     def start(self) -> None:

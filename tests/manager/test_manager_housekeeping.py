@@ -65,6 +65,23 @@ def test_one_machine_answers_for_its_addresses_to_another() -> None:
     assert alpha.neighbours is None
 
 
+def test_nobody_is_asked_where_no_other_machine_is_on() -> None:
+    alpha, beta = make_manager(), make_manager(name="beta")
+    on = True
+    keepers = [Housekeeping(alpha, Detection()), Housekeeping(beta, Detection(), alone=lambda: not on)]
+    if alpha.neighbours is None:
+        pytest.skip("no multicast on the loopback interface of this host")
+    keepers[0].start()
+    mac = alpha.configuration.primary.mac
+    try:
+        assert run(beta, lambda context: context.macs_elsewhere([mac]), write=False).result == {mac}
+        on = False
+        assert run(beta, lambda context: context.macs_elsewhere([mac]), write=False).result == frozenset()
+    finally:
+        for keeper in keepers:
+            keeper.close()
+
+
 def test_nonsense_on_the_group_is_passed_over() -> None:
     manager = make_manager()
     keeper = Housekeeping(manager, Detection())

@@ -114,6 +114,12 @@ class Plan:
     dry_run: bool = False
 
 
+def plan_of(uuid: str, records: tuple[Record, ...]) -> Plan | None:
+    """The attempt that a restart takes up: the newest in a domain's journal. Older ones were settled before it began."""
+    last = max((each for each in records if isinstance(each, Prepared)), key=lambda each: each.mid, default=None)
+    return None if last is None else Plan(last.mid, uuid, last.kind, last.lease, last.peer)
+
+
 @dataclass(frozen=True)
 class State:
     """`guest`: what this manager knows of the domain here. `digest`: what FINAL said. `doubt`: a person should look."""
@@ -149,7 +155,8 @@ class Source:
     def step(self, state: State, event: Event) -> Step:
         """What becomes of an event. One that does not concern the state changes nothing."""
         if isinstance(event, Restarted):
-            return self.restarted(state, event)
+            state, effects = self.restarted(state, event)
+            return state, [Sync(), *effects]  # what was read may not be on the disk yet
         if state.at is At.BROKEN:
             return state, [Tell(BROKEN_TEXT)] if isinstance(event, Cancel) else []
         match event:

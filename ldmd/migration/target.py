@@ -125,7 +125,8 @@ class Target:
     def step(self, state: State, event: Event) -> Step:
         """What becomes of an event. One that does not concern the state changes nothing."""
         if isinstance(event, Restarted):
-            return self.restarted(event)
+            state, effects = self.restarted(event)
+            return state, [Sync(), *effects]  # what was read may not be on the disk yet
         if state.at is At.BROKEN:
             return state, [Tell(BROKEN_TEXT)] if isinstance(event, Cancel) else []
         match event:
@@ -151,12 +152,12 @@ class Target:
     def received(self, state: State, message: Message) -> Step:
         """Every question about an attempt has an answer, at any time, from the state alone."""
         mid = message.mid
-        if state.at is At.TAKING and mid == state.mid and not isinstance(message, Offer):
-            return state, []  # the lease's answer decides; the source asks again
         if isinstance(message, Close):
             return self.close(state, mid)
         if mid in state.owned or (state.at is At.OWNER and mid == state.mid):
             return state, [self.running(state, mid)]
+        if state.at is At.TAKING:
+            return state, []  # the lease's answer decides; the source asks again
         if isinstance(message, Offer):
             return self.offered(state, message)
         current = state.at in PROMISED and mid == state.mid
@@ -180,7 +181,7 @@ class Target:
         """Numbers only grow; who owns the domain takes no offer of it."""
         if offer.dry_run:
             return state, [Preflight(offer)]
-        if state.at is At.OWNER or state.at is At.TAKING:
+        if state.at is At.OWNER:
             return state, [Send(Refuse(offer.mid, ("the domain is on this machine",)))]
         if offer.mid == state.mid and state.at in PROMISED:
             return state, [] if state.at is At.CREATING else [Send(Accept(offer.mid))]
@@ -198,7 +199,8 @@ class Target:
             return state, [Send(Never(mid))]
         if state.at is At.CHECKING and mid >= state.mid:
             state = replace(state, at=At.NONE)
-        return replace(state, newest=mid), [Write(Denied(mid)), Sync(), Send(Never(mid))]
+        state, effects = self.drop(state, []) if state.at in PROMISED else (state, [])  # an older one: superseded
+        return replace(state, newest=mid), [*effects, Write(Denied(mid)), Sync(), Send(Never(mid))]
 
     def drop(self, state: State, answer: list[Effect]) -> Step:
         """Give the image up. It is gone, and the journal says so, before anybody is told."""

@@ -220,7 +220,7 @@ class Rules:
     def deliveries(self, world: World) -> Iterator[Move]:
         for here, (sender, receiver) in enumerate((("s", "t"), ("t", "s"))):
             side: Side = getattr(world, receiver)
-            if not self.free(side):
+            if not self.free(side) or not world.link[1 - here]:
                 continue
             queue = world.net[here]
             for message in sorted(queue, key=repr) if self.soup else queue[:1]:
@@ -300,7 +300,8 @@ class Rules:
     def restart(self, world: World, who: str) -> World:
         side: Side = getattr(world, who)
         if who == "s":
-            state: Any = src.State(self.plan(side.state.plan.mid))
+            plan = src.plan_of(UUID, side.disk + side.cache)
+            state: Any = src.State(plan or self.plan(side.state.plan.mid))
         else:
             state = dst.State()
         side = side._replace(up=True, state=state, died=False)
@@ -384,7 +385,7 @@ class Rules:
 
     def people(self, world: World) -> Iterator[Move]:
         s, t, budget = world.s, world.t, world.budget
-        if self.free(s) and s.state.at is src.At.NEW:
+        if self.free(s) and s.state.at is src.At.NEW and (s.guest == "run" or self.kind is not Kind.LIVE):
             yield "begin", self.event(world, "s", ev.Begin())
         again = s.state.at in (src.At.ABORTED, src.At.CLOSED) and (s.guest == "run" or self.kind is not Kind.LIVE)
         if self.free(s) and again and budget.attempts > 1:

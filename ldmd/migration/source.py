@@ -115,7 +115,7 @@ class Plan:
 
 
 def plan_of(uuid: str, records: tuple[Record, ...]) -> Plan | None:
-    """The attempt that a restart takes up: the newest in a domain's journal. Older ones were settled before it began."""
+    """The attempt that a restart takes up: the newest in a domain's journal; older ones were settled before."""
     last = max((each for each in records if isinstance(each, Prepared)), key=lambda each: each.mid, default=None)
     return None if last is None else Plan(last.mid, uuid, last.kind, last.lease, last.peer)
 

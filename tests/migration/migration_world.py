@@ -1,13 +1,15 @@
 """Two managers, two machines, a network and a storage lease, around the shipped state machines: what can happen next.
 
 A `World` is immutable; `Rules.moves` gives every step that is possible from it. What a step finds wrong is raised as
-`Violation`. The budgets in a world bound what may still go wrong. Effects of one list are carried out in pieces, so that
-a crash, or the other side, can come between any two that anybody could notice.
+`Violation`. The budgets in a world bound what may still go wrong. Effects of one list are carried out in pieces, so
+that a crash, or the other side, can come between any two that anybody could notice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from ldmd.migration import events as ev
@@ -18,6 +20,27 @@ from ldmd.migration.phases import Kind
 
 UUID = "00000000-0000-4000-8000-000000000001"
 GOOD = {mid: f"{mid:032x}" for mid in (1, 2, 3)}
+
+
+def keep_hashes(module: ModuleType) -> None:
+    """Have the frozen objects of a module compute their hash once: exploring does little else than look worlds up."""
+    for kind in vars(module).values():
+        if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.__name__:
+            kind.__hash__ = _kept(kind.__hash__)  # type: ignore[method-assign]
+
+
+def _kept(compute: Callable[[Any], int]) -> Callable[[Any], int]:
+    def kept(self: Any) -> int:
+        found = self.__dict__.get("_hash")
+        if found is None:
+            found = self.__dict__["_hash"] = compute(self)
+        return int(found)
+
+    return kept
+
+
+for _module in (ev, rec, src, dst):
+    keep_hashes(_module)
 
 
 class Violation(AssertionError):
@@ -56,7 +79,7 @@ class Budget(NamedTuple):
 
 
 class World(NamedTuple):
-    """All of it. `net`: two queues (stream) or two sets (soup). `link`: "down", "up", "cut"; `heard`: who knows of a cut."""
+    """All of it. `net`: two queues (stream) or two sets (soup), of what s and t sent. `link`: who thinks it stands."""
 
     s: Side
     t: Side
@@ -188,6 +211,8 @@ class Rules:
             return world._replace(t=world.t._replace(guest="none"))
         if isinstance(effect, ev.BootGuest) and not world.dead[1]:
             raise Violation("the target rebooted a domain whose machine never died")
+        if guest == "run" and isinstance(effect, ev.StartGuest):
+            raise Violation("the target started a domain that runs")
         if guest == "part":
             raise Violation("the target started an image that is not what the source has")
         if guest == "none" and isinstance(effect, ev.StartGuest):
@@ -346,8 +371,9 @@ class Rules:
 
     def lease_ends(self, world: World, who: str, move: ev.LeaseMove, mid: int) -> Iterator[Move]:
         holder = world.lease
+        mine = (("s", mid), ("b", mid))
         allowed = {ev.LeaseMove.HOLD: holder[0] in "sb", ev.LeaseMove.TAKE: holder == ("s", mid),
-                   ev.LeaseMove.RECLAIM: holder in (("s", mid), ("b", mid)), ev.LeaseMove.REGAIN: holder[1] == mid}[move]
+                   ev.LeaseMove.RECLAIM: holder in mine, ev.LeaseMove.REGAIN: holder[1] == mid}[move]
         new = {ev.LeaseMove.HOLD: "s", ev.LeaseMove.TAKE: "t"}.get(move, "b")
         if allowed:
             taken = world._replace(lease=(new, mid))

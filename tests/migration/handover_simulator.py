@@ -21,6 +21,8 @@ from ldmd.migration import source as src
 from ldmd.migration import target as dst
 from ldmd.migration.phases import Kind
 
+END = 800.0
+"""Seconds after which nobody comes by any more; then all must be over."""
 SECONDS = {ev.Timer.ANSWER: 30.0, ev.Timer.RECONNECT: 60.0, ev.Timer.DOUBT: 20.0}
 
 
@@ -107,16 +109,16 @@ class Simulation:
 
     def run(self) -> int:
         self.at(0.1, lambda: self.event(self.s, ev.Begin()))
+        self.at(0.2, self.look_after)
         for _ in range(self.rng.randint(0, 6)):
             self.at(self.rng.expovariate(1 / 2.0) if self.rng.random() < 0.8 else self.rng.uniform(0, 100), self.mishap)
         events = 0
-        while self.queue and self.now < 4000:
+        while self.queue and self.now < 2 * END:
             self.now, _, what = heapq.heappop(self.queue)
             what()
             events += 1
             if self.s.guest == "run" and self.t.guest == "run":
                 raise Violation("two copies run")
-            self.look_after()
         self.check_end()
         return events
 
@@ -329,11 +331,9 @@ class Simulation:
 
     def look_after(self) -> None:
         """Now and then: connections, the power-on policy of the manager, a person with a broken disk."""
-        if self.rng.random() < 0.2:
-            self.at(self.rng.expovariate(1 / 3.0), self.connect)
-        if self.now > 3900 or self.rng.random() > 0.2:
-            return
-        self.at(self.rng.uniform(1, 20), self.pass_by)
+        self.pass_by()
+        if self.now < END:
+            self.at(self.rng.uniform(0.5, 20), self.look_after)
 
     def pass_by(self) -> None:
         here = self.s.state.at in (src.At.CLOSED, src.At.ABORTED) and not self.s.inbox

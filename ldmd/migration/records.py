@@ -35,6 +35,12 @@ def check_text(name: str, value: str, limit: int = TEXT_MAX, *, empty: bool = Tr
         raise RecordError(f"{name}: one printable line of at most {limit} characters expected")
 
 
+def line_of(text: str, limit: int = TEXT_MAX) -> str:
+    """Any text as one printable line within a bound."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
 @dataclass(frozen=True)
 class Numbered:
     """What every message and record has. `mid`: number of the attempt, strictly increasing for each domain."""
@@ -83,6 +89,14 @@ class Refuse(Message):
             raise RecordError(f"problems: 1 to {PROBLEMS_MAX} expected, not {len(self.problems)}")
         for each in self.problems:
             check_text("problems", each, PROBLEM_MAX, empty=False)
+
+
+def refusal(mid: int, problems: tuple[str, ...]) -> Refuse:
+    """The refusal for problems in any words; what does not fit is counted instead of said."""
+    lines = [line_of(each, PROBLEM_MAX // 4) or "unknown problem" for each in problems]
+    if len(lines) > PROBLEMS_MAX:
+        lines = [*lines[: PROBLEMS_MAX - 1], f"and {len(lines) - PROBLEMS_MAX + 1} more"]
+    return Refuse(mid, tuple(lines))
 
 
 @dataclass(frozen=True)

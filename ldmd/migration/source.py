@@ -68,6 +68,7 @@ from ldmd.migration.records import (
     Released,
     Rescue,
     Running,
+    line_of,
 )
 
 
@@ -190,7 +191,8 @@ class Source:
             return state, []
         if plan.dry_run:
             return self.connect(state, [])
-        effects: list[Effect] = [Write(Prepared(plan.mid, plan.kind, plan.lease, plan.peer)), Sync(), Show(Phase.CHECK)]
+        record = Prepared(plan.mid, plan.kind, plan.lease, line_of(plan.peer))
+        effects: list[Effect] = [Write(record), Sync(), Show(Phase.CHECK)]
         if plan.lease:
             return replace(state, at=At.LEASING), [*effects, Lease(LeaseMove.HOLD, plan.mid)]
         return self.connect(state, effects)
@@ -332,7 +334,8 @@ class Source:
         """Before RELEASE: on the disk before the domain runs on, since from then on the target's image is stale."""
         if state.plan.dry_run:
             return replace(state, at=At.CLOSED), [SetTimer(None), Tell(why), Disconnect()]
-        return self.back(state, Aborted(state.plan.mid, why[:200]))
+        state, effects = self.back(state, Aborted(state.plan.mid, line_of(why)))
+        return state, [Tell(why) if isinstance(each, Tell) else each for each in effects]
 
     def back(self, state: State, record: Aborted) -> Step:
         """The domain is this machine's again."""
@@ -345,6 +348,7 @@ class Source:
 
     def reclaim(self, state: State, move: LeaseMove, *, why: str, who: str = "") -> Step:
         """After RELEASE, on the ground `why`: the lease decides where there is one. `who`: a person's assertion."""
+        why, who = line_of(why), line_of(who)
         state = replace(state, why=why, who=who)
         if state.plan.lease:
             return replace(state, at=At.RECLAIMING), [Lease(move, state.plan.mid)]

@@ -63,6 +63,7 @@ from ldmd.migration.records import (
     Refuse,
     Rescue,
     Running,
+    refusal,
 )
 
 
@@ -236,12 +237,12 @@ class Target:
         """Ends of jobs."""
         match event:
             case Checked(offer, problems) if offer.dry_run:
-                return state, [Send(Refuse(offer.mid, problems) if problems else Accept(offer.mid))]
+                return state, [Send(refusal(offer.mid, problems) if problems else Accept(offer.mid))]
             case Checked(offer, problems) if state.at is At.CHECKING and offer.mid == state.mid:
                 return self.checked(state, problems)
             case Created(problems) if state.at is At.CREATING:
                 if problems:
-                    return self.drop(state, [Send(Refuse(state.mid, problems))])
+                    return self.drop(state, [Send(refusal(state.mid, problems))])
                 return replace(state, at=At.RECEIVING), [Send(Accept(state.mid))]
             case Verified(digest) if state.at is At.VERIFYING:
                 if digest != state.digest:
@@ -261,7 +262,7 @@ class Target:
         """All rules are met, or nothing happens here."""
         mid = state.mid
         if problems:
-            return replace(state, at=At.NONE), [Send(Refuse(mid, problems))]
+            return replace(state, at=At.NONE), [Send(refusal(mid, problems))]
         return replace(state, at=At.CREATING, newest=mid), [
             Write(Promised(mid, state.kind, state.lease)), Sync(), Show(Phase.PREPARE), CreateDomain()]
 

@@ -48,7 +48,10 @@ def judge(found: Found, capsys: pytest.CaptureFixture[str], what: str) -> None:
 @pytest.mark.parametrize("names", budgets(), ids="+".join)
 def test_live(names: tuple[str, ...], *, soup: bool, lease: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """Never two, never none but by the loss of the memory, success is true, both sides end clean."""
-    attempts = 2 if DEPTH > 1 or (len(names) == 1 and not lease) else 1
+    if DEPTH == 1 and len(names) > 1 and soup is not lease:
+        pytest.skip("S4V_HANDOVER_DEPTH=2 does this one")
+    again = names[0] in ("kills", "outages", "cuts") and not lease
+    attempts = 2 if DEPTH > 1 or (len(names) == 1 and again) else 1
     judge(explore(Rules(soup=soup, lease=lease), budget(*names, attempts=attempts)), capsys, f"{attempts} attempts")
 
 

@@ -103,6 +103,19 @@ WORDS = {"none": ev.Guest.NONE, "run": ev.Guest.RUNNING, "stop": ev.Guest.SUSPEN
 Move = tuple[str, World]
 
 
+def matters(effect: ev.Effect) -> bool:
+    """False for what only people see, and for connecting, which is possible here whenever the source wants it."""
+    told = isinstance(effect, ev.Tell) and not effect.success
+    return not told and not isinstance(effect, ev.Show | ev.Connect | ev.Disconnect)
+
+
+def bare(effect: ev.Effect) -> ev.Effect:
+    """Without the reason of an abort, which decides nothing: fewer worlds that differ in nothing else."""
+    if isinstance(effect, ev.Write) and isinstance(effect.record, rec.Aborted):
+        return ev.Write(rec.Aborted(effect.record.mid, ""))
+    return effect
+
+
 class Rules:
     """The moves, for a kind of domain, with or without a lease, over a stream or a soup of messages."""
 
@@ -129,7 +142,8 @@ class Rules:
         key = (state, event)
         if key not in self.memo:
             after, effects = machine.step(state, event)
-            self.memo[key] = (after, tuple(self.spoil(effects) if self.spoil else effects))
+            effects = self.spoil(effects) if self.spoil else effects
+            self.memo[key] = (after, tuple(bare(each) for each in effects if matters(each)))
         return self.memo[key]
 
     def event(self, world: World, who: str, event: ev.Event) -> World:

@@ -198,7 +198,10 @@ class Source:
         return self.connect(state, effects)
 
     def connect(self, state: State, effects: list[Effect]) -> Step:
-        """Ask for the link."""
+        """Ask for the link, or use the one that stands."""
+        if state.linked:
+            state, offer = self.link_up(replace(state, at=At.CONNECTING))
+            return state, [*effects, *offer]
         return replace(state, at=At.CONNECTING), [*effects, SetTimer(Timer.RECONNECT), Connect()]
 
     def link_up(self, state: State) -> Step:

@@ -101,6 +101,7 @@ class Simulation:
         self.t = Node("t", dst.Target(), Disk(self.rng), "none", dst.State())
         self.link = 0  # number of the connection that stands, 0: none
         self.links, self.final, self.ran, self.disks, self.attempt = 0, 0, 0, True, 1
+        self.attempts = self.rng.choice((1, 1, 3))
         self.arrives = {"s": 0.0, "t": 0.0}
 
     def at(self, seconds: float, what: Callable[[], None]) -> None:
@@ -344,7 +345,7 @@ class Simulation:
                 node.disk.full = False
                 self.kill(node)
         self.connect()
-        if self.s.state.at is src.At.CLOSED and self.s.guest == "run" and self.attempt < 3 and not self.s.busy:
+        if self.s.state.at is src.At.CLOSED and self.s.guest == "run" and self.attempt < self.attempts and not self.s.busy:
             self.attempt += 1
             plan = src.Plan(self.attempt, UUID, Kind.LIVE, self.lease_used, "system2")
             self.s.state = src.State(plan, linked=self.s.linked)

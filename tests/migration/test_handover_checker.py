@@ -50,8 +50,8 @@ def test_live(names: tuple[str, ...], *, soup: bool, lease: bool, capsys: pytest
     """Never two, never none but by the loss of the memory, success is true, both sides end clean."""
     if DEPTH == 1 and len(names) > 1 and soup is not lease:
         pytest.skip("S4V_HANDOVER_DEPTH=2 does this one")
-    again = names[0] in ("kills", "outages", "cuts") and not lease
-    attempts = 2 if DEPTH > 1 or (len(names) == 1 and again) else 1
+    again = names[0] in ("cuts", "cancels") or (not soup and names[0] in ("kills", "outages"))
+    attempts = 2 if DEPTH > 1 or (len(names) == 1 and again and not lease) else 1
     judge(explore(Rules(soup=soup, lease=lease), budget(*names, attempts=attempts)), capsys, f"{attempts} attempts")
 
 

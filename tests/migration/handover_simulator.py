@@ -345,7 +345,8 @@ class Simulation:
                 node.disk.full = False
                 self.kill(node)
         self.connect()
-        if self.s.state.at is src.At.CLOSED and self.s.guest == "run" and self.attempt < self.attempts and not self.s.busy:
+        free = self.s.state.at is src.At.CLOSED and self.s.guest == "run" and not self.s.busy
+        if free and self.attempt < self.attempts:
             self.attempt += 1
             plan = src.Plan(self.attempt, UUID, Kind.LIVE, self.lease_used, "system2")
             self.s.state = src.State(plan, linked=self.s.linked)

@@ -313,6 +313,33 @@ class Store:
         rows = self._select("SELECT time, caller, line, status, text FROM history ORDER BY number DESC LIMIT ?", limit)
         return [Record(*row) for row in rows][::-1]
 
+    # -- the journal of migrations
+
+    def add_migration(self, side: str, uuid: str, mid: int, body: str, *, urgent: bool) -> None:
+        """Append a record (`ldmd.migrationjournal`)."""
+        with self._transaction("migration", urgent=urgent) as db:
+            db.execute("INSERT INTO migration(side, uuid, mid, body) VALUES(?, ?, ?, ?)", (side, uuid, mid, body))
+
+    def migration_rows(self, side: str, uuid: str) -> tuple[str, ...]:
+        """The bodies of a domain's records, in order."""
+        rows = self._select("SELECT body FROM migration WHERE side=? AND uuid=? ORDER BY number", side, uuid)
+        return tuple(str(row[0]) for row in rows)
+
+    def migration_uuids(self, side: str) -> tuple[str, ...]:
+        """The domains that have records."""
+        return tuple(str(row[0]) for row in self._select("SELECT DISTINCT uuid FROM migration WHERE side=?", side))
+
+    def forget_migrations(self, side: str, uuid: str, mid: int) -> None:
+        """Remove a domain's records of attempts before `mid`."""
+        with self._transaction("migration", urgent=True) as db:
+            db.execute("DELETE FROM migration WHERE side=? AND uuid=? AND mid<?", (side, uuid, mid))
+
+    def sync(self) -> None:
+        """Return when all that can be read is on the disk, also what a process wrote that was killed then."""
+        for row in self._select("PRAGMA wal_checkpoint(FULL)"):
+            if row[0]:
+                raise message("store.write", path=self.path, problem="another process holds the store")
+
     # -- the file
 
     def keep_good(self) -> None:

@@ -16,6 +16,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE history(number INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, caller TEXT NOT NULL, "
         "line TEXT NOT NULL, status INTEGER, text TEXT NOT NULL)",
     ),
+    (
+        # journal of migrations: rows are only added, and removed when a whole attempt is forgotten
+        "CREATE TABLE migration(number INTEGER PRIMARY KEY AUTOINCREMENT, side TEXT NOT NULL, uuid TEXT NOT NULL, "
+        "mid INTEGER NOT NULL, body TEXT NOT NULL)",
+        "CREATE INDEX migration_domain ON migration(side, uuid, mid)",
+    ),
 )
 
 SCHEMA = len(STEPS)

@@ -1,0 +1,62 @@
+"""Every interleaving, within bounds, of the shipped state machines: see docs/internals/handover.md for what is proved.
+
+S4V_HANDOVER_DEPTH=2 (or 3) explores every combination of so many mishaps, with two attempts, not only the chosen ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import pytest
+from migration_explorer import Found, explore
+from migration_world import Budget, Rules
+
+from ldmd.migration import source as src
+from ldmd.migration import target as dst
+from ldmd.migration.phases import Kind
+
+DEPTH = int(os.environ.get("S4V_HANDOVER_DEPTH", "1"))
+MISHAPS = ("kills", "deaths", "outages", "losses", "cuts", "cancels", "faults")
+PAIRS = (("kills", "cuts"), ("deaths", "cancels"), ("outages", "cuts"), ("cuts", "cancels"), ("losses", "cancels"))
+
+
+def budgets() -> list[tuple[str, ...]]:
+    singles: list[tuple[str, ...]] = [(each,) for each in MISHAPS]
+    if DEPTH == 1:
+        return [*singles, *PAIRS]
+    return [*singles, *itertools.combinations_with_replacement(MISHAPS, DEPTH)]
+
+
+def budget(*names: str, attempts: int = 1) -> Budget:
+    counts = {name: names.count(name) for name in names}
+    return Budget(attempts=attempts, **counts)
+
+
+def judge(found: Found, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    with capsys.disabled():
+        print(f"\n  {what}: {found.worlds} worlds, {found.moves} moves, {found.ends} ends", end="")
+    assert not found.wrong, found.wrong
+    assert found.ends > 1
+    for world in found.helped:  # a person is needed only where a host is lost for ever or a disk failed
+        broken = {world.s.state.at, world.t.state.at} & {src.At.BROKEN, dst.At.BROKEN}
+        assert world.s.lost or world.t.lost or broken, world
+
+
+@pytest.mark.parametrize("lease", [False, True], ids=["bare", "lease"])
+@pytest.mark.parametrize("soup", [False, True], ids=["stream", "soup"])
+@pytest.mark.parametrize("names", budgets(), ids="+".join)
+def test_live(names: tuple[str, ...], *, soup: bool, lease: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Never two, never none but by the loss of the memory, success is true, both sides end clean."""
+    if DEPTH == 1 and len(names) > 1 and soup is not lease:
+        pytest.skip("S4V_HANDOVER_DEPTH=2 does this one")
+    again = names[0] in ("cuts", "cancels") or (not soup and names[0] in ("kills", "outages"))
+    attempts = 2 if DEPTH > 1 or (len(names) == 1 and again and not lease) else 1
+    judge(explore(Rules(soup=soup, lease=lease), budget(*names, attempts=attempts)), capsys, f"{attempts} attempts")
+
+
+@pytest.mark.parametrize("kind", [Kind.BOUND, Kind.INACTIVE])
+@pytest.mark.parametrize("names", [("kills", "cuts"), ("outages",), ("cancels", "cuts")], ids="+".join)
+def test_cold(names: tuple[str, ...], kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
+    """A domain without memory has one owner just so."""
+    judge(explore(Rules(kind=kind, soup=False), budget(*names)), capsys, kind.value)

@@ -44,7 +44,7 @@ class Bench:
     def __init__(self, features: int = ALL_FEATURES, memory: int = MEMORY) -> None:
         self._module: Any = core()
         values = {"memory_bytes": memory, "strands": 1, "features": features, "stick_hz": 10**9, "tick_hz": 10**9,
-                  "va_bits": 52, "page_sizes": 0x2B, "max_tsbs": 4, "quantum": 1000}  # fmt: skip
+                  "va_bits": 52, "page_sizes": 0x2B, "max_tsbs": 4, "quantum": 1000, "ra_limit": 1 << 40}  # fmt: skip
         names = [field.name for field in fields(self._module.CoreConfig)]
         self.core = self._module.Core(self._module.CoreConfig(**{name: values.get(name, 1) for name in names}))
         self.core.mem_write(0, NOP * (memory // 4))

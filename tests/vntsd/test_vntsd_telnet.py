@@ -93,8 +93,9 @@ def up(shell: Shell, guests: str) -> int:
 
 def test_two_clients_of_a_console(shell: Shell) -> None:
     port = up(shell, guest("ldg1"))
-    first, second = Terminal(port), Terminal(port)
+    first = Terminal(port)
     first.expect(b'Connecting to console "ldg1" in group "ldg1" ....')
+    second = Terminal(port)
     second.expect(b"Press ~? for control options ..")
     first.type(b'\r." forty" ."  two" cr\r')
     first.expect(b"forty two\r\n")

@@ -121,9 +121,9 @@ def test_linux_in_a_domain(shell: Shell) -> None:
         reader.type(Step(line, "", 0))
     heading = "NAME STATE FLAGS CONS VCPU MEMORY UTIL NORM UPTIME\n"
     reader.type(Step("ldm list linux", f"{heading}linux active -n---- 5000 2 1G 1% 1% 1s\n", 0))
-    reader.type(Step(f"ldm add-vcpu 2 linux{rest}", "", 0))
     console = shell.console(reader.first)
     console.until(b"sun4v# ")
+    reader.type(Step(f"ldm add-vcpu 2 linux{rest}", "", 0))
     console.type(b"nproc; echo do'ne'\n")
     assert b"\n4\r\ndone\r\n" in console.until(b"done\r\n")
-    reader.type(Step("ldm stop-domain linux", "LDom linux stopped\n", 0))
+    reader.type(Step("ldm stop-domain -f linux", "LDom linux stopped\n", 0))

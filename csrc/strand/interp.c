@@ -444,6 +444,6 @@ void interp_enter(struct strand *c) {
   h_dispatch(c, NULL, c->w, c->cc_a, c->cc_b);
 #else
   const struct uop *u = h_dispatch(c, NULL);
-  while (u) u = ((handler_fn)u->h)(c, u);
+  while (u) u = ((handler_fn)__atomic_load_n(&u->h, __ATOMIC_RELAXED))(c, u); /* others may make the block stale */
 #endif
 }

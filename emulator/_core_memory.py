@@ -14,9 +14,20 @@ _ERROR_BYTES = 512
 _MOST_STRANDS = 4096
 
 
-@dataclass(frozen=True)
-class CoreBlock:
-    """`s4v_block`: a block of memory and where its memfds have it."""
+@dataclass(frozen=True, kw_only=True)
+class MemoryDescriptor:
+    """A block of memory, and what another process maps to see it and its dirty marks.
+
+    ::
+
+        memory_fd   byte x of the block is byte memory_offset + x
+        map_fd      byte page_map_offset + n is not 0: the block's page n (8 KiB) was written
+                    byte region_map_offset + (memory_offset + x) // 2 MiB is 0: no page there is marked
+
+    The descriptors are the machine's own, valid until the block goes; both files are sealed against a change of size.
+    Marks are set after the bytes, page before region. Who clears them (region before pages) calls
+    `Machine.dirty_barrier` between that and reading the pages (docs/internals/memory.md).
+    """
 
     ra: int
     pa: int
@@ -63,13 +74,14 @@ class MemoryCalls:
         error = {lib.S4V_EFAULT: AddressError, lib.S4V_EBUSY: BusyError}.get(status, ConfigError)
         raise error(f"memory at real addresses {ra:#x}..{ra + size_bytes - 1:#x} cannot be removed: {_text(message)}")
 
-    def memory_blocks(self) -> Iterator[CoreBlock]:
+    def memory_blocks(self) -> Iterator[MemoryDescriptor]:
         """The blocks by ascending real address."""
         out, n = ffi.new("s4v_block *"), 0
         while lib.s4v_memory_block(self._machine, n, out) == 0:
-            yield CoreBlock(
-                int(out.ra), int(out.pa), int(out.bytes), int(out.memory_fd), int(out.memory_offset),
-                int(out.map_fd), int(out.page_map_offset), int(out.region_map_offset),
+            yield MemoryDescriptor(
+                ra=int(out.ra), pa=int(out.pa), size_bytes=int(out.bytes), memory_fd=int(out.memory_fd),
+                memory_offset=int(out.memory_offset), map_fd=int(out.map_fd),
+                page_map_offset=int(out.page_map_offset), region_map_offset=int(out.region_map_offset),
             )  # fmt: skip
             n += 1
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from emulator import _core
+from emulator._core_memory import MemoryDescriptor
 from emulator.chips import find_chip
 from emulator.errors import ConfigError, StrandError
 from emulator.guest import Strand
@@ -24,31 +25,6 @@ Block = tuple[int, int, int]
 """A block of memory: real address, physical address, bytes."""
 _MAU, _CWQ, _MAU_OF_T1 = 1, 2, 3  # kinds of crypto units: csrc/sun4v.h
 REGION_BYTES = 2 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryDescriptor:
-    """A block of memory, and what another process maps to see it and its dirty marks.
-
-    ::
-
-        memory_fd   byte x of the block is byte memory_offset + x
-        map_fd      byte page_map_offset + n is not 0: the block's page n (8 KiB) was written
-                    byte region_map_offset + (memory_offset + x) // 2 MiB is 0: no page there is marked
-
-    The descriptors are the machine's own, valid until the block goes; both files are sealed against a change of size.
-    Marks are set after the bytes, page before region. Who clears them (region before pages) calls
-    `Machine.dirty_barrier` between that and reading the pages (docs/internals/memory.md).
-    """
-
-    ra: int
-    pa: int
-    size_bytes: int
-    memory_fd: int
-    memory_offset: int
-    map_fd: int
-    page_map_offset: int
-    region_map_offset: int
 
 
 @dataclass(frozen=True)
@@ -120,19 +96,7 @@ class MachineResources:
 
     def memory_descriptors(self) -> tuple[MemoryDescriptor, ...]:
         """The blocks as another process can map them. A block whose memory came in pieces may be told in pieces."""
-        return tuple(
-            MemoryDescriptor(
-                ra=block.ra,
-                pa=block.pa,
-                size_bytes=block.size_bytes,
-                memory_fd=block.memory_fd,
-                memory_offset=block.memory_offset,
-                map_fd=block.map_fd,
-                page_map_offset=block.page_map_offset,
-                region_map_offset=block.region_map_offset,
-            )
-            for block in self._core.memory_blocks()
-        )
+        return tuple(self._core.memory_blocks())
 
     def dirty_harvest(self) -> list[int]:
         """Page indexes (RA / 8192) written since the last harvest, ascending. Clears the marks."""

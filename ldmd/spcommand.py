@@ -7,8 +7,6 @@ import argparse
 from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.errors import EmulatorError
 from emulator.places import find_machine
-from ldmd.messages import RefusedError
-from ldmd.rpc.client import Client
 
 OK, FAILED = 0, 1
 
@@ -28,6 +26,9 @@ def add_power_policy(commands: argparse._SubParsersAction[Parser]) -> dict[str, 
 
 
 def _power_policy(options: argparse.Namespace) -> int:
+    from ldmd.messages import RefusedError  # not for every `sun4v`
+    from ldmd.rpc.client import Client
+
     try:
         with Client(find_machine(options.name).rpc) as client:
             if options.policy is None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.errors import ConfigError, EmulatorError, PlatformFileError, UnitError
 from emulator.places import PlaceError, machine_names, place
-from emulator.power import control, process
+from emulator.power import control
 from emulator.power.control import MachineState, PowerError
 from emulator.power.options import choose_options
 from emulator.units import format_size
@@ -90,6 +90,8 @@ def _power_on(options: argparse.Namespace) -> int:
         where, platform=options.platform, memory=options.memory, deterministic=options.deterministic
     )
     if options.foreground:
+        from emulator.power import process  # the whole server: not for every `sun4v`
+
         arguments = [where.name, "--platform", chosen.platform, "--memory", str(chosen.memory_bytes)]
         return process.main([*arguments, *(["--deterministic"] if chosen.deterministic else [])])
     hello = control.start_machine(where, chosen)

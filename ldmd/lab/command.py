@@ -1,4 +1,4 @@
-"""`sun4v lab up|down|reset|list`."""
+"""`sun4v lab up|down|reset|list`. What they need is loaded when one is used: every `sun4v` comes through here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.errors import EmulatorError
-from ldmd.lab.reader import LabFileError, read_lab
-from ldmd.lab.room import LabError, Room, names
-from ldmd.messages import RefusedError
+
+if TYPE_CHECKING:
+    from ldmd.lab.room import Room
 
 OK, FAILED = 0, 1
 
@@ -47,6 +48,10 @@ def add_lab(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
 
 def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     def handler(options: argparse.Namespace) -> int:
+        from ldmd.lab.reader import LabFileError
+        from ldmd.lab.room import LabError
+        from ldmd.messages import RefusedError
+
         try:
             return action(options)
         except LabFileError as error:
@@ -61,16 +66,22 @@ def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argpars
 
 
 def _room() -> Room:
+    from ldmd.lab.room import Room
+
     return Room(lambda line: print(line, flush=True))
 
 
 def _up(options: argparse.Namespace) -> int:
+    from ldmd.lab.reader import read_lab
+
     _room().up(read_lab(options.file), keep=options.keep)
     return OK
 
 
 def _named(lab: str) -> str:
     """A lab by its name or its file."""
+    from ldmd.lab.reader import read_lab
+
     return read_lab(Path(lab)).name if lab.endswith(".toml") else lab
 
 
@@ -80,6 +91,8 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _reset(options: argparse.Namespace) -> int:
+    from ldmd.lab.room import LabError, names
+
     room = _room()
     if options.all == (options.lab is not None):
         raise LabError(f"say which lab, or --all; there are: {names(room.states())}")

@@ -125,7 +125,7 @@ class Room:
                 for volume in vds.volumes:
                     path = folder / DISKS / disk_name(server.name, vds, volume)
                     if volume.image is not None:
-                        _sun4v_free("cp", "--sparse=always", "--reflink=auto", str(volume.image), str(path))
+                        _run("cp", "--sparse=always", "--reflink=auto", str(volume.image), str(path))
                     elif volume.size:
                         boot = () if volume.boot is None else ("--boot", str(volume.boot))
                         _sun4v("mkdisk", *boot, str(path), volume.size)
@@ -182,10 +182,10 @@ def _carry_out(client: Client, server: str, command: Command) -> Any:
 
 
 def _sun4v(*words: str) -> None:
-    _sun4v_free(sys.executable, "-m", "emulator.cli", *words)
+    _run(sys.executable, "-m", "emulator.cli", *words)
 
 
-def _sun4v_free(*words: str) -> None:
+def _run(*words: str) -> None:
     """Run a command. Raises LabError with what it has said."""
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -201,7 +201,6 @@ class Client:
         return None
 
     async def _escape(self, console: Console, letter: int) -> Leave | None:
-        command = ESCAPES.get(letter)
         if letter == ord("."):
             return Leave.RESELECT
         if letter in (ord("n"), ord("p")):
@@ -212,7 +211,6 @@ class Client:
         elif letter in (ord("#"), CTRL_B):
             self._break(console, alternate=letter == CTRL_B)
         else:
-            assert command is None or letter == ord("?")
             self.write(EOL)
             self.write_line("VNTSD commands")
             for line in ESCAPES.values():

@@ -163,8 +163,7 @@ class Vntsd:
         key = (entry.group, entry.port)
         group = self._groups.setdefault(key, Group(entry.group, entry.port, hostname=self._hostname))
         line = MachineLine(lambda: self._open_stream(entry.guest), lambda: self._send_break(entry.guest))
-        logs = entry.log and self._log_folder is not None
-        console_log = ConsoleLog(self._log_folder / entry.domain) if logs and self._log_folder else None
+        console_log = ConsoleLog(self._log_folder / entry.domain) if entry.log and self._log_folder else None
         console = Console(entry.number, entry.domain, line, log=console_log)
         line.printed = console.printed
         group.consoles.append(console)

@@ -20,7 +20,7 @@ from emulator import Machine, Stop, StopReason, parse_image
 STRANDS_ELF = ROOT / "images" / "prebuilt" / "check-strands.elf"
 ALL_TESTS = 0xFFF
 LOOP = struct.pack(">2I", 0x10800000, 0x01000000)  # ba .; nop
-SUPPRESSIONS = f"suppressions={ROOT}/tests/tsan.supp"
+SUPPRESSIONS = f"suppressions={ROOT}/tests/tsan.supp:history_size=7"  # the longest: stacks of writes long ago
 KINDS = [
     pytest.param("", id="plain"),
     pytest.param("address,undefined", id="asan", marks=[pytest.mark.slow, pytest.mark.nosan]),

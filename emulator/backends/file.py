@@ -28,6 +28,8 @@ class Backend(Protocol):
     size_bytes: int
     """A multiple of 512."""
     read_only: bool
+    # A backend may also have `fd` and `base` (default 0): a file or block device with the disk's bytes from there on,
+    # one for one. The C core then reads and writes it, with a descriptor of its own. None: by the methods only.
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises OSError."""
@@ -108,6 +110,11 @@ class FileDisk:
             self.close()
             raise ConfigError(f"{self.path}: a disk cannot have {size} bytes")
         self.size_bytes = _round_up(size, BLOCK)
+
+    @property
+    def fd(self) -> int | None:
+        """The file, as long as it is open."""
+        return self._fd if self._fd >= 0 else None
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes."""

@@ -31,6 +31,11 @@ class SharedDisk:
         self.size_bytes = disk.size_bytes
         self.read_only = disk.read_only
 
+    @property
+    def fd(self) -> int | None:
+        """The file, as long as it is open."""
+        return self._disk.fd if self._open else None
+
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes."""
         return self._disk.read(offset, length)

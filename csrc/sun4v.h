@@ -299,7 +299,7 @@ int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const
 
 /* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
  * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
- * it: in real time by threads of the machine, which kick it (s4v_kick) when something is finished; in a deterministic machine
+ * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
  * at once and in order. While requests are on their way, a run in which the guest waits does not end with S4V_STOP_IDLE. */
 typedef struct s4v_disk_file {
   int32_t fd;             /* the machine keeps a copy; -1: no file */
@@ -348,6 +348,20 @@ int64_t s4v_disk_finish(s4v_machine *, uint32_t channel, s4v_disk_answer *answer
 void s4v_disk_wait(s4v_machine *, uint32_t channel); /* until the host has done all that was taken; then finish */
 uint32_t s4v_disk_in_flight(const s4v_machine *, uint32_t channel);
 int s4v_disk_count(const s4v_machine *, uint32_t channel, s4v_disk_counters *out);
+
+/* A session that is up may lend its link: its packets about one descriptor each are then served while the guest runs, and
+ * what is done is answered, without a stop. Whatever else comes stays in the guest's queue and stops the run as ever
+ * (S4V_STOP_CHANNEL); the client takes the link back before it does anything with it. Forgotten by open and close. */
+typedef struct s4v_disk_link {
+  uint64_t ident;         /* of the ring, as it was acknowledged */
+  uint32_t session;
+  uint32_t received;      /* sequence number of the last packet, each way */
+  uint32_t sent;
+  uint32_t pad;
+} s4v_disk_link;
+int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4V_EINVAL: a deterministic machine */
+int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
+int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);

@@ -357,7 +357,7 @@ typedef struct s4v_disk_link {
   uint32_t session;
   uint32_t received;      /* sequence number of the last packet, each way */
   uint32_t sent;
-  uint32_t pad;
+  uint32_t broken;        /* what was taken back: an answer was lost, for the ring was not there */
 } s4v_disk_link;
 int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4V_EINVAL: a deterministic machine */
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */

@@ -66,11 +66,11 @@ class DiskCalls:
         link = ffi.new("s4v_disk_link *", {"ident": ident, "session": session, "received": received, "sent": sent})
         return bool(lib.s4v_disk_lend(self._machine, channel, link) == lib.S4V_OK)
 
-    def disk_take_back(self, channel: int) -> tuple[int, int]:
-        """The end of that; the sequence numbers of the link now, received and sent."""
+    def disk_take_back(self, channel: int) -> tuple[int, int, bool]:
+        """The end of that; the counts of the link now, received and sent, and whether all answers were given."""
         link = ffi.new("s4v_disk_link *")
         lib.s4v_disk_take_back(self._machine, channel, link)
-        return int(link.received), int(link.sent)
+        return int(link.received), int(link.sent), not link.broken
 
     def disk_lent(self, channel: int) -> bool:
         """Does C serve it? Not where the ring has gone meanwhile."""

@@ -137,7 +137,7 @@ class Channel:
         """Let C serve plain packets of a session."""
         return self._core.disk_lend(self.number, ident, session, received, sent)
 
-    def disk_take_back(self) -> tuple[int, int]:
+    def disk_take_back(self) -> tuple[int, int, bool]:
         """The end of that."""
         return self._core.disk_take_back(self.number)
 

@@ -109,7 +109,8 @@ int s4v_disk_take_back(s4v_machine *m, uint32_t channel, s4v_disk_link *link) {
   struct vdisk *d = disk(m, channel);
   if (!d) return S4V_ENOENT;
   struct vdisk_lane lane = vdisk_take_back(d);
-  *link = (s4v_disk_link){.ident = lane.ident, .session = lane.session, .received = lane.received, .sent = lane.sent};
+  *link = (s4v_disk_link){.ident = lane.ident, .session = lane.session, .received = lane.received, .sent = lane.sent,
+                          .broken = lane.broken};
   return S4V_OK;
 }
 

@@ -1,10 +1,11 @@
-/* vdisk.c - the data path of virtual disks through the public interface: `vdisk cases | stress SEED ROUNDS | hostile SEED
- * ROUNDS`. What a guest does is written to its memory by hand; what the host does is vdisk_host.h. */
+/* vdisk.c - the data path of virtual disks through the public interface: `vdisk cases | lane | stress SEED ROUNDS |
+ * hostile SEED ROUNDS`. What a guest does is written to its memory by hand; what the host does is vdisk_host.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "vdisk_host.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ enum {
 
 static s4v_machine *m;
 static int disk_fd = -1;
+static u32 strand_count = 1;
 static u64 sequence;
 static unsigned long long seed;
 
@@ -82,7 +84,7 @@ static void open_disk(void) { open_disk_with(0, BLOCKS); }
 
 static void power_on(int deterministic) {
   s4v_config config = {
-      .memory_bytes = MEMORY, .strands = 1, .deterministic = (u32)deterministic, .features = ~(u64)0, .cfr_present = 1,
+      .memory_bytes = MEMORY, .strands = strand_count, .deterministic = (u32)deterministic, .features = ~(u64)0, .cfr_present = 1,
       .channels = 8, .stick_hz = 1000000000, .tick_hz = 3600000000u, .va_bits = 52, .page_sizes = 0x3f, .max_tsbs = 4,
       .quantum = 1000, .rng_seed = 1, .rng_layout = 1,
   };
@@ -171,6 +173,22 @@ static void *opener(void *waiting) {
   return NULL;
 }
 
+/* Opens the gate when the first thread of the program sleeps: it is the one that waits for what is in flight. */
+static void *waker(void *unused) {
+  char path[64], text[256];
+  (void)unused;
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)getpid());
+  for (;;) {
+    FILE *file = fopen(path, "r");
+    CHECK(file && fgets(text, sizeof text, file) && strrchr(text, ')'));
+    fclose(file);
+    if (strncmp(strrchr(text, ')'), ") S", 3) == 0) break;
+    sched_yield();
+  }
+  host_gate(0, ANYWHERE);
+  return NULL;
+}
+
 /* The gate opens once so many are at it. */
 static pthread_t open_when(int waiting) {
   pthread_t thread;
@@ -178,10 +196,17 @@ static pthread_t open_when(int waiting) {
   return thread;
 }
 
+static pthread_t open_when_asleep(void) {
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, waker, NULL) == 0);
+  return thread;
+}
+
 static void joined(pthread_t thread) { CHECK(pthread_join(thread, NULL) == 0); }
 
 #include "vdisk_cases.h"
 #include "vdisk_chance.h"
+#include "vdisk_lane.h"
 
 int main(int argc, char **argv) {
   char name[] = "/tmp/s4v-vdisk-XXXXXX";
@@ -190,6 +215,7 @@ int main(int argc, char **argv) {
   seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
   u64 rounds = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
   if (strcmp(argv[1], "cases") == 0) return cases();
+  if (strcmp(argv[1], "lane") == 0) return lane();
   if (strcmp(argv[1], "stress") == 0) return stress(rounds);
   if (strcmp(argv[1], "hostile") == 0) return hostile(rounds);
   return 2;

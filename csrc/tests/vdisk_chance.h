@@ -56,7 +56,7 @@ static int stress(u64 rounds) {
   power_on(0);
   host.chance = seed;
   for (u64 i = 0; i < rounds; i++) {
-    host.spoil = below(4) == 0;
+    host_trouble(below(4) == 0, 0, INT_MAX);
     for (u64 n = below(8); n; n--) stress_begin();
     if (below(8) == 0) s4v_disk_wait(m, CHANNEL);
     stress_end();
@@ -115,14 +115,12 @@ static int hostile(u64 rounds) {
   power_on(0);
   host.chance = seed;
   for (u64 i = 0; i < rounds; i++) {
-    host.spoil = below(2) == 0;
-    host.error = below(2) ? EIO : ENOSPC;
-    host.error_at = below(8) ? INT_MAX : (int)(below(BLOCKS) * BLOCK);
+    host_trouble(below(2) == 0, below(2) ? EIO : ENOSPC, below(8) ? INT_MAX : (int)(below(BLOCKS) * BLOCK));
     for (u64 n = below(12); n; n--) spoil_memory();
     any_call();
     if (below(200)) continue;
     for (u64 n = 0; n < PAGES; n++) store(TABLE + 16 * n, (BASE + n * PAGE) | RIGHTS, 8); /* and it begins anew */
-    host.spoil = 0, host.error_at = INT_MAX;
+    host_trouble(0, 0, INT_MAX);
     open_disk();
     CHECK(request((u32)below(ENTRIES), READ, below(BLOCKS), 512) == 0);
   }

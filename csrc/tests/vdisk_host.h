@@ -34,6 +34,22 @@ static void host_gate(int closed, long offset) {
   pthread_mutex_unlock(&host.lock);
 }
 
+/* Cut short by chance; the transfer of an offset fails. */
+static void host_trouble(int spoil, int error, int at) {
+  pthread_mutex_lock(&host.lock);
+  host.spoil = spoil;
+  host.error = error;
+  host.error_at = at;
+  pthread_mutex_unlock(&host.lock);
+}
+
+static int host_waiting(void) {
+  pthread_mutex_lock(&host.lock);
+  int n = host.waiting;
+  pthread_mutex_unlock(&host.lock);
+  return n;
+}
+
 static void host_await(int waiting) {
   pthread_mutex_lock(&host.lock);
   while (host.waiting < waiting) pthread_cond_wait(&host.moved, &host.lock);

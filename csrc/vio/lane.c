@@ -120,6 +120,6 @@ bool vdisk_is_lent(const struct vdisk *d) { return d->lane.on; }
 
 struct vdisk_lane vdisk_take_back(struct vdisk *d) {
   struct vdisk_lane lane = d->lane;
-  d->lane.on = false;
+  d->lane.on = d->lane.broken = false;
   return lane;
 }

@@ -118,8 +118,8 @@ class DataPath:
         self.lent = self._channel.disk_lend(ident, session, *counts)
         return self.lent
 
-    def take_back(self) -> tuple[int, int]:
-        """The end of that; the link's counts now."""
+    def take_back(self) -> tuple[int, int, bool]:
+        """The end of that; the link's counts now. False: an answer could not be given, for the ring was gone."""
         self.lent = False
         return self._channel.disk_take_back()
 

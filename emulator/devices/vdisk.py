@@ -290,7 +290,10 @@ class VirtualDisk(vio.VioServer):
     def _take_back(self) -> None:
         """Before anything is done with the link here."""
         if self._path is not None and self._path.lent:
-            self.link.go_on(*self._path.take_back())
+            received, sent, whole = self._path.take_back()
+            self.link.go_on(received, sent)
+            if not whole:
+                self.drop_link("the ring is gone")
 
     def poll(self) -> None:
         """Answer what the host has done meanwhile."""

@@ -34,6 +34,11 @@ def test_every_contract_of_the_data_path(vdisk: Path) -> None:
     assert run(vdisk, "cases") == "ok\n"
 
 
+def test_plain_requests_are_served_inside_the_guests_call(vdisk: Path) -> None:
+    """Strands in turn, and on threads: answers at once and later, no room for them, what is left for the client."""
+    assert run(vdisk, "lane") == "ok\n"
+
+
 def test_contents_against_a_model(vdisk: Path) -> None:
     """Random requests, many at once; what is read, and the file at the end, is what was written."""
     requests, deepest = numbers(run(vdisk, "stress", SEED, 3000 * DEPTH))

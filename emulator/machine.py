@@ -315,8 +315,11 @@ class Machine(MachineMoving):
 
     @property
     def time_ns(self) -> int:
-        """The machine's clock: nanoseconds since it was made. Of a deterministic machine part of its state."""
-        return self._core.tick() * 1_000_000_000 // self.tick_hz
+        """The machine's clock: nanoseconds since it was made. Of a deterministic machine part of its state.
+
+        Rounded up: after a run until some time, it is that time.
+        """
+        return -(-self._core.tick() * 1_000_000_000 // self.tick_hz)
 
     def kick(self) -> None:
         """From any thread: make `run` return soon, with reason KICK."""

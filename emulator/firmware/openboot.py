@@ -113,7 +113,7 @@ class OpenBoot:
 
     def describe(self, description: MachineDescription, disks: Mapping[str, Backend]) -> None:
         """Devices have come or gone: disks at once, the device tree at the next reset."""
-        self._description = description
+        self._description = self._described if description == self._described else description
         self.disks = dict(disks)
         self.client.disks = self.disks
 

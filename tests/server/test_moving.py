@@ -1,6 +1,6 @@
 """A guest moves between servers with the operations of hvctl, and goes on as if nothing had happened.
 
-Memory is copied over the guest's descriptors, as another process would. Virtual time: with no chance but the seeded one of
+Memory is copied over the guest's descriptors, as another process would. Virtual time: no chance but the seeded one of
 when it moves.
 """
 

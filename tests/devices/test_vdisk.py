@@ -31,7 +31,8 @@ from driver_support import (
     tag,
 )
 
-from emulator.backends.file import FileDisk, Overlay, create_disk
+from emulator.backends.file import FileDisk, create_disk
+from emulator.backends.overlay import Overlay
 from emulator.devices.disklabel import default_label, find_slice, parse_label
 from emulator.devices.vdisk import DiskOptions, Medium, Operation, VirtualDisk
 from emulator.errors import StateError

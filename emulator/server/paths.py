@@ -1,11 +1,9 @@
 """The paths of a disk in a multipathing group (mpgroup): which of them requests take.
 
 Each path has a channel of its own. A guest that knows of groups (Solaris, labos) opens several channels and chooses
-among
-those that are up: here each channel leads to its own path, and is down while that path cannot be used. An unmodified
-Linux
-opens the first channel only ("Ignoring extra vdisk port"): for such a guest every channel is up as long as
-any path can be used, and the choice is made here, behind it. docs/internals/disks.md.
+among those that are up: here each channel leads to its own path, and is down while that path cannot be used. An
+unmodified Linux opens the first channel only ("Ignoring extra vdisk port"): for such a guest every channel is up as
+long as any path can be used, and the choice is made here, behind it. docs/internals/disks.md.
 """
 
 from __future__ import annotations

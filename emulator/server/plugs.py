@@ -154,8 +154,8 @@ class Plugs:
                 yield f"disk {disk.name} changed"
 
     def _add_disk(self, disk: Disk, path: DiskPath) -> _DiskPlug:
-        # the first path has the disk's own name; the name is the key of the device in a saved state
-        name = f"disk {disk.name}" if path is disk.paths[0] else f"disk {disk.name}:{path.channel}"
+        # the key of the device in a saved state: the same wherever the guest is made again, whichever path is selected
+        name = f"disk {disk.name}:{path.channel}"
         backend, error = self._open(name, path)
         device = VirtualDisk(name, path.channel, backend, options=_options(disk.name, path))
         device.online = path.online and not error
@@ -187,6 +187,11 @@ class Plugs:
         several = {disk.name: disk for disk in disks if len(disk.paths) > 1}
         for name in [name for name in self._groups if name not in several]:
             del self._groups[name]
+        for (name, _), plug in self._disks.items():
+            if name not in several and isinstance(plug.device.backend, PathDisk):  # it has one path now
+                plug.device.set_online(False)
+                plug.device.backend = plug.backend
+                plug.device.set_online(plug.path.online and not plug.error)
         for name, disk in several.items():
             plugs = [self._disks[name, path.channel] for path in disk.paths]
             group = self._group(disk)

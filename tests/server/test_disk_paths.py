@@ -76,6 +76,21 @@ def test_a_selected_path_is_taken(image: Path) -> None:
         assert states(room) == [(2, ACTIVE), (1, STANDBY)]
 
 
+def test_paths_are_added_and_taken_away_while_the_guest_runs(image: Path) -> None:
+    one = labos_spec(1, disks=[{"name": "d", "number": 0, "channels": [2], "backend": str(image)}])
+    with Room() as room:
+        room.add(one)
+        room.prompt(1)
+        for wanted, paths in ((spec(image, order=(2, 1)), 2), (one, 1), (spec(image), 2)):
+            room.call("guest.configure", spec=wanted)
+            room.call("guest.md_update", guest=1)
+            room.server.advance(SECOND_NS)
+            assert len(room.do(1, "paths c0d0").splitlines()) == paths
+            assert "written" in room.do(1, f"write c0d0 {paths} pattern")
+            assert room.do(1, f"verify c0d0 {paths} 1") == f"c0d0: 1 blocks from {paths} are the pattern"
+        assert list(room.status(1)["paths"]) == ["d"]
+
+
 def test_writing_goes_on_while_paths_come_and_go(image: Path) -> None:
     """Every block of a long write is there, whichever way it went."""
     with Room() as room:

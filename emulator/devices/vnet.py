@@ -95,6 +95,7 @@ class VnetPort(vio.VioServer):
         self.mtu = self.own_mtu
         self.peer_address = 0
         self._wants_link = False
+        self._told: bool | None = None  # link state that the guest knows
         self._out_ident: int | None = None  # what the guest calls our ring
         self._next = self._first = 0  # descriptor to fill, oldest one that is not taken back
         self._seq = 1
@@ -218,12 +219,13 @@ class VnetPort(vio.VioServer):
     def set_link(self, up: bool) -> None:
         """The physical link behind the switch: guests that asked for it are told; frames do not depend on it."""
         self.link_is_up = up
-        if self.running and self._wants_link:
+        if self.running and self._wants_link and self._told is not up:
             self._tell_link()
             self.flush()
 
     def _tell_link(self) -> None:
         state = LINK_UP if self.link_is_up else LINK_DOWN
+        self._told = self.link_is_up
         self.send(Tag(vio.CTRL, vio.INFO, LINK, self.session).message(state.to_bytes(4, "big")))
 
     # -- frames of the guest
@@ -348,6 +350,7 @@ class VnetPort(vio.VioServer):
             "sessions": self._sessions, "packets": self.packets, "mtu": self.mtu, "peer_address": self.peer_address,
             "wants_link": self._wants_link, "out_ident": self._out_ident, "next": self._next, "first": self._first,
             "seq": self._seq, "busy": self._busy, "groups": [group.hex() for group in sorted(self.port.groups)],
+            "told": self._told,
         }  # fmt: skip
 
     def load_session(self, fields: Fields) -> None:
@@ -358,6 +361,7 @@ class VnetPort(vio.VioServer):
         self.mtu = fields.number("mtu", self.own_mtu, least=LEAST_MTU)
         self.peer_address = fields.number("peer_address", (1 << 48) - 1)
         self._wants_link = fields.flag("wants_link")
+        self._told = fields.flag("told") if "told" in fields else None
         self._out_ident = fields.number("out_ident", _COUNT) if "out_ident" in fields else None
         self._next = fields.number("next", RING_ENTRIES - 1)
         self._first = fields.number("first", RING_ENTRIES - 1)

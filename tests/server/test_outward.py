@@ -128,8 +128,8 @@ def dhcp_discover(sender: bytes) -> bytes:
 def test_a_device_plugged_into_passt(tmp_path: Path, stack: ExitStack) -> None:
     path = tmp_path / "passt.sock"
     as_root = ("--runas", "0") if os.geteuid() == 0 else ()  # else it is nobody, who may not make the socket
-    passt = started(stack, tool("passt"), "--foreground", *as_root, "--socket", str(path), "--address", OWN, "--netmask", "24",
-                    "--gateway", GATEWAY)  # fmt: skip
+    passt = started(stack, tool("passt"), "--foreground", *as_root, "--socket", str(path), "--address", OWN,
+                    "--netmask", "24", "--gateway", GATEWAY)  # fmt: skip
     until(lambda: path.exists() or passt.poll() is not None)
     if passt.poll() is not None:
         pytest.skip("passt does not run here")

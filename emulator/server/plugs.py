@@ -6,12 +6,13 @@ Everything here happens in the guest's turn (emulator.server.guest), while its s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
+from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
 from emulator.devices.rarp import announcement
 from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
@@ -88,6 +89,7 @@ class Plugs:
     def __init__(self, machine: Machine, around: Surroundings, *, guest: str) -> None:
         self._machine, self._around, self._guest = machine, around, guest
         self._disks: dict[tuple[str, int], _DiskPlug] = {}
+        self._away = False  # its guest is elsewhere as yet, or has left: nothing is opened or plugged in
         self._nets: dict[str, _NetPlug] = {}
 
     @property
@@ -122,6 +124,77 @@ class Plugs:
         """The switches have changed."""
         for plug in self._nets.values():
             self._place(plug)
+
+    # -- a guest that moves
+
+    def prepare(self, spec: GuestSpec) -> None:
+        """Devices for a guest that is to come from another server: no file is opened, no network plugged in."""
+        self._away = True
+        self.apply(spec)
+
+    @property
+    def released(self) -> bool:
+        """Are the files behind the disks closed?"""
+        return self._away
+
+    def release(self) -> None:
+        """Close what is behind the disks; the guest stands still and sees nothing of it."""
+        self._machine.drain()
+        for plug in self._disks.values():
+            opened, plug.backend = plug.backend, NoDisk()
+            plug.device.backend = plug.backend
+            opened.close()
+        self._away = True
+        self.withdraw()
+
+    def loaded(self) -> None:
+        """The devices have the state of another server's: what is up is what the guest has seen so."""
+        devices: list[ChannelDevice] = [plug.device for plug in self._disks.values()]
+        devices += [plug.device for plug in self._nets.values()]
+        for device in devices:
+            device.online = device.channel.up
+
+    def arrive(self, *, unplugged: bool) -> None:
+        """Open the disks, and with `unplugged` plug in the networks: the guest runs here from now on.
+
+        Raises BackendError where a disk has a path that could be opened by nobody: then none is open.
+        """
+        opened = {key: self._open_path(plug) for key, plug in self._disks.items()}
+        there = {key[0] for key, (_, error) in opened.items() if not error}
+        missing = [error for key, (_, error) in opened.items() if error and key[0] not in there]
+        if missing:
+            for backend, _ in opened.values():
+                backend.close()
+            raise BackendError("; ".join(missing))
+        self._away = False
+        for key, (backend, error) in opened.items():
+            plug = self._disks[key]
+            plug.backend = plug.device.backend = backend
+            plug.error = error
+            plug.device.set_online(plug.path.online and not error)
+        for net in self._nets.values():
+            if unplugged:
+                self._record_as_told(net)
+            self._place(net)
+        if unplugged:
+            self.announce()
+
+    def _open_path(self, plug: _DiskPlug) -> tuple[Backend, str]:
+        if not plug.path.online:
+            return NoDisk(), ""
+        try:
+            return self._around.disks.open(plug.path), ""
+        except BackendError as error:
+            return NoDisk(), str(error)
+
+    def frames(self) -> dict[str, tuple[bytes, ...]]:
+        """Frames that the guest has not taken yet, by network."""
+        return {name: plug.port.pending for name, plug in self._nets.items() if plug.port.pending}
+
+    def restore_frames(self, frames: Mapping[str, Iterable[bytes]]) -> None:
+        """Take over what `frames` gave."""
+        for name, plug in self._nets.items():
+            plug.port.restore(frames.get(name, ()))
 
     # -- disks
 
@@ -166,7 +239,7 @@ class Plugs:
         plug.device.set_online(path.online and not plug.error)
 
     def _open(self, name: str, path: DiskPath) -> tuple[Backend, str]:
-        if not path.online:
+        if not path.online or self._away:
             return NoDisk(), ""
         try:
             return self._around.disks.open(path), ""
@@ -202,9 +275,10 @@ class Plugs:
         address = switch[0].mac if switch else SWITCH_MAC
         device = VnetPort(f"net {net.name}", net.channel, port, address=address, mtu=net.mtu + FRAME_EXTRA)
         device.online = net.online and self._around.switches.online(net.switch)
-        self._machine.attach(device)
         plug = _NetPlug(net, device, port)
-        self._record_as_told(plug)
+        if not self._away:
+            self._record_as_told(plug)
+        self._machine.attach(device)
         return plug
 
     def _change_net(self, plug: _NetPlug, net: Net) -> None:
@@ -215,7 +289,7 @@ class Plugs:
         _shape(plug.port, net)
         if plug.port.switch is not None and vlans != (plug.port.pvid, plug.port.vids):
             plug.port.switch.settle()
-        if before.capture != net.capture:
+        if before.capture != net.capture and not self._away:
             self._record_as_told(plug)
 
     def _record_as_told(self, plug: _NetPlug) -> None:
@@ -258,6 +332,8 @@ class Plugs:
 
     def _place(self, plug: _NetPlug) -> None:
         """Into its switch, or out of it: a link that is down where there is none, or nobody serves it."""
+        if self._away:
+            return
         net = plug.net
         online = net.online and self._around.switches.online(net.switch)
         if not online or not self._around.switches.plug(net.switch, plug.port):

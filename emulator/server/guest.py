@@ -551,6 +551,15 @@ class Guest:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)
         return changed
 
+    def record(self, net: str, path: str | None) -> None:
+        """Record a network's frames into a file; None: no more. Raises GuestStateError, ConfigError."""
+        self.powered()
+        assert self._plugs is not None
+        try:
+            self._plugs.record(net, path)
+        except OSError as error:
+            raise ArgumentError(f"path: {path}: {error.strerror or error}") from None
+
     def refresh(self) -> None:
         """The switches have changed."""
         if self._plugs is not None:

@@ -14,9 +14,11 @@ from emulator.devices.capture import Capture
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
 from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
-from emulator.devices.switch import Port, mac_bytes
+from emulator.devices.rarp import announcement
+from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import VnetPort
+from emulator.errors import ConfigError
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
@@ -26,6 +28,7 @@ from emulator.server.switches import Switches, unplug
 
 LOG = logging.getLogger("sun4v.machine")
 SERVICES = "domain-services"
+COS_SHIFT = 13
 _Paths = dict[tuple[str, int], tuple[Disk, DiskPath]]
 
 
@@ -158,6 +161,7 @@ class Plugs:
             plug.device.backend = plug.backend
             opened.close()
         self._away = True
+        self.withdraw()
 
     def loaded(self) -> None:
         """The devices have the state of another server's: what is up is what the guest has seen so."""
@@ -189,12 +193,10 @@ class Plugs:
         self._settle_groups(self._wanted)
         for net in self._nets.values():
             if unplugged:
-                self._record(net)
+                self._record_as_told(net)
             self._place(net)
         if unplugged:
-            announce: Callable[[], None] | None = getattr(self, "announce", None)
-            if announce is not None:
-                announce()
+            self.announce()
 
     def _open_path(self, plug: _DiskPlug) -> tuple[Backend, str]:
         if not plug.path.online:
@@ -320,33 +322,72 @@ class Plugs:
                 self._nets[name] = self._add_net(net)
                 yield f"net {name} added"
             elif known.net != net:
-                known.net = net
+                self._change_net(known, net)
                 yield f"net {name} changed"
             self._place(self._nets[name])
 
     def _add_net(self, net: Net) -> _NetPlug:
         port = Port(f"{self._guest}/{net.name}", pvid=net.pvid, vids=net.vids, wake=self._around.wake)
         port.clock = self._around.clock
+        _shape(port, net)
         switch = self._around.switches.find(net.switch)
         address = switch[0].mac if switch else SWITCH_MAC
         device = VnetPort(f"net {net.name}", net.channel, port, address=address, mtu=net.mtu + FRAME_EXTRA)
         device.online = net.online and self._around.switches.online(net.switch)
         plug = _NetPlug(net, device, port)
         if not self._away:
-            self._record(plug)
+            self._record_as_told(plug)
         self._machine.attach(device)
         return plug
 
-    def _record(self, plug: _NetPlug) -> None:
-        """The frames of a network to a file, where that is wanted."""
-        if plug.net.capture is None:
-            return
+    def _change_net(self, plug: _NetPlug, net: Net) -> None:
+        """What can change on the same device."""
+        before, plug.net = plug.net, net
+        vlans = plug.port.pvid, plug.port.vids
+        plug.port.set_vlans(net.pvid, net.vids)
+        _shape(plug.port, net)
+        if plug.port.switch is not None and vlans != (plug.port.pvid, plug.port.vids):
+            plug.port.switch.settle()
+        if before.capture != net.capture and not self._away:
+            self._record_as_told(plug)
+
+    def _record_as_told(self, plug: _NetPlug) -> None:
         try:
-            plug.capture = Capture(plug.net.capture)
+            self._record(plug, plug.net.capture)
         except OSError as error:
             LOG.warning("%s: net %s is not recorded: %s", self._guest, plug.net.name, error)
-        else:
-            plug.port.record(plug.capture)
+
+    def record(self, name: str, path: str | None) -> None:
+        """Record what goes through a network into a file from now on; None: no more. Raises OSError, ConfigError."""
+        plug = self._nets.get(name)
+        if plug is None:
+            known = ", ".join(self._nets) or "none"
+            raise ConfigError(f"{self._guest} has no network {name} (there are: {known})")
+        self._record(plug, path)
+
+    def _record(self, plug: _NetPlug, path: str | None) -> None:
+        capture = None if path is None else Capture(path)
+        plug.port.record(capture)
+        plug.capture, old = capture, plug.capture
+        if old is not None:
+            old.close()
+
+    def announce(self) -> None:
+        """The guest is here from now on: its addresses are learned here, and by all who are joined to its switches."""
+        for plug in self._nets.values():
+            self._place(plug)
+            net, switch = plug.net, plug.port.switch
+            if switch is None:
+                continue
+            for mac in (net.mac, *net.alt_macs):
+                switch.forward(plug.port, announcement(mac_bytes(mac)), MAX_HOPS)
+                for vlan in net.vids:
+                    switch.forward(plug.port, announcement(mac_bytes(mac), vlan=vlan), MAX_HOPS)
+
+    def withdraw(self) -> None:
+        """The guest is about to be elsewhere: its addresses may be behind other ports from now on."""
+        for plug in self._nets.values():
+            unplug(plug.port)
 
     def _place(self, plug: _NetPlug) -> None:
         """Into its switch, or out of it: a link that is down where there is none, or nobody serves it."""
@@ -358,6 +399,7 @@ class Plugs:
             unplug(plug.port)
             online = False
         plug.device.set_online(online)
+        plug.device.set_link(net.linkprop != "phys-state" or self._around.switches.link_up(net.switch))
         if online and plug.port.switch is not None:
             plug.port.switch.assign(plug.port, [mac_bytes(mac) for mac in (net.mac, *net.alt_macs)])
 
@@ -372,11 +414,22 @@ def _options(name: str, path: DiskPath) -> DiskOptions:
     return DiskOptions(slice="slice" in path.options, device_id=name.encode())
 
 
+def _shape(port: Port, net: Net) -> None:
+    """Limits and rules of a port."""
+    port.limit(net.maxbw_bps)
+    port.guard = net.guard()
+    port.priority_bits = net.cos << COS_SHIFT
+    port.secondary = None if net.pvlan is None else (net.pvlan[0], bool(net.pvlan[1]))
+
+
 def _differs(now: Net, wanted: Net | None) -> bool:
     """Is it another device? Whether it is served, and where it is plugged in, can change on the same one."""
     if wanted is None:
         return True
-    places = {"online": True, "switch": "", "alt_macs": (), "maxbw_bps": None}
+    places = {
+        "online": True, "switch": "", "alt_macs": (), "maxbw_bps": None, "pvid": 1, "vids": (), "capture": None,
+        "pvlan": None, "protection": (), "allowed_ips": (), "allowed_dhcp_cids": (), "cos": 0, "linkprop": "",
+    }  # fmt: skip
     return _same(now, places) != _same(wanted, places)
 
 

@@ -136,8 +136,9 @@ class Room:
 
     def _power_on(self, server: LabServer) -> None:
         memory = ("--memory", server.memory) if server.memory else ()
+        nets = [f"--net={device}={outlet}" for device, outlet in server.networks] or ["--net="]
         time = "--deterministic" if server.deterministic else "--no-deterministic"
-        _sun4v("power-on", "--platform", server.platform, *memory, time, server.name)
+        _sun4v("power-on", "--platform", server.platform, *memory, *nets, time, server.name)
         self._say(f"{server.name}: {server.platform} is on")
 
     def _domains(self, server: LabServer, folder: Path) -> None:

@@ -33,6 +33,8 @@ INBOX = 1024
 MAX_HOPS = 8
 """Switches a frame may pass: a ring of joined switches does not run for ever."""
 MAX_VLAN = 4094
+AGE_NS = 300 * 10**9
+"""An address that nothing was heard of for so long is forgotten (802.1D, 7.9: 300 s)."""
 
 
 def mac_bytes(number: int) -> bytes:

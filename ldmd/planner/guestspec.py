@@ -158,6 +158,6 @@ def service_spec(configuration: Configuration) -> Spec:
             "default_vlan": switch.default_vlan,
             "net_dev": switch.net_dev,
             "inter_vnet_link": switch.inter_vnet_link,
-            "online": _online(owner),
+            "online": is_serving(owner),
         }
         for owner, switch in configuration.switches()]}

@@ -74,7 +74,7 @@ class Room:
             Console(int(self.ports["ldg2"]))
         assert "100% packet loss" in self.one.do("ping 10.0.0.2 1")
         self.starts(self.one, "write c0d1 0 pattern 4000")
-        assert self.one.quiet(2.0), self.one.seen
+        assert self.one.quiet(2.0), self.one.until(b"\n# ")
 
     def back(self) -> Console:
         """It is up again: what waited is done, and all of it; the console of ldg2."""

@@ -6,11 +6,16 @@ back, and nothing that was written is lost (vio-services 8 of the administration
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from linux_found import find_linux
 from room_support import PATIENCE, Console, Shell, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,3 +131,66 @@ def test_clients_wait_and_go_on(shell: Shell) -> None:
     assert room.one.quiet(2.0), "a new manager knows it as well"
     svc.type(b"boot\n")
     room.back()
+
+
+LINUX = """
+[server.alpha.domain.linux]
+vcpus = 1
+memory = "512M"
+vdisk.vdisk0 = "kernel@primary-vds0"
+vdisk.vdisk1 = "root@primary-vds0"
+vdisk.vdisk2 = "ldg1-data@svc-vds"
+variable.boot-device = "vdisk0"
+variable.boot-file = "console=ttyHV0 cryptomgr.notests=1 root=/dev/vdiskb init=/init"
+"""
+ROOT_DISK = "mkdir root && (cd root && zcat {} | cpio -id --quiet) && truncate -s 32M root.img && " \
+            "mke2fs -q -t ext4 -d root root.img"
+PROMPT = b"sun4v# "
+COMMANDS = (  # each fits a line of the console, which is edited
+    "dd if=/dev/urandom of=/tmp/x bs=64k count=96 2>/dev/null",
+    "w() { dd if=/tmp/x of=/dev/vdiskc bs=64k conv=fsync 2>/dev/null; }",
+    "r() { for n in 1 2 3 4; do w || echo FAILED; done; echo WRIT''TEN; }",
+    "c() { dd if=/dev/vdiskc bs=64k count=96 2>/dev/null | md5sum; md5sum < /tmp/x; }",
+)
+
+
+def linux_console(shell: Shell) -> Console:
+    """A Linux whose third disk the service domain serves, at its prompt."""
+    found, why = find_linux()
+    if found is None:
+        pytest.skip(why)
+    for tool in ("cpio", "mke2fs", "zcat"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    shell.sun4v("mkdisk", "--boot", str(found.kernel), "kernel.img", "64M")
+    subprocess.run(["sh", "-c", ROOT_DISK.format(shlex.quote(str(found.initrd)))], cwd=shell.home, check=True)
+    port = free_ports(6)
+    head, _, tail = lab(port).partition("[server.alpha.domain.ldg1]")[0].partition("[server.alpha.domain.svc]")
+    volumes = 'vds.primary-vds0.kernel = { file = "kernel.img" }\nvds.primary-vds0.root = { file = "root.img" }\n'
+    (shell.home / "lab.toml").write_text(f"{head}{volumes}[server.alpha.domain.svc]{tail}{LINUX}")
+    shell.sun4v("lab", "up", "lab.toml")
+    console = Console(port + 1)
+    console.until(PROMPT)
+    return console
+
+
+def test_linux_goes_on_writing(shell: Shell) -> None:
+    """A service domain stops, is killed and panics in the middle of writes: all of them succeed, nothing is lost."""
+    console = linux_console(shell)
+    for command in COMMANDS:
+        console.do(command, PROMPT)
+    for how in ("stop-domain", "stop-domain -f", "panic-domain"):
+        console.do("r &", PROMPT)
+        shell.ldm(*how.split(), "svc")
+        if how != "panic-domain":
+            console.type(b"cat /proc/uptime\n")  # the rest of it goes on
+            console.until(PROMPT)
+            shell.ldm("start-domain", "svc")
+        said = console.until(b"WRITTEN")
+        assert b"FAILED" not in said and b"error" not in said, said
+    console.do("echo 3 > /proc/sys/vm/drop_caches", PROMPT)
+    sums = console.do("c", PROMPT)
+    first, second = re.findall(r"\b[0-9a-f]{32}\b", sums)
+    assert first == second
+    data = next(shell.home.glob("labs/*/disks/*ldg1-data*")).read_bytes()[: 96 * 65536]
+    assert hashlib.md5(data, usedforsecurity=False).hexdigest() == first

@@ -6,7 +6,7 @@ One call a chunk, never one a page; meanwhile the interpreter's lock is free, so
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -237,11 +237,13 @@ class Image:
         lib.s4v_stream_digest(self._stream, out)
         return (int(out[1]) << 64 | int(out[0])).to_bytes(16, "big")
 
-    def audit(self) -> Audit:
-        """Hash all populated memory again and compare. Raises StreamMemoryError."""
+    def audit(self, cancelled: Callable[[], bool] = lambda: False) -> Audit:
+        """Hash all populated memory again and compare. Raises StreamMemoryError, also where it was cancelled."""
         at, looked, numbers = ffi.new("uint64_t *", 0), ffi.new("uint64_t *", 0), ffi.new("uint64_t[]", EXAMPLES)
         mismatches, examples = 0, list[int]()
         while at[0] < self.pages:
+            if cancelled():
+                raise StreamMemoryError("the audit was stopped")
             wrong = int(lib.s4v_stream_audit(self._stream, at, AUDIT_PAGES, looked, numbers, EXAMPLES))
             if wrong < 0:
                 raise StreamMemoryError("memory cannot be read")

@@ -175,4 +175,4 @@ def joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-assert MAX_BODY <= MAX_BYTES and STATE_PIECE <= MAX_BYTES
+assert MAX_BODY <= STATE_PIECE <= MAX_BYTES

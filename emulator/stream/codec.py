@@ -1,26 +1,29 @@
 """Compression of payloads: what is installed, and which to use for a link that was measured.
 
-lz4 and zstd come from the packages `lz4` and `zstandard` where they are installed; zlib is always there. A payload that does
-not shrink by a tenth goes as it is; after eight such in a row nothing is tried for a second.
+lz4 and zstd come from the packages `lz4` and `zstandard` where they are installed; zlib is always there. A payload that
+does not shrink by a tenth goes as it is; after eight such in a row nothing is tried for a second.
 """
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from emulator._core_stream import ChunkError
 from emulator.stream.chunks import Algorithm
 
-try:
-    import lz4.block as _lz4
-except ImportError:  # pragma: no cover
-    _lz4 = None
-try:
-    import zstandard as _zstd
-except ImportError:  # pragma: no cover
-    _zstd = None
+
+def _installed(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+_lz4, _zstd = _installed("lz4.block"), _installed("zstandard")
 
 WORTH = 0.9
 TRIES = 8
@@ -52,7 +55,7 @@ class Codec:
             return bytes(_lz4.compress(data, mode="fast", acceleration=4, store_size=False))
         if algorithm is Algorithm.ZSTD:
             assert self._zstd is not None
-            return self._zstd.compress(data)
+            return bytes(self._zstd.compress(data))
         return zlib.compress(data, 1)
 
     def expand(self, algorithm: int, data: memoryview, raw_bytes: int) -> bytes:
@@ -69,20 +72,22 @@ class Codec:
                 out = machine.decompress(data, raw_bytes + 1)
             else:
                 raise ChunkError(f"algorithm {algorithm} is not installed here")
-        except (ValueError, RuntimeError, MemoryError, zlib.error, *_errors()) as error:
+        except _ERRORS as error:
             raise ChunkError(f"a payload that cannot be expanded: {type(error).__name__}") from None
         if len(out) != raw_bytes:
             raise ChunkError("a compressed payload of another length")
         return out
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    return ((_lz4.LZ4BlockError,) if _lz4 else ()) + ((_zstd.ZstdError,) if _zstd else ())
+_ERRORS: tuple[type[Exception], ...] = (
+    ValueError, RuntimeError, MemoryError, zlib.error,
+    *((_lz4.LZ4BlockError,) if _lz4 else ()), *((_zstd.ZstdError,) if _zstd else ()),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkFacts:
-    """What was measured in the last quarter of a second. `link_bound`: the sender waited for the link, and the target for input."""
+    """What was measured of late. `link_bound`: the sender waited for the link, and the target for input."""
 
     bytes_per_second: float
     link_bound: bool

@@ -1,7 +1,7 @@
 """Connections between two workers: TLS 1.3 with the one certificate that is accepted, or plain in a lab.
 
-The proof in HELLO and WELCOME is bound to the connection: with TLS to the client's Finished message of its handshake (`tls-unique`:
-this Python has no exporter), which differs for each connection and which only its two ends know.
+The proof in HELLO and WELCOME is bound to the connection: with TLS to the client's Finished message of its handshake
+(`tls-unique`: this Python has no exporter), which differs for each connection and which only its two ends know.
 """
 
 from __future__ import annotations

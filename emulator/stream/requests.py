@@ -5,6 +5,7 @@ Every function takes the map of a frame and gives a frozen record; RequestError 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from emulator.errors import EmulatorError
@@ -104,7 +105,7 @@ class Final:
     """The state of the suspended guest."""
 
     fd: int
-    bytes: int
+    size: int
     sha256: bytes
 
 
@@ -138,7 +139,7 @@ def parse_final(message: dict[str, object], fds: list[int]) -> Final:
     args = _arguments(message)
     size, digest = args.number("bytes", 0, MAX_STATE_BYTES), _octets(args, "sha256", SHA256_BYTES)
     args.end()
-    return Final(fd=_one(fds, "the state"), bytes=size, sha256=digest)
+    return Final(fd=_one(fds, "the state"), size=size, sha256=digest)
 
 
 def parse_state(message: dict[str, object], fds: list[int]) -> int:
@@ -213,7 +214,7 @@ def _blocks(args: Fields, fds: list[int]) -> tuple[Block, ...]:
     if not blocks:
         raise RequestError("blocks: at least one block of memory is wanted")
     ordered = tuple(sorted(blocks, key=lambda block: block.ra))
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in itertools.pairwise(ordered):
         if one.ra + one.size > other.ra:
             raise RequestError(f"blocks: two lie over each other at real address {other.ra:#x}")
     return ordered

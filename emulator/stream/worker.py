@@ -14,10 +14,10 @@ from typing import Protocol
 
 from emulator.errors import EmulatorError
 from emulator.hvctl import wire
-from emulator.stream import requests
+from emulator.stream import codec, requests
+from emulator.stream.receiver import Receiver
 from emulator.stream.requests import RequestError
-
-ALGORITHMS = ("zlib",)
+from emulator.stream.sender import Sender
 
 
 class Transfer(Protocol):
@@ -35,6 +35,12 @@ class Transfer(Protocol):
     def state(self, fd: int) -> None:
         """The buffer for the state."""
 
+    def fail(self, code: str, why: str) -> None:
+        """Give up, and tell."""
+
+    def start(self) -> None:
+        """Begin."""
+
     def stop(self) -> None:
         """End."""
 
@@ -46,6 +52,7 @@ class Worker:
         self._sock = sock
         self._lock = threading.Lock()
         self._transfer: Transfer | None = None
+        self._audit: threading.Thread | None = None
 
     def tell(self, event: str, **fields: object) -> None:
         """Send an event; a manager that is gone hears nothing."""
@@ -64,32 +71,89 @@ class Worker:
     def serve(self) -> None:
         """Until the manager says stop, or goes."""
         receiver = wire.Receiver(self._sock, max_bytes=wire.MAX_REQUEST, max_fds=wire.MAX_FDS)
-        self.tell("hello", version=list(requests.VERSION), pid=os.getpid(), algorithms=list(ALGORITHMS))
+        self.tell("hello", version=list(requests.VERSION), pid=os.getpid(), algorithms=list(codec.available()))
         try:
-            while True:
-                frame = receiver.receive()
-                if frame is None:
-                    continue
-                try:
-                    if not self._handle(frame):
-                        break
-                except EmulatorError as error:
-                    frame.close()
-                    self.tell("failed", code=error.code if error.code != "args" else "request", why=str(error))
+            while self._next(receiver):
+                pass
         except (wire.WireError, OSError):
             pass  # the manager has gone, or does not know how to speak
         finally:
             receiver.close()
             if self._transfer is not None:
                 self._transfer.stop()
+            if self._audit is not None:
+                self._audit.join()
         self.tell("stopped")
 
+    def _next(self, receiver: wire.Receiver) -> bool:
+        """Serve one request. False: it was stop."""
+        frame = receiver.receive()
+        if frame is None:
+            return True
+        try:
+            return self._handle(frame)
+        except EmulatorError as error:
+            self._failed("request" if error.code == "args" else error.code, str(error))
+        except OSError as error:
+            self._failed("memory", f"{type(error).__name__}: {error}")
+        finally:
+            frame.close()
+        return True
+
+    def _failed(self, code: str, why: str) -> None:
+        if self._transfer is not None:
+            self._transfer.fail(code, why)
+        else:
+            self.tell("failed", code=code, why=why)
+
     def _handle(self, frame: wire.Frame) -> bool:
-        match frame.message.get("op"):
-            case "stop":
-                return False
-            case op:
+        message, op = frame.message, frame.message.get("op")
+        if op == "stop":
+            return False
+        if op in ("begin", "receive"):
+            self._start(frame, source=op == "begin")
+            return True
+        if self._transfer is None:
+            raise RequestError(f"{str(op)[:80]!r}: begin or receive comes first")
+        match op:
+            case "barrier":
+                self._transfer.barrier(requests.parse_barrier(message))
+            case "final":
+                request = requests.parse_final(message, frame.fds)
+                frame.fds = []
+                self._transfer.final(request)
+            case "state":
+                fd = requests.parse_state(message, frame.fds)
+                frame.fds = []
+                self._transfer.state(fd)
+            case "audit":
+                requests.parse_empty(message)
+                self._begin_audit(self._transfer)
+            case _:
                 raise RequestError(f"unknown operation {str(op)[:80]!r}")
+        return True
+
+    def _start(self, frame: wire.Frame, *, source: bool) -> None:
+        if self._transfer is not None:
+            raise RequestError("begin, receive: once only")
+        if source:
+            self._transfer = Sender(requests.parse_begin(frame.message, frame.fds), self.tell)
+        else:
+            self._transfer = Receiver(requests.parse_receive(frame.message, frame.fds), self.tell)
+        self._transfer.start()
+
+    def _begin_audit(self, transfer: Transfer) -> None:
+        if self._audit is not None and self._audit.is_alive():
+            raise RequestError("audit: one is under way")
+
+        def run() -> None:
+            try:
+                transfer.audit()
+            except EmulatorError as error:
+                transfer.fail(error.code, str(error))
+
+        self._audit = threading.Thread(target=run, daemon=True)
+        self._audit.start()
 
 
 def serve(sock: socket.socket) -> None:

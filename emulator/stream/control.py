@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Share:
-    """Parts of a thread's time, 0 to 1: blocked in sending, at the cap, at a full window; and the target without input."""
+    """Parts of a thread's time, 0 to 1: blocked in sending, at the cap, at a full window; the target without input."""
 
     blocked: float
     cap: float

@@ -1,8 +1,8 @@
 """One connection of a receiver: who it is, then its chunks, each checked before anything is done.
 
 Nothing that comes before the proof costs more than a thread, a buffer of 512 KiB and ten seconds. After it, what breaks
-the protocol in a chunk that came undamaged ends the transfer: such a peer is no source of ours. What came damaged is asked
-for again, once.
+the protocol in a chunk that came undamaged ends the transfer: such a peer is no source of ours. What came damaged is
+asked for again, once.
 """
 
 from __future__ import annotations

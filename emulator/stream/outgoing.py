@@ -1,7 +1,7 @@
 """One channel of a sender: its thread fetches pages, sends them, and has them acknowledged.
 
-Every numbered chunk is kept until it is acknowledged, at most WINDOW of them; after a link was lost the target says how far
-it has come, and the rest is sent again as it was, byte for byte.
+Every numbered chunk is kept until it is acknowledged, at most WINDOW of them; after a link was lost the target says how
+far it has come, and the rest is sent again as it was, byte for byte.
 """
 
 from __future__ import annotations
@@ -245,6 +245,7 @@ class Outgoing:
         waiting = select.poll()
         waiting.register(link.fileno(), select.POLLIN)
         waiting.register(self._wake, select.POLLIN)
+        self._read_answers(link, poll, 0)
         while not self.engine.over.is_set():
             if len(self._unacked) >= WINDOW // 2 or self._resend:
                 self._read_answers(link, poll, 0)
@@ -352,9 +353,9 @@ class Outgoing:
             os.eventfd_read(self._wake)
         if pending or link.fileno() in ready:
             self._inbox.fill(link)
-            while (answer := self._inbox.chunk()) is not None:
-                self._answer(answer)
-                self._inbox.done()
+        while (answer := self._inbox.chunk()) is not None:  # some may have come with the last ones
+            self._answer(answer)
+            self._inbox.done()
 
     def _answer(self, answer: Chunk) -> None:
         if not self._inbox.intact() or answer.mid != self.engine.mid or answer.channel != self.number:

@@ -286,6 +286,8 @@ class Receiver:
     def state_piece(self, at: int, data: memoryview) -> None:
         """A piece of the state: in order, whole."""
         state = self._state
+        if state is not None and at + len(data) == state.received:
+            return  # the connection ended before this was acknowledged
         if state is None or state.fd is None or at != state.received or at + len(data) > state.body.state_bytes:
             raise ViolationError("a piece of the state out of order")
         left = data

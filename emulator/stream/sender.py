@@ -1,6 +1,6 @@
-"""The source's side: rounds over pages that were written, until what is left fits the pause; then the rest and the state.
+"""The source's side: rounds over pages that were written, until what is left fits the pause; then that and the state.
 
-A round: marks are cleared, the machine passes its barrier, and only then the channels fetch the pages that were marked. It
+A round: marks are cleared, the machine passes its barrier, and only then the channels fetch the marked pages. It
 ends with a BARRIER on every channel, which carries the digest: a page never is on its way in two channels in no order.
 """
 
@@ -259,17 +259,18 @@ class Sender:
             channel.wake()
 
     def _first_round(self) -> None:
-        """All populated pages. Marks go first: what is written from then on is marked anew."""
+        """All populated pages. Marks go first: what is written from then on is marked anew.
+
+        Nothing is fetched before the walk is over: a page that was fetched and found once more would be on its way twice.
+        """
         self._harvest()
         self._pass_barrier()
-        self._open()
         at = 0
         while at < self.image.pages:
             at, found = self.image.populated(at)
             self._populated += found
-            for channel in self._channels:
-                channel.wake()
             self._wait_for(lambda: True)
+        self._open()
         wish, populated = self._request.options.verify, self._populated * PAGE_BYTES
         self._strict = wish == "strict" or (wish == "auto" and populated <= STRICT_BYTES)
         self._control.strict_bytes = populated if self._strict else 0

@@ -1,7 +1,8 @@
-"""What the tests of the transfer share: memory without a machine, managers without ldmd, a link that fails on purpose."""
+"""What the tests of the transfer share: memory without a machine, managers without ldmd, links that fail."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import mmap
@@ -24,7 +25,7 @@ from emulator.stream import worker
 PAGE = 8192
 REGION = 2 << 20
 DEADLINE = 60.0
-"""Seconds after which something that must happen is said not to: a machine under load is slow, a defect waits for ever."""
+"""Seconds after which something that must happen is said not to: a busy host is slow, a defect waits for ever."""
 _F_ADD_SEALS, _SEALS = 1033, 1 | 2 | 4
 
 
@@ -169,7 +170,7 @@ class Manager:
             return [event for event in self.events if event["event"] in names]
 
     def wait(self, *names: str, count: int = 1) -> dict[str, object]:
-        """The count-th event of one of these names; an end of the worker, or `failed`, that is not asked for is an error."""
+        """The count-th event of one of these names; an end of the worker or `failed` instead is an error."""
 
         def ready() -> bool:
             wanted = [event for event in self.events if event["event"] in names]
@@ -185,10 +186,8 @@ class Manager:
 
     def stop(self) -> None:
         """End the worker."""
-        try:
+        with contextlib.suppress(OSError):
             self.ask("stop")
-        except OSError:
-            pass
         self._worker.join(DEADLINE)
         assert not self._worker.is_alive(), "the worker does not end"
         self._reader.join(DEADLINE)

@@ -337,7 +337,7 @@ enum {
   S4V_STREAM_CHUNK_ZEROS = 512,      /* pages that are zero now, in a chunk */
   S4V_STREAM_HEADER_BYTES = 64,
   S4V_STREAM_RAW_BYTES = 270336,     /* the most a chunk's payload has: 544 numbers of pages, 32 pages, rounded up to 4 KiB */
-  S4V_STREAM_KEY_BYTES = 8272,       /* key of the page hashes */
+  S4V_STREAM_KEY_BYTES = 8256,       /* key of the page hashes */
   S4V_STREAM_MAX_BYTES = 1 << 20     /* of a payload of another type */
 };
 typedef struct s4v_stream_block {    /* as s4v_block; the descriptors are duplicated */

@@ -12,15 +12,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from linux_found import CRYPTO, find_linux
-from moving_support import Memory, carry_state, copy_dirty, copy_live
-from server_support import labos_spec
+from moving_support import Memory, carry_state, copy_dirty, copy_live, copy_memory
+from server_support import PROMPT, Room, labos_spec
 
+import emulator.server.guest
 from emulator import places
 from emulator.backends.file import create_disk
 from emulator.hvctl.client import Hvctl
@@ -192,3 +194,44 @@ def test_linux_moves_while_it_works(pair: Pair, tmp_path: Path) -> None:
     assert -5 <= int(told) - time.time() + sum(pair.pauses) <= 5
     assert lines == "0", pair.text[begin:]
     print(f"pages sent again {pair.again}, pauses {[round(pause * 1000) for pause in pair.pauses]} ms")
+
+
+def wait_for(happens: Callable[[], bool], what: str) -> None:
+    """Of a server in this process: its threads go on meanwhile."""
+    end = time.monotonic() + DEADLINE
+    while not happens():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+def test_time_of_day_is_right_after_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STICK stands still while the guest does, TOD does not: seen by a system that asks for it as it boots again."""
+    hours = SimpleNamespace(late=0)
+    monkeypatch.setattr(emulator.server.guest, "time", SimpleNamespace(time=lambda: time.time() + hours.late))
+    with Room("t5-2", deterministic=False, name="a") as one, Room("t4-1", deterministic=False, name="b") as other:
+        one.add(labos_spec(1, cpu_arch="migration-class1"))
+        wait_for(lambda: one.text(1).endswith(PROMPT), "boot")
+        spec = one.call("guest.spec", guest=1)
+        other.call("guest.receive", spec=spec)
+        one.call("guest.suspend", guest=1)
+        here, there = Memory(one.client, 1), Memory(other.client, 1)
+        copy_memory(here, there)
+        here.close()
+        there.close()
+        carry_state(one.client, other.client, 1)
+        other.said[1] = bytearray()
+        other.server.console(1).attach(other.said[1].extend)
+        hours.late = 7200
+        other.call("guest.resume", guest=1)
+        other.type(1, "date +%s")
+        wait_for(lambda: re.search(r"^\d{10}$", other.text(1), re.MULTILINE) is not None, other.text(1))
+        found = re.search(r"^(\d{10})$", other.text(1), re.MULTILINE)
+        assert found and abs(int(found[1]) - time.time()) < 60  # it has not asked again, and is late
+        other.call("guest.reset", guest=1)
+        begin = len(other.text(1))
+        wait_for(lambda: other.text(1)[begin:].endswith(PROMPT), "boot again")
+        begin = len(other.text(1))
+        other.type(1, "date +%s")
+        wait_for(lambda: other.text(1)[begin:].endswith(PROMPT), "date")
+        found = re.search(r"^(\d{10})$", other.text(1)[begin:], re.MULTILINE)
+        assert found and abs(int(found[1]) - time.time() - 7200) < 60

@@ -61,8 +61,8 @@ class MoveView:
     """One domain's migration as `ldm list`, `list -o status` and `--json` show it.
 
     `role`: "source", "target" or "error" (`report_flags.ROLES`), "" where no flag is shown any more. `side`: "source"
-    or "target". `phase`: 1 to 5. `percent` grows only. `peer`: the other machine. `name_there`: the domain's name there.
-    `started`: seconds since the epoch.
+    or "target". `phase`: 1 to 5. `percent` grows only. `peer`: the other machine. `name_there`: the domain's name on
+    it. `started`: seconds since the epoch.
     """
 
     domain: str

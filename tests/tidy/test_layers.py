@@ -96,6 +96,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.migrator": {"ldmd"} | SHARED,
     "ldmd.migration": {"ldmd.model", "ldmd.planner", "ldmd.migration", "ldmd.messages"},  # pure
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
     "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}

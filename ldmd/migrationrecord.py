@@ -1,7 +1,7 @@
 """Records of migrations: JSON files in the folder `migrations` beside the store, one for each that ended.
 
-``0007-ldg1.json``: a number that grows, and the domain. docs/reference/migration-record.md has the shape. Who only reads
-them (`sun4v report`) needs no manager. They are statistics: none that is lost or damaged keeps anything from working.
+``0007-ldg1.json``: a number that grows, and the domain. docs/reference/migration-record.md has the shape. Who only
+reads them (`sun4v report`) needs no manager. They are statistics: one that is lost or damaged stops nothing.
 """
 
 from __future__ import annotations

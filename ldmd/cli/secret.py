@@ -55,7 +55,8 @@ def from_file(name: str) -> str:
 
 def _check(name: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise message("password.source", name=name, problem="it is no file", help="name a file, or - for standard input")
+        raise message("password.source", name=name, problem="it is no file",
+                      help="name a file, or - for standard input")
     if found.st_uid not in (0, os.geteuid()):
         raise message("password.source", name=name, problem=f"it belongs to user {found.st_uid}",
                       help="make it your own")

@@ -34,9 +34,10 @@ def _going(context: Context) -> dict[str, Going]:
         name = str(job.get("arguments", {}).get("domain", ""))
         if job.get("command") in kinds and name:
             going[name] = Going(operation=kinds[job["command"]], progress_percent=int(job.get("percent", 0)))
-    for name, moving in (context.migrations.view() if context.migrations is not None else {}).items():
-        going[name] = Going(operation="migration", progress_percent=moving.progress.percent, role=moving.role,
-                            peer=moving.peer, error=moving.error)  # fmt: skip
+    for view in context.migrations.view() if context.migrations is not None else ():
+        if view.role:  # else it is settled
+            going[view.domain] = Going(operation="migration", progress_percent=view.percent, role=view.side,
+                                       peer=view.peer, error=view.role == "error")  # fmt: skip
     return going
 
 

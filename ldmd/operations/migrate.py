@@ -7,14 +7,15 @@ domain is `ldmd.operations.migrations.Migrations`; it waits with `Context.wait`,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from ldmd.messages import RefusedError, message, refuse
+from ldmd.migrator.moves import MoveOptions, MoveOutcome, MoveView, Target
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.listing import known
-from ldmd.operations.migrations import Migrations, MoveOptions, Outcome, Progress, Target
+from ldmd.operations.migrations import Migrations
 from ldmd.operations.moverecord import Recording
 from ldmd.operations.reconf import CANCEL_MIGRATION
 from ldmd.operations.registry import operation
@@ -23,8 +24,9 @@ HOST_LETTERS, USER_LETTERS = 253, 64
 PASSWORD_LETTERS = 1024
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[0-9a-fA-F:.]+(%[A-Za-z0-9_.-]+)?")
-PHASES = ("", "checking", "preparing", "copying", "suspended", "handing over")
+PHASES = ("waiting", "checking", "preparing", "copying", "suspended", "handing over")
 """By number of the product's phase, for the line of progress."""
+COPY = 3
 
 
 def target_of(text: str, user: str) -> Target:
@@ -63,7 +65,7 @@ def _options(arguments: Arguments, target: str) -> MoveOptions:
 def _migrations(context: Context) -> Migrations:
     found = context.migrations
     if found is None:
-        refuse("migration.none")
+        refuse("migration.no-peers")
     return found
 
 
@@ -79,54 +81,85 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
     recording = Recording(context, domain, target, dry_run=options.dry_run)
     outcome = _moved(context, name, target, options, recording)
     recording.end(outcome)
-    for line in outcome.told:
-        context.warn(line)
-    for problem in outcome.problems:
-        context.warn("\n".join(_lines(problem)))
-    if outcome.problems:
+    for line in (*outcome.told, *outcome.problems):
+        if line:
+            context.warn(line)
+    if not outcome.done:
         refuse("migration.would-fail" if options.dry_run else "migration.failed", name=name)
     if not options.dry_run:
         context.emit("migrate-domain", domain=name, target=target.host)
 
 
-def _moved(context: Context, name: str, target: Target, options: MoveOptions, recording: Recording) -> Outcome:
+def _moved(context: Context, name: str, target: Target, options: MoveOptions, recording: Recording) -> MoveOutcome:
     """Carried out, or why not: the last line of a failure is the same whatever it was."""
-    def on_progress(step: Progress) -> None:
-        recording.step(step)
-        context.progress(step.percent, progress_text(step), domain=name, **recording.plain(step))
-
     try:
-        return _migrations(context).start(name, target, options=options, job=context, on_progress=on_progress)
+        migrations = _migrations(context)
+        watching = Watching(context, lambda: _view(migrations, name), recording)
+        return migrations.start(name, target, options, job=watching)
     except RefusedError as refused:
-        if refused.code == "job.cancelled":
-            refused = message("migration.cancelled", name=name)
-        return Outcome(problems=(refused,))
+        why = message("migration.cancelled", name=name) if refused.code == "job.cancelled" else refused
     except HypervisorError as error:
-        return Outcome(problems=(message("machine.refused", op="", why=error.code, problem=error.text),))
+        why = message("machine.refused", op="", why=error.code, problem=error.text)
+    return MoveOutcome(done=False, problems=_lines(why))
 
 
-def _lines(problem: RefusedError) -> Iterable[str]:
-    yield problem.text
-    for title, text in (("Cause", problem.cause), ("Remedy", problem.remedy)):
-        if text:
-            yield f"{title}: {text}"
+def _view(migrations: Migrations, name: str) -> MoveView | None:
+    return next((each for each in migrations.view() if each.domain == name), None)
 
 
-def progress_text(step: Progress) -> str:
-    """``copying, round 2: 48M left, 112M/s, 3.1M/s dirtied``."""
-    text = PHASES[step.phase] if 0 < step.phase < len(PHASES) else "waiting"
-    if step.phase < 3 or not step.total_bytes:
+def _lines(problem: RefusedError) -> tuple[str, ...]:
+    more = (f"{title}: {text}" for title, text in (("Cause", problem.cause), ("Remedy", problem.remedy)) if text)
+    return (problem.text, *more)
+
+
+class Watching:
+    """The job as the migration sees it: its progress is recorded, and shown with all that is known of the copying."""
+
+    def __init__(self, context: Context, view: Callable[[], MoveView | None], recording: Recording) -> None:
+        self._context, self._view, self._recording = context, view, recording
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def say(self, text: str) -> None:
+        """A line for standard output."""
+        self._context.say(text)
+
+    def warn(self, text: str) -> None:
+        """A line for standard error."""
+        self._context.warn(text)
+
+    def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
+        """Let others go on."""
+        return self._context.wait(condition, seconds=seconds)
+
+    def progress(self, percent: int, text: str) -> None:
+        """How far it is."""
+        view = self._view()
+        if view is None:
+            self._context.progress(percent, text)
+            return
+        row = self._recording.step(view, percent)
+        details = {key: value for key, value in row.items() if key != "percent"}
+        self._context.progress(percent, progress_text(row), domain=view.domain, **details)
+
+
+def progress_text(row: dict[str, Any]) -> str:
+    """``copying, round 2: 48M left, 112M/s, 3.1M/s dirtied``, from a step of the record."""
+    phase = int(row["phase"])
+    text = PHASES[phase] if 0 <= phase < len(PHASES) else PHASES[0]
+    if phase not in (COPY, COPY + 1) or not row.get("total_bytes"):
         return text
-    parts = [f"{_amount(step.remaining_bytes)} left"]
-    if step.wire_bytes_per_second is not None:
-        parts.append(f"{_amount(step.wire_bytes_per_second)}/s")
-    if step.dirty_pages_per_second is not None:
-        parts.append(f"{_amount(step.dirty_pages_per_second * 8192)}/s dirtied")
-    if step.predicted_downtime_ms is not None:
-        parts.append(f"pause {step.predicted_downtime_ms:.0f} ms")
-    if step.limited_by:
-        parts.append(f"limited by {step.limited_by}")
-    return f"{text}, round {step.round}: {', '.join(parts)}"
+    parts = [f"{_amount(row['remaining'])} left"]
+    if row.get("wire_rate"):
+        parts.append(f"{_amount(row['wire_rate'])}/s")
+    if row.get("dirty_rate"):
+        parts.append(f"{_amount(row['dirty_rate'])}/s dirtied")
+    if row.get("predicted_downtime_ms"):
+        parts.append(f"pause {row['predicted_downtime_ms']:.0f} ms")
+    if row.get("limited_by") not in (None, "", "nothing", "network"):
+        parts.append(f"limited by {row['limited_by']}")
+    return f"{text}, round {row['round']}: {', '.join(parts)}"
 
 
 def _amount(number: float) -> str:
@@ -134,7 +167,7 @@ def _amount(number: float) -> str:
     for suffix, shift in (("G", 30), ("M", 20), ("K", 10)):
         value = number / (1 << shift)
         if value >= 1:
-            return f"{value:.1f}{suffix}" if value < 10 else f"{value:.0f}{suffix}"
+            return f"{value:.1f}{suffix}" if value < 9.95 else f"{value:.0f}{suffix}"
     return f"{number:.0f}"
 
 

@@ -24,6 +24,7 @@ from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
+from ldmd.movecommands import add_moves
 from ldmd.spcommand import add_power_policy
 
 WITH_VERBS = ("lab",)
@@ -69,6 +70,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         **add_watch(commands),
         **add_power_policy(commands),
         **add_lab(commands),
+        **add_moves(commands),
     }
 
 

@@ -25,6 +25,7 @@ from ldmd.hvctl import Link
 from ldmd.log import Log, LogFile
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError
+from ldmd.migrationrecord import FOLDER, FolderRecords
 from ldmd.notify import sd_notify, tell_fd
 from ldmd.operations.context import HypervisorError
 from ldmd.rpc.access import read_access
@@ -132,6 +133,7 @@ class Daemon:
         store = Store(self.directory / self.place.store.name, step=step)
         self._connect(wait_seconds)
         self.manager = Manager(self.link, store, log=self.log, step=step)
+        self.manager.records = FolderRecords(self.directory / FOLDER, self.log.warning)
         self.manager.start()
         self.server = Server(self.manager, self.place.rpc, access)
         self.server.start()

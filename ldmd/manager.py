@@ -24,9 +24,11 @@ from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
 from ldmd.macprobe import Neighbours
 from ldmd.messages import RefusedError, message, refuse
+from ldmd.migrationrecord import MemoryRecords
 from ldmd.model import Configuration, Server
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Hypervisor, HypervisorError
+from ldmd.operations.migrations import Migrations, Records
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
 from ldmd.planner.factory import factory_default
@@ -80,6 +82,8 @@ class Manager:
         self._unsure = False  # what the store holds is not known
         self.boot = ""
         self.neighbours: Neighbours | None = None  # who answers for MAC addresses; None: nobody is asked
+        self.migrations: Migrations | None = None  # what moves domains; None: nothing does
+        self.records: Records = MemoryRecords()
 
     # -- start and end
 

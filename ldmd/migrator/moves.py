@@ -24,7 +24,7 @@ class MoveOptions:
     dry_run: bool = False
     force: bool = False
     certificates: bool = False
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,15 @@ class MoveOutcome:
 
     `findings`: all rules that are unmet, warnings too, as the target's preflight found them. `problems`: lines to print
     where it failed, without the last one ("Domain Migration of LDom ... failed"), which the command adds. `told`: what
-    else a person should read (the domain booted anew there, ...).
+    else a person should read (the domain booted anew there, ...). `summary`: for the record of the migration
+    (docs/reference/migration-record.md): the worker's last word, and how long the domain stood still.
     """
 
     done: bool
     findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

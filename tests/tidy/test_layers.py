@@ -71,7 +71,7 @@ SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulato
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
-    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.spcommand"},  # the front door: what goes through managers
+    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},  # the front door: what goes through managers
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
@@ -97,10 +97,11 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
     "ldmd.migrator": {"ldmd"} | SHARED,
+    "ldmd.migrator.moves": {"ldmd.migration", "ldmd.messages"},  # words for operations
     "ldmd.migration": {"ldmd.model", "ldmd.planner", "ldmd.migration", "ldmd.messages"},  # pure
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
-    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}
-    | HARDWARE_FACTS,
+    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages",
+                        "ldmd.migrator.moves"} | HARDWARE_FACTS,
     **{f"ldmd.migration.{name}": {"ldmd.model", "ldmd.planner", "ldmd.messages", "ldmd.migration"} | HARDWARE_FACTS
        for name in ("facts", "rule", "rules", "checks", "plan")},
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,

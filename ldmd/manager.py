@@ -11,7 +11,8 @@ import pkgutil
 import threading
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Protocol
@@ -163,10 +164,23 @@ class Manager:
             raise RuntimeError("the manager was not started")
         return self._configuration
 
-    def commit(self, new: Configuration) -> None:
-        """Make it true, on behalf of the operation that holds the lock."""
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The lock, for those who change the configuration and are no operation."""
+        self._lock.acquire()
+        try:
+            self._drain()
+            yield
+        finally:
+            self._lock.release()
+            self._pump()
+
+    def commit(self, new: Configuration, *, moving: bool = False) -> None:
+        """Make it true, on behalf of the operation that holds the lock. `moving`: it is the migration's own change."""
         old = self.configuration
         if new != old:
+            if self.movers is not None and not moving:
+                self.movers.check_change(old, new)
             for problem in problems(new):
                 refuse("manager.conflict", problem=problem)
             if self._unsure:

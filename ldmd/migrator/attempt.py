@@ -68,6 +68,7 @@ class Attempt:
         self._job = 0
         self._timer: tuple[ev.Timer, float] | None = None
         self._over = False
+        self._ended = threading.Event()
         self._busy = False
         self._thread = threading.Thread(target=self._run, name=f"migration-{self.side}", daemon=True)
 
@@ -103,6 +104,7 @@ class Attempt:
     def end(self) -> None:
         """The manager ends: the thread, the links and the worker go; nothing is decided by that."""
         self._over = True
+        self._ended.set()
         self._bell.ring()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(10)
@@ -289,6 +291,11 @@ class Attempt:
             return
         if event is not None:
             self.step(event)
+
+    def pause(self) -> bool:
+        """Let some time pass before something is tried again; False: the manager ends."""
+        self._ended.wait(self.means.retry_seconds)
+        return not self._over
 
     # -- jobs
 

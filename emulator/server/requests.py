@@ -18,7 +18,7 @@ A = TypeVar("A", bound=IntEnum)
 ACTIONS = {action.name.lower(): action for action in CpuAction}
 MAX_DELAY_MS = (1 << 32) - 1
 ROUNDING_SECONDS = 0.001
-SHUTDOWN = "domain-shutdown"
+SHUTDOWN, SUSPEND, MD_UPDATE = "domain-shutdown", "domain-suspend", "md-update"
 UNANSWERED_SECONDS = 900.0
 """After which a request that the guest has not answered ends: longer than a manager waits for anything."""
 
@@ -64,6 +64,25 @@ class Requests:
         """Was the guest asked to shut down in order to start again?"""
         wanted, self._reboot = self._reboot, False
         return wanted
+
+    @property
+    def reboots(self) -> bool:
+        """Is the guest to start again when it has shut down?"""
+        return self._reboot
+
+    def continue_(self, *, reboot: bool) -> None:
+        """A guest has come from another server, and its session with it."""
+        self._reboot = reboot
+        self._changed(self.services)
+
+    def tell_description(self) -> None:
+        """Tell the guest of a new machine description, where its system wants to know."""
+        if self._device is not None and MD_UPDATE in self._device.services:
+            self._device.md_update()
+
+    def suspend(self) -> dict[str, Any]:
+        """domain-suspend: the guest makes itself ready and calls MACH_SUSPEND."""
+        return self._ask(lambda device: device.suspend())
 
     def expire(self) -> None:
         """End requests that the guest has left unanswered for too long."""

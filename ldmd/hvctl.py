@@ -18,7 +18,7 @@ from typing import Any
 from emulator.hvctl.wire import Frame, Receiver, WireError, close_all, send
 from ldmd.operations.context import HypervisorError
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 CALL_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)

@@ -54,6 +54,7 @@ class Attempt:
         self.means, self.uuid = means, uuid
         self.machine, self.state = machine, state
         self.told: list[str] = []
+        self.tellings = 0
         self.percent = 0
         self.progress: dict[str, Any] = {}
         self.rounds: list[Round] = []
@@ -352,6 +353,7 @@ class Attempt:
 
     def tell(self, text: str, *, success: bool) -> None:
         """Something for a person."""
+        self.tellings += bool(text)
         if text:
             self.told.append(text)
             del self.told[:-16]

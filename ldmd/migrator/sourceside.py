@@ -37,9 +37,11 @@ from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveOutcome, Round
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
+from ldmd.model import Configuration
 from ldmd.model import State as DomainState
 from ldmd.model.plain import PlainError, from_plain, to_plain
 from ldmd.operations.context import HypervisorError
+from ldmd.planner.guestspec import ON
 
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
 SECRET_BYTES = 32
@@ -86,6 +88,16 @@ class SourceSide(Attempt):
     def plan(self) -> Plan:
         """What is to be done."""
         return self.state.plan
+
+    @property
+    def key(self) -> str:
+        """Of its note."""
+        return f"{self.uuid}.{self.plan.mid}"
+
+    @property
+    def holds(self) -> bool:
+        """The domain is this attempt's to care for: nobody else starts, stops or changes it."""
+        return not self.settled or (self.state.at is At.DONE and not self.idle)
 
     @property
     def settled(self) -> bool:
@@ -291,7 +303,7 @@ class SourceSide(Attempt):
         persist(manager, lambda now: moving.suspended(now, self._name(now)) if self.state.at is not At.ABORTED else now)
         return None
 
-    def _name(self, configuration: Any) -> str:
+    def _name(self, configuration: Configuration) -> str:
         domain = domain_of(configuration, self.uuid)
         return self.name if domain is None else domain.name
 
@@ -350,7 +362,7 @@ class SourceSide(Attempt):
         self._runs_again()
 
     def _runs_again(self) -> None:
-        def change(now: Any) -> Any:
+        def change(now: Configuration) -> Configuration:
             domain = domain_of(now, self.uuid)
             return moving.resumed(now, domain.name) if domain and domain.state is DomainState.SUSPENDED else now
 
@@ -376,18 +388,19 @@ class SourceSide(Attempt):
 
     def _destroy(self) -> None:
         """The target has it: here it goes, memory and constraints, once."""
-        note = self.means.note("source", self.uuid)
-        if note.get("mid") == self.plan.mid and note.get("destroyed"):
+        note = self.means.note("source", self.key)
+        if note.get("destroyed"):
             return
         came_back = any(isinstance(each, rec.Owned) and each.mid > self.plan.mid
                         for each in self.means.targets.records(self.uuid))
         if not came_back:
             self._remove()
             self._moved_away(self.uuid, self.plan.mid)
-        self.means.put_note("source", self.uuid, {**note, "destroyed": True})
+        self.means.put_note("source", self.key, {**note, "destroyed": True})
 
     def _remove(self) -> None:
         manager = self.means.manager
+        self._taken()
         while True:
             self.means.check()
             with manager.turn():
@@ -405,6 +418,23 @@ class SourceSide(Attempt):
                         return
             if not self.pause():
                 return
+
+    def _taken(self) -> None:
+        """The guest goes, as one that runs elsewhere now; then only its empty shell is left."""
+        manager = self.means.manager
+
+        def off(now: Configuration) -> Configuration:
+            domain = domain_of(now, self.uuid)
+            if domain is None or domain.state not in ON:
+                return now
+            return now.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
+
+        try:
+            if status_of(manager, self.uuid).get("state") == "suspended":
+                manager.hypervisor.call("guest.stop", guest=self._number, taken=True)
+                persist(manager, off)
+        except HypervisorError as error:
+            self.log(f"the guest is not stopped yet: {error.text}")
 
     # -- what a person sees
 

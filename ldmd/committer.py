@@ -52,9 +52,8 @@ class Committer:
         done: list[Request] = []
         try:
             for request in todo:
-                if request.op == "guest.configure" and request.arguments["spec"]["id"] == receiving:
-                    request = Request("guest.receive", request.arguments, request.back)
-                self._ask(request)
+                made = request.op == "guest.configure" and request.arguments["spec"]["id"] == receiving
+                self._ask(Request("guest.receive", request.arguments) if made else request)
                 done.append(request)
         except Exception as error:
             self._undo(done)

@@ -141,7 +141,8 @@ TABLE = (
             "with -c both machines have the other's server.crt in trust/; without it the user has a password there "
             "(`sun4v passwd`)"),
     Message("migration.certificate", "The certificate of {host} is not the one that is trusted",
-            "it has the fingerprint {found}", "was its manager made anew? then put its server.crt into trust/{host}.pem"),
+            "it has the fingerprint {found}",
+            "was its manager made anew? then put its server.crt into trust/{host}.pem"),
     Message("migration.certificate-unknown", "The certificate of {host} is not known here",
             "it has the fingerprint {found}; nothing was sent to it",
             "compare that with the target's server.crt, then put a copy into trust/{host}.pem or the fingerprint into "

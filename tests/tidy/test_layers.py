@@ -21,7 +21,7 @@ C_MAY = {
     "hyp": HYP, "vio": HYP, "stream": HYP,
     "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
 }  # fmt: skip
-PUBLIC_HEADER_USERS = {"machine", "hyp", "tests"}
+PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -80,6 +80,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
         "emulator._core_memory",
     },
+    "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
@@ -114,7 +115,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._core_memory",
-    "emulator._build_core",
+    "emulator._core_stream", "emulator._build_core",
 }
 
 

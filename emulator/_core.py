@@ -27,6 +27,7 @@ from emulator.errors import (
 try:
     from emulator._core_cffi import ffi, lib
     from emulator._core_channels import ChannelCalls
+    from emulator._core_disks import DiskCalls
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
     from emulator._core_moving import MovingCalls
@@ -86,7 +87,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, FirmwareCalls, MemoryCalls, MovingCalls):
+class Core(ChannelCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:

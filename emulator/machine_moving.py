@@ -49,6 +49,7 @@ class MachineMoving(MachineResources):
 
     def save_moving(self) -> MovingState:
         """The state without memory. Between runs; afterwards the machine can go on."""
+        self.devices.drain()
         firmware = self.firmware.save() if self.firmware else b""
         return MovingState(self._core.moving_save(), firmware, self.devices.save())
 
@@ -58,6 +59,7 @@ class MachineMoving(MachineResources):
         Raises StateError for a state that is damaged, or of a guest that cannot run here; then nothing may be run, and
         another state may be loaded.
         """
+        self.devices.drain()
         try:
             self._core.moving_load(state.core)
         finally:

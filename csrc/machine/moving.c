@@ -212,6 +212,7 @@ int s4v_moving_load(s4v_machine *m, const void *buf, size_t len, char *err, size
     refuse(&l, "the host has not enough memory to load a state image");
     return S4V_ENOMEM;
   }
+  machine_disks_settle(m);
   bool good = load_chip(&l) && load_shape(&l, &before) && load_parts(&l);
   if (!good) before_restore(&before, m);
   before_drop(&before);

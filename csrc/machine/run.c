@@ -5,6 +5,7 @@
 #include "machine/machine.h"
 #include "strand/share.h"
 
+#define NS_PER_SECOND 1000000000ull
 enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17 };
 
 static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting; }
@@ -101,14 +102,14 @@ static u64 ticks_left(const s4v_machine *m) { return m->deadline_tick ? m->deadl
 static bool idle(s4v_machine *m) {
   u64 ticks = next_timer(m), left = ticks_left(m);
   if (ticks > left) ticks = left;
-  if (ticks == ~(u64)0) return false;
+  if (ticks == ~(u64)0 && !machine_disks_busy(m)) return false;
   if (m->config.deterministic) {
     m->tick_base += ticks;
     if (ticks) m->tick_fraction = 0;
     wake_waiting(m);
     return true;
   }
-  nap(m, machine_ticks_ns(m, ticks));
+  nap(m, ticks == ~(u64)0 ? NS_PER_SECOND : machine_ticks_ns(m, ticks)); /* ~0: a disk will wake it */
   return true; /* the caller looks for a kick and wakes whose time has come */
 }
 

@@ -120,6 +120,7 @@ int s4v_state_load(s4v_machine *m, const void *buf, size_t len, char *err, size_
     return refuse(err, err_bytes, "state image of a machine with another configuration");
   if (!machine_same_memory(m, &in))
     return refuse(err, err_bytes, "state image of a machine with memory at other real addresses");
+  machine_disks_settle(m);
   struct before before;
   if (!before_take(&before, m)) return refuse(err, err_bytes, "the host has not enough memory to load a state image");
   int status = load_with(m, &before, &in, err, err_bytes);

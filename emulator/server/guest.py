@@ -238,6 +238,8 @@ class Guest:
             self.requests.abandon("the guest was reset")
             machine.reset()
             self._attentive = True
+        else:
+            machine.drain()
         self._stopped_at = time.time()
         self.tell(ending.state, ending.why, code=ending.code, text=ending.text)
         return ending.state == RUNNING
@@ -350,11 +352,10 @@ class Guest:
 
         Raises GuestStateError where it does not run.
         """
-        self.powered()
+        machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
-        if self._plugs is not None:
-            self._plugs.drain()
+        machine.drain()
         self._stopped_at = time.time()
         self.tell(SUSPENDED, "suspended")
 

@@ -58,7 +58,6 @@ def save_state(spec: GuestSpec, machine: Machine, plugs: Plugs, console: GuestCo
     """The image of a guest that stands still. Raises GuestStateError, StateError."""
     if machine.crypto_units:
         raise GuestStateError(f"{spec.name} has crypto units, which cannot move: let the guest give them up first")
-    plugs.drain()
     state = machine.save_moving()
     typed, broken = console.untaken
     program = machine.firmware.program if machine.firmware else None

@@ -129,13 +129,6 @@ class Plugs:
         self._away = True
         self.apply(spec)
 
-    def drain(self) -> None:
-        """Requests under way come to their ends."""
-        for plug in self._disks.values():
-            drain: Callable[[], None] | None = getattr(plug.device, "drain", None)
-            if drain is not None:
-                drain()
-
     @property
     def released(self) -> bool:
         """Are the files behind the disks closed?"""
@@ -143,10 +136,11 @@ class Plugs:
 
     def release(self) -> None:
         """Close what is behind the disks; the guest stands still and sees nothing of it."""
-        self.drain()
+        self._machine.drain()
         for plug in self._disks.values():
-            plug.backend.close()
-            plug.backend = plug.device.backend = NoDisk()
+            opened, plug.backend = plug.backend, NoDisk()
+            plug.device.backend = plug.backend
+            opened.close()
         self._away = True
 
     def loaded(self) -> None:
@@ -306,8 +300,7 @@ class Plugs:
             online = False
         plug.device.set_online(online)
         if online and plug.port.switch is not None:
-            for mac in (net.mac, *net.alt_macs):
-                plug.port.switch.learn(plug.port, mac_bytes(mac))
+            plug.port.switch.assign(plug.port, [mac_bytes(mac) for mac in (net.mac, *net.alt_macs)])
 
     def _close_net(self, plug: _NetPlug) -> None:
         unplug(plug.port)

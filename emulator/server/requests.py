@@ -92,7 +92,7 @@ class Requests:
 
     def patience(self) -> float | None:
         """Seconds until the next request ends unanswered; None: no request waits."""
-        oldest = min((reply.asked_at for _, reply in self._asked.values()), default=None)
+        oldest = min((reply.asked_at for _, reply in self._asked.values() if not reply.done), default=None)
         return None if oldest is None else max(0.0, oldest + UNANSWERED_SECONDS - self._ticks()) + ROUNDING_SECONDS
 
     def _changed(self, services: tuple[str, ...]) -> None:
@@ -101,8 +101,10 @@ class Requests:
     def _answered(self, reply: Reply) -> None:
         if reply.service == SHUTDOWN and reply.result not in (0, None):
             self._reboot = False  # it goes on: what ends it later is not this request
-        number, _ = self._asked.pop(id(reply), (0, reply))
-        if number:
+        number, _ = self._asked.get(id(reply), (0, reply))
+        if not reply.more_follows:
+            self._asked.pop(id(reply), None)
+        if number or reply.service == SUSPEND:  # that of a guest that has come: it was asked on another server
             self._tell(number, reply, reply.reason)
 
     def _tell(self, number: int, reply: Reply, reason: str) -> None:

@@ -29,38 +29,44 @@ FILE_BYTES = 4096
 
 @dataclass(frozen=True)
 class Value:
-    """`holder`: SOURCE, TARGET or BACK (the source again). Without a file: (0, SOURCE)."""
+    """`holder`: SOURCE, TARGET or BACK (the source again). `server`: who that is. Without a file: (0, SOURCE)."""
 
     mid: int = 0
     holder: str = SOURCE
+    server: str = ""
 
 
-def after(move: LeaseMove, now: Value, mid: int) -> Value | None:
-    """What a compare-and-set makes of a value; None where it is lost (events.LeaseMove has the table)."""
+def after(move: LeaseMove, now: Value, mid: int, server: str) -> Value | None:
+    """What a compare-and-set makes of a value; None where it is lost (events.LeaseMove has the table).
+
+    A domain that came here by an earlier attempt is this server's, though the value says TARGET.
+    """
     mine = now.mid == mid
+    ours = now.server == server
     match move:
         case LeaseMove.HOLD:
-            # an older attempt's target has the domain, or had it and gave it back by a migration that way: greater mid
-            return Value(mid, SOURCE) if now.mid < mid or (mine and now.holder == SOURCE) else None
+            free = now.mid < mid and (now.holder != TARGET or ours)
+            return Value(mid, SOURCE, server) if free or (mine and ours and now.holder == SOURCE) else None
         case LeaseMove.TAKE:
-            return Value(mid, TARGET) if mine and now.holder in (SOURCE, TARGET) else None
+            return Value(mid, TARGET, server) if mine and (now.holder == SOURCE or (now.holder == TARGET and ours)) \
+                else None
         case LeaseMove.RECLAIM:
-            return Value(mid, BACK) if mine and now.holder in (SOURCE, BACK) else None
+            return Value(mid, BACK, server) if mine and now.holder in (SOURCE, BACK) else None
         case LeaseMove.REGAIN:
-            return Value(mid, BACK) if mine else None
+            return Value(mid, BACK, server) if mine else None
 
 
 class Leases:
-    """The files of one directory."""
+    """The files of one directory. `server`: this server's name among them, a fingerprint."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, server: str) -> None:
+        self._directory, self._server = directory, server
 
     def move(self, uuid: str, mid: int, move: LeaseMove) -> LeaseWord:
         """One compare-and-set. Never raises: a storage that is away is UNREACHABLE."""
         try:
             with self._locked(uuid):
-                fresh = after(move, self._read(uuid), mid)
+                fresh = after(move, self._read(uuid), mid, self._server)
                 if fresh is None:
                     return LeaseWord.LOST
                 self._write(uuid, fresh)
@@ -97,10 +103,12 @@ class Leases:
             return Value()
         if not isinstance(data, dict) or data.get("domain") != uuid:
             raise ValueError("another domain's")
-        mid, holder = data.get("mid"), data.get("holder")
-        if type(mid) is not int or not 0 <= mid <= MID_MAX or holder not in (SOURCE, TARGET, BACK):
+        mid, holder, server = data.get("mid"), data.get("holder"), data.get("server")
+        if type(mid) is not int or not isinstance(holder, str) or not isinstance(server, str):
             raise ValueError("no lease")
-        return Value(mid, holder)
+        if not 0 <= mid <= MID_MAX or holder not in (SOURCE, TARGET, BACK):
+            raise ValueError("no lease")
+        return Value(mid, holder, server)
 
     def _write(self, uuid: str, value: Value) -> None:
         path = self._path(uuid)
@@ -109,7 +117,7 @@ class Leases:
             fresh.unlink()
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as file:
-            json.dump({"domain": uuid, "mid": value.mid, "holder": value.holder}, file)
+            json.dump({"domain": uuid, "mid": value.mid, "holder": value.holder, "server": value.server}, file)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -62,8 +62,8 @@ class Console:
     def do(self, line: str) -> str:
         """What a command prints."""
         self.type(line)
-        self.until(line.encode() + b"\r\n")
-        return self.until(PROMPT).removesuffix(PROMPT.decode())
+        self.until(line.encode())
+        return self.until(PROMPT).removesuffix(PROMPT.decode()).removeprefix("\n")
 
     def find(self, line: str, pattern: str) -> re.Match[str]:
         """A command whose output must have this form."""

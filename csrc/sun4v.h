@@ -297,6 +297,58 @@ int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
 
+/* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
+ * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
+ * it: in real time by threads of the machine, which kick it (s4v_kick) when something is finished; in a deterministic machine
+ * at once and in order. While requests are on their way, a run in which the guest waits does not end with S4V_STOP_IDLE. */
+typedef struct s4v_disk_file {
+  int32_t fd;             /* the machine keeps a copy; -1: no file */
+  uint32_t most_blocks;   /* of a request: 512 bytes each, at most 2048 */
+  uint64_t base;          /* offset of the disk in the file */
+  uint64_t blocks;        /* its size */
+  uint8_t read_only;
+  uint8_t stable;         /* a write is on stable storage before it is done */
+  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
+  uint8_t pad[5];
+  uint8_t status[256];    /* errno of the host -> what the guest reads */
+} s4v_disk_file;
+typedef struct s4v_disk_ring {
+  uint32_t entries;       /* 1 to 65536 */
+  uint32_t entry_bytes;   /* 64 to 4096 */
+  uint32_t cookies;       /* that the ring lies behind, at most 24 */
+  uint32_t pad;
+  uint64_t address[24], bytes[24];
+} s4v_disk_ring;
+typedef struct s4v_disk_counters {
+  uint64_t reads, writes, flushes, errors, read_bytes, written_bytes;
+  uint32_t in_flight;     /* requests begun, whose status the guest has not got */
+  uint32_t deepest;       /* most of them there ever were */
+} s4v_disk_counters;
+typedef struct s4v_disk_answer {
+  uint64_t sequence;
+  uint32_t index;
+  uint32_t pad;
+} s4v_disk_answer;
+enum {
+  S4V_DISK_ALL = 0,       /* all descriptors were taken */
+  S4V_DISK_NOT_READY = 1, /* the next one is not ready, or has been taken already */
+  S4V_DISK_CLIENT = 2,    /* the next one is the client's to serve */
+  S4V_DISK_FULL = 3       /* 512 are in flight: finish some first */
+};
+/* File and ring: of requests on their way nobody hears any more; those that no thread has begun are dropped, the others
+ * waited for. fd -1, or entries 0: none. S4V_ENOENT: no such channel; S4V_EINVAL; S4V_ENOMEM. */
+int s4v_disk_open(s4v_machine *, uint32_t channel, const s4v_disk_file *, const s4v_disk_ring *);
+void s4v_disk_close(s4v_machine *, uint32_t channel);
+/* Takes ready descriptors from `start` on, at most `count`; S4V_DISK_*, or S4V_ENOENT: the disk is not open, S4V_EFAULT: the
+ * ring is not there (any more). */
+int s4v_disk_take(s4v_machine *, uint32_t channel, uint32_t start, uint32_t count, uint64_t sequence, uint32_t *taken);
+/* Writes status and DONE of finished requests, in order of completion. Returns how many of them want to be acknowledged and
+ * are in `answers`, at most `room`; then call again. S4V_EFAULT, S4V_ENOENT. */
+int64_t s4v_disk_finish(s4v_machine *, uint32_t channel, s4v_disk_answer *answers, size_t room);
+void s4v_disk_wait(s4v_machine *, uint32_t channel); /* until the host has done all that was taken; then finish */
+uint32_t s4v_disk_in_flight(const s4v_machine *, uint32_t channel);
+int s4v_disk_count(const s4v_machine *, uint32_t channel, s4v_disk_counters *out);
+
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);
 int s4v_breakpoint_remove(s4v_machine *, uint64_t va);

@@ -27,6 +27,7 @@ from emulator.errors import (
 try:
     from emulator._core_cffi import ffi, lib
     from emulator._core_channels import ChannelCalls
+    from emulator._core_disks import DiskCalls
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
 except ImportError as missing:
@@ -85,7 +86,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, FirmwareCalls, MemoryCalls):
+class Core(ChannelCalls, DiskCalls, FirmwareCalls, MemoryCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick`."""
 
     def __init__(self, config: CoreConfig) -> None:

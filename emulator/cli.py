@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from emulator import build_info, runner
 from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.diskcommand import add_disk
 from emulator.errors import EmulatorError, PlatformFileError
 from emulator.mdesc.command import add_md
 from emulator.mkdisk import add_mkdisk
@@ -27,7 +28,7 @@ from ldmd.lab.command import add_lab
 from ldmd.movecommands import add_moves
 from ldmd.spcommand import add_power_policy
 
-WITH_VERBS = ("lab",)
+WITH_VERBS = ("disk", "lab")
 """Commands that have commands of their own."""
 
 
@@ -66,6 +67,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "platforms": _add_platforms(commands),
         "md": add_md(commands),
         "mkdisk": add_mkdisk(commands),
+        "disk": add_disk(commands),
         **add_power(commands),
         **add_watch(commands),
         **add_power_policy(commands),

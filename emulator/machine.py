@@ -353,6 +353,7 @@ class Machine(MachineResources):
         Memory, reboot data, console and time of day stay. Firmware, where there is some, boots again; else start a
         strand, or `boot`, to go on.
         """
+        self.drain()
         self._core.reset()
         self.devices.guest_reset()
         if self.firmware:
@@ -408,6 +409,13 @@ class Machine(MachineResources):
         """
         self.devices.add(device, self._open_channel)
 
+    def drain(self) -> None:
+        """Wait until the host has done what devices have on their way, and answer the guest: no byte moves later.
+
+        Between runs. `save`, `reset`, `load`, `detach` and `remove_memory` do it themselves.
+        """
+        self.devices.drain()
+
     def detach(self, name: str) -> None:
         """Detach a device and remove its channels. Raises ConfigError where there is none of that name."""
         for number in self.devices.remove(name).channels:
@@ -457,6 +465,7 @@ class Machine(MachineResources):
 
     def save(self) -> bytes:
         """The state of strands, hypervisor, firmware and populated memory, for `load` in a machine made alike."""
+        self.drain()
         self._store_client()
         return self._core.save()
 
@@ -473,6 +482,7 @@ class Machine(MachineResources):
         Where the saved machine had firmware, this one needs it as well (`power_on` with the same program), and the same
         devices attached.
         """
+        self.drain()
         try:
             self._core.load(state)
         finally:
@@ -488,6 +498,7 @@ class Machine(MachineResources):
 
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over state and memory: equal digests, equal machines."""
+        self.drain()
         self._store_client()
         return self._core.digest()
 

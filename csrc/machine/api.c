@@ -102,6 +102,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
+  vio_free(m->vio);
   strands_free(m);
   codestore_free(m->domain.env.store);
   blob_set(&m->domain.md, NULL, 0);

@@ -4,6 +4,7 @@
  */
 #include "machine/machine.h"
 
+#define NS_PER_SECOND 1000000000ull
 enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17 };
 
 static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting; }
@@ -84,11 +85,11 @@ static void next_turn(s4v_machine *m) {
   machine_new_turn(m);
 }
 
-/* Real time: until the next timer, the end of the run's time, or a kick. */
+/* Real time: until the next timer (~0: there is none), the end of the run's time, or a kick. */
 static void nap(s4v_machine *m, u64 ticks) {
   u32 seen = __atomic_load_n(&m->crew.bell, __ATOMIC_SEQ_CST);
   if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST)) return;
-  u64 ns = machine_ticks_ns(m, ticks), now = machine_host_ns();
+  u64 ns = ticks == ~(u64)0 ? NS_PER_SECOND : machine_ticks_ns(m, ticks), now = machine_host_ns();
   if (m->deadline_ns && now + ns > m->deadline_ns) ns = m->deadline_ns > now ? m->deadline_ns - now : 0;
   if (ns) bell_wait(&m->crew.bell, seen, ns);
 }
@@ -100,7 +101,7 @@ static u64 ticks_left(const s4v_machine *m) { return m->deadline_tick ? m->deadl
 static bool idle(s4v_machine *m) {
   u64 ticks = next_timer(m), left = ticks_left(m);
   if (ticks > left) ticks = left;
-  if (ticks == ~(u64)0) return false;
+  if (ticks == ~(u64)0 && !machine_disks_busy(m)) return false;
   if (m->config.deterministic) {
     m->tick_base += ticks;
     if (ticks) m->tick_fraction = 0;

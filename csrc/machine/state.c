@@ -186,6 +186,7 @@ int s4v_state_load(s4v_machine *m, const void *buf, size_t len, char *err, size_
     return refuse(err, err_bytes, "state image of a machine with another configuration");
   if (!machine_same_memory(m, &in))
     return refuse(err, err_bytes, "state image of a machine with memory at other real addresses");
+  machine_disks_settle(m);
   struct before *before = malloc(sizeof *before);
   uint32_t *ids = calloc(2 * (size_t)m->domain.max_strands, sizeof *ids);
   int status = S4V_EFORMAT;

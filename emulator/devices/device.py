@@ -38,6 +38,9 @@ class Device(Protocol):
     def poll(self) -> None:
         """Deliver what has come from outside since."""
 
+    def drain(self) -> None:
+        """Bring to an end, and tell the guest, what is on its way: nothing of it comes later."""
+
     def save(self) -> bytes:
         """Protocol state, for `load` in a device made alike."""
 
@@ -124,6 +127,9 @@ class ChannelDevice:
 
     def poll(self) -> None:
         """Nothing comes from outside, unless a device says otherwise."""
+
+    def drain(self) -> None:
+        """Nothing is on its way, unless a device says otherwise."""
 
     @property
     def blocked(self) -> bool:
@@ -229,6 +235,7 @@ class Devices:
     def remove(self, name: str) -> Device:
         """Detach a device; its channels stay, and are for the caller to remove."""
         device = self[name]
+        device.drain()
         del self._devices[name]
         for number in device.channels:
             del self._by_channel[number]
@@ -247,6 +254,11 @@ class Devices:
         """Let every device deliver what has come from outside."""
         for device in self._devices.values():
             device.poll()
+
+    def drain(self) -> None:
+        """Nothing is on its way any more: before a state is saved, a guest is reset, suspended or stopped."""
+        for device in self._devices.values():
+            device.drain()
 
     def guest_reset(self) -> None:
         """The domain was reset, and its queues with it: sessions are over."""

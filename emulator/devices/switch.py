@@ -33,6 +33,8 @@ INBOX = 1024
 MAX_HOPS = 8
 """Switches a frame may pass: a ring of joined switches does not run for ever."""
 MAX_VLAN = 4094
+AGE_NS = 300 * 10**9
+"""An address that nothing was heard of for so long is forgotten (802.1D, 7.9: 300 s)."""
 
 
 def mac_bytes(number: int) -> bytes:
@@ -148,6 +150,7 @@ class Switch:
         self._lock = threading.Lock()
         self._ports: list[Port] = []
         self._learned: OrderedDict[tuple[int, bytes], Port] = OrderedDict()
+        self._owners: dict[bytes, Port] = {}
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -168,8 +171,27 @@ class Switch:
         with self._lock:
             self._ports.remove(port)
             port.switch = None
+            self._disown(port)
             for key in [key for key, owner in self._learned.items() if owner is port]:
                 del self._learned[key]
+
+    def assign(self, port: Port, addresses: Iterable[bytes]) -> None:
+        """These addresses are the port's, whatever others send or say, until another call, or `remove`.
+
+        An address that is another port's already stays that one's.
+        """
+        with self._lock:
+            self._disown(port)
+            for address in addresses:
+                self._owners.setdefault(address, port)
+
+    def _disown(self, port: Port) -> None:
+        for address in [address for address, owner in self._owners.items() if owner is port]:
+            del self._owners[address]
+
+    def _owner(self, address: bytes, vlan: int) -> Port | None:
+        owner = self._owners.get(address)
+        return owner if owner is not None and owner.carries(vlan) else None
 
     def learn(self, port: Port, address: bytes, vlan: int | None = None) -> None:
         """An address is behind a port, as a handshake says before any frame does."""
@@ -179,6 +201,8 @@ class Switch:
     def _learn(self, port: Port, address: bytes, vlan: int) -> None:
         if address[0] & 1 or address == bytes(6):
             return  # a group sends nothing
+        if self._owner(address, vlan) not in (None, port):
+            return
         self._learned[vlan, address] = port
         self._learned.move_to_end((vlan, address))
         if len(self._learned) > MAX_LEARNED:
@@ -186,7 +210,7 @@ class Switch:
 
     def where(self, address: bytes, vlan: int = 1) -> Port | None:
         """The port an address was learned at."""
-        return self._learned.get((vlan, address))
+        return self._owner(address, vlan) or self._learned.get((vlan, address))
 
     def forward(self, port: Port, frame: bytes, hops: int) -> None:
         """A frame has come in at a port."""
@@ -210,7 +234,7 @@ class Switch:
             return others
         if to[0] & 1:
             return [other for other in others if other.every_group or to in other.groups]
-        known = self._learned.get((vlan, to))
+        known = self._owner(to, vlan) or self._learned.get((vlan, to))
         if known is None:
             return others
         return [known] if known in others else []

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
+from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
 from emulator.server.fields import Fields
@@ -166,6 +167,18 @@ def _configure_services(call: Call) -> Result:
 def _list_services(call: Call) -> Result:
     call.args.end()
     return {"switches": call.server.switches.report()}
+
+
+def _list_networks(call: Call) -> Result:
+    call.args.end()
+    return {"devices": call.server.networks.report()}
+
+
+def _plug_network(call: Call) -> Result:
+    device, outlet = call.args.text("device", most=64), call.args.text("outlet", most=256)
+    call.args.end()
+    call.server.networks.plug(device, parse_outlet(outlet))
+    return {}
 
 
 def _subscribe(call: Call) -> Result:
@@ -322,6 +335,8 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "machine.clock": _clock,
     "service.configure": _configure_services,
     "service.list": _list_services,
+    "network.list": _list_networks,
+    "network.plug": _plug_network,
     "events.subscribe": _subscribe,
     "events.unsubscribe": _unsubscribe,
     "guest.configure": _configure,

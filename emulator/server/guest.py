@@ -227,6 +227,8 @@ class Guest:
             self.requests.abandon("the guest was reset")
             machine.reset()
             self._attentive = True
+        else:
+            machine.drain()
         self.tell(ending.state, ending.why, code=ending.code, text=ending.text)
         return ending.state == RUNNING
 
@@ -324,9 +326,10 @@ class Guest:
 
     def suspend(self) -> None:
         """Let its strands stand still. Raises GuestStateError where it does not run."""
-        self.powered()
+        machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
+        machine.drain()
         self.tell(SUSPENDED, "suspended")
 
     def resume(self) -> None:

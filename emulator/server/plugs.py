@@ -218,8 +218,7 @@ class Plugs:
             online = False
         plug.device.set_online(online)
         if online and plug.port.switch is not None:
-            for mac in (net.mac, *net.alt_macs):
-                plug.port.switch.learn(plug.port, mac_bytes(mac))
+            plug.port.switch.assign(plug.port, [mac_bytes(mac) for mac in (net.mac, *net.alt_macs)])
 
     def _close_net(self, plug: _NetPlug) -> None:
         unplug(plug.port)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from emulator.errors import ConfigError
 from emulator.machine import DETERMINISTIC_SEED, DETERMINISTIC_TOD
 from emulator.mblocks import Mblock, MemoryMap
+from emulator.netdev import Outlet
 from emulator.platforms import Platform, find_platform
 from emulator.server.console import GuestConsole
 from emulator.server.disks import Disks
@@ -22,6 +23,8 @@ from emulator.server.errors import GuestStateError, NoGuestError, OffError, Spec
 from emulator.server.events import Events
 from emulator.server.frame import Housing, describe
 from emulator.server.guest import Guest, check_same
+from emulator.server.labnet import Home
+from emulator.server.links import DETERMINISTIC, Networks
 from emulator.server.plugs import Surroundings
 from emulator.server.runners import SLICE_NS, Runner, Scheduler, Threads
 from emulator.server.spec import GuestSpec
@@ -35,7 +38,8 @@ class Server:
     """A server that has just been powered on. `memory_bytes`: installed; None: all it can have.
 
     With `deterministic` time is virtual, and stands still until `advance`, or `scheduler.start`. `clock`: seconds since
-    the epoch, for events (default: the host's, or virtual time). Raises ConfigError.
+    the epoch, for events (default: the host's, or virtual time). `nets`: where network devices are plugged in
+    (emulator.netdev). Raises ConfigError.
     """
 
     def __init__(
@@ -48,8 +52,12 @@ class Server:
         slice_ns: int = SLICE_NS,
         seed: int = DETERMINISTIC_SEED,
         clock: Callable[[], float] | None = None,
+        nets: Mapping[str, Outlet] | None = None,
     ) -> None:
         self.name = name
+        for device, outlet in (nets or {}).items():
+            if deterministic and outlet.outward:
+                raise ConfigError(f"{device}={outlet}: {DETERMINISTIC}")
         self.platform: Platform = find_platform(platform)
         self.platform_name = platform
         self.memory_bytes = self.platform.memory_bytes if memory_bytes is None else memory_bytes
@@ -62,7 +70,8 @@ class Server:
         self._ticks = clock or (self._virtual_time if deterministic else time.monotonic)
         self.started_at = self.clock()
         self.events = Events(self.clock)
-        self.switches = Switches()
+        self.networks = Networks(nets, clock=lambda: int(self._ticks() * 1e9), changed=self._links_changed)
+        self.switches = Switches(self.networks)
         self.off = threading.Event()
         """Set when the server was powered off."""
         self._runner: Runner = self.scheduler or Threads()
@@ -195,6 +204,19 @@ class Server:
         for guest in self.guests:
             guest.post(guest.refresh)
 
+    def _links_changed(self) -> None:
+        """The link of a network device went up or down: guests behind it hear of it in their next turns."""
+        devices = [(row["name"], row["up"]) for row in self.networks.report()]
+        self.events.emit("machine.links", devices=dict(devices))
+        for guest in self.guests:
+            guest.post(guest.refresh)
+
+    def open_networks(self, home: Home) -> None:
+        """Join the lab networks of a home, and what devices are plugged into. Raises PlaceError, GuestStateError."""
+        if self.deterministic:
+            raise GuestStateError(DETERMINISTIC)
+        self.networks.open(home)
+
     def info(self) -> dict[str, Any]:
         """What the server is."""
         return {
@@ -240,6 +262,7 @@ class Server:
         for guest in self.guests:
             guest.post(guest.vanish)
         self._runner.close()
+        self.networks.close()
         self.events.emit("machine.power_off")
 
     def __enter__(self) -> Server:

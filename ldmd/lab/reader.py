@@ -232,16 +232,18 @@ class _Reader:
 
     def volume(self, name: str, value: object, where: str) -> Volume:
         """A volume."""
-        table = {"file": value} if isinstance(value, str) else dict(self.table(value, where))
+        table = {"image": value} if isinstance(value, str) else dict(self.table(value, where))
         options = {key: table.pop(key) for key in ("options", "mpgroup") if key in table}
         volume = Volume(
             name=name, file=self.file(table, "file", where), image=self.file(table, "image", where),
-            size=self.size(table, "size", where), boot=self.file(table, "boot", where),
+            copy=self.file(table, "copy", where), size=self.size(table, "size", where),
+            boot=self.file(table, "boot", where),
             properties=self.properties(options, where),
         )  # fmt: skip
-        self.rest(table, where, "file, image, size, boot, options and mpgroup")
-        if sum((volume.file is not None, volume.image is not None, bool(volume.size))) != 1:
-            self.wrong(where, "one of file (used as it is), image (copied) and size (a new disk) is wanted")
+        self.rest(table, where, "file, image, copy, size, boot, options and mpgroup")
+        if sum(map(bool, (volume.file, volume.image, volume.copy, volume.size))) != 1:
+            self.wrong(where, "one of image (never written: an overlay keeps what is), file (used as it is, and "
+                       "written), copy and size (a new disk) is wanted")
         if volume.boot is not None and not volume.size:
             self.wrong(where, "boot goes with size: it makes a new disk that boots the program")
         return volume

@@ -124,8 +124,12 @@ class Room:
             for vds in domain.disk_servers:
                 for volume in vds.volumes:
                     path = folder / DISKS / disk_name(server.name, vds, volume)
+                    if path.exists():
+                        continue  # made for another path of the same multipathing group
                     if volume.image is not None:
-                        _run("cp", "--sparse=always", "--reflink=auto", str(volume.image), str(path))
+                        _sun4v("disk", "overlay", str(volume.image), str(path))
+                    elif volume.copy is not None:
+                        _run("cp", "--sparse=always", "--reflink=auto", str(volume.copy), str(path))
                     elif volume.size:
                         boot = () if volume.boot is None else ("--boot", str(volume.boot))
                         _sun4v("mkdisk", *boot, str(path), volume.size)

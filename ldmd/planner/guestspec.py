@@ -152,5 +152,9 @@ def service_spec(configuration: Configuration) -> Spec:
             "mac": switch.mac,
             "linkprop": switch.linkprop,
             "mode": switch.mode,
+            "default_vlan": switch.default_vlan,
+            "net_dev": switch.net_dev,
+            "inter_vnet_link": switch.inter_vnet_link,
+            "online": _online(owner),
         }
-        for _, switch in configuration.switches()]}
+        for owner, switch in configuration.switches()]}

@@ -18,7 +18,7 @@ HYP = STRAND | {"strand"}
 C_MAY = {
     "util": set(), "mem": PURE, "fp": PURE, "vis": PURE, "crypto": PURE,
     "isa": ENGINE, "strand": STRAND, "jit": HYP, "observe": HYP,
-    "hyp": HYP, "vio": HYP, "stream": HYP,
+    "hyp": HYP, "vio": HYP | {"hyp"}, "stream": HYP,
     "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
 }  # fmt: skip
 PUBLIC_HEADER_USERS = {"machine", "hyp", "tests"}
@@ -79,9 +79,10 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.units": {"emulator.errors"},
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
-        "emulator._core_memory",
+        "emulator._core_disks", "emulator._core_memory",
     },
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator.descriptors": {"emulator.errors"},
@@ -114,8 +115,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 }
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
-    "emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._core_memory",
-    "emulator._build_core",
+    "emulator._core", "emulator._core_channels", "emulator._core_disks", "emulator._core_firmware",
+    "emulator._core_memory", "emulator._build_core",
 }
 
 

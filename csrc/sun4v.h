@@ -8,7 +8,7 @@
  *
  * Errors: functions return 0 or a negative S4V_E* code; s4v_machine_new() returns NULL and fills `err`.
  * Threads: a machine is used by one thread at a time, except s4v_kick(), which any thread and any signal handler may
- * call. In real time each of several strands runs on a thread of its own, inside s4v_run() only: when that returns,
+ * call, and the few that say so. In real time each of several strands runs on a thread of its own, inside s4v_run() only: when that returns,
  * nothing of the guest runs.
  */
 #ifndef SUN4V_H
@@ -151,6 +151,15 @@ int s4v_memory_block(const s4v_machine *, uint32_t n, s4v_block *out); /* by asc
 uint64_t s4v_memory_run(const s4v_machine *, uint64_t ra); /* bytes of memory from there on without a hole; 0: none there */
 /* Another process has cleared dirty marks: every strand marks again what it writes from now on. While nothing runs. */
 void s4v_dirty_barrier(s4v_machine *);
+/* The same for any thread at any time before s4v_machine_free(), also while the machine runs: when it returns S4V_OK, every
+ * store to a page whose mark was cleared before the call is in memory, or will mark the page. S4V_EBUSY: a strand has been in
+ * one hypercall for longer than `timeout_ns`; ask again. */
+int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
+/* No more pages a second than this shall become dirty by what strands store; 0: no limit. Strands that are ahead rest. Any
+ * thread; a deterministic machine has no limit. */
+void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
+/* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
+void s4v_memory_scrub(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -185,6 +194,16 @@ int64_t s4v_state_size(const s4v_machine *);
 int64_t s4v_state_save(const s4v_machine *, void *buf, size_t len);
 int s4v_state_load(s4v_machine *, const void *buf, size_t len, char *err, size_t err_bytes);
 void s4v_digest(s4v_machine *, uint8_t out[32]);                 /* SHA-256 over state and memory */
+/* The same without memory and without the client's own bytes, in named sections, for a machine of another server that has
+ * the guest's memory at the same real addresses. What the guest was told of the hardware stays true: frequencies of TICK and
+ * STICK, instructions, page sizes; the target must be able to do that (S4V_EFORMAT and the reason in `err`), and may do more.
+ * A refused image leaves the machine reset, its memory as it was. */
+int64_t s4v_moving_size(const s4v_machine *);
+int64_t s4v_moving_save(const s4v_machine *, void *buf, size_t len);
+int s4v_moving_load(s4v_machine *, const void *buf, size_t len, char *err, size_t err_bytes);
+/* Before the first run after s4v_moving_load(): TICK and STICK go on now from where they were saved, and TOD is ahead of
+ * them by so many seconds more: those for which the guest stood still. */
+void s4v_clock_go(s4v_machine *, int64_t seconds);
 int s4v_strand_print(const s4v_machine *, uint32_t strand, char *buf, size_t len); /* register dump text */
 
 /* Soft state (SOFT_STATE_SET): 1 normal, 2 transition; `text` gets 32 bytes, NUL-terminated. */

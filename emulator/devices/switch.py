@@ -133,6 +133,15 @@ class Port:
         """Empty the inbox."""
         self._inbox.clear()
 
+    @property
+    def pending(self) -> tuple[bytes, ...]:
+        """The frames of the inbox, which stay there."""
+        return tuple(self._inbox)
+
+    def restore(self, frames: Iterable[bytes]) -> None:
+        """An inbox as it was at another place."""
+        self._inbox = deque(frames)
+
     def carries(self, vlan: int) -> bool:
         """Is the port in a VLAN?"""
         return self.trunk or vlan == self.pvid or vlan in self.vids

@@ -6,12 +6,13 @@ Everything here happens in the guest's turn (emulator.server.guest), while its s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
+from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
 from emulator.devices.switch import Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
@@ -85,6 +86,7 @@ class Plugs:
     def __init__(self, machine: Machine, around: Surroundings, *, guest: str) -> None:
         self._machine, self._around, self._guest = machine, around, guest
         self._disks: dict[tuple[str, int], _DiskPlug] = {}
+        self._away = False  # its guest is elsewhere as yet, or has left: nothing is opened or plugged in
         self._nets: dict[str, _NetPlug] = {}
 
     @property
@@ -119,6 +121,78 @@ class Plugs:
         """The switches have changed."""
         for plug in self._nets.values():
             self._place(plug)
+
+    # -- a guest that moves
+
+    def prepare(self, spec: GuestSpec) -> None:
+        """Devices for a guest that is to come from another server: no file is opened, no network plugged in."""
+        self._away = True
+        self.apply(spec)
+
+    @property
+    def released(self) -> bool:
+        """Are the files behind the disks closed?"""
+        return self._away
+
+    def release(self) -> None:
+        """Close what is behind the disks; the guest stands still and sees nothing of it."""
+        self._machine.drain()
+        for plug in self._disks.values():
+            opened, plug.backend = plug.backend, NoDisk()
+            plug.device.backend = plug.backend
+            opened.close()
+        self._away = True
+
+    def loaded(self) -> None:
+        """The devices have the state of another server's: what is up is what the guest has seen so."""
+        devices: list[ChannelDevice] = [plug.device for plug in self._disks.values()]
+        devices += [plug.device for plug in self._nets.values()]
+        for device in devices:
+            device.online = device.channel.up
+
+    def arrive(self, *, unplugged: bool) -> None:
+        """Open the disks, and with `unplugged` plug in the networks: the guest runs here from now on.
+
+        Raises BackendError where a disk has a path that could be opened by nobody: then none is open.
+        """
+        opened = {key: self._open_path(plug) for key, plug in self._disks.items()}
+        there = {key[0] for key, (_, error) in opened.items() if not error}
+        missing = [error for key, (_, error) in opened.items() if error and key[0] not in there]
+        if missing:
+            for backend, _ in opened.values():
+                backend.close()
+            raise BackendError("; ".join(missing))
+        self._away = False
+        for key, (backend, error) in opened.items():
+            plug = self._disks[key]
+            plug.backend = plug.device.backend = backend
+            plug.error = error
+            plug.device.set_online(plug.path.online and not error)
+        for net in self._nets.values():
+            if unplugged:
+                self._record(net)
+            self._place(net)
+        if unplugged:
+            announce: Callable[[], None] | None = getattr(self, "announce", None)
+            if announce is not None:
+                announce()
+
+    def _open_path(self, plug: _DiskPlug) -> tuple[Backend, str]:
+        if not plug.path.online:
+            return NoDisk(), ""
+        try:
+            return self._around.disks.open(plug.path), ""
+        except BackendError as error:
+            return NoDisk(), str(error)
+
+    def frames(self) -> dict[str, tuple[bytes, ...]]:
+        """Frames that the guest has not taken yet, by network."""
+        return {name: plug.port.pending for name, plug in self._nets.items() if plug.port.pending}
+
+    def restore_frames(self, frames: Mapping[str, Iterable[bytes]]) -> None:
+        """Take over what `frames` gave."""
+        for name, plug in self._nets.items():
+            plug.port.restore(frames.get(name, ()))
 
     # -- disks
 
@@ -163,7 +237,7 @@ class Plugs:
         plug.device.set_online(path.online and not plug.error)
 
     def _open(self, name: str, path: DiskPath) -> tuple[Backend, str]:
-        if not path.online:
+        if not path.online or self._away:
             return NoDisk(), ""
         try:
             return self._around.disks.open(path), ""
@@ -194,23 +268,31 @@ class Plugs:
     def _add_net(self, net: Net) -> _NetPlug:
         port = Port(f"{self._guest}/{net.name}", pvid=net.pvid, vids=net.vids, wake=self._around.wake)
         port.clock = self._around.clock
-        capture = None
-        if net.capture is not None:
-            try:
-                capture = Capture(net.capture)
-            except OSError as error:
-                LOG.warning("%s: net %s is not recorded: %s", self._guest, net.name, error)
-            else:
-                port.record(capture)
         switch = self._around.switches.find(net.switch)
         address = switch[0].mac if switch else SWITCH_MAC
         device = VnetPort(f"net {net.name}", net.channel, port, address=address, mtu=net.mtu + FRAME_EXTRA)
         device.online = net.online and self._around.switches.online(net.switch)
+        plug = _NetPlug(net, device, port)
+        if not self._away:
+            self._record(plug)
         self._machine.attach(device)
-        return _NetPlug(net, device, port, capture)
+        return plug
+
+    def _record(self, plug: _NetPlug) -> None:
+        """The frames of a network to a file, where that is wanted."""
+        if plug.net.capture is None:
+            return
+        try:
+            plug.capture = Capture(plug.net.capture)
+        except OSError as error:
+            LOG.warning("%s: net %s is not recorded: %s", self._guest, plug.net.name, error)
+        else:
+            plug.port.record(plug.capture)
 
     def _place(self, plug: _NetPlug) -> None:
         """Into its switch, or out of it: a link that is down where there is none, or nobody serves it."""
+        if self._away:
+            return
         net = plug.net
         online = net.online and self._around.switches.online(net.switch)
         if not online or not self._around.switches.plug(net.switch, plug.port):

@@ -54,6 +54,7 @@ class Attempt:
         self.means, self.uuid = means, uuid
         self.machine, self.state = machine, state
         self.told: list[str] = []
+        self.tellings = 0
         self.percent = 0
         self.progress: dict[str, Any] = {}
         self.rounds: list[Round] = []
@@ -68,6 +69,7 @@ class Attempt:
         self._job = 0
         self._timer: tuple[ev.Timer, float] | None = None
         self._over = False
+        self._ended = threading.Event()
         self._busy = False
         self._thread = threading.Thread(target=self._run, name=f"migration-{self.side}", daemon=True)
 
@@ -103,6 +105,7 @@ class Attempt:
     def end(self) -> None:
         """The manager ends: the thread, the links and the worker go; nothing is decided by that."""
         self._over = True
+        self._ended.set()
         self._bell.ring()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(10)
@@ -290,6 +293,11 @@ class Attempt:
         if event is not None:
             self.step(event)
 
+    def pause(self) -> bool:
+        """Let some time pass before something is tried again; False: the manager ends."""
+        self._ended.wait(self.means.retry_seconds)
+        return not self._over
+
     # -- jobs
 
     def run_job(self, work: Callable[[int], ev.Event | None], *, failed: Callable[[str], ev.Event]) -> None:
@@ -345,6 +353,7 @@ class Attempt:
 
     def tell(self, text: str, *, success: bool) -> None:
         """Something for a person."""
+        self.tellings += bool(text)
         if text:
             self.told.append(text)
             del self.told[:-16]

@@ -90,7 +90,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         split = rest.index("--")
         rest, literal = rest[:split], rest[split + 1 :]
     # A bare --trace must not swallow the operand behind it.
-    rest = ["--trace=-" if word == "--trace" else word for word in rest]
+    if argv[0] == "run":
+        rest = ["--trace=-" if word == "--trace" else word for word in rest]
     parse = command.parse_args if argv[0] in WITH_VERBS else command.parse_intermixed_args
     options = parse(rest)
     if hasattr(options, "operands"):

@@ -56,7 +56,7 @@ def _add_passwd(commands: Commands[Parser]) -> Parser:
                      " It is asked\nfor on the terminal, twice; the machine keeps only what it can be checked with.")
     parser.add_argument("machine", metavar="MACHINE", nargs="?", help="a machine (default: the only one that is on)")
     parser.add_argument("user", metavar="USER", nargs="?", help="whose password (default: of the user who types)")
-    parser.add_argument("--file", metavar="FILE", help="the password is the first line of this file; - is standard input")
+    parser.add_argument("--file", metavar="FILE", help="the password is this file's first line; - is standard input")
     parser.add_argument("--delete", action="store_true", help="take the password away")
     parser.add_argument("--list", action="store_true", help="list the users who have one")
     parser.set_defaults(handler=_reporting(_passwd))
@@ -80,18 +80,19 @@ def _directory(where: Place) -> Path:
 
 def _passwd(options: argparse.Namespace) -> int:
     from ldmd.messages import refuse
-    from ldmd.passwords import check_user, remove_password, set_password, users
+    from ldmd.migrator.passwords import FILE, USER, remove_password, set_password, users
 
-    directory = _directory(find_machine(options.machine))
+    path, user = _directory(find_machine(options.machine)) / FILE, options.user or _own_name()
     if options.list:
-        print("".join(f"{user}\n" for user in users(directory)), end="")
+        print("".join(f"{each}\n" for each in users(path)), end="")
         return OK
-    user = check_user(options.user or _own_name())
+    if not USER.match(user):
+        refuse("password.user", user=user[:64])
     if options.delete:
-        if not remove_password(directory, user):
+        if not remove_password(path, user):
             refuse("password.none", user=user)
         return OK
-    set_password(directory, user, _from(options.file) if options.file else _twice(user))
+    set_password(path, user, _from(options.file) if options.file else _twice(user))
     return OK
 
 
@@ -103,12 +104,15 @@ def _from(name: str) -> str:
 
 def _twice(user: str) -> str:
     from ldmd.messages import refuse
+    from ldmd.migrator.passwords import PASSWORD_BYTES
 
     if not sys.stdin.isatty():
         refuse("password.no-terminal")
     first = getpass.getpass(f"New Password for {user}: ")
     if getpass.getpass("Re-enter new Password: ") != first:
         refuse("password.differ")
+    if not 1 <= len(first.encode("utf-8", "surrogateescape")) <= PASSWORD_BYTES:
+        refuse("password.bad", why="it is empty" if not first else f"it has more than {PASSWORD_BYTES} bytes")
     return first
 
 
@@ -161,8 +165,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _add_demo(commands: Commands[Parser]) -> Parser:
-    parser = _parser(commands, "demo", "move a running domain between two servers and back, and prove that nothing was lost",
-                     " In a home of its own,\nwhich is removed afterwards; nothing else is touched.")
+    parser = _parser(commands, "demo", "move a running domain to another server and back, and see that nothing is lost",
+                     " In a home\nof its own, which is removed afterwards; nothing else is touched.")
     parser.add_argument("--stay", action="store_true", help="work in the domain without moving it")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     parser.add_argument("--keep", action="store_true", help="leave servers and files, to look at them")

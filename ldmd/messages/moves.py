@@ -10,8 +10,6 @@ TABLE = (
     Message("password.user", "{user!r} is no name of a user", "",
             "at most 32 letters, digits and any of - _ . that begin with a letter"),
     Message("password.bad", "this password cannot be used: {why}", "", "choose one line of 1 to 1024 bytes"),
-    Message("password.file", "{path} cannot be used: {problem}", "it holds the passwords for migrations",
-            "correct it (mode 600), or remove it and set the passwords anew with `sun4v passwd`"),
     Message("password.terminal", "the password of the target cannot be asked for: there is no terminal", "", _ASK),
     Message("password.none", "{user} has no password here", "", "`sun4v passwd --list` shows who has one"),
     Message("password.no-terminal", "the password cannot be asked for: standard input is no terminal", "",

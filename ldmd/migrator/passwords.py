@@ -59,9 +59,12 @@ def set_password(path: Path, user: str, password: str) -> None:
     """Add or replace a user's. Raises RefusedError settings.file, migration.password."""
     if not USER.match(user) or not 1 <= len(password.encode()) <= PASSWORD_BYTES:
         refuse("migration.password", user=user)
-    users = _read(path)
     salt = os.urandom(SALT_BYTES)
-    users[user] = (N, R, P, salt, _derive(password, salt))
+    _write(path, _read(path) | {user: (N, R, P, salt, _derive(password, salt))})
+
+
+def _write(path: Path, users: dict[str, tuple[int, int, int, bytes, bytes]]) -> None:
+    """Whole and durable, for its owner alone."""
     lines = [f"{name}:scrypt:{n}:{r}:{p}:{salt.hex()}:{digest.hex()}\n"
              for name, (n, r, p, salt, digest) in sorted(users.items())]
     fresh = path.with_name(path.name + ".new")
@@ -117,3 +120,17 @@ class Guesses:
         """It knew."""
         with self._lock:
             self._wrong.pop(address, None)
+
+
+def users(path: Path) -> tuple[str, ...]:
+    """Who has one. Raises RefusedError settings.file."""
+    return tuple(sorted(_read(path)))
+
+
+def remove_password(path: Path, user: str) -> bool:
+    """Take a user's away; False where he has none. Raises RefusedError settings.file."""
+    kept = _read(path)
+    if kept.pop(user, None) is None:
+        return False
+    _write(path, kept)
+    return True

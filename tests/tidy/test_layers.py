@@ -71,7 +71,8 @@ SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulato
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
-    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},  # the front door: what goes through managers
+    # the front door: what goes through managers
+    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),

@@ -21,7 +21,7 @@ C_MAY = {
     "hyp": HYP, "vio": HYP | {"hyp"}, "stream": HYP,
     "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
 }  # fmt: skip
-PUBLIC_HEADER_USERS = {"machine", "hyp", "tests"}
+PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -81,6 +81,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
         "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
     },
+    "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
@@ -117,7 +118,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_disks", "emulator._core_firmware",
-    "emulator._core_memory", "emulator._core_moving", "emulator._build_core",
+    "emulator._core_memory", "emulator._core_moving", "emulator._core_stream", "emulator._build_core",
 }
 
 

@@ -187,6 +187,25 @@ class Moving:
         return self.error.code
 
 
+class Gate:
+    """Holds the copying at a point until it is opened."""
+
+    def __init__(self, pair: Pair, where: str) -> None:
+        self._where, self._there, self._free = where, threading.Event(), threading.Event()
+        pair.workers.on = self._at
+
+    def _at(self, where: str, worker: Any) -> None:
+        if where == self._where:
+            self._there.set()
+            self._free.wait(PATIENCE)
+
+    def reached(self) -> None:
+        assert self._there.wait(PATIENCE), f"{self._where} was not reached"
+
+    def open(self) -> None:
+        self._free.set()
+
+
 def until(condition: Callable[[], bool], what: str = "") -> None:
     """Poll for something that real threads bring about."""
     import time

@@ -46,6 +46,8 @@ from ldmd.planner.guestspec import ON
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
 SECRET_BYTES = 32
 RESUME_SECONDS = 5.0
+SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
+"""What of the worker's last word stands in the record."""
 
 
 class SourceSide(Attempt):
@@ -132,8 +134,7 @@ class SourceSide(Attempt):
         """For the record. All populated pages were compared with what the target has, by their digest (`strict`: read
         again from memory)."""
         final, (begun, ended) = self._final or {}, self._stood
-        summary = {name: final[name] for name in ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict",
-                                                  "digest", "parts") if name in final}
+        summary: dict[str, Any] = {name: final[name] for name in SUMMARY if name in final}
         if final:
             summary["verified_pages"] = int(self.progress.get("total_bytes") or 0) // 8192
         if begun and ended:

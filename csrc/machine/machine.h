@@ -12,6 +12,7 @@ enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_
 struct s4v_machine {
   struct domain domain; /* first: strand_env.machine points here */
   s4v_config config;
+  s4v_config server; /* as it was made: what a guest that comes from elsewhere may need of it (moving.c) */
   struct physmem *physmem;
   /* Time. Deterministic: an instruction of the strand whose turn it is advances TICK by `unit` / TICK_UNIT, where
    * unit = TICK_UNIT / strands at work, so that strands taking turns share one clock. Else the host's clock. */

@@ -33,9 +33,13 @@ class Backend(Protocol):
     host; and ``identity: Identity | None``.
     """
 
-    size_bytes: int
-    """A multiple of 512."""
-    read_only: bool
+    @property
+    def size_bytes(self) -> int:
+        """A multiple of 512."""
+
+    @property
+    def read_only(self) -> bool:
+        """Does `write` raise EROFS?"""
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises OSError."""

@@ -45,6 +45,8 @@ from emulator.errors import AddressError, ChannelError
 
 MAX_TRANSFER = 1 << 20
 """Bytes of a request at most, whatever a client asks for."""
+MAX_ENTRIES = 1024
+"""Descriptors of a ring: so much can be asked for with one message. Linux and Solaris have 512."""
 MAX_COOKIES = 256
 """Cookies of a request: one a page of the largest transfer, and some."""
 WHOLE = 0xFF
@@ -250,6 +252,8 @@ class VirtualDisk(vio.VioServer):
 
     def check_ring(self, ring: Ring, options: int) -> None:
         """A descriptor must hold a request with a cookie."""
+        if ring.entries > MAX_ENTRIES:
+            raise ProtocolError(f"a ring of {ring.entries} requests")
         if self._in_band or ring.entry_bytes < _REQUEST_AT + _REQUEST.size + 16:
             raise ProtocolError(f"descriptors of {ring.entry_bytes} bytes cannot hold a request")
 

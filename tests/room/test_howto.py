@@ -97,7 +97,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell.end()
 
 
-@pytest.mark.parametrize("page", ["domains.md", "labs.md"])
+@pytest.mark.parametrize("page", ["disks.md", "domains.md", "labs.md"])
 def test_a_page_is_true(shell: Shell, page: str) -> None:
     Reader(shell).read(page)
 

@@ -139,12 +139,15 @@ static void run_strand(struct worker *w) {
 static void *work(void *arg) {
   struct worker *w = arg;
   s4v_machine *m = w->machine;
+  u64 until;
   pthread_mutex_lock(&m->domain.beside.lock);
   while (!m->crew.quit && !w->quit) {
     if (!may_run(m, w) || !strand_ready(w->strand))
       rest(w);
     else if (m->crew.pot == 0)
       starve(w);
+    else if ((until = strand_dirty_until(&m->domain.env)))
+      sleep_until(w, until);
     else
       run_strand(w);
   }

@@ -6,16 +6,19 @@ Everything here happens in the guest's turn (emulator.server.guest), while its s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
+from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
-from emulator.devices.switch import Port, mac_bytes
+from emulator.devices.rarp import announcement
+from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import VnetPort
+from emulator.errors import ConfigError
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
@@ -25,6 +28,7 @@ from emulator.server.switches import Switches, unplug
 
 LOG = logging.getLogger("sun4v.machine")
 SERVICES = "domain-services"
+COS_SHIFT = 13
 _Paths = dict[tuple[str, int], tuple[Disk, DiskPath]]
 
 
@@ -91,8 +95,10 @@ class Plugs:
     def __init__(self, machine: Machine, around: Surroundings, *, guest: str) -> None:
         self._machine, self._around, self._guest = machine, around, guest
         self._disks: dict[tuple[str, int], _DiskPlug] = {}
+        self._away = False  # its guest is elsewhere as yet, or has left: nothing is opened or plugged in
         self._nets: dict[str, _NetPlug] = {}
         self._groups: dict[str, PathGroup] = {}  # of disks with several paths
+        self._wanted: tuple[Disk, ...] = ()
 
     @property
     def errors(self) -> dict[str, str]:
@@ -126,13 +132,88 @@ class Plugs:
         # what goes goes first: its channel may be given to another
         changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
         changed += self._apply_disks(paths)
-        self._settle_groups(spec.disks)
+        self._wanted = spec.disks
+        self._settle_groups(self._wanted)
         return [*changed, *self._apply_nets(nets)]
 
     def refresh(self) -> None:
         """The switches have changed."""
         for plug in self._nets.values():
             self._place(plug)
+
+    # -- a guest that moves
+
+    def prepare(self, spec: GuestSpec) -> None:
+        """Devices for a guest that is to come from another server: no file is opened, no network plugged in."""
+        self._away = True
+        self.apply(spec)
+
+    @property
+    def released(self) -> bool:
+        """Are the files behind the disks closed?"""
+        return self._away
+
+    def release(self) -> None:
+        """Close what is behind the disks; the guest stands still and sees nothing of it."""
+        self._machine.drain()
+        for plug in self._disks.values():
+            opened, plug.backend = plug.backend, NoDisk()
+            plug.device.backend = plug.backend
+            opened.close()
+        self._away = True
+        self.withdraw()
+
+    def loaded(self) -> None:
+        """The devices have the state of another server's: what is up is what the guest has seen so."""
+        devices: list[ChannelDevice] = [plug.device for plug in self._disks.values()]
+        devices += [plug.device for plug in self._nets.values()]
+        for device in devices:
+            device.online = device.channel.up
+
+    def arrive(self, *, unplugged: bool) -> None:
+        """Open the disks, and with `unplugged` plug in the networks: the guest runs here from now on.
+
+        Raises BackendError where a disk has a path that could be opened by nobody: then none is open.
+        """
+        opened = {key: self._open_path(plug) for key, plug in self._disks.items()}
+        there = {key[0] for key, (_, error) in opened.items() if not error}
+        missing = [error for key, (_, error) in opened.items() if error and key[0] not in there]
+        if missing:
+            for backend, _ in opened.values():
+                backend.close()
+            raise BackendError("; ".join(missing))
+        self._away = False
+        for key, (backend, error) in opened.items():
+            plug = self._disks[key]
+            plug.backend, plug.error = backend, error
+            group = self._groups.get(key[0])
+            plug.device.backend = backend if group is None else PathDisk(group, plug.path.channel)
+            if group is None:
+                plug.device.set_online(plug.path.online and not error)
+        self._settle_groups(self._wanted)
+        for net in self._nets.values():
+            if unplugged:
+                self._record_as_told(net)
+            self._place(net)
+        if unplugged:
+            self.announce()
+
+    def _open_path(self, plug: _DiskPlug) -> tuple[Backend, str]:
+        if not plug.path.online:
+            return NoDisk(), ""
+        try:
+            return self._around.disks.open(plug.path), ""
+        except BackendError as error:
+            return NoDisk(), str(error)
+
+    def frames(self) -> dict[str, tuple[bytes, ...]]:
+        """Frames that the guest has not taken yet, by network."""
+        return {name: plug.port.pending for name, plug in self._nets.items() if plug.port.pending}
+
+    def restore_frames(self, frames: Mapping[str, Iterable[bytes]]) -> None:
+        """Take over what `frames` gave."""
+        for name, plug in self._nets.items():
+            plug.port.restore(frames.get(name, ()))
 
     # -- disks
 
@@ -217,7 +298,7 @@ class Plugs:
                 plug.device.set_online(self._groups[name].is_up(channel))
 
     def _open(self, name: str, path: DiskPath) -> tuple[Backend, str]:
-        if not path.online:
+        if not path.online or self._away:
             return NoDisk(), ""
         try:
             return self._around.disks.open(path), ""
@@ -241,36 +322,84 @@ class Plugs:
                 self._nets[name] = self._add_net(net)
                 yield f"net {name} added"
             elif known.net != net:
-                known.net = net
+                self._change_net(known, net)
                 yield f"net {name} changed"
             self._place(self._nets[name])
 
     def _add_net(self, net: Net) -> _NetPlug:
         port = Port(f"{self._guest}/{net.name}", pvid=net.pvid, vids=net.vids, wake=self._around.wake)
         port.clock = self._around.clock
-        capture = None
-        if net.capture is not None:
-            try:
-                capture = Capture(net.capture)
-            except OSError as error:
-                LOG.warning("%s: net %s is not recorded: %s", self._guest, net.name, error)
-            else:
-                port.record(capture)
+        _shape(port, net)
         switch = self._around.switches.find(net.switch)
         address = switch[0].mac if switch else SWITCH_MAC
         device = VnetPort(f"net {net.name}", net.channel, port, address=address, mtu=net.mtu + FRAME_EXTRA)
         device.online = net.online and self._around.switches.online(net.switch)
+        plug = _NetPlug(net, device, port)
+        if not self._away:
+            self._record_as_told(plug)
         self._machine.attach(device)
-        return _NetPlug(net, device, port, capture)
+        return plug
+
+    def _change_net(self, plug: _NetPlug, net: Net) -> None:
+        """What can change on the same device."""
+        before, plug.net = plug.net, net
+        vlans = plug.port.pvid, plug.port.vids
+        plug.port.set_vlans(net.pvid, net.vids)
+        _shape(plug.port, net)
+        if plug.port.switch is not None and vlans != (plug.port.pvid, plug.port.vids):
+            plug.port.switch.settle()
+        if before.capture != net.capture and not self._away:
+            self._record_as_told(plug)
+
+    def _record_as_told(self, plug: _NetPlug) -> None:
+        try:
+            self._record(plug, plug.net.capture)
+        except OSError as error:
+            LOG.warning("%s: net %s is not recorded: %s", self._guest, plug.net.name, error)
+
+    def record(self, name: str, path: str | None) -> None:
+        """Record what goes through a network into a file from now on; None: no more. Raises OSError, ConfigError."""
+        plug = self._nets.get(name)
+        if plug is None:
+            known = ", ".join(self._nets) or "none"
+            raise ConfigError(f"{self._guest} has no network {name} (there are: {known})")
+        self._record(plug, path)
+
+    def _record(self, plug: _NetPlug, path: str | None) -> None:
+        capture = None if path is None else Capture(path)
+        plug.port.record(capture)
+        plug.capture, old = capture, plug.capture
+        if old is not None:
+            old.close()
+
+    def announce(self) -> None:
+        """The guest is here from now on: its addresses are learned here, and by all who are joined to its switches."""
+        for plug in self._nets.values():
+            self._place(plug)
+            net, switch = plug.net, plug.port.switch
+            if switch is None:
+                continue
+            for mac in (net.mac, *net.alt_macs):
+                switch.forward(plug.port, announcement(mac_bytes(mac)), MAX_HOPS)
+                for vlan in net.vids:
+                    switch.forward(plug.port, announcement(mac_bytes(mac), vlan=vlan), MAX_HOPS)
+
+    def withdraw(self) -> None:
+        """The guest is about to be elsewhere: its addresses may be behind other ports from now on."""
+        for plug in self._nets.values():
+            unplug(plug.port)
 
     def _place(self, plug: _NetPlug) -> None:
         """Into its switch, or out of it: a link that is down where there is none, or nobody serves it."""
+        if self._away:
+            return
         net = plug.net
         online = net.online and self._around.switches.online(net.switch)
         if not online or not self._around.switches.plug(net.switch, plug.port):
             unplug(plug.port)
             online = False
         plug.device.set_online(online)
+        plug.device.set_link(net.linkprop != "phys-state" or self._around.switches.link_up(net.switch))
         if online and plug.port.switch is not None:
             plug.port.switch.assign(plug.port, [mac_bytes(mac) for mac in (net.mac, *net.alt_macs)])
 
@@ -285,11 +414,22 @@ def _options(name: str, path: DiskPath) -> DiskOptions:
     return DiskOptions(slice="slice" in path.options, device_id=name.encode())
 
 
+def _shape(port: Port, net: Net) -> None:
+    """Limits and rules of a port."""
+    port.limit(net.maxbw_bps)
+    port.guard = net.guard()
+    port.priority_bits = net.cos << COS_SHIFT
+    port.secondary = None if net.pvlan is None else (net.pvlan[0], bool(net.pvlan[1]))
+
+
 def _differs(now: Net, wanted: Net | None) -> bool:
     """Is it another device? Whether it is served, and where it is plugged in, can change on the same one."""
     if wanted is None:
         return True
-    places = {"online": True, "switch": "", "alt_macs": (), "maxbw_bps": None}
+    places = {
+        "online": True, "switch": "", "alt_macs": (), "maxbw_bps": None, "pvid": 1, "vids": (), "capture": None,
+        "pvlan": None, "protection": (), "allowed_ips": (), "allowed_dhcp_cids": (), "cos": 0, "linkprop": "",
+    }  # fmt: skip
     return _same(now, places) != _same(wanted, places)
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from emulator.errors import ConfigError
@@ -32,6 +32,7 @@ from emulator.server.switches import Switches, SwitchSpec
 from emulator.units import format_size
 
 T = TypeVar("T")
+ASIDE_THREADS = 4
 
 
 class Server:
@@ -76,6 +77,7 @@ class Server:
         """Set when the server was powered off."""
         self._runner: Runner = self.scheduler or Threads()
         self._disks = Disks()
+        self._aside: ThreadPoolExecutor | None = None
         self._lock = threading.RLock()  # guests, and who has which strands and memory
         self._guests: dict[int, Guest] = {}
         self._claims: dict[int, GuestSpec] = {}
@@ -174,6 +176,56 @@ class Server:
             found.append(Mblock(block.pa, block.size_bytes, at.node, spec.name, block.ra))
         return found
 
+    def receive(self, spec: GuestSpec) -> Future[None]:
+        """Make a guest that is to come from another server (`Guest.receive`); one that is there must not be on.
+
+        Raises SpecError, ConfigError, OffError; what the guest cannot do is an exception of the future, and then a
+        guest that was made for it is gone again.
+        """
+        if spec.control:
+            raise SpecError("spec.id: 0 is the control domain, which does not move")
+        describe(self._housing, spec, generation=1)
+        with self._lock:
+            if self.off.is_set():
+                raise OffError("the machine is being powered off")
+            known = self._guests.get(spec.id)
+            if known is None and len(self._guests) >= self.platform.max_domains:
+                raise ConfigError(f"a {self.platform.title} has at most {self.platform.max_domains} domains")
+            if known is not None:
+                check_same(known.spec, spec)
+            before = self._claims.get(spec.id)
+            self._claim(spec)
+            guest = known or self._new(spec)
+        if known is None:
+            self._runner.add(guest)
+        return guest.post(lambda: self._receive(guest, spec, before))
+
+    def _receive(self, guest: Guest, spec: GuestSpec, before: GuestSpec | None) -> None:
+        """In the guest's turn."""
+        old = guest.spec
+        try:
+            guest.receive(spec)
+        except BaseException:
+            guest.spec = old
+            with self._lock:
+                if before is not None:
+                    self._claims[spec.id] = before
+                else:
+                    self._guests.pop(spec.id, None)
+                    self._claims.pop(spec.id, None)
+            if before is None:
+                guest.vanish()
+            raise
+
+    def aside(self, action: Callable[[], T]) -> Future[T]:
+        """Have something done that waits for no guest's turn, and may take milliseconds."""
+        with self._lock:
+            if self.off.is_set():
+                raise OffError("the machine is being powered off")
+            if self._aside is None:
+                self._aside = ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
+            return self._aside.submit(action)
+
     def destroy(self, number: int) -> Future[None]:
         """A guest that is not on is no more."""
         guest = self.guest(number)
@@ -262,6 +314,8 @@ class Server:
         for guest in self.guests:
             guest.post(guest.vanish)
         self._runner.close()
+        if self._aside is not None:
+            self._aside.shutdown()
         self.networks.close()
         self.events.emit("machine.power_off")
 

@@ -28,12 +28,16 @@ def view_of(context: Context) -> View:
 
 def _going(context: Context) -> dict[str, Going]:
     """Operations under way that flags and `-o status` tell of."""
-    kinds = {"migrate-domain": "migration", "add-memory": "memdr", "set-memory": "memdr", "remove-memory": "memdr"}
+    kinds = {"add-memory": "memdr", "set-memory": "memdr", "remove-memory": "memdr"}
     going = {}
     for job in context.jobs():
         name = str(job.get("arguments", {}).get("domain", ""))
         if job.get("command") in kinds and name:
             going[name] = Going(operation=kinds[job["command"]], progress_percent=int(job.get("percent", 0)))
+    for view in context.migrations.view() if context.migrations is not None else ():
+        if view.role:  # else it is settled
+            going[view.domain] = Going(operation="migration", progress_percent=view.percent, role=view.side,
+                                       peer=view.peer, error=view.role == "error")  # fmt: skip
     return going
 
 

@@ -100,8 +100,9 @@ def clean(record: Path) -> None:
         pytest.skip("tshark is not there")
 
     def read(*words: str) -> list[str]:
-        done = subprocess.run([tshark, "-r", str(record), "-T", "fields", *words], capture_output=True, text=True,
-                              check=True, timeout=120)  # fmt: skip
+        # sunvnet pads short frames with what lies behind them, which a dissector may take for a trailer of its own
+        command = [tshark, "--disable-protocol", "f5ethtrailer", "-r", str(record), "-T", "fields", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         return done.stdout.splitlines()
 
     assert read("-Y", "_ws.malformed || _ws.expert.severity > 6291456", "-eframe.number") == []

@@ -26,6 +26,7 @@ from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
+from ldmd.movecommands import add_moves
 from ldmd.spcommand import add_power_policy
 
 WITH_VERBS = ("disk", "lab")
@@ -73,6 +74,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         **add_net(commands),
         **add_power_policy(commands),
         **add_lab(commands),
+        **add_moves(commands),
     }
 
 
@@ -90,7 +92,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         split = rest.index("--")
         rest, literal = rest[:split], rest[split + 1 :]
     # A bare --trace must not swallow the operand behind it.
-    rest = ["--trace=-" if word == "--trace" else word for word in rest]
+    if argv[0] == "run":
+        rest = ["--trace=-" if word == "--trace" else word for word in rest]
     parse = command.parse_args if argv[0] in WITH_VERBS else command.parse_intermixed_args
     options = parse(rest)
     if hasattr(options, "operands"):

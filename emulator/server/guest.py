@@ -216,6 +216,8 @@ class Guest:
         if soft != self._soft:
             self._soft = soft
             self._emit("guest.soft_state", normal=soft.normal, text=soft.text)
+        if self._plugs is not None:
+            self._plugs.settle_paths()
         self.snapshot = take_snapshot(machine, self.requests.services, self._plugs)
         if self._housing.deterministic:
             self._busy = machine.busy()

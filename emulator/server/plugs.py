@@ -22,6 +22,7 @@ from emulator.errors import ConfigError
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
+from emulator.server.paths import PathDisk, PathGroup, Way
 from emulator.server.spec import Disk, DiskPath, GuestSpec, Net
 from emulator.server.switches import Switches, unplug
 
@@ -62,6 +63,11 @@ class _DiskPlug:
     backend: Backend
     error: str = ""
 
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be opened, or what is wrong with it since."""
+        return self.error or str(getattr(self.backend, "trouble", ""))
+
 
 @dataclass
 class _NetPlug:
@@ -91,11 +97,18 @@ class Plugs:
         self._disks: dict[tuple[str, int], _DiskPlug] = {}
         self._away = False  # its guest is elsewhere as yet, or has left: nothing is opened or plugged in
         self._nets: dict[str, _NetPlug] = {}
+        self._groups: dict[str, PathGroup] = {}  # of disks with several paths
+        self._wanted: tuple[Disk, ...] = ()
 
     @property
     def errors(self) -> dict[str, str]:
-        """Disks whose files cannot be opened, and why."""
-        return {plug.disk: plug.error for plug in self._disks.values() if plug.error}
+        """Disks whose files cannot be opened or have something wrong, and what."""
+        return {plug.disk: trouble for plug in self._disks.values() if (trouble := plug.trouble)}
+
+    @property
+    def paths(self) -> dict[str, list[dict[str, object]]]:
+        """{channel, state} of each path, by disk, of disks that have several."""
+        return {name: group.states() for name, group in self._groups.items()}
 
     @property
     def services(self) -> DomainServices:
@@ -110,7 +123,7 @@ class Plugs:
             self._close_net(net)
         for disk in self._disks.values():
             disk.backend.close()
-        self._disks, self._nets = {}, {}
+        self._disks, self._nets, self._groups = {}, {}, {}
 
     def apply(self, spec: GuestSpec) -> list[str]:
         """Devices as the specification says; returns what was changed. A file that cannot be opened is no error."""
@@ -118,7 +131,10 @@ class Plugs:
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
         changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
-        return [*changed, *self._apply_disks(paths), *self._apply_nets(nets)]
+        changed += self._apply_disks(paths)
+        self._wanted = spec.disks
+        self._settle_groups(self._wanted)
+        return [*changed, *self._apply_nets(nets)]
 
     def refresh(self) -> None:
         """The switches have changed."""
@@ -169,9 +185,12 @@ class Plugs:
         self._away = False
         for key, (backend, error) in opened.items():
             plug = self._disks[key]
-            plug.backend = plug.device.backend = backend
-            plug.error = error
-            plug.device.set_online(plug.path.online and not error)
+            plug.backend, plug.error = backend, error
+            group = self._groups.get(key[0])
+            plug.device.backend = backend if group is None else PathDisk(group, plug.path.channel)
+            if group is None:
+                plug.device.set_online(plug.path.online and not error)
+        self._settle_groups(self._wanted)
         for net in self._nets.values():
             if unplugged:
                 self._record_as_told(net)
@@ -216,11 +235,14 @@ class Plugs:
                 yield f"disk {disk.name} changed"
 
     def _add_disk(self, disk: Disk, path: DiskPath) -> _DiskPlug:
-        # the first path has the disk's own name; the name is the key of the device in a saved state
-        name = f"disk {disk.name}" if path is disk.paths[0] else f"disk {disk.name}:{path.channel}"
+        # the key of the device in a saved state: the same wherever the guest is made again, whichever path is selected
+        name = f"disk {disk.name}:{path.channel}"
         backend, error = self._open(name, path)
         device = VirtualDisk(name, path.channel, backend, options=_options(disk.name, path))
         device.online = path.online and not error
+        if len(disk.paths) > 1:
+            group = self._group(disk)
+            device.backend = PathDisk(group, path.channel)
         try:
             self._machine.attach(device)
         except BaseException:
@@ -230,13 +252,50 @@ class Plugs:
 
     def _change_disk(self, plug: _DiskPlug, path: DiskPath) -> None:
         """Another file, or the service has gone or come. While it is gone the file is closed."""
-        plug.device.set_online(False)
+        grouped = isinstance(plug.device.backend, PathDisk)  # then the group says whether its channel is up
+        if not grouped:
+            plug.device.set_online(False)
         plug.backend.close()
         plug.backend, plug.error = self._open(plug.device.name, path)
         plug.path = path
-        plug.device.backend = plug.backend
         plug.device.options = _options(plug.disk, path)
-        plug.device.set_online(path.online and not plug.error)
+        if not grouped:
+            plug.device.backend = plug.backend
+            plug.device.set_online(path.online and not plug.error)
+
+    def _settle_groups(self, disks: Iterable[Disk]) -> None:
+        """Which channels of disks with several paths are up, and where they lead."""
+        several = {disk.name: disk for disk in disks if len(disk.paths) > 1}
+        for name in [name for name in self._groups if name not in several]:
+            del self._groups[name]
+        for (name, _), plug in self._disks.items():
+            if name not in several and isinstance(plug.device.backend, PathDisk):  # it has one path now
+                plug.device.set_online(False)
+                plug.device.backend = plug.backend
+                plug.device.set_online(plug.path.online and not plug.error)
+        for name, disk in several.items():
+            plugs = [self._disks[name, path.channel] for path in disk.paths]
+            group = self._group(disk)
+            group.settle([Way(plug.path.channel, plug.backend, plug.path.online and not plug.error) for plug in plugs])
+            for plug in plugs:
+                if not isinstance(plug.device.backend, PathDisk):  # it had one path before
+                    plug.device.set_online(False)
+                    plug.device.backend = PathDisk(group, plug.path.channel)
+        self.settle_paths()
+
+    def _group(self, disk: Disk) -> PathGroup:
+        """The paths of a disk that has several."""
+        def opened() -> int:
+            mine = (plug for (name, _), plug in self._disks.items() if name == disk.name)
+            return sum(plug.device.channel.info.rx_entries > 0 for plug in mine)
+
+        return self._groups.setdefault(disk.name, PathGroup(disk.name, opened))
+
+    def settle_paths(self) -> None:
+        """Channels of disks with several paths go up and down, as their guests turn out to choose among them or not."""
+        for (name, channel), plug in self._disks.items():
+            if name in self._groups:
+                plug.device.set_online(self._groups[name].is_up(channel))
 
     def _open(self, name: str, path: DiskPath) -> tuple[Backend, str]:
         if not path.online or self._away:

@@ -66,8 +66,8 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
-    "chips", "cpu", "cpuarch", "errors", "mblocks", "placement", "platforms", "shortage", "units")}
-SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "netdev", "places", "version")}
+    "chips", "cpu", "cpuarch", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
+SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "places", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},

@@ -169,11 +169,6 @@ class FileDisk:
             return f"{self.path}: the file has shrunk from {self._bytes} to {size} bytes; the rest cannot be read"
         return self._failed
 
-    @property
-    def fd(self) -> int | None:
-        """The file, as long as it is open."""
-        return self._fd if self._fd >= 0 else None
-
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. EIO where the file has become shorter than it was."""
         check_range(self.size_bytes, offset, length)

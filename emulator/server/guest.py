@@ -38,6 +38,7 @@ from emulator.server.requests import Requests
 from emulator.server.spec import GuestSpec, merged_variables
 from emulator.server.stateimage import StateBuffer
 from emulator.server.status import Snapshot, Utilization, status, take_snapshot
+from emulator.server.steady import Steady
 from emulator.server.stops import Ending, Outcome, judge
 
 LOG = logging.getLogger("sun4v.machine")
@@ -71,7 +72,8 @@ class Guest:
         self.started_at: float | None = None
         self.snapshot = Snapshot()
         self.console = GuestConsole(self.poke)
-        self.requests = Requests(self._emit, events.requests, ticks)
+        self._said = Steady(self._emit, ticks)
+        self.requests = Requests(self._emit, events.requests, ticks, services=self._services_changed)
         self._housing, self._around = housing, around
         self._events, self._clock, self._runner_poke = events, clock, poke
         self._queue: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -150,6 +152,11 @@ class Guest:
         """Do actions wait? From any thread."""
         return bool(self._queue)
 
+    def patience(self) -> float | None:
+        """Seconds until its turn has something to do by itself; None: never. For its turn, or before it."""
+        times = [each for each in (self.requests.patience(), self._said.patience()) if each is not None]
+        return min(times, default=None)
+
     def act(self) -> None:
         """Do what was posted."""
         while self._queue:
@@ -173,6 +180,7 @@ class Guest:
         """
         self.act()
         self.requests.expire()
+        self._said.flush()
         machine = self._machine
         if machine is None or self.state != RUNNING:
             return False
@@ -192,7 +200,7 @@ class Guest:
         if until_ns is None:
             if not self._attentive:
                 machine.watch()
-            seconds = LOOK_SECONDS if self._attentive else self.requests.patience()
+            seconds = LOOK_SECONDS if self._attentive else self.patience()
             stop = machine.run(NO_BUDGET, seconds=seconds)
         else:
             stop = machine.run(NO_BUDGET, until_ns=until_ns)
@@ -249,6 +257,7 @@ class Guest:
     def tell(self, state: str, why: str, *, code: int = 0, text: str = "") -> None:
         """Another state."""
         self.state, self.why, self.code, self.text = state, why, code, text
+        self._said.flush(everything=state in (DEFINED, HALTED))  # its number may be another's soon
         self._emit("guest.state", state=state, why=why, code=code, text=text)
 
     def _emit(self, kind: str, **fields: Any) -> None:
@@ -577,7 +586,10 @@ class Guest:
     def _variable_set(self, name: str, value: str | None) -> None:
         """Firmware or guest has set a variable."""
         self.spec = merged_variables(self.spec, {name: value})
-        self._emit("guest.variable", name=name, value=value)
+        self._said.say("guest.variable", name, name=name, value=value)
+
+    def _services_changed(self, services: tuple[str, ...]) -> None:
+        self._said.say("guest.services", "", services=list(services))
 
 
 def check_same(old: GuestSpec, new: GuestSpec) -> None:

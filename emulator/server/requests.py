@@ -26,11 +26,15 @@ UNANSWERED_SECONDS = 900.0
 class Requests:
     """The manager's end of one guest's domain services, over all its power-ons. For the guest's turn only.
 
-    `emit` takes the kind of an event and its members; `ticks` gives seconds that only grow.
+    `emit` takes the kind of an event and its members, `services` those that are registered when they have changed;
+    `ticks` gives seconds that only grow.
     """
 
-    def __init__(self, emit: Callable[..., None], numbers: Iterator[int], ticks: Callable[[], float]) -> None:
-        self._emit, self._ticks = emit, ticks
+    def __init__(
+        self, emit: Callable[..., None], numbers: Iterator[int], ticks: Callable[[], float], *,
+        services: Callable[[tuple[str, ...]], None],
+    ) -> None:  # fmt: skip
+        self._emit, self._ticks, self._changed = emit, ticks, services
         self._numbers = numbers  # of the whole machine: a manager tells answers apart by them
         self._device: DomainServices | None = None
         self._asked: dict[int, tuple[int, Reply]] = {}  # id of the reply -> number of the request
@@ -94,9 +98,6 @@ class Requests:
         """Seconds until the next request ends unanswered; None: no request waits."""
         oldest = min((reply.asked_at for _, reply in self._asked.values() if not reply.done), default=None)
         return None if oldest is None else max(0.0, oldest + UNANSWERED_SECONDS - self._ticks()) + ROUNDING_SECONDS
-
-    def _changed(self, services: tuple[str, ...]) -> None:
-        self._emit("guest.services", services=list(services))
 
     def _answered(self, reply: Reply) -> None:
         if reply.service == SHUTDOWN and reply.result not in (0, None):

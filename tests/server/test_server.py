@@ -148,10 +148,10 @@ def test_a_guest_that_dies_disturbs_nobody(how: str, monkeypatch: pytest.MonkeyP
         elif how == "watchdog":
             machine.strands[0]["tba"] = 0x7FFF_0000_0000
         elif how == "device":
-            def defect(self: VirtualDisk, raw: bytes) -> int:
+            def defect(self: VirtualDisk, *_: object) -> int:
                 raise ZeroDivisionError("a defect")
 
-            monkeypatch.setattr(VirtualDisk, "perform", defect)
+            monkeypatch.setattr(VirtualDisk, "_ring_data", defect)
             room.type(1, "read c0d0 0")
         else:
             monkeypatch.setattr(machine, "run", lambda *_args, **_more: 1 // 0)

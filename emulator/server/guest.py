@@ -153,9 +153,8 @@ class Guest:
         return bool(self._queue)
 
     def patience(self) -> float | None:
-        """Seconds until its turn has something to do by itself; None: never. For its turn, or before it."""
-        times = [each for each in (self.requests.patience(), self._said.patience()) if each is not None]
-        return min(times, default=None)
+        """Seconds until its turn has something to do by itself; None: never."""
+        return min((each for each in (self.requests.patience(), self._said.patience()) if each is not None), default=None)
 
     def act(self) -> None:
         """Do what was posted."""

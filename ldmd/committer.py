@@ -37,8 +37,11 @@ class Committer:
         self._hypervisor, self._store, self._log, self._step = hypervisor, store, log, step
         self._seen: tuple[Configuration, Picture] | None = None
 
-    def commit(self, old: Configuration, new: Configuration) -> None:
-        """Make `new` true. Raises RefusedError; then `old` is true, but for guests whose stop cannot be undone."""
+    def commit(self, old: Configuration, new: Configuration, *, receiving: int | None = None) -> None:
+        """Make `new` true. Raises RefusedError; then `old` is true, but for guests whose stop cannot be undone.
+
+        `receiving`: a new guest that comes from another server is made empty, for its memory to be written.
+        """
         before = self._seen[1] if self._seen is not None and self._seen[0] is old else picture(old, self._seen)
         after = picture(new, (old, before))
         todo = requests(before, after)
@@ -49,7 +52,8 @@ class Committer:
         done: list[Request] = []
         try:
             for request in todo:
-                self._ask(request)
+                made = request.op == "guest.configure" and request.arguments["spec"]["id"] == receiving
+                self._ask(Request("guest.receive", request.arguments) if made else request)
                 done.append(request)
         except Exception as error:
             self._undo(done)

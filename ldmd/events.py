@@ -54,7 +54,9 @@ class Reactions:
         if domain is None or domain.control:
             return
         if name == "guest.state":
-            self._state(domain, event)
+            movers = self._manager.movers
+            if movers is None or not movers.takes(domain, event):
+                self._state(domain, event)
         elif name == "guest.variable":
             self._variable(domain, event)
         elif name in ("guest.soft_state", "guest.services"):

@@ -157,6 +157,7 @@ class VirtualDisk(HeldServer):
     versions = ((1, 2),)
     kind = vio.DISK_SERVER
     _path: DataPath | None = None  # from when it is attached
+    _lendable = True
 
     def __init__(self, name: str, number: int, backend: Backend, *, options: DiskOptions | None = None) -> None:
         self._backend = backend
@@ -281,10 +282,37 @@ class VirtualDisk(HeldServer):
 
     # -- requests on their way
 
+    def service(self, number: int) -> None:
+        """What C leaves to us: all but plain requests."""
+        self._take_back()
+        super().service(number)
+        self._lend()
+
+    def _lend(self) -> None:
+        """Let C serve plain requests and their answers without us, as long as nothing else happens."""
+        path, counts = self._path, self.link.counts
+        if path is None or not path.is_open or not self._lendable or self.ring is None or self._pending:
+            return
+        if counts is not None and self.running and self.online:
+            self._lendable = path.lend(self.ring.ident, self.session, counts)
+
+    def _take_back(self) -> None:
+        """Before anything is done with the link here."""
+        if self._path is not None and self._path.lent:
+            received, sent, whole = self._path.take_back()
+            self.link.go_on(received, sent)
+            if not whole:
+                self.drop_link("the ring is gone")
+
     def poll(self) -> None:
         """Answer what the host has done meanwhile."""
-        if self._path is None or not self._path.is_open:
+        if self._path is None or not self._path.is_open or self._path.serves:
             return
+        self._deliver()
+        self._lend()
+
+    def _deliver(self) -> None:
+        self._take_back()
         try:
             self._finish()
         except (ProtocolError, AddressError, ChannelError) as error:
@@ -293,9 +321,10 @@ class VirtualDisk(HeldServer):
 
     def drain(self) -> None:
         """Wait for all requests on their way, and answer them. No byte moves between disk and guest afterwards."""
+        self._take_back()
         if self._path is not None and self._path.is_open:
             self._path.wait()
-            self.poll()
+            self._deliver()
 
     def _settle(self) -> None:
         """As `drain`, in the middle of a message."""
@@ -532,6 +561,11 @@ class VirtualDisk(HeldServer):
         """State of link and session; nothing is on its way then."""
         self.drain()
         return super().save()
+
+    def load(self, state: bytes) -> None:
+        """Take over what `save` gave. Raises StateError."""
+        self._take_back()
+        super().load(state)
 
     def save_session(self) -> dict[str, Json]:
         """The disk's contents are not part of a machine's state."""

@@ -38,7 +38,6 @@ from emulator.server.requests import Requests
 from emulator.server.spec import GuestSpec, merged_variables
 from emulator.server.stateimage import StateBuffer
 from emulator.server.status import Snapshot, Utilization, status, take_snapshot
-from emulator.server.steady import Steady
 from emulator.server.stops import Ending, Outcome, judge
 
 LOG = logging.getLogger("sun4v.machine")
@@ -72,8 +71,7 @@ class Guest:
         self.started_at: float | None = None
         self.snapshot = Snapshot()
         self.console = GuestConsole(self.poke)
-        self._said = Steady(self._emit, ticks)
-        self.requests = Requests(self._emit, events.requests, ticks, services=self._services_changed)
+        self.requests = Requests(self._emit, events.requests, ticks)
         self._housing, self._around = housing, around
         self._events, self._clock, self._runner_poke = events, clock, poke
         self._queue: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -152,10 +150,6 @@ class Guest:
         """Do actions wait? From any thread."""
         return bool(self._queue)
 
-    def patience(self) -> float | None:
-        """Seconds until its turn has something to do by itself; None: never."""
-        return min((each for each in (self.requests.patience(), self._said.patience()) if each is not None), default=None)
-
     def act(self) -> None:
         """Do what was posted."""
         while self._queue:
@@ -179,7 +173,6 @@ class Guest:
         """
         self.act()
         self.requests.expire()
-        self._said.flush()
         machine = self._machine
         if machine is None or self.state != RUNNING:
             return False
@@ -199,7 +192,7 @@ class Guest:
         if until_ns is None:
             if not self._attentive:
                 machine.watch()
-            seconds = LOOK_SECONDS if self._attentive else self.patience()
+            seconds = LOOK_SECONDS if self._attentive else self.requests.patience()
             stop = machine.run(NO_BUDGET, seconds=seconds)
         else:
             stop = machine.run(NO_BUDGET, until_ns=until_ns)
@@ -223,6 +216,8 @@ class Guest:
         if soft != self._soft:
             self._soft = soft
             self._emit("guest.soft_state", normal=soft.normal, text=soft.text)
+        if self._plugs is not None:
+            self._plugs.settle_paths()
         self.snapshot = take_snapshot(machine, self.requests.services, self._plugs)
         if self._housing.deterministic:
             self._busy = machine.busy()
@@ -256,7 +251,6 @@ class Guest:
     def tell(self, state: str, why: str, *, code: int = 0, text: str = "") -> None:
         """Another state."""
         self.state, self.why, self.code, self.text = state, why, code, text
-        self._said.flush(everything=state in (DEFINED, HALTED))  # its number may be another's soon
         self._emit("guest.state", state=state, why=why, code=code, text=text)
 
     def _emit(self, kind: str, **fields: Any) -> None:
@@ -557,6 +551,15 @@ class Guest:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)
         return changed
 
+    def record(self, net: str, path: str | None) -> None:
+        """Record a network's frames into a file; None: no more. Raises GuestStateError, ConfigError."""
+        self.powered()
+        assert self._plugs is not None
+        try:
+            self._plugs.record(net, path)
+        except OSError as error:
+            raise ArgumentError(f"path: {path}: {error.strerror or error}") from None
+
     def refresh(self) -> None:
         """The switches have changed."""
         if self._plugs is not None:
@@ -585,10 +588,7 @@ class Guest:
     def _variable_set(self, name: str, value: str | None) -> None:
         """Firmware or guest has set a variable."""
         self.spec = merged_variables(self.spec, {name: value})
-        self._said.say("guest.variable", name, name=name, value=value)
-
-    def _services_changed(self, services: tuple[str, ...]) -> None:
-        self._said.say("guest.services", "", services=list(services))
+        self.requests.said.say("guest.variable", name, name=name, value=value)
 
 
 def check_same(old: GuestSpec, new: GuestSpec) -> None:

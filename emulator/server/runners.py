@@ -51,7 +51,7 @@ class Threads:
 
     def _run(self, guest: Guest, woken: threading.Event) -> None:
         while not guest.gone:
-            woken.wait(guest.patience())
+            woken.wait(guest.requests.patience())
             woken.clear()
             while not guest.gone and guest.turn():
                 pass

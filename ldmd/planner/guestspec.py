@@ -138,10 +138,21 @@ def _net(configuration: Configuration, domain: Domain, net: Vnet) -> Spec:
         "vids": list(net.vids),
         "mtu": net.mtu if net.mtu is not None else switch.mtu if switch else 1500,
         "maxbw_bps": net.maxbw_bps,
+        "pvlan": _pvlan(net),
+        "protection": list(net.protection),
+        "allowed_ips": list(net.allowed_ips),
+        "allowed_dhcp_cids": list(net.allowed_dhcp_cids),
+        "cos": net.cos or 0,
         "linkprop": net.linkprop,
         "online": found is not None and is_serving(found[0]),
         "capture": None,
     }
+
+
+def _pvlan(net: Vnet) -> list[int] | None:
+    """[secondary VLAN, 1 for isolated or 0 for community]."""
+    vlan, _, kind = net.pvlan.partition(",")
+    return [int(vlan), int(kind == "isolated")] if vlan else None
 
 
 def service_spec(configuration: Configuration) -> Spec:

@@ -80,7 +80,7 @@ def test_a_busy_disk_whose_service_comes_and_goes(tmp_path: Path) -> None:
     disk.write_bytes(bytes(4 << 20))
     with Room() as room:
         shell = Shell(room, disk)
-        begin = shell.type("i=0; while [ $i -lt 200 ]; do echo \"block $i.\" | dd of=/dev/vdiska bs=512 seek=$i "
+        begin = shell.type("i=0; while [ $i -lt 500 ]; do echo \"block $i.\" | dd of=/dev/vdiska bs=512 seek=$i "
                            "conv=sync,notrunc oflag=direct 2>/dev/null || exit 1; i=$((i+1)); done")  # fmt: skip
         for _ in range(8):
             room.server.advance(7_000_000)
@@ -90,7 +90,7 @@ def test_a_busy_disk_whose_service_comes_and_goes(tmp_path: Path) -> None:
             shell.configure(online=True)
         assert "<0>" in shell.finish(begin)
         data = disk.read_bytes()
-        assert [data[n * 512 :].split(b"\n")[0] for n in range(200)] == [f"block {n}.".encode() for n in range(200)]
+        assert [data[n * 512 :].split(b"\n")[0] for n in range(500)] == [f"block {n}.".encode() for n in range(500)]
         assert "Unable to handle" not in room.text(1) and "I/O error" not in room.text(1)
 
 

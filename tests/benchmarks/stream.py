@@ -31,9 +31,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "stream"), str(Path(__file__).resolve().parents[2])]
 
-from stream_support import Memory, Proxy, make_certificate, sealed
+from stream_support import Memory, Proxy, make_certificate, sealed  # noqa: E402
 
-from emulator.hvctl import wire
+from emulator.hvctl import wire  # noqa: E402
 
 PIECE = 1 << 18
 TICKS = os.sysconf("SC_CLK_TCK")

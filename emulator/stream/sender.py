@@ -261,7 +261,7 @@ class Sender:
     def _first_round(self) -> None:
         """All populated pages. Marks go first: what is written from then on is marked anew.
 
-        Nothing is fetched before the walk is over: a page that was fetched and is found again would be on its way twice.
+        Nothing is fetched before the walk is over: a page that is found again would be on its way twice.
         """
         self._harvest()
         self._pass_barrier()

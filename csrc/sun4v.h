@@ -8,7 +8,7 @@
  *
  * Errors: functions return 0 or a negative S4V_E* code; s4v_machine_new() returns NULL and fills `err`.
  * Threads: a machine is used by one thread at a time, except s4v_kick(), which any thread and any signal handler may
- * call. In real time each of several strands runs on a thread of its own, inside s4v_run() only: when that returns,
+ * call, and the few that say so. In real time each of several strands runs on a thread of its own, inside s4v_run() only: when that returns,
  * nothing of the guest runs.
  */
 #ifndef SUN4V_H
@@ -151,6 +151,15 @@ int s4v_memory_block(const s4v_machine *, uint32_t n, s4v_block *out); /* by asc
 uint64_t s4v_memory_run(const s4v_machine *, uint64_t ra); /* bytes of memory from there on without a hole; 0: none there */
 /* Another process has cleared dirty marks: every strand marks again what it writes from now on. While nothing runs. */
 void s4v_dirty_barrier(s4v_machine *);
+/* The same for any thread at any time before s4v_machine_free(), also while the machine runs: when it returns S4V_OK, every
+ * store to a page whose mark was cleared before the call is in memory, or will mark the page. S4V_EBUSY: a strand has been in
+ * one hypercall for longer than `timeout_ns`; ask again. */
+int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
+/* No more pages a second than this shall become dirty by what strands store; 0: no limit. Strands that are ahead rest. Any
+ * thread; a deterministic machine has no limit. */
+void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
+/* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
+void s4v_memory_scrub(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -185,6 +194,16 @@ int64_t s4v_state_size(const s4v_machine *);
 int64_t s4v_state_save(const s4v_machine *, void *buf, size_t len);
 int s4v_state_load(s4v_machine *, const void *buf, size_t len, char *err, size_t err_bytes);
 void s4v_digest(s4v_machine *, uint8_t out[32]);                 /* SHA-256 over state and memory */
+/* The same without memory and without the client's own bytes, in named sections, for a machine of another server that has
+ * the guest's memory at the same real addresses. What the guest was told of the hardware stays true: frequencies of TICK and
+ * STICK, instructions, page sizes; the target must be able to do that (S4V_EFORMAT and the reason in `err`), and may do more.
+ * A refused image leaves the machine reset, its memory as it was. */
+int64_t s4v_moving_size(const s4v_machine *);
+int64_t s4v_moving_save(const s4v_machine *, void *buf, size_t len);
+int s4v_moving_load(s4v_machine *, const void *buf, size_t len, char *err, size_t err_bytes);
+/* Before the first run after s4v_moving_load(): TICK and STICK go on now from where they were saved, and TOD is ahead of
+ * them by so many seconds more: those for which the guest stood still. */
+void s4v_clock_go(s4v_machine *, int64_t seconds);
 int s4v_strand_print(const s4v_machine *, uint32_t strand, char *buf, size_t len); /* register dump text */
 
 /* Soft state (SOFT_STATE_SET): 1 normal, 2 transition; `text` gets 32 bytes, NUL-terminated. */
@@ -296,6 +315,72 @@ int s4v_ldc_write(s4v_machine *, uint32_t channel, uint64_t cookie, const void *
 int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
+
+/* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
+ * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
+ * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
+ * at once and in order. While requests are on their way, a run in which the guest waits does not end with S4V_STOP_IDLE. */
+typedef struct s4v_disk_file {
+  int32_t fd;             /* the machine keeps a copy; -1: no file */
+  uint32_t most_blocks;   /* of a request: 512 bytes each, at most 2048 */
+  uint64_t base;          /* offset of the disk in the file */
+  uint64_t blocks;        /* its size */
+  uint8_t read_only;
+  uint8_t stable;         /* a write is on stable storage before it is done */
+  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
+  uint8_t pad[5];
+  uint8_t status[256];    /* errno of the host -> what the guest reads */
+} s4v_disk_file;
+typedef struct s4v_disk_ring {
+  uint32_t entries;       /* 1 to 65536 */
+  uint32_t entry_bytes;   /* 64 to 4096 */
+  uint32_t cookies;       /* that the ring lies behind, at most 24 */
+  uint32_t pad;
+  uint64_t address[24], bytes[24];
+} s4v_disk_ring;
+typedef struct s4v_disk_counters {
+  uint64_t reads, writes, flushes, errors, read_bytes, written_bytes;
+  uint32_t in_flight;     /* requests begun, whose status the guest has not got */
+  uint32_t deepest;       /* most of them there ever were */
+} s4v_disk_counters;
+typedef struct s4v_disk_answer {
+  uint64_t sequence;
+  uint32_t index;
+  uint32_t pad;
+} s4v_disk_answer;
+enum {
+  S4V_DISK_ALL = 0,       /* all descriptors were taken */
+  S4V_DISK_NOT_READY = 1, /* the next one is not ready, or has been taken already */
+  S4V_DISK_CLIENT = 2,    /* the next one is the client's to serve */
+  S4V_DISK_FULL = 3       /* 512 are in flight: finish some first */
+};
+/* File and ring: of requests on their way nobody hears any more; those that no thread has begun are dropped, the others
+ * waited for. fd -1, or entries 0: none. S4V_ENOENT: no such channel; S4V_EINVAL; S4V_ENOMEM. */
+int s4v_disk_open(s4v_machine *, uint32_t channel, const s4v_disk_file *, const s4v_disk_ring *);
+void s4v_disk_close(s4v_machine *, uint32_t channel);
+/* Takes ready descriptors from `start` on, at most `count`; S4V_DISK_*, or S4V_ENOENT: the disk is not open, S4V_EFAULT: the
+ * ring is not there (any more). */
+int s4v_disk_take(s4v_machine *, uint32_t channel, uint32_t start, uint32_t count, uint64_t sequence, uint32_t *taken);
+/* Writes status and DONE of finished requests, in order of completion. Returns how many of them want to be acknowledged and
+ * are in `answers`, at most `room`; then call again. S4V_EFAULT, S4V_ENOENT. */
+int64_t s4v_disk_finish(s4v_machine *, uint32_t channel, s4v_disk_answer *answers, size_t room);
+void s4v_disk_wait(s4v_machine *, uint32_t channel); /* until the host has done all that was taken; then finish */
+uint32_t s4v_disk_in_flight(const s4v_machine *, uint32_t channel);
+int s4v_disk_count(const s4v_machine *, uint32_t channel, s4v_disk_counters *out);
+
+/* A session that is up may lend its link: its packets about one descriptor each are then served while the guest runs, and
+ * what is done is answered, without a stop. Whatever else comes stays in the guest's queue and stops the run as ever
+ * (S4V_STOP_CHANNEL); the client takes the link back before it does anything with it. Forgotten by open and close. */
+typedef struct s4v_disk_link {
+  uint64_t ident;         /* of the ring, as it was acknowledged */
+  uint32_t session;
+  uint32_t received;      /* sequence number of the last packet, each way */
+  uint32_t sent;
+  uint32_t broken;        /* what was taken back: an answer was lost, for the ring was not there */
+} s4v_disk_link;
+int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4V_EINVAL: a deterministic machine */
+int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
+int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);

@@ -27,8 +27,10 @@ from emulator.errors import (
 try:
     from emulator._core_cffi import ffi, lib
     from emulator._core_channels import ChannelCalls
+    from emulator._core_disks import DiskCalls
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
+    from emulator._core_moving import MovingCalls
 except ImportError as missing:
     raise ImportError(
         f"the C core of sun4v is not built (`make` in the source tree, or `pip install .`): {missing}"
@@ -85,8 +87,8 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, FirmwareCalls, MemoryCalls):
-    """One machine of the core. Not for two threads at once (BusyError), except `kick`."""
+class Core(ChannelCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
+    """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:
         fields = {name: int(getattr(config, name)) for name in CoreConfig.__dataclass_fields__}

@@ -46,6 +46,11 @@ class ChannelCalls:
                  "resets")  # fmt: skip
         return {"host": bool(raw.host), "up": bool(raw.up), **{name: int(getattr(raw, name)) for name in names}}
 
+    def ldc_there(self, channel: int) -> bool:
+        """Is there such a channel, with the client at its other end?"""
+        raw = ffi.new("s4v_ldc *")
+        return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.host)
+
     def ldc_up(self, channel: int, up: bool) -> None:
         """UP or DOWN for the guest."""
         self._channel_status(lib.s4v_ldc_up(self._machine, channel, int(up)), channel)

@@ -105,5 +105,49 @@ class Channel:
         """Write exported memory. Raises AddressError."""
         self._core.ldc_export_write(self.number, offset, data)
 
+    # -- the data path of a virtual disk: `emulator.devices.datapath` has the words for it
+
+    def disk_open(
+        self, file: dict[str, int | bytes], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
+    ) -> None:
+        """Another file and ring of descriptors."""
+        self._core.disk_open(self.number, file, entries=entries, entry_bytes=entry_bytes, cookies=cookies)
+
+    def disk_close(self) -> None:
+        """No file and no ring."""
+        self._core.disk_close(self.number)
+
+    def disk_take(self, start: int, count: int, sequence: int) -> tuple[int, int]:
+        """Begin with descriptors."""
+        return self._core.disk_take(self.number, start, count, sequence)
+
+    def disk_finish(self) -> list[tuple[int, int]]:
+        """Answer what is done."""
+        return self._core.disk_finish(self.number)
+
+    def disk_wait(self) -> None:
+        """Until the host has done what was begun."""
+        self._core.disk_wait(self.number)
+
+    def disk_in_flight(self) -> int:
+        """Requests begun, and not yet finished."""
+        return self._core.disk_in_flight(self.number)
+
+    def disk_lend(self, ident: int, session: int, received: int, sent: int) -> bool:
+        """Let C serve plain packets of a session."""
+        return self._core.disk_lend(self.number, ident, session, received, sent)
+
+    def disk_take_back(self) -> tuple[int, int, bool]:
+        """The end of that."""
+        return self._core.disk_take_back(self.number)
+
+    def disk_lent(self) -> bool:
+        """Does C serve them?"""
+        return self._core.disk_lent(self.number)
+
+    def disk_count(self) -> dict[str, int]:
+        """What the disk has done."""
+        return self._core.disk_count(self.number)
+
     def __repr__(self) -> str:
         return f"<Channel {self.number}>"

@@ -24,7 +24,8 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
-from emulator.machine_resources import Block, MachineResources, Shape, real_limit
+from emulator.machine_moving import MachineMoving
+from emulator.machine_resources import Block, Shape, real_limit
 from emulator.mdesc import (
     MachineDescription,
     build,
@@ -47,7 +48,7 @@ DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine(MachineResources):
+class Machine(MachineMoving):
     """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
@@ -127,6 +128,7 @@ class Machine(MachineResources):
                 rng_layout=1 if self.platform.chip in _FIRST_RNG else 2,
             )
         )
+        self.tick_hz, self.stick_hz = self.platform.clock_hz, self.platform.stick_hz
         self.max_strands = shape.max_strands
         self.memory = Memory(self._core)
         self.devices = Devices()
@@ -223,9 +225,16 @@ class Machine(MachineResources):
         stays at the prompt. Raises ConfigError where memory is too small for it or the machine description lacks what
         it needs.
         """
-        description = self.machine_description
         if variables is None:
-            variables = Variables.lenient(stored_variables(description))
+            variables = Variables.lenient(stored_variables(self.machine_description))
+        firmware = self._install_firmware(program, variables)
+        self._describe_variables()
+        self._core.reset()
+        firmware.power_on()
+
+    def _install_firmware(self, program: Program | None, variables: Variables) -> OpenBoot:
+        """Firmware that has done nothing yet."""
+        description = self.machine_description
         variables.watch("machine description", lambda _name: self._describe_variables())
         self.firmware = OpenBoot(
             self._core,
@@ -240,9 +249,7 @@ class Machine(MachineResources):
         for device in self.devices:
             if isinstance(device, DomainServices):
                 device.store = variables  # what a guest sets with var-config
-        self._describe_variables()
-        self._core.reset()
-        self.firmware.power_on()
+        return self.firmware
 
     def _firmware_disks(self, description: MachineDescription) -> dict[str, Backend]:
         """What is behind the disk nodes of the device tree: the attached disks, found by their channels."""
@@ -285,6 +292,8 @@ class Machine(MachineResources):
         self.devices.poll()
         end = None if seconds is None else time.monotonic() + seconds
         while True:
+            while not self._kicked and self.devices.go_on():
+                self.devices.poll()
             held = self.firmware.hold() if self.firmware else None
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
@@ -292,7 +301,7 @@ class Machine(MachineResources):
             if until_ns is None:
                 raw = self._core.run(left - done, host_ns)
             else:
-                raw = self._core.run_until(left - done, until_ns * self.platform.clock_hz // 1_000_000_000)
+                raw = self._core.run_until(left - done, until_ns * self.tick_hz // 1_000_000_000)
             done += raw.insns
             if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
                 self.firmware.serve(raw.strand, raw.tt)
@@ -308,8 +317,11 @@ class Machine(MachineResources):
 
     @property
     def time_ns(self) -> int:
-        """The machine's clock: nanoseconds since it was made. Of a deterministic machine part of its state."""
-        return self._core.tick() * 1_000_000_000 // self.platform.clock_hz
+        """The machine's clock: nanoseconds since it was made. Of a deterministic machine part of its state.
+
+        Rounded up: after a run until some time, it is that time.
+        """
+        return -(-self._core.tick() * 1_000_000_000 // self.tick_hz)
 
     def kick(self) -> None:
         """From any thread: make `run` return soon, with reason KICK."""
@@ -353,6 +365,7 @@ class Machine(MachineResources):
         Memory, reboot data, console and time of day stay. Firmware, where there is some, boots again; else start a
         strand, or `boot`, to go on.
         """
+        self.drain()
         self._core.reset()
         self.devices.guest_reset()
         if self.firmware:
@@ -408,6 +421,13 @@ class Machine(MachineResources):
         """
         self.devices.add(device, self._open_channel)
 
+    def drain(self) -> None:
+        """Wait until the host has done what devices have on their way, and answer the guest: no byte moves later.
+
+        Between runs. `save`, `reset`, `load`, `detach` and `remove_memory` do it themselves.
+        """
+        self.devices.drain()
+
     def detach(self, name: str) -> None:
         """Detach a device and remove its channels. Raises ConfigError where there is none of that name."""
         for number in self.devices.remove(name).channels:
@@ -457,6 +477,7 @@ class Machine(MachineResources):
 
     def save(self) -> bytes:
         """The state of strands, hypervisor, firmware and populated memory, for `load` in a machine made alike."""
+        self.drain()
         self._store_client()
         return self._core.save()
 
@@ -473,6 +494,7 @@ class Machine(MachineResources):
         Where the saved machine had firmware, this one needs it as well (`power_on` with the same program), and the same
         devices attached.
         """
+        self.drain()
         try:
             self._core.load(state)
         finally:
@@ -488,6 +510,7 @@ class Machine(MachineResources):
 
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) over state and memory: equal digests, equal machines."""
+        self.drain()
         self._store_client()
         return self._core.digest()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from emulator.arguments import EXIT_USAGE, Parser, argument, complain
 from emulator.backends.bootdisk import make_bootable
-from emulator.backends.file import FileDisk, create_disk
+from emulator.backends.images import Access, create_image, open_image
 from emulator.errors import EmulatorError
 from emulator.loader import parse_image
 from emulator.units import parse_size
@@ -35,7 +35,7 @@ def add_mkdisk(commands: argparse._SubParsersAction[Parser]) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    mkdisk.add_argument("file", metavar="FILE", help="must not exist yet")
+    mkdisk.add_argument("file", metavar="FILE", help="must not exist yet; NAME.qcow2 becomes a qcow2 image")
     mkdisk.add_argument("size", metavar="SIZE", type=argument(parse_size), help="a multiple of 512 bytes, e.g. 64M, 8G")
     mkdisk.add_argument("--boot", metavar="PROGRAM", help="a kernel that is entered by OpenBoot: vmlinux, labos.elf")
     mkdisk.set_defaults(handler=command_mkdisk)
@@ -48,14 +48,14 @@ def command_mkdisk(options: argparse.Namespace) -> int:
         program = Path(options.boot).read_bytes() if options.boot else None
         if program is not None:
             parse_image(program)
-        create_disk(options.file, options.size)
+        create_image(options.file, options.size)
     except EmulatorError as error:
         complain(f"{options.boot}: {error}" if error.code.startswith("image.") else str(error))
         return EXIT_USAGE
     if program is None:
         return 0
     try:
-        with FileDisk(options.file) as disk:
+        with closing(open_image(options.file, Access())) as disk:
             make_bootable(disk, program)
     except (EmulatorError, OSError) as error:
         with suppress(OSError):

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "isa/disasm.h"
-#include "machine/machine.h"
+#include "machine/parts.h"
 #include "strand/codecache.h"
 #include "strand/interp.h"
 #include "util/pages.h"
@@ -16,7 +16,7 @@ static void code_listener(void *machine, pa_t pa, u64 bytes) {
   codestore_written(d->env.store, pa, bytes);
 }
 
-static const char *config_error(const s4v_config *c) {
+const char *machine_config_error(const s4v_config *c) {
   if (c->max_strands == 0 || c->max_strands > MAX_STRANDS) return "max_strands must be 1..4096";
   if (c->strands == 0 || c->strands > c->max_strands) return "strands must be 1..max_strands";
   if (c->memory_bytes % PAGE_BYTES) return "memory must be a multiple of 8 KiB";
@@ -43,21 +43,34 @@ static s4v_config completed(const s4v_config *config) {
   return c;
 }
 
+void machine_tell_chip(s4v_machine *m) {
+  struct domain *d = &m->domain;
+  const s4v_config *c = &m->config;
+  struct strand_env *env = &d->env;
+  env->features = c->features;
+  env->cfr = c->cfr;
+  env->cfr_present = c->cfr_present;
+  env->va_bits = c->va_bits;
+  env->page_sizes = c->page_sizes;
+  env->max_tsbs = c->max_tsbs;
+  env->stick_hz = c->stick_hz;
+  env->tick_hz = c->tick_hz;
+  env->mapped_first = c->ra_limit;
+  env->mapped_stride = 1ull << (PAGE_BITS + 3 * (31 - __builtin_clz(c->page_sizes)));
+  d->rng.control_access = c->rng_control;
+  d->rng.second_layout = c->rng_layout == 2;
+}
+
 static bool make_parts(s4v_machine *m) {
   struct domain *d = &m->domain;
   const s4v_config *c = &m->config;
   d->env = (struct strand_env){
-      .features = c->features, .cfr = c->cfr, .cfr_present = c->cfr_present, .va_bits = c->va_bits,
-      .page_sizes = c->page_sizes, .max_tsbs = c->max_tsbs, .stick_hz = c->stick_hz, .tick_hz = c->tick_hz,
       .hypercall = hyp_call, .queue_moved = intr_queue_moved, .tick_now = machine_tick,
       .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
       .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
-  d->env.mapped_first = c->ra_limit;
-  d->env.mapped_stride = 1ull << (PAGE_BITS + 3 * (31 - __builtin_clz(c->page_sizes)));
+  machine_tell_chip(m);
   d->channels.count = c->channels;
-  d->rng.control_access = c->rng_control;
-  d->rng.second_layout = c->rng_layout == 2;
   m->physmem = physmem_new();
   d->max_strands = c->max_strands;
   if (!m->physmem) return false;
@@ -76,7 +89,7 @@ static s4v_machine *made(const s4v_config *config, char *err, size_t err_bytes) 
   s4v_machine *m = pages_new(sizeof *m);
   snprintf(err, err_bytes, "the host has not enough memory for this machine");
   if (!m) return NULL;
-  m->config = *config;
+  m->config = m->server = *config;
   pthread_mutex_init(&m->domain.beside.lock, NULL);
   if (make_parts(m) && make_memory(m, err, err_bytes)) return m;
   s4v_machine_free(m);
@@ -85,7 +98,7 @@ static s4v_machine *made(const s4v_config *config, char *err, size_t err_bytes) 
 
 s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_bytes) {
   s4v_config c = completed(config);
-  const char *why = config_error(&c);
+  const char *why = machine_config_error(&c);
   if (why) {
     snprintf(err, err_bytes, "%s", why);
     return NULL;
@@ -102,6 +115,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
+  vio_free(m->vio);
   strands_free(m);
   codestore_free(m->domain.env.store);
   blob_set(&m->domain.md, NULL, 0);

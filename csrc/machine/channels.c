@@ -26,6 +26,7 @@ int s4v_ldc_connect(s4v_machine *m, uint32_t a, uint32_t b) {
 
 int s4v_ldc_remove(s4v_machine *m, uint32_t id) {
   if (!channel_there(m, id)) return S4V_ENOENT;
+  if (m->vio) vdisk_close(m->vio, id);
   ldc_remove(&m->domain, id);
   return S4V_OK;
 }

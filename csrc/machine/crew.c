@@ -139,12 +139,15 @@ static void run_strand(struct worker *w) {
 static void *work(void *arg) {
   struct worker *w = arg;
   s4v_machine *m = w->machine;
+  u64 until;
   pthread_mutex_lock(&m->domain.beside.lock);
   while (!m->crew.quit && !w->quit) {
     if (!may_run(m, w) || !strand_ready(w->strand))
       rest(w);
     else if (m->crew.pot == 0)
       starve(w);
+    else if ((until = strand_dirty_until(&m->domain.env)))
+      sleep_until(w, until);
     else
       run_strand(w);
   }
@@ -239,10 +242,10 @@ static void open_run(s4v_machine *m, u64 budget) {
   }
 }
 
-/* Nobody runs, nobody has work, and no timer will come. */
+/* Nobody runs, nobody has work, and neither a timer nor a disk will come. */
 static bool all_idle(s4v_machine *m) {
   struct crew *c = &m->crew;
-  if (c->running || m->domain.services.watchdog_tick) return false;
+  if (c->running || m->domain.services.watchdog_tick || machine_disks_busy(m)) return false;
   for (u32 i = 0; i < m->domain.strand_count; i++)
     if (strand_ready(m->domain.strands[i]) || timer_ns(worker_at(m, i))) return false;
   return true;

@@ -142,6 +142,7 @@ int s4v_memory_remove(s4v_machine *m, uint64_t ra, uint64_t bytes, char *err, si
   if (status) return status;
   struct extent *extents = find_extents(m->domain.env.ram, ra, bytes, &count);
   if (!extents) return refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory to take it away");
+  machine_disks_settle(m);
   machine_drop_code(m); /* before the bytes that say where code is */
   status = take_away(m, ra, bytes, err, err_bytes);
   for (size_t i = 0; !status && i < count; i++) physmem_discard(m->physmem, PA(extents[i].pa), extents[i].bytes);

@@ -3,7 +3,9 @@
  * Nothing here depends on how a run is cut into calls: the turn and what is left of it are state.
  */
 #include "machine/machine.h"
+#include "strand/share.h"
 
+#define NS_PER_SECOND 1000000000ull
 enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17 };
 
 static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting; }
@@ -84,11 +86,11 @@ static void next_turn(s4v_machine *m) {
   machine_new_turn(m);
 }
 
-/* Real time: until the next timer, the end of the run's time, or a kick. */
-static void nap(s4v_machine *m, u64 ticks) {
+/* Real time: so long, to the end of the run's time, or to a kick. */
+static void nap(s4v_machine *m, u64 ns) {
   u32 seen = __atomic_load_n(&m->crew.bell, __ATOMIC_SEQ_CST);
-  if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST)) return;
-  u64 ns = machine_ticks_ns(m, ticks), now = machine_host_ns();
+  if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST) || __atomic_load_n(&m->disk_news, __ATOMIC_SEQ_CST)) return;
+  u64 now = machine_host_ns();
   if (m->deadline_ns && now + ns > m->deadline_ns) ns = m->deadline_ns > now ? m->deadline_ns - now : 0;
   if (ns) bell_wait(&m->crew.bell, seen, ns);
 }
@@ -100,14 +102,14 @@ static u64 ticks_left(const s4v_machine *m) { return m->deadline_tick ? m->deadl
 static bool idle(s4v_machine *m) {
   u64 ticks = next_timer(m), left = ticks_left(m);
   if (ticks > left) ticks = left;
-  if (ticks == ~(u64)0) return false;
+  if (ticks == ~(u64)0 && !machine_disks_busy(m)) return false;
   if (m->config.deterministic) {
     m->tick_base += ticks;
     if (ticks) m->tick_fraction = 0;
     wake_waiting(m);
     return true;
   }
-  nap(m, ticks);
+  nap(m, ticks == ~(u64)0 ? NS_PER_SECOND : machine_ticks_ns(m, ticks)); /* ~0: a disk will wake it */
   return true; /* the caller looks for a kick and wakes whose time has come */
 }
 
@@ -139,6 +141,15 @@ static u64 stretch(s4v_machine *m, struct strand *s, u64 left) {
   return n < left ? n : left;
 }
 
+/* A limit to dirty pages: nobody runs until time has caught up. True: some has passed. */
+static bool limit_waits(s4v_machine *m) {
+  u64 until = m->config.deterministic ? 0 : strand_dirty_until(&m->domain.env);
+  if (!until) return false;
+  u64 now = machine_host_ns();
+  if (until > now) nap(m, until - now);
+  return true;
+}
+
 /* One strand for one stretch. True: the run ends. */
 static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop) {
   u64 n = stretch(m, s, left), before = s->insns;
@@ -159,6 +170,7 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
 static void stop_init(s4v_stop *stop) { *stop = (s4v_stop){.reason = S4V_STOP_BUDGET}; }
 
 bool machine_run_ends(s4v_machine *m, s4v_stop *stop) {
+  if (machine_disks_look(m)) __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
   if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
     stop->reason = S4V_STOP_KICK;
     return true;
@@ -176,6 +188,7 @@ static bool run_ends(s4v_machine *m, s4v_stop *stop) {
 static void run_turns(s4v_machine *m, u64 budget, s4v_stop *stop) {
   while (stop->insns < budget) {
     if (run_ends(m, stop)) return;
+    if (limit_waits(m)) continue;
     struct strand *s = m->domain.strands[m->turn];
     if (active_count(m) == 0) {
       if (idle(m)) continue;

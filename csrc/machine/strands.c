@@ -26,7 +26,7 @@ static bool prepare(s4v_machine *m, u32 id) {
   if (!m->known[id]) {
     struct strand *s = strand_new(&d->env, id);
     if (!s) return false;
-    m->known[id] = s;
+    __atomic_store_n(&m->known[id], s, __ATOMIC_RELEASE); /* s4v_barrier() may be looking */
   }
   if (!*cache) {
     *cache = codecache_new(d->env.store, m->crew.workers ? m->known[id] : NULL);

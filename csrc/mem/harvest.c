@@ -187,6 +187,12 @@ void harvest_membarrier(void *ctx) {
   abort();
 }
 
+void physmem_barrier(struct physmem *pm) {
+  pin_remark_all(pm);
+  harvest_membarrier_register(); /* again is fine */
+  harvest_membarrier(NULL);
+}
+
 struct populated {
   const struct mblock *block;
   harvest_sink sink;

@@ -124,6 +124,9 @@ typedef void (*harvest_sink)(void *ctx, pa_t first, u64 pages);
 typedef void (*harvest_barrier)(void *ctx);
 i64 physmem_harvest(struct physmem *, pa_t base, u64 bytes, harvest_barrier, harvest_sink, void *ctx);
 void harvest_membarrier(void *ctx);        /* ready barrier: MEMBARRIER_CMD_PRIVATE_EXPEDITED */
+/* What a harvester in another process cannot do after it has cleared marks: pinned ranges are marked again, and every writer
+ * of this process but the strands crosses a barrier. Any thread. */
+void physmem_barrier(struct physmem *);
 int harvest_membarrier_register(void);     /* once per process; negative errno: use a safepoint instead */
 /* Marked pages, marks untouched; 0 where the range is not in one block. */
 u64 physmem_dirty_count(const struct physmem *, pa_t base, u64 bytes);

@@ -171,3 +171,9 @@ void pin_remark(struct physmem *pm, const struct mblock *b, u64 first_page, u64 
   }
   pthread_mutex_unlock(&pm->pin_lock);
 }
+
+void pin_remark_all(struct physmem *pm) {
+  pthread_mutex_lock(&pm->pin_lock);
+  for (size_t i = 0; i < pm->pin_count; i++) mblock_mark(pm->pins[i].block, pm->pins[i].first, pm->pins[i].end);
+  pthread_mutex_unlock(&pm->pin_lock);
+}

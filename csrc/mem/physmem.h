@@ -50,5 +50,6 @@ bool pin_remove(struct physmem *, const struct ram *owner, u64 ra, u64 bytes);
 bool pin_overlaps(struct physmem *, const struct ram *owner, u64 ra, u64 last); /* any range of owner in [ra, last] */
 void pin_remove_all(struct physmem *, const struct ram *owner);
 void pin_remark(struct physmem *, const struct mblock *, u64 first_page, u64 end_page);
+void pin_remark_all(struct physmem *);
 
 #endif

@@ -102,6 +102,7 @@ u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
 
 void mem_written(struct strand *s, const struct memref *ref, u32 bytes) {
 #ifndef S4V_COST_NO_DIRTY /* a build without marks measures what they cost (tests/benchmarks/cost.py) */
+  if (UNLIKELY(strand_dirty_limited(s)) && __atomic_load_n(ref->page, __ATOMIC_RELAXED) == 0) strand_count_dirty(s);
   ram_mark(ref->page, ref->region);
 #endif
   if (__atomic_load_n(ref->code, __ATOMIC_RELAXED)) {

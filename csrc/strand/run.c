@@ -251,7 +251,7 @@ static u64 begin(struct strand *s) {
   fpu_enter(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
-  s->single = 0;
+  s->single = s->over = 0;
   s->cold_index = 0;
   s->slice_ref = s->budget = 0;
   s->break_pc = TAG_NONE;
@@ -278,6 +278,7 @@ u32 strand_run(struct strand *s, u64 insns) {
     if (past == s->pc && builder_breakpoint(s, s->pc)) step(s); /* reported by the last run */
     past = TAG_NONE;
     run_stretch(s, strand_slice_done(s) + stretch);
+    if (s->over) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
   return end(s);
@@ -295,6 +296,7 @@ u32 strand_run_beside(struct strand *s, u64 insns) {
       run_look(s, LOOK_INSNS);
     else
       run_stretch(s, strand_slice_done(s) + left);
+    if (s->over) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
   return end(s);

@@ -24,6 +24,14 @@ u64 strand_ask_writes(struct strand_env *, const struct strand *self);
 void strand_give_writes(struct strand *); /* by the strand itself, between instructions, or while it rests */
 bool strand_writes_given(struct strand_env *, const struct strand *self, u64 epoch); /* by all others */
 
+/* A limit to the pages that become dirty: each takes its share of time, and a strand that is ahead leaves its blocks
+ * (`over`) and rests until time has caught up. Real time only. */
+static inline bool strand_dirty_limited(const struct strand *s) {
+  return __atomic_load_n(&s->env->dirty_cost_ns, __ATOMIC_RELAXED) != 0;
+}
+void strand_count_dirty(struct strand *);          /* a page is about to become dirty */
+u64 strand_dirty_until(const struct strand_env *); /* host time until which nobody may run; 0: everybody may */
+
 /* Mondo and error queues have one producer, under the domain's lock, and one consumer, the strand. */
 static inline u64 queue_tail(const struct strand *s, u32 q) {
   return __atomic_load_n(&s->queue_tail[q], __ATOMIC_ACQUIRE);

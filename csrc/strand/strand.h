@@ -129,6 +129,8 @@ struct strand_env {
   struct strand **strands; /* of the domain */
   u32 strand_count;
   u64 write_epoch;         /* requests for write permissions so far, see share.h */
+  u64 dirty_cost_ns;       /* host time that each page takes to become dirty; 0: no limit. Set by any thread */
+  u64 dirty_paid_ns;       /* host time at which all those that are have taken theirs */
   u64 features; /* instruction feature bits of the strand's chip and cpu-arch */
   u64 cfr;
   u32 cfr_present;
@@ -202,7 +204,7 @@ struct strand {
   u64 busy_ns;      /* host time at work, see machine/strands.c */
   u64 busy_since;   /* now at work, since then; 0: it is not */
   u32 busy_turn;    /* odd: the two are being written */
-  u32 spare;
+  u32 over;         /* it has made more pages dirty than the limit allows: to rest for a while (share.h) */
   struct jump_entry jump[JUMP_CACHE];
   struct tlb_bank banks[TLB_BANKS];
 };
@@ -221,7 +223,7 @@ struct strand *strand_new(struct strand_env *, u32 id);
 void strand_free(struct strand *);
 void strand_reset(struct strand *);                                          /* sun4v-cpu 7.1 */
 void strand_start(struct strand *, u64 pc, u64 rtba, u64 arg);
-/* Runs at most `insns` more instructions (exact). Returns enum strand_stop; STOP_NONE: budget used. */
+/* Runs at most `insns` more instructions (exact). Returns enum strand_stop; STOP_NONE: budget used, or, in real time, `over`. */
 u32 strand_run(struct strand *, u64 insns);
 /* The same on a thread beside other strands': looks every LOOK_INSNS instructions what they want (share.h), and may come
  * back early, with STOP_NONE, when `park` is set. */

@@ -1,6 +1,7 @@
-"""Disks in files: raw images that may be sparse, ISO images, and overlays that keep the writes to themselves.
+"""Disks in files and block devices, byte for byte: raw images that may be sparse, ISO images.
 
-All of them are read and written in bytes at any offset; the layer above knows of blocks. An `OSError` of the host
+Overlays are `emulator.backends.overlay`, other formats `emulator.backends.images`. All of
+them are read and written in bytes at any offset; the layer above knows of blocks. An `OSError` of the host
 passes through: a device turns it into an error for its guest.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from emulator.backends.locks import lock
 from emulator.errors import ConfigError
 from emulator.units import format_size
 
@@ -23,11 +26,20 @@ _ISO_MARK_AT, _ISO_MARK = 0x8001, b"CD001"
 
 
 class Backend(Protocol):
-    """A disk's bytes."""
+    """A disk's bytes.
 
-    size_bytes: int
-    """A multiple of 512."""
-    read_only: bool
+    A backend may also have ``fd: int | None`` and ``base: int``: a descriptor whose bytes from `base` on are the
+    disk's, so that the data path in C reads and writes them itself; ``trouble: str``, what is wrong with it on the
+    host; and ``identity: Identity | None``.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """A multiple of 512."""
+
+    @property
+    def read_only(self) -> bool:
+        """Does `write` raise EROFS?"""
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises OSError."""
@@ -42,20 +54,28 @@ class Backend(Protocol):
         """Write what is left and let go; twice is fine."""
 
 
-def _round_up(size: int, unit: int) -> int:
+@dataclass(frozen=True)
+class Identity:
+    """What a disk is told by, to notice that it has changed. Of a block device only the size says something."""
+
+    path: str = ""
+    size_bytes: int = 0
+    mtime_ns: int = 0
+
+    @classmethod
+    def of(cls, path: Path) -> Identity:
+        """Of a file. Raises OSError."""
+        facts = os.stat(path)
+        device = stat.S_ISBLK(facts.st_mode)
+        return cls(os.path.realpath(path), 0 if device else facts.st_size, 0 if device else facts.st_mtime_ns)
+
+
+def round_up(size: int, unit: int) -> int:
+    """The next multiple of a unit."""
     return -(-size // unit) * unit
 
 
-def _lock(fd: int, path: Path, *, exclusive: bool) -> None:
-    try:
-        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
-            raise ConfigError(f"{path}: the disk is in use by another machine") from None
-        # A file system without locks: nobody can tell.
-
-
-def _read_all(fd: int, offset: int, length: int) -> bytes:
+def read_all(fd: int, offset: int, length: int) -> bytes:
     """`length` bytes; what lies behind the end of the file reads as zeros."""
     parts: list[bytes] = []
     while length:
@@ -69,7 +89,8 @@ def _read_all(fd: int, offset: int, length: int) -> bytes:
     return b"".join(parts)
 
 
-def _write_all(fd: int, offset: int, data: bytes) -> None:
+def write_all(fd: int, offset: int, data: bytes) -> None:
+    """All of `data`. Raises OSError."""
     view = memoryview(data)
     while view:
         count = os.pwrite(fd, view, offset)
@@ -77,54 +98,118 @@ def _write_all(fd: int, offset: int, data: bytes) -> None:
         view = view[count:]
 
 
-def _check_range(size_bytes: int, offset: int, length: int) -> None:
+def check_range(size_bytes: int, offset: int, length: int) -> None:
+    """Raises OSError for a transfer that is not all on a disk."""
     if offset < 0 or length < 0 or offset + length > size_bytes:
         raise OSError(errno.EIO, "beyond the end of the disk")
 
 
-class FileDisk:
-    """A raw image. Raises ConfigError where the file is none, is in use, or cannot be opened.
+_BLKGETSIZE64 = 0x80081272
 
-    While it is open for writing nobody else can open it; readers may share it. `shared`: no lock at all, for a disk
-    that several machines are given on purpose.
+
+def size_of(fd: int) -> int:
+    """Bytes of an open file or block device. Raises OSError."""
+    if stat.S_ISBLK(os.fstat(fd).st_mode):
+        (size,) = struct.unpack("@Q", fcntl.ioctl(fd, _BLKGETSIZE64, bytes(8)))
+        return int(size)
+    return os.lseek(fd, 0, os.SEEK_END)
+
+
+class FileDisk:
+    """A raw image, or a block device. Raises ConfigError where the file is none, is in use, or cannot be opened.
+
+    While it is open for writing nobody else can open it; readers may share it, unless one wants it `alone`.
+    `shared`: no lock at all, for a disk that several machines are given on purpose.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool = False, shared: bool = False) -> None:
+    base = 0
+
+    def __init__(
+        self, path: str | Path, *, read_only: bool = False, shared: bool = False, alone: bool = False
+    ) -> None:
         self.path = Path(path)
         self.read_only = read_only
+        self.identity: Identity | None = None
         self._fd = -1
+        self._failed = ""
         try:
-            self._fd = os.open(self.path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
-            size = os.lseek(self._fd, 0, os.SEEK_END)  # of a block device too
+            self._fd = _open(self.path, read_only=read_only, alone=alone)
+            self._bytes = size_of(self._fd)
             if not shared:
-                _lock(self._fd, self.path, exclusive=not read_only)
+                lock(self._fd, self.path, writes=not read_only, alone=alone)
+            self.identity = Identity.of(self.path)
         except OSError as error:
             self.close()
-            raise ConfigError(f"{self.path}: {error.strerror}") from None
+            raise ConfigError(f"{self.path}: {_reason(error)}") from None
         except ConfigError:
             self.close()
             raise
-        if not 0 < size <= MAX_BYTES:
+        if not 0 < self._bytes <= MAX_BYTES:
             self.close()
-            raise ConfigError(f"{self.path}: a disk cannot have {size} bytes")
-        self.size_bytes = _round_up(size, BLOCK)
+            raise ConfigError(f"{self.path}: a disk cannot have {self._bytes} bytes")
+        self.size_bytes = round_up(self._bytes, BLOCK)
+
+    @property
+    def fd(self) -> int | None:
+        """The descriptor; None for a file that does not end with a whole block, whose tail only `read` knows."""
+        return self._fd if self._fd >= 0 and self._bytes == self.size_bytes else None
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the file; "" where all is well."""
+        if self._fd < 0:
+            return ""
+        try:
+            facts = os.fstat(self._fd)
+            size = size_of(self._fd)
+        except OSError as error:
+            return f"{self.path}: {error.strerror}"
+        if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 0:
+            return (f"{self.path}: the file was deleted; its data last while the disk is open: save them with "
+                    f"cp /proc/{os.getpid()}/fd/{self._fd}")  # fmt: skip
+        if size < self._bytes:
+            return f"{self.path}: the file has shrunk from {self._bytes} to {size} bytes; the rest cannot be read"
+        return self._failed
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        _check_range(self.size_bytes, offset, length)
-        return _read_all(self._fd, offset, length)
+        """Exactly `length` bytes. EIO where the file has become shorter than it was."""
+        check_range(self.size_bytes, offset, length)
+        wanted = min(length, self._bytes - offset)
+        try:
+            data = os.pread(self._fd, wanted, offset)
+            while len(data) < wanted:
+                part = os.pread(self._fd, wanted - len(data), offset + len(data))
+                if not part:
+                    raise OSError(errno.EIO, "the file has become shorter")
+                data += part
+        except OSError as error:
+            raise self._note(error) from None
+        return data.ljust(length, b"\0")
 
     def write(self, offset: int, data: bytes) -> None:
         """All of `data`."""
-        _check_range(self.size_bytes, offset, len(data))
+        check_range(self.size_bytes, offset, len(data))
         if self.read_only:
             raise OSError(errno.EROFS, "the disk is read-only")
-        _write_all(self._fd, offset, data)
+        try:
+            write_all(self._fd, offset, data)
+        except OSError as error:
+            raise self._note(error) from None
+        self._failed = ""
+        self._bytes = max(self._bytes, offset + len(data))
 
     def flush(self) -> None:
         """fdatasync."""
         if not self.read_only:
-            os.fdatasync(self._fd)
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                raise self._note(error) from None
+
+    def _note(self, error: OSError) -> OSError:
+        """Remember an error until a write succeeds."""
+        self._failed = f"{self.path}: {error.strerror}"
+        return error
 
     def close(self) -> None:
         """Close the file, and give up the lock."""
@@ -137,6 +222,20 @@ class FileDisk:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _open(path: Path, *, read_only: bool, alone: bool) -> int:
+    """Open a file, or a block device: with `alone` the kernel keeps others (and mounts) from it. Raises OSError."""
+    flags = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC | os.O_NONBLOCK
+    if alone and path.is_block_device():
+        flags |= os.O_EXCL
+    return os.open(path, flags)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return "the device is in use: mounted, or opened by somebody alone"
+    return error.strerror or str(error)
 
 
 def create_disk(path: str | Path, size_bytes: int) -> None:
@@ -154,131 +253,6 @@ def create_disk(path: str | Path, size_bytes: int) -> None:
         raise ConfigError(f"{path}: {error.strerror}") from None
     finally:
         os.close(fd)
-
-
-CLUSTER = 32 << 10
-_HEADER = struct.Struct(">8sQI")
-_MAGIC = b"s4vcow1\0"
-_MAP_AT = 4096
-
-
-class Overlay:
-    """Writes kept apart from the disk below, which is never written (unless `commit` is asked for).
-
-    ::
-
-        0      "s4vcow1", size of the disk (8), size of a cluster (4)
-        4096   one bit a cluster, lowest bit first: 1, it is here
-        ...    the clusters at their places, in a sparse file (from the next multiple of 4096 on)
-
-    Without a `path` the writes live in a nameless file and go when it is closed. A host that loses power between
-    two flushes may leave an overlay that is damaged; the disk below is not touched by that.
-
-    Raises ConfigError where the file is not an overlay of a disk of that size.
-    """
-
-    read_only = False
-
-    def __init__(self, base: Backend, path: str | Path | None = None) -> None:
-        self.base = base
-        self.size_bytes = base.size_bytes
-        clusters = _round_up(self.size_bytes, CLUSTER) // CLUSTER
-        map_bytes = (clusters + 7) // 8
-        self._data_at = _MAP_AT + _round_up(map_bytes, 4096)
-        self._map = bytearray(map_bytes)
-        self._fd = -1
-        self._fd = self._open(path)
-
-    def _open(self, path: str | Path | None) -> int:
-        if path is None:
-            with tempfile.TemporaryFile(prefix="sun4v-overlay-") as file:
-                return os.dup(file.fileno())
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
-        try:
-            _lock(fd, Path(path), exclusive=True)
-            self._open_map(fd, Path(path))
-        except OSError as error:
-            os.close(fd)
-            raise ConfigError(f"{path}: {error.strerror}") from None
-        except ConfigError:
-            os.close(fd)
-            raise
-        return fd
-
-    def _open_map(self, fd: int, path: Path) -> None:
-        header = _HEADER.pack(_MAGIC, self.size_bytes, CLUSTER)
-        if os.fstat(fd).st_size == 0:
-            _write_all(fd, 0, header)
-            os.ftruncate(fd, self._data_at + _round_up(self.size_bytes, CLUSTER))
-        elif os.pread(fd, len(header), 0) != header:
-            raise ConfigError(f"{path}: not an overlay of a disk of {format_size(self.size_bytes)}")
-        self._map = bytearray(_read_all(fd, _MAP_AT, len(self._map)))
-
-    def _here(self, cluster: int) -> bool:
-        return bool(self._map[cluster // 8] >> cluster % 8 & 1)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """From the overlay what is there, the rest from below."""
-        _check_range(self.size_bytes, offset, length)
-        parts = []
-        end = offset + length
-        while offset < end:
-            here = self._here(offset // CLUSTER)
-            stop = offset
-            while stop < end and self._here(stop // CLUSTER) == here:
-                stop = min(end, (stop // CLUSTER + 1) * CLUSTER)
-            count = stop - offset
-            parts.append(_read_all(self._fd, self._data_at + offset, count) if here else self.base.read(offset, count))
-            offset = stop
-        return b"".join(parts)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Into the overlay; of a cluster that is not there yet the rest is copied from below first."""
-        _check_range(self.size_bytes, offset, len(data))
-        if not data:
-            return
-        first, last = offset // CLUSTER, (offset + len(data) - 1) // CLUSTER
-        for cluster in range(first, last + 1):
-            start = cluster * CLUSTER
-            size = min(CLUSTER, self.size_bytes - start)
-            whole = offset <= start and start + size <= offset + len(data)
-            if not whole and not self._here(cluster):
-                _write_all(self._fd, self._data_at + start, self.base.read(start, size))
-        _write_all(self._fd, self._data_at + offset, data)
-        self._mark(first, last)
-
-    def _mark(self, first: int, last: int) -> None:
-        """Note that clusters are here, after their data are in the file."""
-        for cluster in range(first, last + 1):
-            self._map[cluster // 8] |= 1 << cluster % 8
-        low, high = first // 8, last // 8 + 1
-        _write_all(self._fd, _MAP_AT + low, bytes(self._map[low:high]))
-
-    def flush(self) -> None:
-        """fdatasync of the overlay."""
-        os.fdatasync(self._fd)
-
-    def commit(self) -> int:
-        """Write everything that is here to the disk below; returns the bytes. Raises OSError."""
-        done = 0
-        for cluster in range(len(self._map) * 8):
-            start = cluster * CLUSTER
-            if start < self.size_bytes and self._here(cluster):
-                size = min(CLUSTER, self.size_bytes - start)
-                self.base.write(start, _read_all(self._fd, self._data_at + start, size))
-                done += size
-        self.base.flush()
-        return done
-
-    def close(self) -> None:
-        """Close both files."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self.base.close()
 
 
 def looks_like_iso(backend: Backend) -> bool:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from emulator.backends.file import Backend, FileDisk, Overlay
+from emulator.backends.file import Backend
+from emulator.backends.images import Access, open_image
+from emulator.backends.overlay import Overlay
 from emulator.devices.capture import Capture
 from emulator.devices.describe import CHANNEL_DEVICES, SWITCH_MAC, aliases, disk_node, net_node
 from emulator.devices.ds import DomainServices
@@ -62,7 +64,7 @@ class DiskSpec:
         if not isinstance(self.backend, str | Path):
             return self.backend, False
         keeps = self.read_only or self.copy_on_write or self.overlay is not None
-        base = FileDisk(self.backend, read_only=keeps)
+        base = open_image(self.backend, Access(read_only=keeps))
         if self.read_only or not keeps:
             return base, True
         try:

@@ -47,6 +47,15 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all values."""
+        return tuple(self._values)
+
+    def value(self, name: str) -> object:
+        """A value, unchecked; None where it is missing."""
+        return self._values.get(name)
+
     def number(self, name: str, most: int, *, least: int = 0) -> int:
         """An integer from `least` to `most`."""
         value = self._values.get(name)

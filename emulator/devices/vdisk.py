@@ -1,8 +1,10 @@
 """The virtual disk server: a backend of the host as a disk of the guest.
 
-A client registers a ring of descriptors; for each one it has made ready the server does the work while the guest
-stands still, writes the status into the descriptor, marks it done and acknowledges it, one by one and in order. What
-goes wrong is a status of the request: a client hangs where data are refused with a NACK (Linux ignores it).
+A client registers a ring of descriptors; the server does what each one asks for, writes the status into it, marks it
+done and acknowledges it. READ, WRITE and FLUSH of a backend that is a file go through C, many at once and in order of
+completion (`emulator.devices.datapath`); everything else is done here, while the guest stands still, after all that was
+asked for before. What goes wrong is a status of the request: a client hangs where data are refused with a NACK (Linux
+ignores it).
 
 ::
 
@@ -25,7 +27,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from emulator.backends.file import BLOCK, Backend, looks_like_iso
+from emulator.channel import Channel
 from emulator.devices import vio
+from emulator.devices.datapath import DataPath, DiskCounters, Stop, Terms
 from emulator.devices.disklabel import (
     GEOMETRY_BYTES,
     VTOC_BYTES,
@@ -41,6 +45,8 @@ from emulator.errors import AddressError, ChannelError
 
 MAX_TRANSFER = 1 << 20
 """Bytes of a request at most, whatever a client asks for."""
+MAX_ENTRIES = 1024
+"""Descriptors of a ring: so much can be asked for with one message. Linux and Solaris have 512."""
 MAX_COOKIES = 256
 """Cookies of a request: one a page of the largest transfer, and some."""
 WHOLE = 0xFF
@@ -144,50 +150,69 @@ class Request:
         return cls(ident, operation, part, block, size, cookies)
 
 
-@dataclass
-class DiskCounters:
-    """What a disk has done."""
-
-    reads: int = 0
-    writes: int = 0
-    flushes: int = 0
-    errors: int = 0
-
-
 class VirtualDisk(vio.VioServer):
     """A disk of a guest. Does not close the backend."""
 
     versions = ((1, 2),)
     kind = vio.DISK_SERVER
+    _path: DataPath | None = None  # from when it is attached
+    _lendable = True
 
     def __init__(self, name: str, number: int, backend: Backend, *, options: DiskOptions | None = None) -> None:
-        self.backend = backend
+        self._backend = backend
         self.options = options or DiskOptions()
-        self.counters = DiskCounters()
+        self._counters = DiskCounters()  # of what is not done in C
         self._cached = not self.options.write_through
         self._geometry: Geometry | None = None  # set by the guest
         super().__init__(name, number)
 
+    def connect(self, open_channel: Callable[[int], Channel]) -> None:
+        """Take hold of the channel."""
+
+        def opened(number: int) -> Channel:
+            channel = open_channel(number)
+            self._path = DataPath(channel, guest_status)
+            return channel
+
+        super().connect(opened)
+
     # -- what the disk is
+
+    @property
+    def backend(self) -> Backend:
+        """What is behind it. Before another takes its place, requests for this one are brought to an end."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: Backend) -> None:
+        self.drain()
+        if self._path is not None:
+            self._path.close()
+        self._backend = backend
+
+    @property
+    def counters(self) -> DiskCounters:
+        """What it has done."""
+        return self._counters if self._path is None else self._counters + self._path.counters
 
     @property
     def blocks(self) -> int:
         """Size in blocks of 512 bytes."""
-        return self.backend.size_bytes // BLOCK
+        return self._backend.size_bytes // BLOCK
 
     @property
     def medium(self) -> Medium:
         """Fixed, CD or DVD."""
         if self.options.medium is not None:
             return self.options.medium
-        if not self.backend.read_only or not looks_like_iso(self.backend):
+        if not self._backend.read_only or not looks_like_iso(self._backend):
             return Medium.FIXED
-        return Medium.CD if self.backend.size_bytes <= _CD_BYTES else Medium.DVD
+        return Medium.CD if self._backend.size_bytes <= _CD_BYTES else Medium.DVD
 
     @property
     def operations(self) -> int:
         """Mask of what can be asked for."""
-        barred = _UNSUPPORTED | (_CHANGING if self.backend.read_only else set())
+        barred = _UNSUPPORTED | (_CHANGING if self._backend.read_only else set())
         if self.options.slice:
             barred = barred | {Operation.SET_VTOC, Operation.SET_GEOMETRY, Operation.SET_EFI, Operation.GET_DEVID}
         return sum(1 << op for op in Operation if op not in barred)
@@ -218,13 +243,17 @@ class VirtualDisk(vio.VioServer):
         self.send(vio.answer(data, vio.ACK, body=body))
 
     def clear(self) -> None:
-        """Forget the session."""
+        """Forget the session, and the requests that are on their way."""
         super().clear()
+        if self._path is not None:
+            self._path.close()
         self._in_band = False
         self._limit = MAX_TRANSFER // BLOCK
 
     def check_ring(self, ring: Ring, options: int) -> None:
         """A descriptor must hold a request with a cookie."""
+        if ring.entries > MAX_ENTRIES:
+            raise ProtocolError(f"a ring of {ring.entries} requests")
         if self._in_band or ring.entry_bytes < _REQUEST_AT + _REQUEST.size + 16:
             raise ProtocolError(f"descriptors of {ring.entry_bytes} bytes cannot hold a request")
 
@@ -232,6 +261,79 @@ class VirtualDisk(vio.VioServer):
     def ready(self) -> bool:
         """With descriptors in band there is no ring."""
         return self.agreed and (self._in_band or self.ring is not None)
+
+    def control_ring_gone(self, tag: Tag, data: bytes) -> None:
+        """The client takes its ring back: what it has asked for before is done before."""
+        self._settle()
+        super().control_ring_gone(tag, data)
+        if self.ring is None and self._path is not None:
+            self._path.close()
+
+    def set_online(self, online: bool) -> None:
+        """What the guest has asked for is done before the service goes."""
+        if not online:
+            self.drain()
+        super().set_online(online)
+
+    # -- requests on their way
+
+    def service(self, number: int) -> None:
+        """What C leaves to us: all but plain requests."""
+        self._take_back()
+        super().service(number)
+        self._lend()
+
+    def _lend(self) -> None:
+        """Let C serve plain requests and their answers without us, as long as nothing else happens."""
+        path, counts = self._path, self.link.counts
+        if path is None or not path.is_open or not self._lendable or self.ring is None or self._pending:
+            return
+        if counts is not None and self.running and self.online:
+            self._lendable = path.lend(self.ring.ident, self.session, counts)
+
+    def _take_back(self) -> None:
+        """Before anything is done with the link here."""
+        if self._path is not None and self._path.lent:
+            received, sent, whole = self._path.take_back()
+            self.link.go_on(received, sent)
+            if not whole:
+                self.drop_link("the ring is gone")
+
+    def poll(self) -> None:
+        """Answer what the host has done meanwhile."""
+        if self._path is None or not self._path.is_open or self._path.serves:
+            return
+        self._deliver()
+        self._lend()
+
+    def _deliver(self) -> None:
+        self._take_back()
+        try:
+            self._finish()
+        except (ProtocolError, AddressError, ChannelError) as error:
+            self.drop_link(str(error))
+        self.flush()
+
+    def drain(self) -> None:
+        """Wait for all requests on their way, and answer them. No byte moves between disk and guest afterwards."""
+        self._take_back()
+        if self._path is not None and self._path.is_open:
+            self._path.wait()
+            self._deliver()
+
+    def _settle(self) -> None:
+        """As `drain`, in the middle of a message."""
+        if self._path is not None and self._path.is_open:
+            self._path.wait()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Acknowledge what is done. Raises AddressError where the ring is gone."""
+        if self._path is None or self.ring is None:
+            return
+        for sequence, index in self._path.finish():
+            reply = RingData(sequence, self.ring.ident, index, index, vio.ACTIVE)
+            self.send(reply.message(vio.ACK, self.session))
 
     # -- data
 
@@ -258,20 +360,37 @@ class VirtualDisk(vio.VioServer):
         if not whole and asked.end >= ring.entries:
             self.send(asked.message(vio.NACK, self.session))
             return
-        index = asked.start
         count = ring.entries if whole else (asked.end - asked.start) % ring.entries + 1
-        done = None
-        for _ in range(count):
-            if not self._descriptor(ring, index, asked):
-                if not whole:
-                    self.send(replace(asked, start=index, end=index).message(vio.NACK, self.session))
-                break
-            done = index
-            index = ring.following(index)
+        served = self._serve(ring, asked, count)
+        index = (asked.start + served) % ring.entries
         if whole:
-            last = ring.before(asked.start) if done is None else done
-            reply = replace(asked, end=last, state=vio.STOPPED)
+            self._settle()
+            reply = replace(asked, end=ring.before(index), state=vio.STOPPED)
             self.send(reply.message(vio.ACK, self.session))
+        elif served < count:
+            self.send(replace(asked, start=index, end=index).message(vio.NACK, self.session))
+
+    def _serve(self, ring: Ring, asked: RingData, count: int) -> int:
+        """At most `count` descriptors as long as they are ready; how many they were."""
+        served, index = 0, asked.start
+        while served < count:
+            if self._path is not None and self._path.open(self._backend, ring, self._terms):
+                taken, stop = self._path.take(index, count - served, asked.seq)
+                self._finish()
+                served, index = served + taken, (index + taken) % ring.entries
+                if stop in (Stop.ALL, Stop.NOT_READY):
+                    break
+                self._settle()
+                if stop is Stop.FULL:
+                    continue
+            if not self._descriptor(ring, index, asked):
+                break
+            served, index = served + 1, ring.following(index)
+        return served
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self._limit, not self._cached, self.options.slice)
 
     def _descriptor(self, ring: Ring, index: int, asked: RingData) -> bool:
         """Serve a descriptor. False: it is not ready."""
@@ -297,13 +416,13 @@ class VirtualDisk(vio.VioServer):
             status = guest_status(error)
         except (AddressError, ChannelError):
             status = EIO  # the guest's buffer is not where it says
-        self.counters.errors += 1
+        self._counters.errors += 1
         return status
 
     def _perform(self, request: Request) -> None:
         """Raises RequestError, OSError; AddressError or ChannelError for the guest's buffer."""
         if request.operation not in tuple(Operation) or not self.operations >> request.operation & 1:
-            changing = self.backend.read_only and request.operation in _CHANGING
+            changing = self._backend.read_only and request.operation in _CHANGING
             raise RequestError(EROFS if changing else ENOTSUP)
         if request.size > MAX_TRANSFER:
             raise RequestError(EINVAL)
@@ -335,7 +454,7 @@ class VirtualDisk(vio.VioServer):
         """Byte offset and length of a transfer. Raises RequestError where it is not all on the disk, or slice."""
         start, blocks = 0, self.blocks
         if request.slice != WHOLE and not self.options.slice:
-            part = find_slice(self.backend, request.slice)
+            part = find_slice(self._backend, request.slice)
             if part is None:
                 raise RequestError(ENXIO)
             start, blocks = part.start, part.blocks
@@ -351,23 +470,23 @@ class VirtualDisk(vio.VioServer):
 
     def _read(self, request: Request) -> None:
         offset, length = self._place(request)
-        self.counters.reads += 1
-        write_behind(self.channel, request.cookies, self.backend.read(offset, length))
+        self._counters.reads += 1
+        write_behind(self.channel, request.cookies, self._backend.read(offset, length))
 
     def _write(self, request: Request) -> None:
         offset, length = self._place(request)
         data = read_behind(self.channel, request.cookies, length)
-        self.counters.writes += 1
+        self._counters.writes += 1
         self._store(offset, data)
 
     def _store(self, offset: int, data: bytes) -> None:
-        self.backend.write(offset, data)
+        self._backend.write(offset, data)
         if not self._cached:
-            self.backend.flush()
+            self._backend.flush()
 
     def _flush(self, request: Request) -> None:
-        self.counters.flushes += 1
-        self.backend.flush()
+        self._counters.flushes += 1
+        self._backend.flush()
 
     def _get_wce(self, request: Request) -> None:
         self._give(request, int(self._cached).to_bytes(4, "big"))
@@ -376,7 +495,7 @@ class VirtualDisk(vio.VioServer):
         """Turn the write cache on or off; before it goes off, what is in it is written."""
         cached = any(self._get(request, 4)) and not self.options.write_through
         if self._cached and not cached:
-            self.backend.flush()
+            self._backend.flush()
         self._cached = cached
 
     def _label(self) -> Label:
@@ -384,7 +503,7 @@ class VirtualDisk(vio.VioServer):
             label = default_label(self.blocks)
             whole = replace(label.slices[2], tag=0, flags=0, blocks=self.blocks)
             return replace(label, slices=(whole, *label.slices[1:]))
-        label = read_label(self.backend) or default_label(self.blocks)
+        label = read_label(self._backend) or default_label(self.blocks)
         return replace(label, geometry=self._geometry) if self._geometry else label
 
     def _get_vtoc(self, request: Request) -> None:
@@ -418,7 +537,7 @@ class VirtualDisk(vio.VioServer):
 
     def _get_efi(self, request: Request) -> None:
         offset, length = self._efi_range(request)
-        data = self.backend.read(offset, length)
+        data = self._backend.read(offset, length)
         self._give(request, struct.pack(">QQ", offset // BLOCK, length) + data)
 
     def _set_efi(self, request: Request) -> None:
@@ -432,6 +551,16 @@ class VirtualDisk(vio.VioServer):
         self._give(request, struct.pack(">IIQ", BLOCK, 0, self.blocks))
 
     # -- state
+
+    def save(self) -> bytes:
+        """State of link and session; nothing is on its way then."""
+        self.drain()
+        return super().save()
+
+    def load(self, state: bytes) -> None:
+        """Take over what `save` gave. Raises StateError."""
+        self._take_back()
+        super().load(state)
 
     def save_session(self) -> dict[str, Json]:
         """The disk's contents are not part of a machine's state."""

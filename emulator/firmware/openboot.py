@@ -33,11 +33,11 @@ from emulator.firmware.promptstate import load_prompt, save_prompt
 from emulator.firmware.variables import VariableError, Variables
 from emulator.firmware.versions import openboot_version
 from emulator.guest import StopReason
-from emulator.mdesc import MachineDescription
+from emulator.mdesc import MachineDescription, MdescError, decode, encode
 from emulator.memory import Memory
 from emulator.traps import trap_name
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 KERNEL_PATH, KERNEL_ALIAS = "/packages/kernel-file", "kernel"
 """A program of the host's as a device to boot from."""
 RUNNING, INITIALIZING = b"OpenBoot Running", b"OpenBoot initializing"
@@ -45,6 +45,8 @@ LOADER, EXITED = b"OpenBoot Primary Boot Loader", b"OpenBoot exited"
 TRANSITION = 2
 REBOOT_TEXT_BYTES = 256
 NAP_SECONDS = 0.02
+_DAMAGE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError, MdescError)
+"""What a state that is none leads to."""
 HELD_TURNS = 10
 """Slices of work, or naps, at the prompt before a caller may look after input and a break."""
 
@@ -71,7 +73,7 @@ class OpenBoot:
     ) -> None:
         self._core = core
         self._memory = memory
-        self._description = description
+        self._description = self._described = description
         self._deterministic = deterministic
         self._version = openboot_version(chip)
         self.program = program
@@ -91,10 +93,11 @@ class OpenBoot:
         self._slept_ms = 0
         self._renew()
 
-    def _renew(self) -> None:
-        """Device tree, services and prompt as after a reset."""
-        self.tree: DeviceTree = build_tree(self._description, self.layout, HANDLES, version=self._version)
-        add_aliases(self.tree, self._description)
+    def _renew(self, description: MachineDescription | None = None) -> None:
+        """Device tree, services and prompt as after a reset; `description`: what the tree tells, if not the newest."""
+        self._described = description or self._description
+        self.tree: DeviceTree = build_tree(self._described, self.layout, HANDLES, version=self._version)
+        add_aliases(self.tree, self._described)
         if self.program is not None:
             packages = self.tree.find("/packages")
             aliases = self.tree.find("/aliases")
@@ -110,7 +113,7 @@ class OpenBoot:
 
     def describe(self, description: MachineDescription, disks: Mapping[str, Backend]) -> None:
         """Devices have come or gone: disks at once, the device tree at the next reset."""
-        self._description = description
+        self._description = self._described if description == self._described else description
         self.disks = dict(disks)
         self.client.disks = self.disks
 
@@ -408,21 +411,25 @@ class OpenBoot:
             "can_go": self._can_go,
             "cpu": self._cpu,
             "slept": self._slept_ms,
+            "described": None if self._described is self._description else encode(self._described).hex(),
         }
         return json.dumps(state, sort_keys=True).encode()
 
     def load(self, data: bytes) -> None:
         """Take over a saved state. Raises StateError for one that is none; then the firmware is as after a reset."""
+        self.layout = _layout(self._core)
         self._renew()
         try:
             state = json.loads(data)
             if state["version"] != STATE_VERSION:
                 raise StateError("the firmware's state is of another version")
+            if state["described"] is not None:
+                self._renew(decode(bytes.fromhex(state["described"])))
             self.variables.load(state["variables"])
             self.client.load(state["client"])
             load_prompt(self.prompt, state["prompt"])
             self._load_rest(state)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except _DAMAGE as error:
             self._renew()
             raise StateError(f"the firmware's state is damaged: {error}") from error
 

@@ -6,6 +6,7 @@ A handler gets the server, the client's `Session` and the arguments, and returns
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 
 from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
+from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
 from emulator.server.fields import Fields
@@ -21,13 +23,17 @@ from emulator.server.guest import Guest
 from emulator.server.requests import MAX_DELAY_MS
 from emulator.server.server import Server
 from emulator.server.spec import GuestSpec, parse_spec
+from emulator.server.stateimage import MAX_BYTES as MAX_STATE_BYTES
+from emulator.server.stateimage import sealed_memory
 from emulator.server.switches import parse_switch
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 MAX_ID = 255
 MAX_SEQ = (1 << 63) - 1
 MAX_VARIABLES = 256
 MAX_ADVANCE_NS = 3600 * 10**9
+LEAST_LIMIT = 16
+"""Pages a second: with less a guest would seem dead."""
 
 
 class VersionError(EmulatorError):
@@ -168,6 +174,28 @@ def _list_services(call: Call) -> Result:
     return {"switches": call.server.switches.report()}
 
 
+def _list_networks(call: Call) -> Result:
+    call.args.end()
+    return {"devices": call.server.networks.report()}
+
+
+def _plug_network(call: Call) -> Result:
+    device, outlet = call.args.text("device", most=64), call.args.text("outlet", most=256)
+    call.args.end()
+    call.server.networks.plug(device, parse_outlet(outlet))
+    return {}
+
+
+def _record_network(call: Call) -> Result:
+    net, path = call.args.text("net", most=256), call.args.optional_text("path")
+
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.record(net, path)
+        return {}
+
+    return call.ask(act)
+
+
 def _subscribe(call: Call) -> Result:
     since = call.args.optional("since", 0, MAX_SEQ)
     call.args.end()
@@ -304,6 +332,67 @@ def _descriptors(call: Call) -> Result:
     return call.ask(act)
 
 
+# -- a guest that moves (since 1.1)
+
+
+def _stop(call: Call) -> Result:
+    taken = call.args.flag("taken", False)
+
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.stop(taken=taken)
+        return {}
+
+    return call.ask(act)
+
+
+def _suspend_request(call: Call) -> Result:
+    return call.ask(lambda guest: guest.requests.suspend())
+
+
+def _save_state(call: Call) -> Result:
+    def act(guest: Guest) -> Answer:
+        image = guest.save_state()
+        return Answer({"bytes": len(image), "sha256": hashlib.sha256(image).digest()}, [sealed_memory(image)])
+
+    return call.ask(act)
+
+
+def _receive(call: Call) -> Result:
+    spec = parse_spec(call.args.raw("spec"))
+    call.args.end()
+    return _then_nothing(call.server.receive(spec))
+
+
+def _state_buffer(call: Call) -> Result:
+    size = call.args.number("bytes", 1, MAX_STATE_BYTES)
+    return call.ask(lambda guest: Answer({}, [guest.state_buffer(size)]))
+
+
+def _load_state(call: Call) -> Result:
+    sha256 = call.args.raw("sha256")
+    if not isinstance(sha256, bytes) or len(sha256) != hashlib.sha256().digest_size:
+        raise ArgumentError("sha256: 32 bytes are wanted")
+
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.load_state(sha256)
+        return {}
+
+    return call.ask(act)
+
+
+def _barrier(call: Call) -> Result:
+    guest = call.server.guest(call.guest())
+    call.args.end()
+    return _then_nothing(call.server.aside(guest.barrier))
+
+
+def _limit(call: Call) -> Result:
+    guest = call.server.guest(call.guest())
+    pages = call.args.optional("pages_per_second", LEAST_LIMIT, MAX_SEQ)
+    call.args.end()
+    return _then_nothing(call.server.aside(lambda: guest.limit_dirty(pages)))
+
+
 # -- consoles
 
 
@@ -322,6 +411,9 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "machine.clock": _clock,
     "service.configure": _configure_services,
     "service.list": _list_services,
+    "network.list": _list_networks,
+    "network.plug": _plug_network,
+    "network.record": _record_network,
     "events.subscribe": _subscribe,
     "events.unsubscribe": _unsubscribe,
     "guest.configure": _configure,
@@ -329,7 +421,7 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "guest.status": _status,
     "guest.spec": _spec,
     "guest.start": _nothing(lambda guest: guest.start()),
-    "guest.stop": _nothing(lambda guest: guest.stop()),
+    "guest.stop": _stop,
     "guest.reset": _nothing(lambda guest: guest.reset()),
     "guest.suspend": _nothing(lambda guest: guest.suspend()),
     "guest.resume": _nothing(lambda guest: guest.resume()),
@@ -345,7 +437,15 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "guest.variables": _variables,
     "guest.set_variables": _set_variables,
     "guest.digest": _digest,
+    "guest.suspend_request": _suspend_request,
+    "guest.save_state": _save_state,
+    "guest.release_disks": _nothing(lambda guest: guest.release_disks()),
+    "guest.receive": _receive,
+    "guest.state_buffer": _state_buffer,
+    "guest.load_state": _load_state,
     "memory.descriptors": _descriptors,
+    "memory.barrier": _barrier,
+    "memory.limit": _limit,
     "console.open": _open_console,
     "console.break": _nothing(lambda guest: guest.send_break()),
 }

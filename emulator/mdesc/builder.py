@@ -84,7 +84,7 @@ class _Builder:
         return [
             ("banner-name", self.platform.title),
             ("name", self.platform.uname),
-            ("stick-frequency", self.platform.stick_hz),
+            ("stick-frequency", res.stick_hz or self.platform.stick_hz),
             ("max-cpus", res.max_cpus or 1 + max((vcpu.id for vcpu in res.vcpus), default=0)),
             ("mac-address", res.mac_address),
             ("hostid", 0x8400_0000 | low if res.hostid is None else res.hostid),

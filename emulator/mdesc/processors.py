@@ -86,7 +86,7 @@ class Processors:
         limit = MAX_CPU_MONDO_BITS if most <= len(self.resources.vcpus) else MIN_CPU_MONDO_BITS
         mondo_bits = min(max(MIN_CPU_MONDO_BITS, (2 * most - 1).bit_length()), limit)
         return [
-            ("clock-frequency", self.platform.clock_hz),
+            ("clock-frequency", self.resources.tick_hz or self.platform.clock_hz),
             ("compatible", string_list(*compatible(name, arch))),
             ("isalist", string_list(*ISALIST)),
             ("nwins", self.chip.windows),

@@ -114,6 +114,9 @@ class Resources:
     console_buffer_bytes: int | None = None
     """Hint for CONS_READ and CONS_WRITE."""
     watchdog: Watchdog | None = None
+    tick_hz: int | None = None
+    stick_hz: int | None = None
+    """Rates that the guest was told before it moved here; None: the server's."""
 
 
 WATCHDOG = Watchdog(1000, 31_536_000_000)

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeAlias
 
@@ -78,6 +78,10 @@ def _add_power_on(commands: Commands) -> Parser:
     parser.add_argument(
         "--deterministic", action=argparse.BooleanOptionalAction, default=None, help="virtual time, guests in turns"
     )
+    parser.add_argument(
+        "--net", metavar="DEVICE=OUTLET", action="append",
+        help="plug a network device in: a NETWORK of the lab, none, passt:SOCKET, stream:HOST:PORT, tap:NAME",
+    )  # fmt: skip
     parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error; without ldmd")
     parser.add_argument("--no-ldmd", action="store_true", help="without manager and console server")
     parser.set_defaults(handler=reporting(_power_on))
@@ -87,13 +91,15 @@ def _add_power_on(commands: Commands) -> Parser:
 def _power_on(options: argparse.Namespace) -> int:
     where = place(options.name)
     chosen = choose_options(
-        where, platform=options.platform, memory=options.memory, deterministic=options.deterministic
-    )
+        where, platform=options.platform, memory=options.memory, deterministic=options.deterministic,
+        nets=options.net,
+    )  # fmt: skip
     if options.foreground:
         from emulator.power import process  # the whole server: not for every `sun4v`
 
         arguments = [where.name, "--platform", chosen.platform, "--memory", str(chosen.memory_bytes)]
-        return process.main([*arguments, *(["--deterministic"] if chosen.deterministic else [])])
+        arguments += ["--deterministic"] if chosen.deterministic else []
+        return process.main([*arguments, *(f"--net={device}={text}" for device, text in chosen.nets)])
     hello = control.start_machine(where, chosen)
     if not options.no_ldmd:
         control.start_companions(where)
@@ -157,6 +163,7 @@ def _add_machines(commands: Commands) -> Parser:
     )  # fmt: skip
     parser.add_argument("names", metavar="NAME", nargs="*", help="only these")
     parser.add_argument("--json", action="store_true", help="print JSON: sizes in bytes, times in seconds")
+    parser.add_argument("-l", "--long", action="store_true", help="also network devices, and who is joined to them")
     parser.set_defaults(handler=reporting(_machines))
     return parser
 
@@ -171,7 +178,22 @@ def _machines(options: argparse.Namespace) -> int:
         print(json.dumps([asdict(state) for state in states], indent=2))
     elif states:
         print(machines_text(states, now=time.time()))
+        if options.long and (rows := network_rows(states)):
+            print()
+            print(table(rows))
     return OK
+
+
+def network_rows(states: list[MachineState]) -> list[tuple[str, ...]]:
+    """Rows of a table of network devices, its head first; none where there are no devices."""
+    rows: list[tuple[str, ...]] = [("MACHINE", "DEVICE", "LINK", "PLUGGED INTO", "SWITCHES", "JOINED TO")]
+    for state in states:
+        for row in state.networks:
+            link = "up" if row["up"] else "down"
+            joined = ", ".join(wire["name"] for wire in row["wires"] if wire["kind"] in ("machine", "guest"))
+            outlet = row["outlet"] + (f" ({row['why']})" if row["why"] else "")
+            rows.append((state.name, row["name"], link, outlet, ", ".join(row["switches"]), joined))
+    return rows if len(rows) > 1 else []
 
 
 def machines_text(states: list[MachineState], *, now: float) -> str:
@@ -184,6 +206,11 @@ def machines_text(states: list[MachineState], *, now: float) -> str:
             state.name, state.state, state.platform, format_size(state.memory_bytes) if state.memory_bytes else "",
             str(state.domains) if on else "", str(state.pid or ""), ("on" if state.ldmd else "off") if on else "", up,
         ))  # fmt: skip
+    return table(rows)
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns under their heads."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

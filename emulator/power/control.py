@@ -41,6 +41,8 @@ class MachineState:
     deterministic: bool = False
     ldmd: bool = False
     vntsd: bool = False
+    networks: tuple[dict[str, Any], ...] = ()
+    """Its network devices, as hvctl's `network.list` tells them."""
 
 
 def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
     arguments = ["emulator.power.process", where.name, "--platform", options.platform]
     arguments += ["--memory", str(options.memory_bytes)]
     arguments += ["--deterministic"] if options.deterministic else []
+    arguments += [word for device, text in options.nets for word in ("--net", f"{device}={text}")]
     try:
         spawn(arguments, log=where.machine_log)
     except (StartError, OSError) as error:
@@ -172,9 +175,10 @@ def machine_state(where: Place) -> MachineState:
     try:
         with Hvctl(where.hvctl, seconds=5.0) as machine:
             info = machine.call("machine.info")
+            networks = tuple(machine.call("network.list")["devices"])
     except HvctlError:
         return MachineState(where.name, "mute", platform, memory, pid=pid, ldmd=alive[0], vntsd=alive[1])
     return MachineState(
         where.name, "on", info["platform"], info["memory_bytes"], info["domains"], pid, info["started_at"],
-        info["deterministic"], *alive,
+        info["deterministic"], alive[0], alive[1], networks,
     )  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.errors import ConfigError
+from emulator.netdev import parse_plan, parse_words
 from emulator.places import Place
 from emulator.platforms import Platform, find_platform
 from emulator.units import parse_size
@@ -18,16 +20,25 @@ DEFAULT_PLATFORM = "t5-2"
 
 @dataclass(frozen=True, kw_only=True)
 class MachineOptions:
-    """`platform`: a name, or the absolute path of a file. `memory_bytes`: installed."""
+    """`platform`: a name, or the absolute path of a file. `memory_bytes`: installed. `nets`: pairs of a network device
+    and where it is plugged in (emulator.netdev); the others are in the lab networks of their names.
+    """
 
     platform: str
     memory_bytes: int
     deterministic: bool = False
+    nets: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> Platform:
-        """The server. Raises ConfigError for memory that it cannot have."""
+        """The server. Raises ConfigError for memory that it cannot have, or networks it cannot be plugged into."""
         server = find_platform(self.platform)
         server.fill(self.memory_bytes)
+        plan = parse_plan(dict(self.nets))
+        outward = [f"{device}={outlet}" for device, outlet in plan.items() if outlet.outward]
+        if self.deterministic and outward:
+            raise ConfigError(
+                f"{outward[0]}: a machine in virtual time is not joined to what is outside; use --no-deterministic"
+            )
         return server
 
 
@@ -42,7 +53,11 @@ def read_options(place: Place) -> MachineOptions | None:
     platform, memory, deterministic = (values.get(name) for name in ("platform", "memory", "deterministic"))
     if not isinstance(platform, str) or not isinstance(memory, int) or not isinstance(deterministic, bool):
         raise ConfigError(f"{place.options}: platform, memory and deterministic are wanted; remove it to start anew")
-    return MachineOptions(platform=platform, memory_bytes=memory, deterministic=deterministic)
+    nets = values.get("net", {})
+    if not isinstance(nets, dict) or not all(isinstance(text, str) for text in nets.values()):
+        raise ConfigError(f"{place.options}: [net] has lines like net0 = \"lan\"; remove it to start anew")
+    pairs = tuple(nets.items())
+    return MachineOptions(platform=platform, memory_bytes=memory, deterministic=deterministic, nets=pairs)
 
 
 def write_options(place: Place, options: MachineOptions) -> None:
@@ -53,19 +68,24 @@ def write_options(place: Place, options: MachineOptions) -> None:
         f"memory = {options.memory_bytes}",
         f"deterministic = {'true' if options.deterministic else 'false'}",
     ]
+    if options.nets:
+        lines += ["", "[net]", *(f"{device} = {json.dumps(text)}" for device, text in options.nets)]
     fresh = place.options.with_suffix(".new")
     fresh.write_text("\n".join([*lines, ""]), encoding="utf-8")
     os.replace(fresh, place.options)
 
 
 def choose_options(
-    place: Place, *, platform: str | None, memory: str | int | None, deterministic: bool | None
-) -> MachineOptions:
+    place: Place, *, platform: str | None, memory: str | int | None, deterministic: bool | None,
+    nets: Sequence[str] | None = None,
+) -> MachineOptions:  # fmt: skip
     """What the command line says, else what was at the last power-on, else a t5-2 with all memory it can have.
 
-    Another platform than the last one brings its own memory. Raises ConfigError, UnitError.
+    Another platform than the last one brings its own memory. `nets`: words like ``net0=lan``, instead of all that was
+    before; one that is empty: none of them. Raises ConfigError, UnitError.
     """
     last = read_options(place)
+    pairs = last.nets if last and nets is None else tuple(parse_words(word for word in nets or () if word).items())
     if platform is not None and platform.lower().endswith(".toml"):
         platform = str(Path(platform).resolve())
     if platform is not None and last is not None and last.platform != platform:
@@ -76,7 +96,7 @@ def choose_options(
     size = before if memory is None else parse_size(memory)
     kept = bool(last and last.deterministic)
     options = MachineOptions(
-        platform=name, memory_bytes=size, deterministic=kept if deterministic is None else deterministic
+        platform=name, memory_bytes=size, deterministic=kept if deterministic is None else deterministic, nets=pairs
     )
     options.check()
     return options

@@ -19,11 +19,13 @@ from emulator.descriptors import raise_limit, shortage
 from emulator.errors import EmulatorError
 from emulator.hvctl.operations import Station
 from emulator.hvctl.server import HvctlServer
+from emulator.netdev import parse_plan, parse_words
 from emulator.places import Place, hold, place
 from emulator.platforms.catalogue import SUFFIX
 from emulator.power.options import MachineOptions, write_options
 from emulator.server import Server
 from emulator.server.events import Event
+from emulator.server.labnet import Home
 from emulator.units import format_size, parse_size
 
 LOG = logging.getLogger("sun4v.machine")
@@ -40,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     where = place(options.name)
     machine = MachineOptions(
-        platform=options.platform, memory_bytes=parse_size(options.memory), deterministic=options.deterministic
-    )
+        platform=options.platform, memory_bytes=parse_size(options.memory), deterministic=options.deterministic,
+        nets=tuple(parse_words(options.net).items()),
+    )  # fmt: skip
     try:
         run(where, machine, ready_fd=options.ready_fd)
     except (EmulatorError, OSError) as error:
@@ -57,6 +60,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--platform", required=True)
     parser.add_argument("--memory", required=True)
     parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--net", action="append", default=[])
     parser.add_argument("--ready-fd", type=int)
     return parser.parse_args(argv)
 
@@ -72,8 +76,11 @@ def run(where: Place, options: MachineOptions, *, ready_fd: int | None = None) -
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         limit = raise_limit()
         server = Server(
-            options.platform, name=where.name, memory_bytes=options.memory_bytes, deterministic=options.deterministic
-        )
+            options.platform, name=where.name, memory_bytes=options.memory_bytes, deterministic=options.deterministic,
+            nets=parse_plan(dict(options.nets)),
+        )  # fmt: skip
+        if not server.deterministic:
+            server.open_networks(Home(where.run.parent, where.name))
         if words := shortage(limit, server.platform.max_domains):
             LOG.warning("%s", words)
         from_file = options.platform if options.platform.lower().endswith(SUFFIX) else None

@@ -79,6 +79,18 @@ class GuestConsole:
             with self._lock:
                 del self._input[:taken]
 
+    @property
+    def untaken(self) -> tuple[bytes, bool]:
+        """What was typed and the guest has not taken, which stays; and was there a break?"""
+        with self._lock:
+            return bytes(self._input), self._break
+
+    def restore(self, typed: bytes, *, broken: bool) -> None:
+        """Input that a guest brings along comes before what was typed here."""
+        with self._lock:
+            self._input[:0] = typed
+            self._break = self._break or broken
+
     def forget_input(self) -> None:
         """The guest was stopped: what was typed for it is lost."""
         with self._lock:

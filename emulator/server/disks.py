@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
-from emulator.backends.file import Backend, FileDisk, Overlay
+from emulator.backends.file import Backend, Identity
+from emulator.backends.images import Access, open_image
+from emulator.backends.overlay import Overlay
 from emulator.errors import ConfigError
 from emulator.server.errors import BackendError
 from emulator.server.spec import DiskPath
@@ -17,7 +18,7 @@ from emulator.server.spec import DiskPath
 class _Opened:
     """A file that is open, and who uses it."""
 
-    disk: FileDisk
+    disk: Backend
     uses: int
     exclusive: bool
 
@@ -25,11 +26,31 @@ class _Opened:
 class SharedDisk:
     """One use of a file. Another guest may use it too: reads and writes are single calls on the host."""
 
-    def __init__(self, disks: Disks, key: tuple[str, bool], disk: FileDisk) -> None:
+    def __init__(self, disks: Disks, key: tuple[str, bool], disk: Backend) -> None:
         self._disks, self._key, self._disk = disks, key, disk
         self._open = True
         self.size_bytes = disk.size_bytes
         self.read_only = disk.read_only
+
+    @property
+    def fd(self) -> int | None:
+        """The file's descriptor, where its bytes are the disk's."""
+        return getattr(self._disk, "fd", None) if self._open else None
+
+    @property
+    def base(self) -> int:
+        """Where in the file the disk begins."""
+        return int(getattr(self._disk, "base", 0))
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the file; "" where all is well."""
+        return str(getattr(self._disk, "trouble", ""))
+
+    @property
+    def identity(self) -> Identity | None:
+        """What the disk is told by."""
+        return getattr(self._disk, "identity", None)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes."""
@@ -53,8 +74,8 @@ class SharedDisk:
 class Disks:
     """The files of a server. Safe from several threads.
 
-    A file that a guest may write is locked against other servers, one that is only read against their writing. With the
-    option ``excl`` only one guest can have it.
+    A file that a guest may write is locked against all others on the host, one that is only read against their writing.
+    With the option ``excl`` only one guest can have it, of whatever server.
     """
 
     def __init__(self) -> None:
@@ -84,7 +105,7 @@ class Disks:
             found = self._open.get(key)
             if found is None:
                 try:
-                    disk = FileDisk(Path(name), read_only=read_only, shared=bool(others))
+                    disk = open_image(name, Access(read_only=read_only, shared=bool(others), alone=exclusive))
                 except ConfigError as error:
                     raise BackendError(str(error)) from None
                 found = self._open[key] = _Opened(disk, 0, exclusive)

@@ -50,8 +50,21 @@ def crypto_units(platform: Platform, spec: GuestSpec) -> tuple[CryptoUnit, ...]:
     return tuple(units)
 
 
-def describe(housing: Housing, spec: GuestSpec, *, generation: int) -> MachineDescription:
-    """The machine description of a guest. Raises ConfigError for what the server does not have."""
+@dataclass(frozen=True)
+class Clock:
+    """Rates of TICK and STICK that a guest was told when it was started, perhaps on another server."""
+
+    tick_hz: int
+    stick_hz: int
+
+
+def describe(
+    housing: Housing, spec: GuestSpec, *, generation: int, clock: Clock | None = None
+) -> MachineDescription:
+    """The machine description of a guest; `clock`: of one that has come from elsewhere, or may have.
+
+    Raises ConfigError for what the server does not have.
+    """
     platform = housing.platform
     disks = [
         disk_node(disk.number, [path.channel for path in disk.paths], timeout_seconds=disk.timeout)
@@ -73,6 +86,8 @@ def describe(housing: Housing, spec: GuestSpec, *, generation: int) -> MachineDe
         crypto_units=crypto_units(platform, spec),
         rng_units=int(platform.chip in RNG_COMPATIBLE),
         watchdog=WATCHDOG,
+        tick_hz=clock.tick_hz if clock else None,
+        stick_hz=clock.stick_hz if clock else None,
     )
     return build(platform, resources)
 

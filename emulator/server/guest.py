@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -30,10 +31,12 @@ from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
 from emulator.server.frame import Housing, build_machine, memory_descriptors
+from emulator.server.moving import Journey, describe_here, load_state, save_state
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
 from emulator.server.spec import GuestSpec, merged_variables
+from emulator.server.stateimage import StateBuffer
 from emulator.server.status import Snapshot, Utilization, status, take_snapshot
 from emulator.server.stops import Ending, Outcome, judge
 
@@ -44,6 +47,10 @@ NO_BUDGET = (1 << 64) - 1
 LOOK_SECONDS = 0.01
 """Between two looks at the console of a guest that is writing, or has not taken all its input."""
 DEFINED, RUNNING, SUSPENDED, HALTED = "defined", "running", "suspended", "halted"
+RECEIVING, RECEIVED = "receiving", "received"
+"""It comes from another server: memory is there; the state too, but it has never run here."""
+BARRIER_SECONDS = 5.0
+MOST_AWAY_SECONDS = 10**9
 
 
 class QueueError(EmulatorError):
@@ -78,6 +85,10 @@ class Guest:
         self._used = Utilization()
         self._busy: Busy | None = None
         self._idle = 0  # runs in a row that found nothing to do
+        self._stopped_at = 0.0  # host's time of day when it was suspended last
+        self._program: Program | None = None
+        self._new_description = False  # of a received guest: its system is to be told
+        self._buffer: StateBuffer | None = None  # for the state of a guest that is received
 
     # -- from any thread
 
@@ -205,6 +216,8 @@ class Guest:
         if soft != self._soft:
             self._soft = soft
             self._emit("guest.soft_state", normal=soft.normal, text=soft.text)
+        if self._plugs is not None:
+            self._plugs.settle_paths()
         self.snapshot = take_snapshot(machine, self.requests.services, self._plugs)
         if self._housing.deterministic:
             self._busy = machine.busy()
@@ -227,6 +240,9 @@ class Guest:
             self.requests.abandon("the guest was reset")
             machine.reset()
             self._attentive = True
+        else:
+            machine.drain()
+        self._stopped_at = time.time()
         self.tell(ending.state, ending.why, code=ending.code, text=ending.text)
         return ending.state == RUNNING
 
@@ -249,7 +265,7 @@ class Guest:
             raise GuestStateError("the control domain runs as long as the machine is on")
         if self._machine is not None:
             raise GuestStateError(f"{self.spec.name} is on already")
-        program = self._program()
+        program = self._read_program()
         machine = build_machine(self._housing, self.spec)
         plugs = Plugs(machine, self._surroundings(machine), guest=self.spec.name)
         try:
@@ -262,18 +278,22 @@ class Guest:
             machine.close()
             self.requests.abandon("the guest could not be started")
             raise
+        self._hold(machine, plugs)
+        self.started_at = self._clock()
+        self.tell(RUNNING, "started")
+
+    def _hold(self, machine: Machine, plugs: Plugs) -> None:
+        """A machine that is new."""
         machine.on_notice = self._notice
         self._plugs = plugs
         with self._kick_lock:
             self._machine = machine
-        self.started_at = self._clock()
         self._attentive, self._idle = True, 0
         self._used, self._busy = Utilization(), None
         self._soft = SoftState(normal=False, text="")
         self.snapshot = take_snapshot(machine, (), plugs)
-        self.tell(RUNNING, "started")
 
-    def _program(self) -> Program | None:
+    def _read_program(self) -> Program | None:
         boot = self.spec.boot
         if not boot.kernel:
             return None
@@ -286,12 +306,14 @@ class Guest:
             clock = lambda: started_ns + machine.time_ns  # noqa: E731
         return Surroundings(self._around.disks, self._around.switches, self.wake, clock)
 
-    def stop(self) -> None:
-        """Power off at once. Raises GuestStateError where it is not on."""
+    def stop(self, *, taken: bool = False) -> None:
+        """Power off at once; `taken`: it goes on elsewhere. Raises GuestStateError where it is not on."""
         if self._machine is None and self.state != HALTED:
             raise GuestStateError(f"{self.spec.name} is not on")
+        if taken and self.state != SUSPENDED:
+            raise GuestStateError(f"{self.spec.name} is {self.state}: only a suspended guest can have gone elsewhere")
         self._free()
-        self.tell(DEFINED, "stopped")
+        self.tell(DEFINED, "taken" if taken else "stopped")
 
     def halt(self, why: str, *, code: int = 0, text: str = "") -> None:
         """It has ended."""
@@ -303,6 +325,11 @@ class Guest:
         with self._kick_lock:
             machine, self._machine = self._machine, None
         plugs, self._plugs = self._plugs, None
+        buffer, self._buffer = self._buffer, None
+        if buffer is not None:
+            buffer.close()
+        if machine is not None and self.state in (RECEIVING, RECEIVED):
+            machine.scrub()  # others have its memory as well
         self.requests.abandon("the guest has ended")
         self.console.forget_input()
         self.started_at = None
@@ -316,33 +343,150 @@ class Guest:
 
     def reset(self) -> None:
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
-        machine = self.powered()
+        machine = self._arrived()
         self.requests.abandon("the guest was reset")
         machine.reset()
         self._attentive = True
         self.tell(RUNNING, "reset")
 
     def suspend(self) -> None:
-        """Let its strands stand still. Raises GuestStateError where it does not run."""
-        self.powered()
+        """Let its strands stand still, and what was asked of its disks be done.
+
+        Raises GuestStateError where it does not run.
+        """
+        machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
+        machine.drain()
+        self._stopped_at = time.time()
         self.tell(SUSPENDED, "suspended")
 
     def resume(self) -> None:
-        """Let them go on; a guest that suspended itself hears that all is well. Raises GuestStateError."""
-        machine = self.powered()
-        if self.state != SUSPENDED:
+        """Let them go on, with the disks open; a guest that suspended itself hears that all is well.
+
+        One that was received runs here from now on: its disks are opened, its networks plugged in, and its system is
+        told of a new machine description. Raises GuestStateError, and BackendError where a disk cannot be opened: then
+        it stays as it is.
+        """
+        machine, plugs = self.powered(), self._plugs
+        if self.state not in (SUSPENDED, RECEIVED) or plugs is None:
             raise GuestStateError(f"{self.spec.name} is not suspended")
+        if self.state == RECEIVED:
+            self._begin_here(machine, plugs)
+        elif plugs.released:
+            plugs.arrive(unplugged=False)
+            machine.describe(machine.machine_description)  # disks behind the firmware's nodes
         if machine.suspended:
             machine.resume()
+        self._attentive = True
         self.tell(RUNNING, "resumed")
 
     def leave(self) -> None:
         """It is no more: what is posted from now on is refused. Raises GuestStateError where it is on."""
+        if self.state in (RECEIVING, RECEIVED):
+            self._free()
         if self._machine is not None:
             raise GuestStateError(f"{self.spec.name} is on; stop it first")
         self.vanish()
+
+    # -- it moves
+
+    def save_state(self) -> bytes:
+        """Its state without memory, for `load_state` of another server. Raises GuestStateError, StateError."""
+        machine, plugs = self.powered(), self._plugs
+        if self.state != SUSPENDED or plugs is None:
+            raise GuestStateError(f"{self.spec.name} is {self.state}: suspend it first")
+        uptime = self._clock() - (self.started_at or self._clock())
+        journey = Journey(int(self._stopped_at * 1000), max(0, int(uptime * 1000)), self.requests.reboots)
+        return save_state(self.spec, machine, plugs, self.console, journey=journey)
+
+    def release_disks(self) -> None:
+        """Close what is behind its disks, for another server to open; `resume` opens it again.
+
+        Raises GuestStateError.
+        """
+        self.powered()
+        if self.state != SUSPENDED or self._plugs is None:
+            raise GuestStateError(f"{self.spec.name} is {self.state}: suspend it first")
+        self._plugs.release()
+
+    def receive(self, spec: GuestSpec) -> None:
+        """Be a guest that comes from another server: with memory, which somebody else writes, and nothing else yet.
+
+        Raises GuestStateError where it is on, SpecError, ConfigError, and ImageError or BootError for a kernel file.
+        """
+        if self._machine is not None:
+            raise GuestStateError(f"{self.spec.name} is on already")
+        if spec.crypto:
+            raise SpecError("spec.crypto: a guest is given crypto units after it has come")
+        self.spec = spec
+        self._program = self._read_program()
+        machine = build_machine(self._housing, spec)
+        plugs = Plugs(machine, self._surroundings(machine), guest=spec.name)
+        try:
+            self.requests.connect(machine, spec, on_variable=self._variable_set)
+            plugs.prepare(spec)
+        except BaseException:
+            plugs.close()
+            machine.close()
+            self.requests.abandon("the guest could not be received")
+            raise
+        self._hold(machine, plugs)
+        self.tell(RECEIVING, "receiving")
+
+    def state_buffer(self, size_bytes: int) -> int:
+        """A descriptor to write the state to; a copy, the caller's to close. Raises GuestStateError."""
+        self._receives()
+        if self._buffer is not None:
+            self._buffer.close()
+        self._buffer = StateBuffer(size_bytes)
+        return self._buffer.copy()
+
+    def load_state(self, sha256: bytes) -> None:
+        """Take over the state in the buffer. Raises StateError, GuestStateError: then it still waits for a state."""
+        machine, plugs = self._receives()
+        if self._buffer is None or plugs is None:
+            raise GuestStateError(f"{self.spec.name} has no state yet: ask for a buffer first")
+        image = self._buffer.read(sha256)
+        variables = Variables.lenient({}, changed=self._variable_set)
+        journey = load_state(
+            image, self.spec, machine, plugs, self.console, program=self._program, variables=variables
+        )
+        self._buffer.close()
+        self._buffer = None
+        self.spec = self.spec.but(variables=tuple(variables.save().items()))
+        self._new_description = describe_here(machine, self._housing, self.spec)
+        self._stopped_at = journey.stopped_ms / 1000
+        self.started_at = self._clock() - journey.uptime_ms / 1000
+        self.requests.continue_(reboot=journey.reboot)
+        self._soft = machine.soft_state
+        self.snapshot = take_snapshot(machine, self.requests.services, plugs)
+        self.tell(RECEIVED, "received")
+
+    def _receives(self) -> tuple[Machine, Plugs | None]:
+        machine = self.powered()
+        if self.state != RECEIVING:
+            raise GuestStateError(f"{self.spec.name} is {self.state}, and does not wait for a state")
+        return machine, self._plugs
+
+    def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
+        """A guest that was received runs for the first time."""
+        plugs.arrive(unplugged=True)
+        machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        away = 0 if self._housing.deterministic else round(time.time() - self._stopped_at)
+        machine.go(min(max(away, 0), MOST_AWAY_SECONDS))
+        if self._new_description:
+            self.requests.tell_description()
+
+    def barrier(self) -> None:
+        """`Machine.barrier`. From any thread. Raises GuestStateError, BusyError."""
+        with self._kick_lock:
+            self.powered().barrier(BARRIER_SECONDS)
+
+    def limit_dirty(self, pages_per_second: int | None) -> None:
+        """`Machine.limit_dirty`. From any thread. Raises GuestStateError."""
+        with self._kick_lock:
+            self.powered().limit_dirty(pages_per_second)
 
     def vanish(self) -> None:
         """The same whatever its state, at the end of the server."""
@@ -359,6 +503,13 @@ class Guest:
     def gone(self) -> bool:
         """Has it left?"""
         return self._gone
+
+    def _arrived(self) -> Machine:
+        """The machine of a guest that is not on its way here. Raises GuestStateError."""
+        machine = self.powered()
+        if self.state in (RECEIVING, RECEIVED):
+            raise GuestStateError(f"{self.spec.name} is {self.state}: it is on its way here")
+        return machine
 
     def powered(self) -> Machine:
         """The machine. Raises GuestStateError where it is not on."""
@@ -391,12 +542,23 @@ class Guest:
         Raises ConfigError, and GuestStateError for what cannot change while it is on; then nothing was changed.
         """
         changed: list[str] = []
-        if self._machine is not None and self._plugs is not None:
+        if self.state in (RECEIVING, RECEIVED) and spec.but(generation=None) != self.spec.but(generation=None):
+            raise GuestStateError(f"{self.spec.name} is {self.state}: it cannot be changed before it runs here")
+        if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
         self.spec = spec
         if self._machine is not None:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)
         return changed
+
+    def record(self, net: str, path: str | None) -> None:
+        """Record a network's frames into a file; None: no more. Raises GuestStateError, ConfigError."""
+        self.powered()
+        assert self._plugs is not None
+        try:
+            self._plugs.record(net, path)
+        except OSError as error:
+            raise ArgumentError(f"path: {path}: {error.strerror or error}") from None
 
     def refresh(self) -> None:
         """The switches have changed."""

@@ -10,7 +10,7 @@ from emulator.errors import AddressError, BusyError, StrandError
 from emulator.firmware.variables import VariableError, Variables
 from emulator.machine import Machine
 from emulator.server.errors import GuestStateError, SpecError
-from emulator.server.frame import Housing, crypto_units, describe
+from emulator.server.frame import Clock, Housing, crypto_units, describe
 from emulator.server.plugs import Plugs
 from emulator.server.spec import Block, GuestSpec
 
@@ -28,8 +28,9 @@ def change_machine(machine: Machine, plugs: Plugs, housing: Housing, *, old: Gue
     if fixed:
         raise GuestStateError(f"{old.name} is on: {', '.join(fixed)} cannot change; stop it first")
     generation = machine.machine_description.generation + 1
-    description = describe(housing, new, generation=generation)
-    told = description != describe(housing, old, generation=generation)
+    clock = Clock(machine.tick_hz, machine.stick_hz)  # it may have come from another server
+    description = describe(housing, new, generation=generation, clock=clock)
+    told = description != describe(housing, old, generation=generation, clock=clock)
     variables = _check_variables(machine, old, new)
     changed = [*_resize(machine, old, new), *_change_crypto(machine, housing, old=old, new=new), *plugs.apply(new)]
     if told:

@@ -18,7 +18,7 @@ A = TypeVar("A", bound=IntEnum)
 ACTIONS = {action.name.lower(): action for action in CpuAction}
 MAX_DELAY_MS = (1 << 32) - 1
 ROUNDING_SECONDS = 0.001
-SHUTDOWN = "domain-shutdown"
+SHUTDOWN, SUSPEND, MD_UPDATE = "domain-shutdown", "domain-suspend", "md-update"
 UNANSWERED_SECONDS = 900.0
 """After which a request that the guest has not answered ends: longer than a manager waits for anything."""
 
@@ -65,6 +65,25 @@ class Requests:
         wanted, self._reboot = self._reboot, False
         return wanted
 
+    @property
+    def reboots(self) -> bool:
+        """Is the guest to start again when it has shut down?"""
+        return self._reboot
+
+    def continue_(self, *, reboot: bool) -> None:
+        """A guest has come from another server, and its session with it."""
+        self._reboot = reboot
+        self._changed(self.services)
+
+    def tell_description(self) -> None:
+        """Tell the guest of a new machine description, where its system wants to know."""
+        if self._device is not None and MD_UPDATE in self._device.services:
+            self._device.md_update()
+
+    def suspend(self) -> dict[str, Any]:
+        """domain-suspend: the guest makes itself ready and calls MACH_SUSPEND."""
+        return self._ask(lambda device: device.suspend())
+
     def expire(self) -> None:
         """End requests that the guest has left unanswered for too long."""
         if self._asked and self._device is not None:
@@ -73,7 +92,7 @@ class Requests:
 
     def patience(self) -> float | None:
         """Seconds until the next request ends unanswered; None: no request waits."""
-        oldest = min((reply.asked_at for _, reply in self._asked.values()), default=None)
+        oldest = min((reply.asked_at for _, reply in self._asked.values() if not reply.done), default=None)
         return None if oldest is None else max(0.0, oldest + UNANSWERED_SECONDS - self._ticks()) + ROUNDING_SECONDS
 
     def _changed(self, services: tuple[str, ...]) -> None:
@@ -82,8 +101,10 @@ class Requests:
     def _answered(self, reply: Reply) -> None:
         if reply.service == SHUTDOWN and reply.result not in (0, None):
             self._reboot = False  # it goes on: what ends it later is not this request
-        number, _ = self._asked.pop(id(reply), (0, reply))
-        if number:
+        number, _ = self._asked.get(id(reply), (0, reply))
+        if not reply.more_follows:
+            self._asked.pop(id(reply), None)
+        if number or reply.service == SUSPEND:  # that of a guest that has come: it was asked on another server
             self._tell(number, reply, reply.reason)
 
     def _tell(self, number: int, reply: Reply, reason: str) -> None:

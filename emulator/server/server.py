@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from emulator.errors import ConfigError
 from emulator.machine import DETERMINISTIC_SEED, DETERMINISTIC_TOD
 from emulator.mblocks import Mblock, MemoryMap
+from emulator.netdev import Outlet
 from emulator.platforms import Platform, find_platform
 from emulator.server.console import GuestConsole
 from emulator.server.disks import Disks
@@ -22,6 +23,8 @@ from emulator.server.errors import GuestStateError, NoGuestError, OffError, Spec
 from emulator.server.events import Events
 from emulator.server.frame import Housing, describe
 from emulator.server.guest import Guest, check_same
+from emulator.server.labnet import Home
+from emulator.server.links import DETERMINISTIC, Networks
 from emulator.server.plugs import Surroundings
 from emulator.server.runners import SLICE_NS, Runner, Scheduler, Threads
 from emulator.server.spec import GuestSpec
@@ -29,13 +32,15 @@ from emulator.server.switches import Switches, SwitchSpec
 from emulator.units import format_size
 
 T = TypeVar("T")
+ASIDE_THREADS = 4
 
 
 class Server:
     """A server that has just been powered on. `memory_bytes`: installed; None: all it can have.
 
     With `deterministic` time is virtual, and stands still until `advance`, or `scheduler.start`. `clock`: seconds since
-    the epoch, for events (default: the host's, or virtual time). Raises ConfigError.
+    the epoch, for events (default: the host's, or virtual time). `nets`: where network devices are plugged in
+    (emulator.netdev). Raises ConfigError.
     """
 
     def __init__(
@@ -48,8 +53,12 @@ class Server:
         slice_ns: int = SLICE_NS,
         seed: int = DETERMINISTIC_SEED,
         clock: Callable[[], float] | None = None,
+        nets: Mapping[str, Outlet] | None = None,
     ) -> None:
         self.name = name
+        for device, outlet in (nets or {}).items():
+            if deterministic and outlet.outward:
+                raise ConfigError(f"{device}={outlet}: {DETERMINISTIC}")
         self.platform: Platform = find_platform(platform)
         self.platform_name = platform
         self.memory_bytes = self.platform.memory_bytes if memory_bytes is None else memory_bytes
@@ -62,11 +71,13 @@ class Server:
         self._ticks = clock or (self._virtual_time if deterministic else time.monotonic)
         self.started_at = self.clock()
         self.events = Events(self.clock)
-        self.switches = Switches()
+        self.networks = Networks(nets, clock=lambda: int(self._ticks() * 1e9), changed=self._links_changed)
+        self.switches = Switches(self.networks)
         self.off = threading.Event()
         """Set when the server was powered off."""
         self._runner: Runner = self.scheduler or Threads()
         self._disks = Disks()
+        self._aside: ThreadPoolExecutor | None = None
         self._lock = threading.RLock()  # guests, and who has which strands and memory
         self._guests: dict[int, Guest] = {}
         self._claims: dict[int, GuestSpec] = {}
@@ -165,6 +176,56 @@ class Server:
             found.append(Mblock(block.pa, block.size_bytes, at.node, spec.name, block.ra))
         return found
 
+    def receive(self, spec: GuestSpec) -> Future[None]:
+        """Make a guest that is to come from another server (`Guest.receive`); one that is there must not be on.
+
+        Raises SpecError, ConfigError, OffError; what the guest cannot do is an exception of the future, and then a
+        guest that was made for it is gone again.
+        """
+        if spec.control:
+            raise SpecError("spec.id: 0 is the control domain, which does not move")
+        describe(self._housing, spec, generation=1)
+        with self._lock:
+            if self.off.is_set():
+                raise OffError("the machine is being powered off")
+            known = self._guests.get(spec.id)
+            if known is None and len(self._guests) >= self.platform.max_domains:
+                raise ConfigError(f"a {self.platform.title} has at most {self.platform.max_domains} domains")
+            if known is not None:
+                check_same(known.spec, spec)
+            before = self._claims.get(spec.id)
+            self._claim(spec)
+            guest = known or self._new(spec)
+        if known is None:
+            self._runner.add(guest)
+        return guest.post(lambda: self._receive(guest, spec, before))
+
+    def _receive(self, guest: Guest, spec: GuestSpec, before: GuestSpec | None) -> None:
+        """In the guest's turn."""
+        old = guest.spec
+        try:
+            guest.receive(spec)
+        except BaseException:
+            guest.spec = old
+            with self._lock:
+                if before is not None:
+                    self._claims[spec.id] = before
+                else:
+                    self._guests.pop(spec.id, None)
+                    self._claims.pop(spec.id, None)
+            if before is None:
+                guest.vanish()
+            raise
+
+    def aside(self, action: Callable[[], T]) -> Future[T]:
+        """Have something done that waits for no guest's turn, and may take milliseconds."""
+        with self._lock:
+            if self.off.is_set():
+                raise OffError("the machine is being powered off")
+            if self._aside is None:
+                self._aside = ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
+            return self._aside.submit(action)
+
     def destroy(self, number: int) -> Future[None]:
         """A guest that is not on is no more."""
         guest = self.guest(number)
@@ -194,6 +255,19 @@ class Server:
         self.switches.configure(specs)
         for guest in self.guests:
             guest.post(guest.refresh)
+
+    def _links_changed(self) -> None:
+        """The link of a network device went up or down: guests behind it hear of it in their next turns."""
+        devices = [(row["name"], row["up"]) for row in self.networks.report()]
+        self.events.emit("machine.links", devices=dict(devices))
+        for guest in self.guests:
+            guest.post(guest.refresh)
+
+    def open_networks(self, home: Home) -> None:
+        """Join the lab networks of a home, and what devices are plugged into. Raises PlaceError, GuestStateError."""
+        if self.deterministic:
+            raise GuestStateError(DETERMINISTIC)
+        self.networks.open(home)
 
     def info(self) -> dict[str, Any]:
         """What the server is."""
@@ -240,6 +314,9 @@ class Server:
         for guest in self.guests:
             guest.post(guest.vanish)
         self._runner.close()
+        if self._aside is not None:
+            self._aside.shutdown()
+        self.networks.close()
         self.events.emit("machine.power_off")
 
     def __enter__(self) -> Server:

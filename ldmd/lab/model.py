@@ -11,11 +11,12 @@ Properties = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """What a virtual disk server exports. One of `file`, `image`, `size` says where it comes from."""
+    """What a virtual disk server exports. One of `file`, `image`, `copy`, `size` says where it comes from."""
 
     name: str
     file: Path | None = None  # used as it is, and written to
-    image: Path | None = None  # copied for the lab, which leaves it alone
+    image: Path | None = None  # never written: what the lab writes goes to an overlay of its own
+    copy: Path | None = None  # copied for the lab, which leaves it alone
     size: str = ""  # a new disk of that size
     boot: Path | None = None  # with `size`: the program OpenBoot boots from it
     properties: Properties = ()
@@ -77,6 +78,7 @@ class LabServer:
     platform: str
     memory: str = ""
     deterministic: bool = False
+    networks: Properties = ()  # network devices and what they are plugged into: power-on --net
     domains: tuple[LabDomain, ...] = ()
 
 

@@ -10,12 +10,19 @@ from ldmd.lab.reader import PRIMARY
 
 SPCONFIG = "lab"
 """The configuration that is saved on the service processor, so that a server that was off is as before."""
+SUFFIXES = (".qcow2", ".overlay")
+"""Of files that a name tells from raw images (emulator/backends/images.py)."""
 Command = tuple[str, ...]
 
 
 def disk_name(server: str, vds: DiskServer, volume: Volume) -> str:
-    """Name of the file that a lab makes for a volume."""
-    return f"{server}.{vds.name}.{volume.name}.img"
+    """Name of the file that a lab makes for a volume: one for all paths of a multipathing group."""
+    group = dict(volume.properties).get("mpgroup")
+    stem = f"{server}.mpgroup.{group}" if group else f"{server}.{vds.name}.{volume.name}"
+    source = volume.image or volume.copy
+    if volume.image is not None:
+        return f"{stem}.overlay"
+    return f"{stem}{source.suffix if source is not None and source.suffix in SUFFIXES else '.img'}"
 
 
 def commands(server: LabServer, made: Callable[[str], Path]) -> Iterator[Command]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import EmulatorError
+from emulator.netdev import parse_plan
 from emulator.places import check_name
 from emulator.platforms import find_platform
 from emulator.units import parse_size
@@ -164,10 +165,24 @@ class _Reader:
         domains.sort(key=lambda domain: domain.name != PRIMARY)
         server = LabServer(
             name=name, platform=self.platform(table, where), memory=self.size(table, "memory", where),
-            deterministic=bool(self.take(table, "deterministic", bool, where)), domains=tuple(domains),
+            networks=self.networks(table, where), domains=tuple(domains),
+            deterministic=bool(self.take(table, "deterministic", bool, where)),
         )  # fmt: skip
-        self.rest(table, where, "platform, memory, deterministic and domain")
+        self.rest(table, where, "platform, memory, deterministic, networks and domain")
         return server
+
+    def networks(self, table: dict[str, Any], where: str) -> Properties:
+        """``networks = { net0 = "lan", net1 = "none" }``: where network devices are plugged in."""
+        where = f"{where}.networks"
+        pairs = self.properties(self.table(table.pop("networks", {}), where), where)
+        try:
+            plan = parse_plan(dict(pairs))
+        except EmulatorError as error:
+            self.wrong(where, str(error))
+            return ()
+        if table.get("deterministic") is True and any(outlet.outward for outlet in plan.values()):
+            self.wrong(where, "a deterministic server is not joined to what is outside")
+        return pairs
 
     def platform(self, table: dict[str, Any], where: str) -> str:
         """A server's kind: a name of the catalogue, or a file."""
@@ -232,16 +247,18 @@ class _Reader:
 
     def volume(self, name: str, value: object, where: str) -> Volume:
         """A volume."""
-        table = {"file": value} if isinstance(value, str) else dict(self.table(value, where))
+        table = {"image": value} if isinstance(value, str) else dict(self.table(value, where))
         options = {key: table.pop(key) for key in ("options", "mpgroup") if key in table}
         volume = Volume(
             name=name, file=self.file(table, "file", where), image=self.file(table, "image", where),
-            size=self.size(table, "size", where), boot=self.file(table, "boot", where),
+            copy=self.file(table, "copy", where), size=self.size(table, "size", where),
+            boot=self.file(table, "boot", where),
             properties=self.properties(options, where),
         )  # fmt: skip
-        self.rest(table, where, "file, image, size, boot, options and mpgroup")
-        if sum((volume.file is not None, volume.image is not None, bool(volume.size))) != 1:
-            self.wrong(where, "one of file (used as it is), image (copied) and size (a new disk) is wanted")
+        self.rest(table, where, "file, image, copy, size, boot, options and mpgroup")
+        if sum(map(bool, (volume.file, volume.image, volume.copy, volume.size))) != 1:
+            self.wrong(where, "one of image (never written: an overlay keeps what is), file (used as it is, and "
+                       "written), copy and size (a new disk) is wanted")
         if volume.boot is not None and not volume.size:
             self.wrong(where, "boot goes with size: it makes a new disk that boots the program")
         return volume

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.backends.file import CLUSTER, FileDisk, Overlay, create_disk, looks_like_iso
+from emulator.backends.file import FileDisk, create_disk, looks_like_iso
+from emulator.backends.overlay import CLUSTER, Overlay
 from emulator.devices.disklabel import Geometry, Slice, default_geometry, default_label, parse_label
 from emulator.errors import ConfigError
 

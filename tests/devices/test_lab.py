@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from driver_support import ServicesDriver
 
-from emulator.backends.file import FileDisk, Overlay, create_disk
+from emulator.backends.file import FileDisk, create_disk
+from emulator.backends.overlay import Overlay
 from emulator.cli import main
 from emulator.devices.capture import Capture
 from emulator.devices.ds import DomainServices

@@ -47,6 +47,26 @@ def three() -> tuple[Switch, Port, Port, Port]:
     return switch(*ports), *ports
 
 
+def test_an_address_of_another_cannot_be_taken_over() -> None:
+    """By sending from it, by a handshake, by so many others that what was learned is forgotten."""
+    made, a, b, c = three()
+    made.assign(a, [A])
+    made.assign(b, [A, B])
+    b.send(frame(C, A))
+    made.learn(b, A)
+    for n in range(MAX_LEARNED + 1):
+        b.send(frame(C, n.to_bytes(6, "big")))
+    drain(a), drain(c)
+    c.send(frame(A, C))
+    assert (drain(a), drain(b)) == ([frame(A, C)], [])
+    made.remove(a)
+    b.send(frame(C, A))
+    assert made.where(A) is b
+    made.assign(c, [A])
+    assert (made.where(A), made.where(B)) == (c, b)
+    assert made.where(A, 2) is None, "of the VLANs it is in"
+
+
 def test_addresses_are_learned() -> None:
     made, a, b, c = three()
     a.send(frame(B, A))

@@ -31,7 +31,8 @@ from driver_support import (
     tag,
 )
 
-from emulator.backends.file import FileDisk, Overlay, create_disk
+from emulator.backends.file import FileDisk, create_disk
+from emulator.backends.overlay import Overlay
 from emulator.devices.disklabel import default_label, find_slice, parse_label
 from emulator.devices.vdisk import DiskOptions, Medium, Operation, VirtualDisk
 from emulator.errors import StateError
@@ -336,8 +337,10 @@ def test_write_through() -> None:
 
 
 def test_flush_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a backend that Python serves; tests/devices/test_disk_path.py has the others."""
     synced = []
     monkeypatch.setattr(os, "fdatasync", synced.append)
+    monkeypatch.setattr(FileDisk, "fd", None)
     create_disk(tmp_path / "d", 1 << 20)
     with FileDisk(tmp_path / "d") as backend:
         driver, _ = up(backend)

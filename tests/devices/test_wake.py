@@ -27,6 +27,8 @@ class Watcher:
 
     def service(self, number: int) -> None: ...
 
+    def drain(self) -> None: ...
+
     def poll(self) -> None:
         self.looked.set()
 

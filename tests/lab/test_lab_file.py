@@ -51,6 +51,8 @@ shutdown-group = 0
 vcc.primary-vcc0 = "5000-5100"
 vsw.primary-vsw0 = { mtu = 9000, inter-vnet-link = "off" }
 vds.primary-vds0.vol1 = "disk.img"
+vds.primary-vds0.own = { file = "disk.img" }
+vds.primary-vds0.copied = { copy = "disk.img" }
 """
 
 SCRIPT = """
@@ -64,9 +66,11 @@ add-domain svc
 add-vcc port-range=5000-5100 primary-vcc0 primary
 add-vsw mtu=9000 inter-vnet-link=off primary-vsw0 primary
 add-vds primary-vds0 primary
-add-vdsdev {disk} vol1@primary-vds0
+add-vdsdev made/alpha.primary-vds0.vol1.overlay vol1@primary-vds0
+add-vdsdev {disk} own@primary-vds0
+add-vdsdev made/alpha.primary-vds0.copied.img copied@primary-vds0
 add-vds svc-vds0 svc
-add-vdsdev options=ro mpgroup=both made/alpha.svc-vds0.vol1.img vol1@svc-vds0
+add-vdsdev options=ro mpgroup=both made/alpha.mpgroup.both.img vol1@svc-vds0
 set-crypto 1 ldg1
 set-vcpu 4 ldg1
 set-memory 512M ldg1
@@ -132,8 +136,8 @@ def test_the_name_is_that_of_the_file_where_it_has_none(tmp_path: Path) -> None:
         ("[server.a.domain.d]\nvdisk.x = {timeout = 1}", "server.a.domain.d.vdisk.x: a volume is missing"),
         ("[server.a.domain.d]\nvnet.x = 5", "server.a.domain.d.vnet.x: a table is wanted"),
         ("[server.a.domain.d]\nvcc.x = 5000", "server.a.domain.d.vcc.x: a range of ports is wanted"),
-        ("[server.a.domain.d]\nvds.x.v = {}", "one of file (used as it is), image (copied) and size"),
-        ("[server.a.domain.d]\nvds.x.v = {size = '1M', file = 'disk.img'}", "one of file"),
+        ("[server.a.domain.d]\nvds.x.v = {}", "one of image (never written: an overlay keeps what is), file"),
+        ("[server.a.domain.d]\nvds.x.v = {size = '1M', file = 'disk.img'}", "one of image"),
         ("[server.a.domain.d]\nvds.x.v = 'missing.img'", "missing.img does not exist"),
         ("[server.a.domain.d]\nvds.x.v = {file = 'disk.img', boot = 'disk.img'}", "boot goes with size"),
         ("[server.a.domain.d]\nvds.x.v = {size = '1M', format = 'raw'}", "vds.x.v.format: no such key"),

@@ -18,7 +18,7 @@ HYP = STRAND | {"strand"}
 C_MAY = {
     "util": set(), "mem": PURE, "fp": PURE, "vis": PURE, "crypto": PURE,
     "isa": ENGINE, "strand": STRAND, "jit": HYP, "observe": HYP,
-    "hyp": HYP, "vio": HYP, "stream": HYP,
+    "hyp": HYP, "vio": HYP | {"hyp"}, "stream": HYP,
     "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
 }  # fmt: skip
 PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
@@ -67,22 +67,25 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "errors", "mblocks", "placement", "platforms", "shortage", "units")}
-SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulator.places", "emulator.version"}
+SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "netdev", "places", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
-    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.spcommand"},  # the front door: what goes through managers
+    # the front door: what goes through managers
+    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
     "emulator.units": {"emulator.errors"},
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
-        "emulator._core_memory",
+        "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
     },
     "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_moving": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator.descriptors": {"emulator.errors"},
     "emulator.chips": {"emulator.errors"},
@@ -97,10 +100,12 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.migrator": {"ldmd"} | SHARED,
+    "ldmd.migrator.moves": {"ldmd.migration", "ldmd.messages"},  # words for operations
     "ldmd.migration": {"ldmd.model", "ldmd.planner", "ldmd.migration", "ldmd.messages"},  # pure
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
-    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}
-    | HARDWARE_FACTS,
+    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages",
+                        "ldmd.migrator.moves"} | HARDWARE_FACTS,
     **{f"ldmd.migration.{name}": {"ldmd.model", "ldmd.planner", "ldmd.messages", "ldmd.migration"} | HARDWARE_FACTS
        for name in ("facts", "rule", "rules", "checks", "plan")},
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,
@@ -112,8 +117,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 }
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
-    "emulator._core", "emulator._core_channels", "emulator._core_firmware", "emulator._core_memory",
-    "emulator._core_stream", "emulator._build_core",
+    "emulator._core", "emulator._core_channels", "emulator._core_disks", "emulator._core_firmware",
+    "emulator._core_memory", "emulator._core_moving", "emulator._core_stream", "emulator._build_core",
 }
 
 

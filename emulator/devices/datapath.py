@@ -1,0 +1,134 @@
+"""The part of a virtual disk that is C: READ, WRITE and FLUSH of a ring, between a file and guest memory (csrc/vio).
+
+A `DataPath` belongs to one channel. It serves backends whose bytes are those of a file descriptor; in real time several
+requests are on their way at once, and their completions wake the machine. docs/internals/vio.md.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from emulator.backends.file import BLOCK, Backend
+from emulator.channel import Channel
+from emulator.devices.vio import Ring
+
+
+class Stop(enum.IntEnum):
+    """Why not all descriptors were taken: S4V_DISK_* of csrc/sun4v.h."""
+
+    ALL = 0
+    NOT_READY = 1
+    CLIENT = 2
+    """The next one is for `VirtualDisk` itself."""
+    FULL = 3
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the C side has to know of a session besides ring and backend."""
+
+    most_blocks: int
+    stable: bool
+    """A write is on stable storage before it is acknowledged."""
+    slice: bool
+
+
+@dataclass
+class DiskCounters:
+    """What a disk has done. Bytes are those of requests that went well."""
+
+    reads: int = 0
+    writes: int = 0
+    flushes: int = 0
+    errors: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    in_flight: int = 0
+    """Requests begun, and not yet answered."""
+    deepest: int = 0
+    """Most that ever were in flight."""
+
+    def __add__(self, other: DiskCounters) -> DiskCounters:
+        return DiskCounters(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+class DataPath:
+    """`status`: what a guest reads for an error number of the host."""
+
+    def __init__(self, channel: Channel, status: Callable[[OSError], int]) -> None:
+        self._channel = channel
+        self._status = bytes(status(OSError(number, "")) for number in range(256))
+        self._known: tuple[object, ...] | None = None
+        self.lent = False
+        """Has C the session's link?"""
+
+    @property
+    def is_open(self) -> bool:
+        """Has it a ring and a file?"""
+        return self._known is not None
+
+    def open(self, backend: Backend, ring: Ring, terms: Terms) -> bool:
+        """Be ready for requests of a ring. False: not with this backend. Nothing may be in flight where one is new."""
+        fd = getattr(backend, "fd", None)
+        if fd is None:
+            self.close()
+            return False
+        base = getattr(backend, "base", 0)
+        known = (backend, fd, base, backend.size_bytes, backend.read_only, ring, terms)
+        if known != self._known:
+            self._channel.disk_open(
+                {
+                    "fd": fd, "most_blocks": terms.most_blocks, "base": base, "blocks": backend.size_bytes // BLOCK,
+                    "read_only": backend.read_only, "stable": terms.stable, "slice": terms.slice,
+                    "status": self._status,
+                },
+                entries=ring.entries, entry_bytes=ring.entry_bytes,
+                cookies=[(cookie.address, cookie.size) for cookie in ring.cookies],
+            )  # fmt: skip
+            self._known = known
+        return True
+
+    def close(self) -> None:
+        """No ring: what no thread has begun is dropped, the rest is waited for, and the guest does not hear of it."""
+        if self._known is not None:
+            self._known = None
+            self.lent = False
+            self._channel.disk_close()
+
+    def take(self, start: int, count: int, sequence: int) -> tuple[int, Stop]:
+        """Begin with descriptors from `start` on; how many were taken. Raises AddressError: the ring is not there."""
+        taken, stop = self._channel.disk_take(start, count, sequence)
+        return taken, Stop(stop)
+
+    def finish(self) -> list[tuple[int, int]]:
+        """Give the guest what is done; (sequence, descriptor) of what is to be acknowledged, in order of completion.
+
+        Raises AddressError: the ring is not there.
+        """
+        return self._channel.disk_finish() if self._channel.disk_in_flight() else []
+
+    def wait(self) -> None:
+        """Until the host has done everything that was taken."""
+        self._channel.disk_wait()
+
+    def lend(self, ident: int, session: int, counts: tuple[int, int]) -> bool:
+        """Let C serve the session's plain packets while the guest runs. False: a deterministic machine."""
+        self.lent = self._channel.disk_lend(ident, session, *counts)
+        return self.lent
+
+    def take_back(self) -> tuple[int, int, bool]:
+        """The end of that; the link's counts now. False: an answer could not be given, for the ring was gone."""
+        self.lent = False
+        return self._channel.disk_take_back()
+
+    @property
+    def serves(self) -> bool:
+        """Is it lent, and all is well?"""
+        return self.lent and self._channel.disk_lent()
+
+    @property
+    def counters(self) -> DiskCounters:
+        """Since the channel was added."""
+        return DiskCounters(**self._channel.disk_count())

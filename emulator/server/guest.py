@@ -473,7 +473,7 @@ class Guest:
         machine.describe(machine.machine_description)  # disks behind the firmware's nodes
         away = 0 if self._housing.deterministic else round(time.time() - self._stopped_at)
         machine.go(min(max(away, 0), MOST_AWAY_SECONDS))
-        if self._new_description:
+        if self._new_description and not machine.suspended:  # that one reads it by itself
             self.requests.tell_description()
 
     def barrier(self) -> None:

@@ -21,10 +21,12 @@ from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
 from emulator.power.commands import add_power
+from emulator.power.net_commands import add_net
 from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
+from ldmd.movecommands import add_moves
 from ldmd.spcommand import add_power_policy
 
 WITH_VERBS = ("disk", "lab")
@@ -69,8 +71,10 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "disk": add_disk(commands),
         **add_power(commands),
         **add_watch(commands),
+        **add_net(commands),
         **add_power_policy(commands),
         **add_lab(commands),
+        **add_moves(commands),
     }
 
 
@@ -88,7 +92,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         split = rest.index("--")
         rest, literal = rest[:split], rest[split + 1 :]
     # A bare --trace must not swallow the operand behind it.
-    rest = ["--trace=-" if word == "--trace" else word for word in rest]
+    if argv[0] == "run":
+        rest = ["--trace=-" if word == "--trace" else word for word in rest]
     parse = command.parse_args if argv[0] in WITH_VERBS else command.parse_intermixed_args
     options = parse(rest)
     if hasattr(options, "operands"):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from emulator.errors import EmulatorError
-from emulator.places import Place, find_machine, hold, machine_names
+from emulator.places import Place, find_machine, hold, home, machine_names
 from emulator.places import place as place_of
 from emulator.version import __version__
 from ldmd.housekeeping import FILE as SETTINGS
@@ -25,12 +25,18 @@ from ldmd.hvctl import Link
 from ldmd.log import Log, LogFile
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError
+from ldmd.migrationrecord import FOLDER, FolderRecords
+from ldmd.migrator.link import Identity
+from ldmd.migrator.means import Means
+from ldmd.migrator.migrations import Migrations
+from ldmd.migrator.peers import publish, withdraw
+from ldmd.migrator.settings import Settings, read_settings
 from ldmd.notify import sd_notify, tell_fd
 from ldmd.operations.context import HypervisorError
 from ldmd.rpc.access import read_access
 from ldmd.rpc.server import Server
 from ldmd.security import certificates
-from ldmd.store import Store
+from ldmd.store import Step, Store
 
 OK, FAILED, USAGE = 0, 1, 2
 WAIT_SECONDS = 60.0
@@ -118,25 +124,50 @@ class Daemon:
 
     def __init__(self, place: Place, directory: Path, log: Log) -> None:
         self.place, self.directory, self.log = place, directory, log
-        self.link = Link(place.hvctl, on_again=self._again)
+        self.link = Link(place.hvctl, on_again=self._again, on_lost=self._lost)
         self.manager: Manager | None = None
         self.server: Server | None = None
         self.housekeeping: Housekeeping | None = None
+        self.migrations: Migrations | None = None
 
     def start(self, wait_seconds: float) -> None:
         """Up to serving. Raises RefusedError, HypervisorError, OSError."""
         access = read_access(self.directory / ACCESS)
         detection = read_detection(self.directory / SETTINGS)
-        certificates(self.directory, self.place.name)
+        settings = read_settings(self.directory / SETTINGS)
+        certificate, key = certificates(self.directory, self.place.name)
         step = crash_steps()
         store = Store(self.directory / self.place.store.name, step=step)
         self._connect(wait_seconds)
         self.manager = Manager(self.link, store, log=self.log, step=step)
+        self.manager.records = FolderRecords(self.directory / FOLDER, self.log.warning)
+        self.migrations = migrations = self._movers(self.manager, Identity(certificate, key), settings, step)
+        self.manager.migrations = self.manager.movers = migrations
         self.manager.start()
+        migrations.restart()
         self.server = Server(self.manager, self.place.rpc, access)
         self.server.start()
         self.housekeeping = Housekeeping(self.manager, detection, alone=self._alone)
         self.housekeeping.start()
+        self._listen(migrations, settings)
+
+    def _movers(self, manager: Manager, identity: Identity, settings: Settings, step: Step) -> Migrations:
+        """What moves domains, on the machine's behalf."""
+        return Migrations(Means(
+            manager, self.directory, identity, settings=settings, step=step, home=home(),
+            machine_alive=lambda: self.place.on))
+
+    def _listen(self, migrations: Migrations, settings: Settings) -> None:
+        """Let other managers in. Without a port domains can still leave."""
+        try:
+            publish(self.place, *migrations.listen())
+        except OSError as error:
+            self.log.warning(f"migration: nobody can connect to {settings.listen} port {settings.port}: {error}")
+
+    def _lost(self) -> None:
+        """The connection to the machine is gone."""
+        if self.migrations is not None:
+            self.migrations.machine_lost()
 
     def _connect(self, seconds: float) -> None:
         """The machine may be starting as well."""
@@ -183,6 +214,9 @@ class Daemon:
             self.housekeeping.close()
         if self.server is not None:
             self.server.close()
+        if self.migrations is not None:
+            withdraw(self.place)
+            self.migrations.close()
         if self.manager is not None:
             self.manager.close()
         self.link.close()

@@ -18,7 +18,7 @@ from typing import Any
 from emulator.hvctl.wire import Frame, Receiver, WireError, close_all, send
 from ldmd.operations.context import HypervisorError
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 CALL_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -41,9 +41,13 @@ class Link:
     """A connection to one machine that outlives the machine's process. From any thread."""
 
     def __init__(self, path: Path, *, client: str = "ldmd", call_seconds: float = CALL_SECONDS,
-                 on_again: Callable[[], None] = lambda: None) -> None:
-        """`on_again` is called, in the thread of events, each time the connection is back or events were lost."""
+                 on_again: Callable[[], None] = lambda: None, on_lost: Callable[[], None] = lambda: None) -> None:
+        """`on_again` is called, in the thread of events, each time the connection is back or events were lost.
+
+        `on_lost`: in a thread that must not wait, each time it is gone, and while it stays so now and then.
+        """
         self._path, self._client, self._call_seconds, self._on_again = path, client, call_seconds, on_again
+        self._on_lost = on_lost
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._socket: socket.socket | None = None
@@ -188,6 +192,7 @@ class Link:
                 try:
                     self._connect()
                 except HypervisorError:
+                    self._on_lost()
                     continue
                 self._events.put({"event": AGAIN})
                 break

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ldmd.messages import RefusedError, message
 from ldmd.model import Configuration
 from ldmd.operations.context import Hypervisor, Settings, SpConfigs
+from ldmd.operations.migrations import Migrations, Records
 
 if TYPE_CHECKING:
     from ldmd.manager import Manager
@@ -20,8 +21,10 @@ KEPT = 64
 """So many finished jobs are remembered."""
 LINES_KEPT = 1000
 
-OnLine = Callable[[str, str], None]
-"""Called with "say", "warn" or "progress" and the text, as they come."""
+OnLine = Callable[[str, Any], None]
+"""Called with "say" or "warn" and the text, or "progress" and {"percent", "text", ...}, as they come."""
+SECRET = ("password",)
+"""Arguments that nobody is shown."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +121,32 @@ class Job:
         """A line for standard error."""
         self._line("warn", text)
 
-    def progress(self, percent: int, text: str) -> None:
+    def progress(self, percent: int, text: str, **details: Any) -> None:
         """How far it is."""
         self.percent, self.text = max(0, min(100, percent)), text
+        row = {"percent": self.percent, "text": text, **details}
         if self.on_line is not None:
-            self.on_line("progress", f"{self.percent} {text}")
-        self.manager.publish("progress", job=self.id, command=self.command, percent=self.percent, text=text)
+            self.on_line("progress", row)
+        self.manager.publish("progress", job=self.id, command=self.command, **row)
 
     def emit(self, event: str, **details: Any) -> None:
         """An event for those who watch."""
         self.manager.publish(event, **details)
+
+    @property
+    def migrations(self) -> Migrations | None:
+        """What moves domains; None where the manager has no peers."""
+        return self.manager.migrations
+
+    @property
+    def records(self) -> Records:
+        """What is kept of migrations."""
+        return self.manager.records
+
+    @property
+    def user(self) -> str:
+        """Who asks."""
+        return self.caller.user
 
     def macs_elsewhere(self, macs: Collection[int]) -> frozenset[int]:
         """Those of some MAC addresses that other machines have."""
@@ -161,7 +180,8 @@ class Job:
 
     def view(self) -> dict[str, Any]:
         """Plain data for those who look."""
-        return {"job": self.id, "command": self.command, "arguments": dict(self.arguments), "caller": self.caller.user,
+        arguments = {name: value for name, value in self.arguments.items() if name not in SECRET}
+        return {"job": self.id, "command": self.command, "arguments": arguments, "caller": self.caller.user,
                 "started_at": self.started_at, "percent": self.percent, "text": self.text, "status": self.status}
 
 

@@ -11,7 +11,8 @@ import pkgutil
 import threading
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Protocol
@@ -24,9 +25,11 @@ from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
 from ldmd.macprobe import Neighbours
 from ldmd.messages import RefusedError, message, refuse
-from ldmd.model import Configuration, Server
+from ldmd.migrationrecord import MemoryRecords
+from ldmd.model import Configuration, Domain, Server
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Hypervisor, HypervisorError
+from ldmd.operations.migrations import Migrations, Records
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.planner.consoles import consoles
 from ldmd.planner.factory import factory_default
@@ -38,7 +41,7 @@ from ldmd.store import Record, Step, Store
 REPLIES_KEPT = 256
 READS_UNWRITTEN = 32
 """The history of commands that only read is written in groups of so many, or with the next one that writes."""
-HVCTL_VERSION = (1, 0)
+HVCTL_VERSION = (1, 1)
 
 
 class Machine(Hypervisor, Protocol):
@@ -46,6 +49,28 @@ class Machine(Hypervisor, Protocol):
 
     def listen(self, on_event: Callable[[Mapping[str, Any]], None]) -> None:
         """Call `on_event` with every event from now on; it may be called while a request is under way."""
+
+
+class Movers(Protocol):
+    """What the manager asks of whoever moves domains (`ldmd.migrator.migrations`)."""
+
+    def check_writer(self, command: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse an operation that may not run now."""
+
+    def check_change(self, old: Configuration, new: Configuration) -> None:
+        """Refuse a change of a domain that a migration holds."""
+
+    def takes(self, domain: Domain, event: Mapping[str, Any]) -> bool:
+        """True: this event of a guest's state is the migration's alone."""
+
+    def before_agreement(self, stored: Configuration, *, power_on: bool) -> Configuration:
+        """What the store says, without what only a machine that is gone could have had."""
+
+    def not_started(self, loaded: Configuration) -> Configuration:
+        """What a power-on comes up with, without starting what a migration holds or has moved away."""
+
+    def powered_on(self) -> None:
+        """The machine is another process than before: what it had in memory is lost."""
 
 
 def load_operations() -> None:
@@ -80,6 +105,9 @@ class Manager:
         self._unsure = False  # what the store holds is not known
         self.boot = ""
         self.neighbours: Neighbours | None = None  # who answers for MAC addresses; None: nobody is asked
+        self.migrations: Migrations | None = None  # what moves domains; None: nothing does
+        self.movers: Movers | None = None
+        self.records: Records = MemoryRecords()
 
     # -- start and end
 
@@ -105,12 +133,17 @@ class Manager:
         else:
             self._keep_good()
         before = self._committer.settle(stored)
-        self._configuration = before
         # a machine in virtual time has the same identity at each power-on; but then it has no guest, not even number 0
         power_on = self.store.get("boot") != boot or not self.hypervisor.call("guest.list")
-        now = before
+        if self.movers is not None:
+            kept = self.movers.before_agreement(before, power_on=power_on)
+            if kept != before:
+                self.store.write(before, kept, urgent=True)
+                before = kept
+        self._configuration = now = before
         if power_on:
             now = after_power_on(before, server, self.spconfigs, rng=self.rng, now=self.clock.now(), log=self.log)
+            now = now if self.movers is None else self.movers.not_started(now)
         now = self._committer.agree(now, power_on=power_on)
         if now != before:
             self.store.write(before, now, urgent=True)
@@ -127,7 +160,10 @@ class Manager:
     def again(self) -> None:
         """The connection to the machine was lost and is back: agree anew. Raises RefusedError, HypervisorError."""
         with self._lock:
+            boot = self.boot
             self._begin(*self._hello())
+        if self.movers is not None and self.boot != boot:
+            self.movers.powered_on()
         self._pump()
 
     def _hello(self) -> tuple[Server, str]:
@@ -159,16 +195,32 @@ class Manager:
             raise RuntimeError("the manager was not started")
         return self._configuration
 
-    def commit(self, new: Configuration) -> None:
-        """Make it true, on behalf of the operation that holds the lock."""
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The lock, for those who change the configuration and are no operation."""
+        self._lock.acquire()
+        try:
+            self._drain()
+            yield
+        finally:
+            self._lock.release()
+            self._pump()
+
+    def commit(self, new: Configuration, *, moving: bool = False, receiving: int | None = None) -> None:
+        """Make it true, on behalf of the operation that holds the lock.
+
+        `moving`: it is the migration's own change; `receiving`: the guest that is made for one that comes.
+        """
         old = self.configuration
         if new != old:
+            if self.movers is not None and not moving:
+                self.movers.check_change(old, new)
             for problem in problems(new):
                 refuse("manager.conflict", problem=problem)
             if self._unsure:
                 refuse("store.unsure", path=self.store.path)
             try:
-                self._committer.commit(old, new)
+                self._committer.commit(old, new, receiving=receiving)
             except RefusedError as error:
                 self._unsure = error.code == "store.unsure"
                 raise
@@ -243,20 +295,23 @@ class Manager:
         try:
             self._drain()
             job.check_cancelled()
+            if self.movers is not None:
+                self.movers.check_writer(job.command, job.arguments)
             return operation.function(job, Arguments(job.arguments))
         finally:
             self._lock.release()
             self._pump()
 
-    def wait(self, job: Job, condition: Callable[[], bool], seconds: float) -> bool:
-        """`Context.wait`: gives the lock away while it waits."""
+    def wait(self, job: Job | None, condition: Callable[[], bool], seconds: float) -> bool:
+        """`Context.wait`: gives the lock away while it waits. Without a job: nobody can cancel it."""
         deadline = self.clock.monotonic() + seconds
-        if job.pinned is not None:
+        if job is not None and job.pinned is not None:
             raise RuntimeError(f"{job.command} only reads and may not wait")
         while True:
             heard = self.bell.rings
             self._drain()
-            job.check_cancelled()
+            if job is not None:
+                job.check_cancelled()
             if condition():
                 return True
             left = deadline - self.clock.monotonic()

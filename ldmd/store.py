@@ -53,7 +53,7 @@ def _encode(value: Any) -> str:
 
 
 class Store:
-    """The file. Who writes holds the manager's lock; small reads may come from any thread."""
+    """The file. Who writes the configuration holds the manager's lock; the rest may come from any thread."""
 
     def __init__(self, path: Path | str = MEMORY, *, step: Step = lambda name: None) -> None:
         """Open or create. Raises RefusedError store.damaged, store.newer, store.write."""
@@ -103,12 +103,12 @@ class Store:
     def _transaction(self, name: str, *, urgent: bool) -> Iterator[sqlite3.Connection]:
         """One durable transaction: all of it or nothing. `urgent`: may use the space kept for the end of a change."""
         self._step(f"{name}.begin")
-        if self._ballast is not None:
-            if urgent:
-                self._ballast.spend_if_full()
-            elif not self._ballast.fill():
-                refuse("store.full", path=self.path, problem="no space left on device")
         with self._guard:
+            if self._ballast is not None:
+                if urgent:
+                    self._ballast.spend_if_full()
+                elif not self._ballast.fill():
+                    refuse("store.full", path=self.path, problem="no space left on device")
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db

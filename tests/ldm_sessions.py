@@ -11,6 +11,12 @@ A file is a session. Its lines:
     ! wait SECONDS               time passes
     ! file NAME                  the lines behind, up to `! end`, are a file of that name, in the current directory
     ! backend NAME SIZE          a disk image of that name
+    ! mode NAME OCTAL            the mode of such a file
+    ! password WORD              there is a terminal, at which the target's password is typed
+    ! moves                      domains can move; nothing does really
+    ! problem LINE               a line of why they cannot
+    ! refusal [CODE NAME=VALUE...]     why a migration cannot even begin, from now on
+    ! moving DOMAIN PEER NAME=VALUE... a migration is under way; `! still` ends that
     ! fails OP CODE TEXT         the machine refuses this operation from now on; `! works OP` ends that
 
 ``python tests/ldm_sessions.py [NAME...]`` records sessions again and shows what changed; a test plays them all.
@@ -30,17 +36,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+from fakemoves import FakeMoves, fake_moves
 from ldm_support import InMemory
 from manager_support import VirtualClock, machine_of, make_manager
 
 from emulator.units import parse_size
 from ldmd.cli.main import run
 from ldmd.cli.screen import Screen
+from ldmd.cli.secret import PROMPT
 from ldmd.manager import Manager
+from ldmd.messages import message
+from ldmd.migrator.moves import MoveOutcome
 from ldmd.operations.context import HypervisorError
 
 FOLDER = Path(__file__).resolve().parent / "golden" / "ldm"
-PROMPT = "# "
+SHELL = "# "
+STEPS = [{"phase": 1}, {"phase": 2, "percent": 1},
+         {"phase": 3, "percent": 20, "bytes": 200 << 20, "remaining": 824 << 20, "wire_rate": 200 * 2**20},
+         {"phase": 3, "percent": 90, "round": 2, "bytes": 1 << 30, "remaining": 40 << 20, "wire_rate": 212 * 2**20,
+          "dirty_rate": 3.5 * 2**20, "predicted_downtime_ms": 190.0},
+         {"phase": 4, "percent": 99, "round": 3, "bytes": 1100 << 20, "remaining": 0}, {"phase": 5, "percent": 100}]
+"""What is seen of a migration that goes well."""
 
 
 class Chosen:
@@ -78,6 +94,18 @@ class Session:
         self._folder = folder
         self._manager: Manager | None = None
         self._chosen = Chosen()
+        self._password: str | None = None
+
+    def _ask(self, both: io.StringIO) -> str:
+        if self._password is None:
+            raise message("password.terminal")
+        both.write(f"{PROMPT}\n")
+        return self._password
+
+    @property
+    def moves(self) -> FakeMoves:
+        assert isinstance(self.manager.migrations, FakeMoves), "! moves comes first"
+        return self.manager.migrations
 
     @property
     def manager(self) -> Manager:
@@ -92,14 +120,15 @@ class Session:
         words = shlex.split(line)
         assert words[0] == "ldm", line
         with contextlib.chdir(self._folder):
-            status = run(words[1:], screen=Screen(both, both), reach=lambda _machine: InMemory(self.manager))
+            status = run(words[1:], screen=Screen(both, both), reach=lambda _machine: InMemory(self.manager),
+                         ask=lambda: self._ask(both))
         end = f"[exit {status}]\n" if status else ""
         return self._chosen(both.getvalue().replace(str(self._folder), "/images")) + end
 
     def stage(self, words: list[str], text: str = "") -> None:
         """A line of the stage: what happens besides."""
         verb, *rest = words
-        getattr(self, f"stage_{verb}")(*rest, **({"text": text} if verb == "file" else {}))
+        getattr(self, f"stage_{verb}")(*rest, **({"text": text} if verb in ("file", "problem") else {}))
 
     def stage_platform(self, name: str, memory: str = "64G") -> None:
         assert self._manager is None, "the first line powers the server on"
@@ -129,6 +158,28 @@ class Session:
         with (self._folder / name).open("wb") as file:
             file.truncate(parse_size(size))
 
+    def stage_mode(self, name: str, mode: str) -> None:
+        (self._folder / name).chmod(int(mode, 8))
+
+    def stage_password(self, password: str) -> None:
+        self._password = password
+
+    def stage_moves(self) -> None:
+        fake_moves(self.manager).steps = STEPS
+
+    def stage_problem(self, *words: str, text: str) -> None:
+        self.moves.outcome = MoveOutcome(done=False, problems=(*self.moves.outcome.problems, text))
+
+    def stage_refusal(self, code: str = "", *values: str) -> None:
+        self.moves.refusal = message(code, **dict(each.split("=", 1) for each in values)) if code else None
+
+    def stage_moving(self, domain: str, peer: str, *values: str) -> None:
+        pairs = dict(each.split("=", 1) for each in values)
+        self.moves.show(domain, peer, **{name: int(text) if text.isdecimal() else text for name, text in pairs.items()})
+
+    def stage_still(self) -> None:
+        self.moves.views.clear()
+
     def stage_fails(self, op: str, code: str, *text: str) -> None:
         machine_of(self.manager).refuse[op] = HypervisorError(code, " ".join(text))
 
@@ -146,16 +197,16 @@ def play(text: str) -> str:
 
 def _played(session: Session, lines: Iterator[str]) -> Iterator[str]:
     for line in lines:
-        if line.startswith(PROMPT):
+        if line.startswith(SHELL):
             yield f"{line}\n"
-            yield session.type(line.removeprefix(PROMPT))
+            yield session.type(line.removeprefix(SHELL))
         elif line.startswith("! "):
             yield f"{line}\n"
             body = ""
             if line.startswith("! file "):
                 body = "".join(_body(lines))
                 yield f"{body}! end\n"
-            session.stage(line[2:].split(), body)
+            session.stage(line[2:].split(), body or line.removeprefix("! problem "))
         elif line.startswith(";"):
             yield f"{line}\n"
 

@@ -22,11 +22,7 @@ class InMemory:
 
     def call(self, command: str, arguments: Mapping[str, Any] | None = None, *, on_line: Any = None,
              line: str = "") -> Any:
-        def show(kind: str, text: str) -> None:
-            percent, _, rest = text.partition(" ")
-            on_line(kind, {"percent": int(percent), "text": rest} if kind == "progress" else text)
-
-        outcome = self.manager.execute(command, dict(arguments or {}), line=line, on_line=show if on_line else None)
+        outcome = self.manager.execute(command, dict(arguments or {}), line=line, on_line=on_line)
         if outcome.error is not None:
             raise outcome.error
         return outcome.result

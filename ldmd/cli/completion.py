@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from emulator.places import machine_names
 from ldmd.cli.connection import Connection
 from ldmd.cli.grammar import ALIASES, COMMANDS, canonical
 from ldmd.cli.grammar_list import FORMATS, RESOURCES
@@ -175,6 +176,8 @@ class _Names:
         """All names of a kind; none where the manager does not answer."""
         if kind == "resource":
             return RESOURCES
+        if kind == "target":
+            return machine_names()
         ask = _ASK.get(kind)
         if ask is None:
             return ()

@@ -111,7 +111,7 @@ _DOMAINS = (
             Option(flag="-p", argument="password", value="filename", kind="file",
                    help="the target's password is this file's first line"),
             DOMAIN,
-            Operand(argument="target", shown="[user@]target-host[:target-ldom]",
+            Operand(argument="target", shown="[user@]target-host[:target-ldom]", kind="target",
                     help="where to, as whom, under which name"),
         ),
         form(
@@ -119,9 +119,11 @@ _DOMAINS = (
             Option(flag="-n", argument="dry_run", help="make all checks and move nothing"),
             Option(flag="-c", argument="certificates", required=True, help="trust certificates; no password"),
             DOMAIN,
-            Operand(argument="target", shown="target-host[:target-ldom]", help="where to, under which name"),
+            Operand(argument="target", shown="target-host[:target-ldom]", kind="target",
+                    help="where to, under which name"),
         ),
-    )),
+    ), notes="The target's password is asked for on the terminal; `sun4v passwd` sets it there. "
+             "docs/howto/migration.md has more."),
 )  # fmt: skip
 
 _OPERATIONS = (
@@ -131,9 +133,11 @@ _OPERATIONS = (
             help="give a delayed reconfiguration up", forms=(form(DOMAIN),)),
     Command(name="cancel-operation", group="Reconfiguration and operations",
             help="give up what a domain is in the middle of", forms=(
-        form(Operand(argument="operation", shown="(migration | reconf | memdr)", help="which operation",
+        form(Option(flag="-f", argument="force", help="of a migration: the target is lost, and never will have the "
+                    "domain"),
+             Operand(argument="operation", shown="(migration | reconf | memdr)", help="which operation",
                      choices=("migration", "reconf", "memdr")), DOMAIN),
-    )),
+    ), notes="A migration is cancelled on the source machine, in any phase."),
 )  # fmt: skip
 
 _ASSIGNMENTS = Operand(argument="assignments", shown="var-name=[value]", kind="assignment", many=True,

@@ -23,6 +23,7 @@ from ldmd.cli.grammar import COMMANDS, canonical
 from ldmd.cli.parse import Request, UsageError, parse
 from ldmd.cli.render_lists import version_text
 from ldmd.cli.screen import Screen
+from ldmd.cli.secret import Ask, ask_terminal, from_file, with_password
 from ldmd.cli.show import SHOW, lines, prepare
 from ldmd.messages import RefusedError, message
 
@@ -48,11 +49,11 @@ def main() -> int:
     return status
 
 
-def run(words: Sequence[str], *, screen: Screen, reach: Connect) -> int:
+def run(words: Sequence[str], *, screen: Screen, reach: Connect, ask: Ask = ask_terminal) -> int:
     """Carry out a command line (without the command's own name); returns the exit status."""
     try:
         machine, rest = _machine(list(words))
-        return _dispatch(rest, machine, screen, reach)
+        return _dispatch(rest, machine, screen, reach, ask=ask)
     except UsageError as error:
         screen.complain(f"ldm: {error}")
         if error.command is not None:
@@ -80,7 +81,7 @@ def _machine(words: list[str]) -> tuple[str | None, list[str]]:
     return machine, words
 
 
-def _dispatch(words: list[str], machine: str | None, screen: Screen, reach: Connect) -> int:
+def _dispatch(words: list[str], machine: str | None, screen: Screen, reach: Connect, *, ask: Ask) -> int:
     if not words:
         for line in usage.overview():
             screen.complain(line)
@@ -98,7 +99,7 @@ def _dispatch(words: list[str], machine: str | None, screen: Screen, reach: Conn
     elif word.startswith("-"):
         raise UsageError(f"ldm has no option {word}; `ldm --help` shows them")
     else:
-        _carry_out(words, machine, screen, reach)
+        _carry_out(words, machine, screen, reach, ask=ask)
     return EXIT_OK
 
 
@@ -135,10 +136,10 @@ def _completion(words: list[str], screen: Screen) -> None:
 # -- a sub-command
 
 
-def _carry_out(words: list[str], machine: str | None, screen: Screen, reach: Connect) -> None:
+def _carry_out(words: list[str], machine: str | None, screen: Screen, reach: Connect, *, ask: Ask) -> None:
     request = prepare(parse(words))
     screen.json, screen.lists = bool(request.local.get("json")), request.operation in SHOW
-    arguments = with_files(request)
+    arguments = with_files(with_password(request, ask))
     connection = reach(machine)
     try:
         if request.command.name == "monitor":
@@ -218,9 +219,5 @@ def _text(name: str) -> str:
         raise message("cli.file", name=name, problem=f"byte {error.start} is not UTF-8") from None
 
 
-def _first_line(name: str) -> str:
-    return _text(name).split("\n", 1)[0].rstrip("\r")
-
-
-FILES: Mapping[str, Callable[[str], str]] = {"password": _first_line}
+FILES: Mapping[str, Callable[[str], str]] = {"password": from_file}
 """Arguments of which not the whole file is sent."""

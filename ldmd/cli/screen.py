@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
@@ -70,6 +71,7 @@ class Screen:
         self._wipe()
 
     def _show_progress(self, text: str) -> None:
+        text = text[: max(20, shutil.get_terminal_size().columns - 1)]  # a line that wraps cannot be wiped
         self._err.write("\r" + text.ljust(self._progress))
         self._err.flush()
         self._progress = len(text)

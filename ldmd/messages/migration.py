@@ -130,4 +130,41 @@ TABLE = (
             "its manager is damaged or hostile", "nothing was changed here"),
     Message("migration.changed", "LDom {name} no longer fits on the target: {problem}",
             "something was taken after the checks", "{help}"),
+    Message("migration.connect", "Failed to establish connection with ldmd(1m) on target: {host}\n"
+            "Check that the 'ldmd' service is enabled on the target machine and that the version supports Domain "
+            "Migration. Check that the 'xmpp_enabled' and 'incoming_migration_enabled' properties of the 'ldmd' "
+            "service on the target machine are set to 'true' using svccfg(1M).", "{problem}",
+            "is it on, and does its ldmd listen there? ([migration] in its ldmd.toml)"),
+    Message("migration.host", "{host!r} is no host", "", "name a machine of this home, a name of hosts.toml, or "
+            "ADDRESS[:PORT]"),
+    Message("migration.authentication", "Authentication failed", "{host} does not let this manager or user in",
+            "with -c both machines have the other's server.crt in trust/; without it the user has a password there "
+            "(`sun4v passwd`)"),
+    Message("migration.certificate", "The certificate of {host} is not the one that is trusted",
+            "it has the fingerprint {found}",
+            "was its manager made anew? then put its server.crt into trust/{host}.pem"),
+    Message("migration.certificate-unknown", "The certificate of {host} is not known here",
+            "it has the fingerprint {found}; nothing was sent to it",
+            "compare that with the target's server.crt, then put a copy into trust/{host}.pem or the fingerprint into "
+            "hosts.toml"),
+    Message("migration.own-certificate", "The certificate of {host} is not in trust/ here",
+            "with -c each manager must have the other's certificate", "put its server.crt into trust/{host}.pem"),
+    Message("migration.refused", "{host} refuses the migration: {problem}"),
+    Message("migration.password", "{user!r} cannot have this password",
+            "a user's name begins with a letter; a password has 1 to 1024 bytes"),
+    Message("migration.old-machine", "The machine process of {machine} cannot migrate domains",
+            "it speaks an older version of hvctl", "power it off and on again with this version"),
+    Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
+            "wait until that has ended: `ldm list -o status {name}`, or cancel it: "
+            "`ldm cancel-operation migration {name}`"),
+    Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
+            "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),
+    Message("migration.none", "no migration of LDom {name} is under way"),
+    Message("migration.not-here", "{text}"),
+    Message("migration.in-doubt", "{text}", "the connection was lost after the point of no return",
+            "see `ldm list -o status {name}` here and LDom {name} on {peer}"),
+    Message("migration.failed-why", "{text}"),
+    Message("migration.lease", "The storage lease of LDom {name} cannot be seen on the target",
+            "both managers must have one directory for leases", "correct lease-directory of [migration] in both "
+            "ldmd.toml, or remove it from both"),
 )  # fmt: skip

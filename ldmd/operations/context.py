@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, Protocol
 
 from ldmd.model import Configuration
+from ldmd.operations.migrations import Migrations, Records
 
 
 class HypervisorError(Exception):
@@ -73,6 +74,18 @@ class Context(Protocol):
     def rng(self) -> Random:
         """Chance: MAC addresses, uuids."""
 
+    @property
+    def migrations(self) -> Migrations | None:
+        """What moves domains; None where the manager has no peers."""
+
+    @property
+    def records(self) -> Records:
+        """What is kept of migrations."""
+
+    @property
+    def user(self) -> str:
+        """Who asks."""
+
     def now(self) -> float:
         """Seconds since the epoch."""
 
@@ -93,8 +106,8 @@ class Context(Protocol):
     def warn(self, text: str) -> None:
         """A line for the user's standard error, now."""
 
-    def progress(self, percent: int, text: str) -> None:
-        """How far it is; for a terminal, and for `ldm monitor`."""
+    def progress(self, percent: int, text: str, **details: Any) -> None:
+        """How far it is; for a terminal, and for `ldm monitor`. `details`: plain data for programs."""
 
     def emit(self, event: str, **details: Any) -> None:
         """An event for those who watch (`ldm monitor`, the XML interface): "bind-domain", domain=name."""

@@ -28,12 +28,16 @@ def view_of(context: Context) -> View:
 
 def _going(context: Context) -> dict[str, Going]:
     """Operations under way that flags and `-o status` tell of."""
-    kinds = {"migrate-domain": "migration", "add-memory": "memdr", "set-memory": "memdr", "remove-memory": "memdr"}
+    kinds = {"add-memory": "memdr", "set-memory": "memdr", "remove-memory": "memdr"}
     going = {}
     for job in context.jobs():
         name = str(job.get("arguments", {}).get("domain", ""))
         if job.get("command") in kinds and name:
             going[name] = Going(operation=kinds[job["command"]], progress_percent=int(job.get("percent", 0)))
+    for view in context.migrations.view() if context.migrations is not None else ():
+        if view.role:  # else it is settled
+            going[view.domain] = Going(operation="migration", progress_percent=view.percent, role=view.side,
+                                       peer=view.peer, error=view.role == "error")  # fmt: skip
     return going
 
 
@@ -54,7 +58,17 @@ def _domains(context: Context, arguments: Arguments) -> Any:
     for name in sections or ():
         if name not in SECTIONS:
             refuse("usage.choice", name="sections", value=name, choices=", ".join(SECTIONS))
-    return domains_report(view_of(context), names, sections)
+    view = view_of(context)
+    if sections is None or "vdisk" in sections:
+        _warn_of_disks(context, view)
+    return domains_report(view, names, sections)
+
+
+def _warn_of_disks(context: Context, view: View) -> None:
+    """What is wrong on the host with what is behind virtual disks, which the product's lists do not have."""
+    for domain in view.configuration.domains:
+        for disk, problem in sorted(view.status(domain).get("disks", {}).items()):
+            context.warn(message("disk.trouble", disk=disk, domain=domain.name, problem=problem).text)
 
 
 for _name in ("list-domain", "list-bindings", "list-constraints"):
@@ -67,6 +81,7 @@ def list_services(context: Context, arguments: Arguments) -> Any:
     names = arguments.texts("domains")
     for name in names:
         known(context, name)
+    _warn_of_disks(context, view_of(context))
     return services_report(context.configuration, names)
 
 

@@ -229,7 +229,7 @@ class Connection:
                 return
             outcome = self._server.manager.execute(
                 command, arguments, caller=self._caller, line=line[:4096],
-                on_line=lambda kind, text: self.put({"id": number, kind: _line(kind, text)}))
+                on_line=lambda kind, what: self.put({"id": number, kind: what}))
             self.put(_answer(number, outcome))
         except RefusedError as refused:
             self.put(_failure(number, refused, 0))
@@ -274,13 +274,6 @@ class Connection:
 
 def _nothing() -> None:
     """Nobody watches."""
-
-
-def _line(kind: str, text: str) -> Any:
-    if kind != "progress":
-        return text
-    percent, _, rest = text.partition(" ")
-    return {"percent": int(percent), "text": rest}
 
 
 def _answer(number: int, outcome: Outcome) -> dict[str, Any]:

@@ -201,6 +201,7 @@ def test_progress_is_one_line_on_a_terminal() -> None:
 def test_files_are_sent_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.xml").write_text("<LDM_interface/>\n<!-- é -->\n", encoding="utf-8")
     (tmp_path / "password").write_text("secret word\nmore\n", encoding="utf-8")
+    (tmp_path / "password").chmod(0o600)
     monkeypatch.chdir(tmp_path)
     assert with_files(parse(["add-domain", "-i", "a.xml"]))["xml"] == "<LDM_interface/>\n<!-- é -->\n"
     assert with_files(parse(["migrate", "-p", "password", "ldg1", "beta"]))["password"] == "secret word"

@@ -159,3 +159,13 @@ def test_scripts_are_right_syntax(name: str, tmp_path: Path) -> None:
     done = subprocess.run([program, flag, str(tmp_path / "script")], capture_output=True, text=True, timeout=60,
                           check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_targets_are_the_machines_of_the_home(manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                              ) -> None:
+    monkeypatch.setenv("S4V_HOME", str(tmp_path))
+    for name in ("alpha", "beta", "bravo"):
+        (tmp_path / "machines" / name).mkdir(parents=True)
+    assert follows(manager, "migrate-domain", "ldg1", "b") == ["beta", "bravo"]
+    assert follows(manager, "migrate", "-c", "ldg1", "") == ["alpha", "beta", "bravo"]
+    assert follows(manager, "migrate", "-p", "pw", "ld") == ["ldg1", "ldg2"]

@@ -64,7 +64,8 @@ def test_an_outcome_has_result_lines_and_errors(registered: Any) -> None:
     end = manager.watch(events.append)
     outcome = manager.execute("say-things", {"name": "x"}, on_line=lambda kind, text: seen.append((kind, text)))
     assert outcome.status == 0 and outcome.result == {"name": "x"} and outcome.out == "LDom ldg1 started\n"
-    assert seen == [("say", "LDom ldg1 started"), ("warn", "mind the gap"), ("progress", "50 half")]
+    assert seen == [("say", "LDom ldg1 started"), ("warn", "mind the gap"),
+                    ("progress", {"percent": 50, "text": "half"})]
     assert [(each["event"], each["percent"]) for each in events] == [("progress", 50)]
     end()
     refused = manager.execute("say-things", {})

@@ -21,7 +21,7 @@ C_MAY = {
     "hyp": HYP, "vio": HYP | {"hyp"}, "stream": HYP,
     "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
 }  # fmt: skip
-PUBLIC_HEADER_USERS = {"machine", "hyp", "tests"}
+PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -67,11 +67,12 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "errors", "mblocks", "placement", "platforms", "shortage", "units")}
-SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulator.places", "emulator.version"}
+SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "netdev", "places", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
-    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.spcommand"},  # the front door: what goes through managers
+    # the front door: what goes through managers
+    "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
@@ -80,6 +81,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
         "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
     },
+    "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
@@ -98,10 +100,12 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
+    "ldmd.migrator": {"ldmd"} | SHARED,
+    "ldmd.migrator.moves": {"ldmd.migration", "ldmd.messages"},  # words for operations
     "ldmd.migration": {"ldmd.model", "ldmd.planner", "ldmd.migration", "ldmd.messages"},  # pure
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
-    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages"}
-    | HARDWARE_FACTS,
+    "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages",
+                        "ldmd.migrator.moves"} | HARDWARE_FACTS,
     **{f"ldmd.migration.{name}": {"ldmd.model", "ldmd.planner", "ldmd.messages", "ldmd.migration"} | HARDWARE_FACTS
        for name in ("facts", "rule", "rules", "checks", "plan")},
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,
@@ -114,7 +118,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_disks", "emulator._core_firmware",
-    "emulator._core_memory", "emulator._core_moving", "emulator._build_core",
+    "emulator._core_memory", "emulator._core_moving", "emulator._core_stream", "emulator._build_core",
 }
 
 

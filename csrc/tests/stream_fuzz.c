@@ -1,0 +1,146 @@
+/* stream_fuzz.c SEED COUNT: what a hostile peer can send to the transfer core. Prints "ok N applied".
+ *
+ * Headers: random, and valid ones with bits changed and the checksum made right again. Payloads: random, and valid ones with
+ * numbers of pages changed. After each the memory beside the blocks must be what it was, and the digest the sum of the hashes of
+ * what memory has.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "stream/stream.h"
+
+enum { BLOCKS = 3, FILE_PAGES = 96, AUDIT_EVERY = 4096 };
+static const u64 FIRST[BLOCKS] = {8, 40, 44};   /* page of the file; in between nothing may be written */
+static const u64 PAGES[BLOCKS] = {20, 4, 30};
+static const u64 NUMBER[BLOCKS] = {0, 512, 516}; /* ra / 8 KiB */
+
+struct fuzz {
+  unsigned long long random;
+  int fd;
+  s4v_stream *stream;
+  u8 key[S4V_STREAM_KEY_BYTES];
+  u8 raw[S4V_STREAM_RAW_BYTES], scratch[S4V_STREAM_RAW_BYTES];
+  unsigned long long applied;
+};
+
+static u64 below(struct fuzz *f, u64 n) { return random_next(&f->random) % n; }
+
+static void fuzz_open(struct fuzz *f) {
+  f->fd = memfd_create("stream-fuzz", MFD_CLOEXEC);
+  CHECK(f->fd >= 0 && ftruncate(f->fd, FILE_PAGES * PAGE_BYTES) == 0);
+  for (size_t i = 0; i < sizeof f->key; i++) f->key[i] = (u8)random_next(&f->random);
+  s4v_stream_block blocks[BLOCKS];
+  memset(blocks, 0, sizeof blocks);
+  for (int i = 0; i < BLOCKS; i++) {
+    blocks[i].ra = NUMBER[i] * PAGE_BYTES;
+    blocks[i].bytes = PAGES[i] * PAGE_BYTES;
+    blocks[i].memory_offset = FIRST[i] * PAGE_BYTES;
+    blocks[i].memory_fd = f->fd;
+    blocks[i].map_fd = -1;
+  }
+  char error[200];
+  f->stream = s4v_stream_new(blocks, BLOCKS, f->key, 0, error, sizeof error);
+  CHECK(f->stream != NULL);
+}
+
+static u64 some_number(struct fuzz *f) {
+  switch (below(f, 8)) {
+    case 0: return random_next(&f->random);
+    case 1: return ~(u64)0 >> below(f, 20);
+    case 2: return NUMBER[below(f, BLOCKS)] + PAGES[below(f, BLOCKS)];
+    default: {
+      u64 b = below(f, BLOCKS);
+      return NUMBER[b] + below(f, PAGES[b]);
+    }
+  }
+}
+
+/* Ascending numbers, mostly of memory that is there, sometimes spoilt. */
+static void make_numbers(struct fuzz *f, u8 *out, u32 count) {
+  u64 next = below(f, 30);
+  for (u32 i = 0; i < count; i++) {
+    le64_store(out + i * 8, next);
+    next += 1 + (below(f, 4) == 0 ? below(f, 3) : 0);
+    if (next >= 20 && next < 512) next = 512;
+  }
+  if (count && below(f, 3) == 0) le64_store(out + below(f, count) * 8, some_number(f));
+}
+
+static void one_payload(struct fuzz *f) {
+  s4v_stream_chunk c = {.type = 1, .major = 1};
+  c.pages = (u16)below(f, below(f, 4) ? 6 : 40);
+  c.zeros = (u16)below(f, below(f, 4) ? 6 : 600);
+  c.raw_bytes = (u32)c.pages * PAGE_BYTES + (u32)(c.pages + c.zeros) * 8;
+  if (below(f, 20) == 0) c.raw_bytes = (u32)random_next(&f->random);
+  if (c.pages > S4V_STREAM_CHUNK_PAGES || c.zeros > S4V_STREAM_CHUNK_ZEROS) { /* parse lets none of these through */
+    CHECK(s4v_stream_apply(f->stream, &c, f->raw, f->scratch) == S4V_EFORMAT);
+    return;
+  }
+  for (u32 i = 0; i < c.pages; i++) le64_store(f->raw + i * PAGE_BYTES + below(f, 1024) * 8, random_next(&f->random));
+  u8 *numbers = f->raw + (u64)c.pages * PAGE_BYTES;
+  make_numbers(f, numbers, c.pages);
+  make_numbers(f, numbers + c.pages * 8u, c.zeros);
+  f->applied += s4v_stream_apply(f->stream, &c, f->raw, f->scratch) == 0;
+}
+
+static void one_header(struct fuzz *f) {
+  u8 header[S4V_STREAM_HEADER_BYTES];
+  s4v_stream_chunk c = {.type = (u8)below(f, 40), .algorithm = (u8)below(f, 5), .pages = (u16)below(f, 34), .crc = 0};
+  c.zeros = (u16)below(f, 520);
+  c.raw_bytes = (u32)c.pages * PAGE_BYTES + (u32)(c.pages + c.zeros) * 8;
+  c.wire_bytes = (u32)below(f, 4000);
+  s4v_stream_seal(header, &c, f->raw);
+  u64 changes = below(f, 4);
+  for (u64 i = 0; i < changes; i++) header[below(f, 60)] ^= (u8)(1u << below(f, 8));
+  if (below(f, 8)) le32_store(header + 60, s4v_stream_crc32c(header, 60));
+  if (below(f, 50) == 0)
+    for (size_t i = 0; i < sizeof header; i++) header[i] = (u8)random_next(&f->random);
+  s4v_stream_chunk out;
+  if (s4v_stream_parse(header, &out) != 0) return;
+  CHECK(out.wire_bytes <= S4V_STREAM_MAX_BYTES);
+  if (out.type != 1) return;
+  CHECK(out.raw_bytes <= S4V_STREAM_RAW_BYTES && out.wire_bytes <= out.raw_bytes);
+  CHECK(out.pages <= S4V_STREAM_CHUNK_PAGES && out.zeros <= S4V_STREAM_CHUNK_ZEROS);
+  (void)s4v_stream_intact(&out, f->raw);
+}
+
+static bool in_block(u64 page) {
+  for (int i = 0; i < BLOCKS; i++)
+    if (page >= FIRST[i] && page < FIRST[i] + PAGES[i]) return true;
+  return false;
+}
+
+static void check_memory(struct fuzz *f) {
+  u8 page[PAGE_BYTES];
+  for (u64 i = 0; i < FILE_PAGES; i++) {
+    if (in_block(i)) continue;
+    CHECK(pread(f->fd, page, sizeof page, (off_t)(i * PAGE_BYTES)) == PAGE_BYTES);
+    CHECK(page_is_zero(page));
+  }
+  u64 at = 0, looked = 0, examples[4];
+  while (at < s4v_stream_pages(f->stream)) CHECK(s4v_stream_audit(f->stream, &at, 7, &looked, examples, 4) == 0);
+}
+
+int main(int argc, char **argv) {
+  CHECK(argc == 3);
+  static struct fuzz f;
+  f.random = strtoull(argv[1], NULL, 10);
+  unsigned long long count = strtoull(argv[2], NULL, 10);
+  fuzz_open(&f);
+  for (unsigned long long i = 0; i < count; i++) {
+    if (below(&f, 2)) one_payload(&f);
+    else one_header(&f);
+    if (i % AUDIT_EVERY == 0) check_memory(&f);
+  }
+  check_memory(&f);
+  s4v_stream_free(f.stream);
+  close(f.fd);
+  printf("ok %llu applied\n", f.applied);
+  return 0;
+}

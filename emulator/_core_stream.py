@@ -1,0 +1,271 @@
+"""The core's transfer of pages (csrc/stream): memory by its descriptors, payloads of chunks, hashes, checksums.
+
+One call a chunk, never one a page; meanwhile the interpreter's lock is free, so that channels work side by side.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from emulator._core_cffi import ffi, lib
+from emulator.errors import EmulatorError
+
+PAGE_BYTES = 8192
+CHUNK_PAGES: int = lib.S4V_STREAM_CHUNK_PAGES
+HEADER_BYTES: int = lib.S4V_STREAM_HEADER_BYTES
+RAW_BYTES: int = lib.S4V_STREAM_RAW_BYTES
+MAX_BYTES: int = lib.S4V_STREAM_MAX_BYTES
+KEY_BYTES: int = lib.S4V_STREAM_KEY_BYTES
+AUDIT_PAGES = 32768
+"""Pages of one step of an audit or a walk: 256 MiB of address space."""
+EXAMPLES = 16
+_ERROR_BYTES = 512
+_HEADER_AT = 4096 - HEADER_BYTES
+_PAYLOAD_AT = 4096
+_MAX_U64 = (1 << 64) - 1
+
+
+class StreamMemoryError(EmulatorError):
+    """Memory cannot be read or written, or its descriptors are not what they should be."""
+
+    code = "memory"
+
+
+class ChunkError(EmulatorError):
+    """A chunk that is damaged, or that no peer of ours makes."""
+
+    code = "peer"
+
+
+class BlockFacts(Protocol):
+    """What `Image` wants to know of a block: requests.Block."""
+
+    @property
+    def ra(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def map(self) -> int: ...
+    @property
+    def memory_offset(self) -> int: ...
+    @property
+    def page_map_offset(self) -> int: ...
+    @property
+    def region_map_offset(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A payload: pages with bytes, pages that are zero now, its bytes; and how many pages were looked at for it."""
+
+    pages: int
+    zeros: int
+    raw_bytes: int
+    looked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The header of a chunk (protocol.md)."""
+
+    type: int
+    mid: int
+    channel: int = 0
+    round: int = 0
+    sequence: int = 0
+    pages: int = 0
+    zeros: int = 0
+    algorithm: int = 0
+    raw_bytes: int = 0
+    wire_bytes: int = 0
+    argument: int = 0
+    crc: int = 0
+    major: int = 1
+    minor: int = 0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Pages that are not what was sent, how many were compared, and numbers of the first of them."""
+
+    mismatches: int
+    pages: int
+    examples: tuple[int, ...]
+
+
+class Buffer:
+    """Room for a header and a payload behind it. `payload` begins at a page."""
+
+    def __init__(self, payload_bytes: int = RAW_BYTES) -> None:
+        self._memory = mmap.mmap(-1, _PAYLOAD_AT + payload_bytes)
+        self._view = memoryview(self._memory)
+        self.payload = self._view[_PAYLOAD_AT:]
+        self._pointer: Any = ffi.from_buffer("uint8_t[]", self._memory)
+        self._header = self._pointer + _HEADER_AT
+        self.pointer = self._pointer + _PAYLOAD_AT
+        self._chunk = ffi.new("s4v_stream_chunk *")
+        self.length = 0
+
+    def seal(self, chunk: Chunk) -> None:
+        """Write the header of what `payload` has: chunk.wire_bytes of it."""
+        _fill(self._chunk, chunk)
+        lib.s4v_stream_seal(self._header, self._chunk, self.pointer)
+        self.length = HEADER_BYTES + chunk.wire_bytes
+
+    def wire(self) -> memoryview:
+        """Header and payload as they are sent."""
+        return self._view[_HEADER_AT : _HEADER_AT + self.length]
+
+
+def seal(chunk: Chunk, payload: bytes = b"") -> bytes:
+    """A small chunk as it is sent."""
+    raw, header = ffi.new("s4v_stream_chunk *"), ffi.new("uint8_t[]", HEADER_BYTES)
+    _fill(raw, chunk, len(payload))
+    lib.s4v_stream_seal(header, raw, ffi.from_buffer("uint8_t[]", payload))
+    return bytes(ffi.buffer(header)) + payload
+
+
+def _fill(raw: Any, chunk: Chunk, length: int | None = None) -> None:
+    raw.mid, raw.sequence, raw.argument = chunk.mid, chunk.sequence, chunk.argument
+    raw.round, raw.channel, raw.pages, raw.zeros = chunk.round, chunk.channel, chunk.pages, chunk.zeros
+    raw.major, raw.minor, raw.type, raw.algorithm = chunk.major, chunk.minor, chunk.type, chunk.algorithm
+    raw.raw_bytes = chunk.raw_bytes if length is None else length
+    raw.wire_bytes = chunk.wire_bytes if length is None else length
+
+
+class Parser:
+    """Takes chunks out of a buffer of bytes that a peer has sent."""
+
+    def __init__(self, buffer: mmap.mmap) -> None:
+        self._pointer: Any = ffi.from_buffer("uint8_t[]", buffer)
+        self._raw = ffi.new("s4v_stream_chunk *")
+
+    def header(self, at: int) -> Chunk:
+        """The header at an offset, its lengths within their bounds. Raises ChunkError."""
+        raw = self._raw
+        if lib.s4v_stream_parse(self._pointer + at, raw) != 0:
+            raise ChunkError("a header that is damaged or out of bounds")
+        return Chunk(
+            type=raw.type, mid=raw.mid, channel=raw.channel, round=raw.round, sequence=raw.sequence, pages=raw.pages,
+            zeros=raw.zeros, algorithm=raw.algorithm, raw_bytes=raw.raw_bytes, wire_bytes=raw.wire_bytes,
+            argument=raw.argument, crc=raw.crc, major=raw.major, minor=raw.minor,
+        )  # fmt: skip
+
+    def intact(self, at: int) -> bool:
+        """Is the payload at an offset, of the header read last, what was sent?"""
+        return bool(lib.s4v_stream_intact(self._raw, self._pointer + at) == 0)
+
+    def apply(self, image: Image, at: int, scratch: Buffer) -> None:
+        """Put the payload at an offset, of the header read last, into memory. Raises ChunkError, StreamMemoryError."""
+        image.apply(self._raw, self._pointer + at, scratch)
+
+    def apply_raw(self, image: Image, raw: Buffer, scratch: Buffer) -> None:
+        """The same of a payload that was compressed, and is not any more."""
+        image.apply(self._raw, raw.pointer, scratch)
+
+
+class Image:
+    """The memory of a guest, through descriptors of its blocks. `marks`: their dirty maps are wanted."""
+
+    def __init__(self, blocks: Sequence[BlockFacts], key: bytes, *, marks: bool) -> None:
+        """Raises StreamMemoryError. `key`: KEY_BYTES, the same on both sides."""
+        if len(key) != KEY_BYTES:
+            raise StreamMemoryError(f"a key of {len(key)} bytes: {KEY_BYTES} are wanted")
+        raw = ffi.new("s4v_stream_block[]", len(blocks))
+        for slot, block in zip(raw, blocks, strict=True):
+            slot.ra, slot.bytes, slot.memory_offset = block.ra, block.size, block.memory_offset
+            slot.page_map_offset, slot.region_map_offset = block.page_map_offset, block.region_map_offset
+            slot.memory_fd, slot.map_fd = block.memory, block.map
+        message = ffi.new("char[]", _ERROR_BYTES)
+        pointer = lib.s4v_stream_new(raw, len(blocks), ffi.from_buffer("uint8_t[]", key), marks, message, _ERROR_BYTES)
+        if pointer == ffi.NULL:
+            raise StreamMemoryError(ffi.string(message).decode("utf-8", "replace"))
+        self._stream = ffi.gc(pointer, lib.s4v_stream_free)
+        self.pages = int(lib.s4v_stream_pages(self._stream))
+        self._digest = ffi.new("uint64_t[2]")
+
+    def close(self) -> None:
+        """Give back what it maps and holds; only when no other thread is in a call."""
+        ffi.release(self._stream)
+
+    def harvest(self) -> int:
+        """Marks become pending pages; how many. Only after the machine's barrier may they be taken."""
+        found = int(lib.s4v_stream_harvest(self._stream))
+        if found < 0:
+            raise StreamMemoryError("the image was made without dirty maps")
+        return found
+
+    def marked(self) -> int:
+        """Pages that are marked now."""
+        return int(lib.s4v_stream_marked(self._stream))
+
+    def populated(self, at: int) -> tuple[int, int]:
+        """Populated pages of a step from page index `at` on are pending: (where to go on, how many)."""
+        place = ffi.new("uint64_t *", at)
+        found = int(lib.s4v_stream_populated(self._stream, place, AUDIT_PAGES * 4))
+        if found < 0:
+            raise StreamMemoryError("memory cannot be walked")
+        return int(place[0]), found
+
+    def pending(self) -> int:
+        """Pages that must be sent."""
+        return int(lib.s4v_stream_pending(self._stream))
+
+    def take(self, buffer: Buffer) -> Taken:
+        """Fetch pending pages into the buffer's payload."""
+        out = ffi.new("s4v_stream_taken *")
+        if lib.s4v_stream_take(self._stream, buffer.pointer, out) != 0:
+            raise StreamMemoryError("memory cannot be read")
+        return Taken(pages=out.pages, zeros=out.zeros, raw_bytes=out.raw_bytes, looked=out.looked)
+
+    def apply(self, raw_chunk: Any, pointer: Any, scratch: Buffer) -> None:
+        """Put a payload into memory; through `Parser`."""
+        status = lib.s4v_stream_apply(self._stream, raw_chunk, pointer, scratch.pointer)
+        if status == lib.S4V_EFORMAT:
+            raise ChunkError("pages that are not of this memory, or not in order")
+        if status != 0:
+            raise StreamMemoryError("memory cannot be written, or is not what was written to it")
+
+    def digest(self) -> bytes:
+        """Sum of the hashes of all pages, as sent or received: 16 bytes, big-endian."""
+        out = ffi.new("uint64_t[2]")
+        lib.s4v_stream_digest(self._stream, out)
+        return (int(out[1]) << 64 | int(out[0])).to_bytes(16, "big")
+
+    def audit(self, cancelled: Callable[[], bool] = lambda: False) -> Audit:
+        """Hash all populated memory again and compare. Raises StreamMemoryError, also where it was cancelled."""
+        at, looked, numbers = ffi.new("uint64_t *", 0), ffi.new("uint64_t *", 0), ffi.new("uint64_t[]", EXAMPLES)
+        mismatches, examples = 0, list[int]()
+        while at[0] < self.pages:
+            if cancelled():
+                raise StreamMemoryError("the audit was stopped")
+            wrong = int(lib.s4v_stream_audit(self._stream, at, AUDIT_PAGES, looked, numbers, EXAMPLES))
+            if wrong < 0:
+                raise StreamMemoryError("memory cannot be read")
+            listed = min(wrong, EXAMPLES - len(examples))
+            examples += [int(number) for number in numbers[0:listed] if number]
+            mismatches += wrong
+        return Audit(mismatches, int(looked[0]), tuple(examples))
+
+    def wipe(self) -> None:
+        """All memory is zero. Raises StreamMemoryError."""
+        if lib.s4v_stream_wipe(self._stream) != 0:
+            raise StreamMemoryError("memory cannot be wiped")
+
+
+def page_hash(key: bytes, page: bytes, number: int) -> tuple[int, int]:
+    """(low, high) word of a page's hash."""
+    out = ffi.new("uint64_t[2]")
+    lib.s4v_stream_hash(ffi.from_buffer("uint8_t[]", key), ffi.from_buffer("uint8_t[]", page), number & _MAX_U64, out)
+    return int(out[0]), int(out[1])
+
+
+def crc32c(data: bytes, *, portable: bool = False) -> int:
+    """CRC-32C of bytes, with the host's instruction or without."""
+    raw = ffi.from_buffer("uint8_t[]", data)
+    return int((lib.s4v_stream_crc32c_portable if portable else lib.s4v_stream_crc32c)(raw, len(data)))

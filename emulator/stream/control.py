@@ -1,0 +1,169 @@
+"""Convergence: what was measured, how long the pause would be, and what to do where it does not get shorter. Pure.
+
+pause = (pending + marked pages) / ratio / wire rate + bytes on their way / wire rate
+        + what is written until the guest stands + fixed parts + 1.5 round trips (+ hashing again, when strict)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from emulator.stream.requests import PAGE_BYTES, Options
+
+FIXED_MS = 8.0
+"""Suspending, two synced records of the journals, state without memory."""
+STOP_SECONDS = 0.005
+"""From `converged` to the moment in which the guest stands."""
+WINDOW_SECONDS = 1.0
+FIRST_RATE = 100e6
+"""Bytes a second, while nothing was measured."""
+STRICT_RATE = 1.5e9
+STALLED = 0.7
+"""A round that leaves more than this part of the last one's pages does not converge."""
+FIRST_LIMIT, NEXT_LIMIT = 0.5, 0.7
+LEAST_LIMIT = 64
+"""Pages a second."""
+ROUNDS_BEFORE_LIMIT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One look at everything. Bytes that are acked, wire, raw, and seconds, are totals of all channels."""
+
+    at: float
+    acked_bytes: int
+    wire_bytes: int
+    raw_bytes: int
+    in_flight: int
+    pending: int
+    marked: int
+    busy: bool
+    send_seconds: float = 0.0
+    send_cpu_seconds: float = 0.0
+    cap_seconds: float = 0.0
+    window_seconds: float = 0.0
+    peer_idle_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """Parts of a thread's time, 0 to 1: blocked in sending, at the cap, at a full window; the target without input."""
+
+    blocked: float
+    cap: float
+    window: float
+    peer_idle: float
+
+
+class Control:
+    """What is known of the transfer, and what follows from it."""
+
+    def __init__(self, options: Options, channels: int) -> None:
+        self._options, self._channels = options, channels
+        self._samples: deque[Sample] = deque()
+        self._rate = self._dirty_rate = 0.0
+        self._ratio = 1.0
+        self._percent = 0.0
+        self._last_left: int | None = None
+        self._stalled = 0
+        self._cleared_at = 0.0
+        self.limit: int | None = None
+        self.rtt_seconds = 0.0
+        self.strict_bytes = 0
+
+    # -- measuring
+
+    def cleared(self, at: float) -> None:
+        """Marks were cleared: from now on they are counted anew."""
+        self._cleared_at = at
+
+    def sample(self, now: Sample) -> None:
+        """Take a look into account."""
+        self._samples.append(now)
+        while len(self._samples) > 2 and now.at - self._samples[0].at > WINDOW_SECONDS:
+            self._samples.popleft()
+        pairs = list(zip(self._samples, list(self._samples)[1:], strict=False))
+        busy = sum(b.at - a.at for a, b in pairs if b.busy)
+        moved = sum(b.acked_bytes - a.acked_bytes for a, b in pairs if b.busy)
+        if busy > 0.005 and moved > 0:
+            self._rate = moved / busy
+        first = self._samples[0]
+        if now.wire_bytes - first.wire_bytes > 1 << 16:
+            self._ratio = max(0.1, (now.raw_bytes - first.raw_bytes) / (now.wire_bytes - first.wire_bytes))
+        if now.at - self._cleared_at > 0.02:
+            self._dirty_rate = now.marked * PAGE_BYTES / (now.at - self._cleared_at)
+
+    @property
+    def rate(self) -> float:
+        """Wire bytes a second while there is something to send."""
+        return self._rate
+
+    @property
+    def ratio(self) -> float:
+        """Memory bytes of a wire byte."""
+        return self._ratio
+
+    @property
+    def dirty_rate(self) -> float:
+        """Bytes a second of distinct pages written."""
+        return self._dirty_rate
+
+    def pause_ms(self, now: Sample) -> float:
+        """The pause, were the guest suspended now."""
+        rate = self._rate or FIRST_RATE
+        memory = (now.pending + now.marked) * PAGE_BYTES + self._dirty_rate * STOP_SECONDS
+        seconds = (memory / self._ratio + now.in_flight) / rate + 1.5 * self.rtt_seconds
+        return seconds * 1000 + FIXED_MS + self.strict_bytes / STRICT_RATE * 1000
+
+    def share(self) -> Share:
+        """Where the time of the last second went."""
+        first, last = self._samples[0], self._samples[-1]
+        wall = max(1e-6, (last.at - first.at) * self._channels)
+
+        def part(name: str) -> float:
+            return min(1.0, max(0.0, float(getattr(last, name) - getattr(first, name)) / wall))
+
+        blocked = max(0.0, part("send_seconds") - part("send_cpu_seconds"))
+        return Share(blocked, part("cap_seconds"), part("window_seconds"), part("peer_idle_seconds"))
+
+    def link_bound(self) -> bool:
+        """The sender waits for the link, and the target for input."""
+        share = self.share()
+        return share.blocked + share.cap + share.window > 0.3 and share.peer_idle > 0.3
+
+    def limited_by(self) -> str:
+        """What keeps it from being faster: the word of `progress`."""
+        if len(self._samples) < 2 or not self._samples[-1].busy:
+            return "dirty-rate" if self._stalled else "nothing"
+        share = self.share()
+        if self._stalled:
+            return "dirty-rate"
+        if share.cap > 0.3:
+            return "bandwidth"
+        if share.blocked + share.window > 0.3:
+            return "network" if share.peer_idle > 0.3 else "target"
+        return "cpu"
+
+    def percent(self, looked_bytes: int, now: Sample) -> float:
+        """How far it is: never less than before, 99 at most until all is verified."""
+        again = min(0.9, self._dirty_rate / (self._rate * self._ratio)) if self._rate else 0.0
+        left = (now.pending + now.marked) * PAGE_BYTES / (1 - again)
+        if looked_bytes:
+            self._percent = max(self._percent, 99.0 * looked_bytes / (looked_bytes + left))
+        return self._percent
+
+    # -- deciding
+
+    def round_begins(self, left: int, now: Sample) -> bool:
+        """A round has `left` pages. True: the guest's rate of dirtying is limited (more) from now on: `limit`."""
+        last, self._last_left = self._last_left, left
+        if self.pause_ms(now) <= self._options.downtime_ms or last is None or left <= STALLED * last:
+            return False
+        self._stalled += 1
+        if not self._options.dirty_limit or self._stalled < ROUNDS_BEFORE_LIMIT:
+            return False
+        pages = self._rate * self._ratio / PAGE_BYTES
+        wanted = FIRST_LIMIT * pages if self.limit is None else min(NEXT_LIMIT * self.limit, FIRST_LIMIT * pages)
+        before, self.limit = self.limit, max(LEAST_LIMIT, int(wanted))
+        return self.limit != before

@@ -1,0 +1,88 @@
+"""What a migration asks of the machine (hvctl 1.1, emulator/hvctl/protocol.md), and of the configuration with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ldmd.migration.events import Guest
+from ldmd.model import Configuration, Domain
+from ldmd.operations.context import HypervisorError
+from ldmd.planner.guestspec import ON
+
+if TYPE_CHECKING:
+    from ldmd.manager import Manager
+
+GONE = ("unreachable", "timeout")
+IMAGES = ("receiving", "received")
+
+
+class WithDescriptors(Protocol):
+    """A hypervisor whose answers may bring descriptors."""
+
+    def call_fds(self, op: str, /, **arguments: Any) -> tuple[Any, list[int]]:
+        """One request; its result, and descriptors, which are the caller's to close. Raises HypervisorError."""
+
+
+def call_fds(manager: Manager, op: str, /, **arguments: Any) -> tuple[Any, list[int]]:
+    """One request of the manager's machine."""
+    return cast(WithDescriptors, manager.hypervisor).call_fds(op, **arguments)
+
+
+def domain_of(configuration: Configuration, uuid: str) -> Domain | None:
+    """A domain by its uuid."""
+    return next((each for each in configuration.domains if each.uuid == uuid), None)
+
+
+def number_of(configuration: Configuration, uuid: str) -> int | None:
+    """The guest's number of a domain, None where it has no binding."""
+    domain = domain_of(configuration, uuid)
+    return None if domain is None or domain.binding is None else domain.binding.id
+
+
+def status_of(manager: Manager, uuid: str) -> Mapping[str, Any]:
+    """What the machine says of a domain, {} where it has no guest. Raises HypervisorError."""
+    for status in manager.hypervisor.call("guest.list"):
+        if status.get("uuid") == uuid:
+            return dict(status)
+    return {}
+
+
+def guest_word(status: Mapping[str, Any]) -> Guest:
+    """A guest's state in the words of the state machines.
+
+    One that ended by itself has nothing that could be revived: it counts as running, so that nobody boots it.
+    """
+    state = status.get("state", "")
+    if state in IMAGES:
+        return Guest.IMAGE
+    if state == "suspended":
+        return Guest.SUSPENDED
+    return Guest.RUNNING if state in ("running", "halted") else Guest.NONE
+
+
+def ran(domain: Domain | None) -> bool:
+    """Is it, as far as the store knows, a domain that runs?"""
+    return domain is not None and domain.state in ON
+
+
+def persist(manager: Manager, change: Callable[[Configuration], Configuration]) -> None:
+    """Record what the migration made true, past the checks that hold for others; the machine has it already."""
+    with manager.turn():
+        new = change(manager.configuration)
+        if new != manager.configuration:
+            manager.note(new)
+
+
+def state_bytes(value: object) -> bytes:
+    """A SHA-256 as a machine or a worker says it."""
+    found = value if isinstance(value, bytes) else bytes.fromhex(value) if isinstance(value, str) else b""
+    if len(found) != 32:
+        raise HypervisorError("internal", "no SHA-256")
+    return found
+
+
+def image_digest(pages: str, state: bytes) -> str:
+    """The digest of a whole image as FINAL and READY say it: of the memory's digest and the state's."""
+    return hashlib.sha256(bytes.fromhex(pages) + state).hexdigest()[:32]

@@ -1,0 +1,114 @@
+"""Settings of migrations: table [migration] of ldmd.toml, and hosts.toml, which names other managers.
+
+    [migration]                        # ldmd.toml, in the manager's directory; these are the defaults
+    listen = "127.0.0.1"               # "0.0.0.0" or an address of this host for a real network
+    port = 0                           # 0: any free one, published beside the sockets. 8101 is the product's
+    incoming = true                    # the product's incoming_migration_enabled
+    outgoing = true                    # the product's outgoing_migration_enabled
+    lease-directory = ""               # a directory that both managers have: storage leases are kept there
+    compress = "auto"                  # auto, none, lz4, zstd, zlib
+    downtime-ms = 300                  # the pause that copying aims at
+    bandwidth-bps = 0                  # 0: no limit
+    channels = 2                       # connections that carry memory
+
+    [system2]                          # hosts.toml: one table for each name that `ldm migrate-domain` is given
+    address = "192.0.2.7"
+    port = 8101
+    fingerprint = "ab12..."            # SHA-256 of its server.crt (DER), where it is not in trust/
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ldmd.messages import refuse
+
+FILE, HOSTS = "ldmd.toml", "hosts.toml"
+PORT = 8101
+"""The product's port of migrations."""
+COMPRESSIONS = ("auto", "none", "lz4", "zstd", "zlib")
+FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Table [migration]."""
+
+    listen: str = "127.0.0.1"
+    port: int = 0
+    incoming: bool = True
+    outgoing: bool = True
+    lease_directory: str = ""
+    compress: str = "auto"
+    downtime_ms: int = 300
+    bandwidth_bps: int = 0
+    channels: int = 2
+
+    def check(self, path: Path) -> None:
+        """Raises RefusedError settings.file."""
+        bounds = {"port": (0, 65535), "downtime-ms": (1, 60_000), "bandwidth-bps": (0, 1 << 40), "channels": (1, 16)}
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name.replace("-", "_"))
+            if not least <= value <= most:
+                refuse("settings.file", path=path, problem=f"migration.{name}: {value} is not from {least} to {most}")
+        if self.compress not in COMPRESSIONS:
+            refuse("settings.file", path=path, problem=f"migration.compress: one of {', '.join(COMPRESSIONS)}")
+        if self.lease_directory and not Path(self.lease_directory).is_absolute():
+            refuse("settings.file", path=path, problem="migration.lease-directory: an absolute path expected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostEntry:
+    """A table of hosts.toml."""
+
+    address: str
+    port: int = PORT
+    fingerprint: str = ""
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        refuse("settings.file", path=path, problem=error)
+
+
+def _table(path: Path, where: str, table: Any, kind: type[Any]) -> dict[str, Any]:
+    """The values of a table by the names of the dataclass's fields, each of its type."""
+    known = {each.name.replace("_", "-"): each for each in fields(kind)}
+    types = {"str": str, "int": int, "bool": bool}
+    if not isinstance(table, dict) or set(table) - set(known):
+        refuse("settings.file", path=path, problem=f"[{where}]: only {', '.join(known)} are known")
+    for name, value in table.items():
+        wanted = types[str(known[name].type)]
+        if type(value) is not wanted:
+            refuse("settings.file", path=path, problem=f"{where}.{name}: {value!r} is no {wanted.__name__}")
+    return {known[name].name: value for name, value in table.items()}
+
+
+def read_settings(path: Path) -> Settings:
+    """Of ldmd.toml. Raises RefusedError settings.file."""
+    found = Settings(**_table(path, "migration", _toml(path).get("migration", {}), Settings))
+    found.check(path)
+    return found
+
+
+def read_hosts(path: Path) -> dict[str, HostEntry]:
+    """Of hosts.toml. Raises RefusedError settings.file."""
+    hosts = {}
+    for name, table in _toml(path).items():
+        values = _table(path, name, table, HostEntry)
+        if not values.get("address"):
+            refuse("settings.file", path=path, problem=f"{name}: an address is missing")
+        values["fingerprint"] = values.get("fingerprint", "").replace(":", "").lower()
+        entry = HostEntry(**values)
+        if not 1 <= entry.port <= 65535 or (entry.fingerprint and not FINGERPRINT.match(entry.fingerprint)):
+            refuse("settings.file", path=path, problem=f"{name}: a port, and 64 hexadecimal digits, expected")
+        hosts[name] = entry
+    return hosts

@@ -1,0 +1,509 @@
+"""The source's side: what the effects of `ldmd.migration.source` do to the domain, the worker, the lease."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from emulator.hvctl.wire import close_all
+from ldmd.messages import RefusedError
+from ldmd.migration import events as ev
+from ldmd.migration import plan as moving
+from ldmd.migration import records as rec
+from ldmd.migration.facts import GuestFacts
+from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.rule import Finding, Options, Report
+from ldmd.migration.rules import NO_OPTIONS
+from ldmd.migration.source import OPEN, SETTLED, At, Plan, Source, State
+from ldmd.migrator.attempt import ROUNDS_KEPT, Attempt
+from ldmd.migrator.connector import Connector, Visit
+from ldmd.migrator.greeting import Join
+from ldmd.migrator.guestops import (
+    GONE,
+    call_fds,
+    domain_of,
+    image_digest,
+    number_of,
+    persist,
+    state_bytes,
+    status_of,
+)
+from ldmd.migrator.means import Means
+from ldmd.migrator.moves import MoveOutcome, Round
+from ldmd.migrator.work import Work
+from ldmd.migrator.worker import ENDED, Worker
+from ldmd.model import Configuration
+from ldmd.model import State as DomainState
+from ldmd.model.plain import PlainError, from_plain, to_plain
+from ldmd.operations.context import HypervisorError
+from ldmd.planner.guestspec import ON
+
+FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
+SECRET_BYTES = 32
+RESUME_SECONDS = 5.0
+SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
+"""What of the worker's last word stands in the record."""
+
+
+class SourceSide(Attempt):
+    """One attempt to move a domain away. `facts`: None after a restart, when nothing is offered any more."""
+
+    side = "source"
+    state: State
+
+    def __init__(self, means: Means, plan: Plan, *, host: str, name: str, name_there: str, pin: str = "",
+                 facts: GuestFacts | None = None, options: Options = NO_OPTIONS,
+                 moved_away: Callable[[str, int], None] = lambda uuid, mid: None) -> None:
+        guest = ev.Guest.RUNNING if plan.kind is Kind.LIVE else ev.Guest.NONE
+        super().__init__(means, plan.uuid, Source(), State(plan, guest=guest))
+        self.host, self.name, self.name_there, self.pin = host, name, name_there, pin
+        self.facts, self.options, self._moved_away = facts, options, moved_away
+        self.findings: tuple[Finding, ...] = ()
+        self.success = False
+        self.target_machine = host
+        self._address, self._certificate = "", b""
+        self._data: dict[str, Any] | None = None
+        self._final: dict[str, Any] | None = None
+        self._sent_final = False
+        self._begun = -1  # the job that started the worker
+        self._state_digest = b""
+        self._limited = False
+        self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
+        self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
+        self._work = Work(self, self._worker_event, self._answer_at_once)
+        join = Join(uuid=plan.uuid, how="", machine=means.manager.configuration.server.name, mid=plan.mid)
+        self.connector = Connector(means, host, join, pin=lambda: self.pin, arrived=self.visited,
+                                   refused=self._not_let_in)
+
+    # -- what others see
+
+    @property
+    def journal(self) -> Any:
+        """The source's journal."""
+        return self.means.sources
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be done."""
+        return self.state.plan
+
+    @property
+    def key(self) -> str:
+        """Of its note."""
+        return f"{self.uuid}.{self.plan.mid}"
+
+    @property
+    def holds(self) -> bool:
+        """The domain is this attempt's to care for: nobody else starts, stops or changes it."""
+        return not self.settled or (self.state.at is At.DONE and not self.idle)
+
+    @property
+    def settled(self) -> bool:
+        """It holds the domain no more."""
+        return self.state.at in SETTLED and self.state.at is not At.NEW
+
+    @property
+    def decided(self) -> bool:
+        """The person who waits can be told."""
+        lost = self.state.at is At.RELEASED and self.state.doubt
+        return self.idle and (self.settled or lost or self.state.at is At.BROKEN)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to say to the target."""
+        return self.state.at is At.CLOSED and self.idle
+
+    def outcome(self) -> MoveOutcome:
+        """How it ended, once it is decided."""
+        plan, at = self.plan, self.state.at
+        accepted = plan.dry_run and at is At.CLOSED and not self.told
+        done = self.success or at is At.DONE or accepted
+        report = Report(domain=self.name, findings=self.findings, dry_run=plan.dry_run)
+        why = report.lines()[:-1] if report.errors else tuple(self.told[-1:])
+        lines = report.lines() if not report.errors else ()
+        told = (*lines, *(self.told if done else ()))
+        return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
+                           summary=self._summary())
+
+    def _summary(self) -> dict[str, Any]:
+        """For the record. All populated pages were compared with what the target has, by their digest (`strict`: read
+        again from memory)."""
+        final, (begun, ended) = self._final or {}, self._stood
+        summary: dict[str, Any] = {name: final[name] for name in SUMMARY if name in final}
+        if final:
+            summary["verified_pages"] = int(self.progress.get("total_bytes") or 0) // 8192
+        if begun and ended:
+            summary["downtime_ms"] = round((ended - begun) * 1000, 3)
+        return summary
+
+    # -- the link
+
+    def visited(self, visit: Visit) -> None:
+        """A connection was let in; from the connector's thread."""
+        self._address, self._certificate = visit.peer.address, visit.certificate
+        self.target_machine = visit.welcome.machine or self.host
+        self.arrive(visit.link)
+
+    def _not_let_in(self, error: RefusedError) -> None:
+        """What waiting does not help against ends an attempt that is not released."""
+        if error.code in ("migration.authentication", "migration.certificate", "migration.certificate-unknown"):
+            self.act(lambda: self._hopeless(error))
+
+    def _hopeless(self, error: RefusedError) -> None:
+        if self.state.at in OPEN:
+            self.step(ev.TransferFailed(error.text))
+        elif self.state.at is At.ABORTED and error.code == "migration.authentication":
+            # the target has no note of this attempt, which it makes before it promises: there is nothing to take back
+            self.step(ev.Received(rec.Never(self.plan.mid)))
+
+    def greet(self) -> None:
+        """The facts go before the offer."""
+        if self.state.at in FACTS_SAID_IN and self.facts is not None:
+            self.say({"type": "facts", "mid": self.plan.mid, "facts": to_plain(self.facts),
+                      "options": to_plain(self.options)})
+
+    def stepped(self) -> None:
+        """The connector knows whether it is needed."""
+        self.connector.standing(bool(self._main))
+
+    def heard(self, frame: dict[str, Any]) -> None:
+        """Frames of the target that are no messages."""
+        kind = frame.get("type")
+        if kind == "report":
+            self.findings = self._findings(frame)
+        elif kind == "data":
+            self._data = self._data_of(frame)
+        elif kind == "forgotten" and self.state.at is At.DONE and frame.get("mid") == self.plan.mid:
+            self.journal.write(self.uuid, rec.Closed(self.plan.mid))
+            self.state = replace(self.state, at=At.CLOSED)
+            self.connector.want(False)
+            self.drop_links()
+
+    @staticmethod
+    def _findings(frame: dict[str, Any]) -> tuple[Finding, ...]:
+        try:
+            report: Report = from_plain(Report, frame.get("report"))
+        except (PlainError, TypeError) as error:
+            raise rec.RecordError(f"report: {error!s:.200}") from None
+        if len(report.findings) > 1000:
+            raise rec.RecordError("report: too many findings")
+        return report.findings
+
+    @staticmethod
+    def _data_of(frame: dict[str, Any]) -> dict[str, Any]:
+        port, secret = frame.get("port"), frame.get("secret")
+        if type(port) is not int or not 0 < port < 65536:
+            raise rec.RecordError("data: a port expected")
+        if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
+            raise rec.RecordError("data: a secret expected")
+        return {"port": port, "secret": secret}
+
+    # -- effects
+
+    def carry_out(self, effect: ev.Effect) -> None:
+        """See `ldmd.migration.events`."""
+        match effect:
+            case ev.Connect():
+                self.connector.want(True)
+            case ev.Disconnect():
+                self.connector.want(False)
+                self.drop_links()
+            case ev.StartTransfer():
+                if self._begun != self._job:  # else the worker itself goes on where it stood
+                    self._begun = self._job
+                    self.run_job(self._start_transfer, failed=ev.TransferFailed)
+            case ev.SuspendGuest():
+                self.run_job(self._suspend, failed=ev.Suspended)
+            case ev.SendFinal():
+                self._send_final()
+            case ev.CloseDisks():
+                if self.plan.kind is Kind.LIVE:
+                    self._insist("guest.release_disks")
+            case ev.ResumeGuest():
+                self._resume()
+            case ev.BootGuest():
+                self._boot()
+            case ev.DestroyGuest():
+                self._destroy()
+            case ev.Lease(move, mid):
+                self.run_job(lambda number: ev.LeaseAnswered(self._lease(move, mid)),
+                             failed=lambda why: ev.LeaseAnswered(ev.LeaseWord.UNREACHABLE))
+
+    def _lease(self, move: ev.LeaseMove, mid: int) -> ev.LeaseWord:
+        leases = self.means.leases
+        return ev.LeaseWord.UNREACHABLE if leases is None else leases.move(self.uuid, mid, move)
+
+    @property
+    def _number(self) -> int:
+        """The guest's number. Raises HypervisorError where the domain has none any more."""
+        number = number_of(self.means.manager.configuration, self.uuid)
+        if number is None:
+            raise HypervisorError("no-guest", "the domain is not bound any more")
+        return number
+
+    # -- copying
+
+    def _start_transfer(self, number: int) -> None:
+        data, settings = self._data, self.means.settings
+        if data is None:
+            raise HypervisorError("state", "the target has not said where its worker listens")
+        result, fds = call_fds(self.means.manager, "memory.descriptors", guest=self._number)
+        try:
+            self._work.begin(
+                number, lambda: self._job, "begin", fds, mid=self.plan.mid, blocks=result["blocks"],
+                host=self._address, port=data["port"], secret=data["secret"],
+                certificate=self.means.identity.certificate.read_text(encoding="ascii"),
+                key=self.means.identity.key.read_text(encoding="ascii"),
+                peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=settings.channels,
+                options={"compress": settings.compress, "downtime_ms": settings.downtime_ms,
+                         "bandwidth_bps": settings.bandwidth_bps or None})
+        finally:
+            close_all(fds)
+
+    def _answer_at_once(self, event: dict[str, Any], worker: Worker) -> bool:
+        """What the worker waits for: in its own thread, also while this attempt writes its journal."""
+        call = self.means.manager.hypervisor.call
+        try:
+            if event["event"] == "barrier":
+                call("memory.barrier", guest=self._number)
+                worker.request("barrier", n=event["n"])
+                return True
+            if event["event"] == "limit":
+                self._limited = event["pages_per_second"] is not None
+                call("memory.limit", guest=self._number, pages_per_second=event["pages_per_second"])
+                return True
+        except (HypervisorError, KeyError) as error:
+            event.clear()
+            event.update({"event": "failed", "why": f"the machine: {error}"})
+        return False
+
+    def _worker_event(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "progress":
+            self._progressed(event)
+        elif kind == "converged":
+            self.step(ev.Converged())
+        elif kind == "final":
+            self._final = event
+            self._final_sent()
+        elif kind == "failed":
+            self.step(ev.TransferFailed(rec.line_of(str(event.get("why", "the copying failed")))))
+        elif kind == ENDED and self._final is None:
+            self.step(ev.TransferFailed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}")))
+
+    def _progressed(self, event: dict[str, Any]) -> None:
+        before = self.progress
+        self.progress = {key: value for key, value in event.items() if key != "event"}
+        share = float(event.get("percent") or 0.0)
+        self.percent = max(self.percent, min(90, 5 + int(share * 0.85)))
+        number = int(event.get("round") or 0)
+        if before and number != int(before.get("round") or 0):
+            self.rounds.append(_round_of(before))
+            del self.rounds[:-ROUNDS_KEPT]
+        self.means.manager.bell.ring()
+
+    # -- the pause
+
+    def _suspend(self, number: int) -> ev.Event | None:
+        manager = self.means.manager
+        with self._guest_lock:
+            if number != self._job:
+                return None  # given up meanwhile: the domain goes on
+            self._stood[0] = manager.clock.monotonic()
+            manager.hypervisor.call("guest.suspend", guest=self._number)
+        self.post(ev.Suspended(), job=number)
+        persist(manager, lambda now: moving.suspended(now, self._name(now)) if self.state.at is not At.ABORTED else now)
+        return None
+
+    def _name(self, configuration: Configuration) -> str:
+        domain = domain_of(configuration, self.uuid)
+        return self.name if domain is None else domain.name
+
+    def _send_final(self) -> None:
+        """Once; where the link was lost meanwhile the worker goes on by itself, and its answer is the same."""
+        if self.plan.kind is not Kind.LIVE:
+            self.post(ev.FinalSent(cold_digest(self.facts)), job=self._job)
+        elif self._final is not None:
+            self._final_sent()
+        elif not self._sent_final:
+            self._sent_final = True
+            self.run_job(self._hand_over_state, failed=ev.TransferFailed)
+
+    def _hand_over_state(self, number: int) -> None:
+        result, fds = call_fds(self.means.manager, "guest.save_state", guest=self._number)
+        try:
+            self._state_digest = state_bytes(result["sha256"])
+            worker = self._work.worker
+            if worker is not None:
+                worker.request("final", fds[:1], bytes=result["bytes"], sha256=self._state_digest)
+        finally:
+            close_all(fds)
+
+    def _final_sent(self) -> None:
+        final = self._final
+        if final is not None and self._sent_final:
+            self.post(ev.FinalSent(image_digest(str(final["digest"]), self._state_digest)), job=self._job)
+
+    # -- what becomes of the domain here
+
+    def _insist(self, op: str) -> None:
+        """A request that must be carried out before anything else happens; without a machine it is."""
+        while True:
+            self.means.check()
+            try:
+                self.means.manager.hypervisor.call(op, guest=self._number)
+                return
+            except HypervisorError as error:
+                if error.code == "no-guest" or (error.code in GONE and not self.means.machine_alive()) or self._off():
+                    return
+                self.log(f"{op}: {error.text}; it is asked again")
+            if not self.pause():
+                return
+
+    def _off(self) -> bool:
+        """The guest is not on at all: it has no disks open."""
+        try:
+            return status_of(self.means.manager, self.uuid).get("state") not in ("running", "suspended")
+        except HypervisorError:
+            return False
+
+    def _resume(self) -> None:
+        try:
+            with self._guest_lock:
+                if status_of(self.means.manager, self.uuid).get("state") == "suspended":
+                    self.means.manager.hypervisor.call("guest.resume", guest=self._number)
+        except HypervisorError as error:
+            if error.code in GONE and not self.means.machine_alive():
+                return  # the next power-on decides
+            self.log(f"the domain cannot be resumed yet: {error.text}")
+            threading.Thread(target=self._resume_later, name="migration-resume", daemon=True).start()
+            return
+        self._runs_again()
+
+    def _runs_again(self) -> None:
+        def change(now: Configuration) -> Configuration:
+            domain = domain_of(now, self.uuid)
+            return moving.resumed(now, domain.name) if domain and domain.state is DomainState.SUSPENDED else now
+
+        persist(self.means.manager, change)
+
+    def _resume_later(self) -> None:
+        """A disk that cannot be opened now may be there later; the domain stands still until then."""
+        if self.pause() and not self.means.dead and self.state.at in (At.ABORTED, At.CLOSED):
+            self._resume()
+
+    def _boot(self) -> None:
+        """As after any power-on: it starts, where the machine is there; else its power-on policy does it."""
+        manager = self.means.manager
+        try:
+            with manager.turn():
+                domain = domain_of(manager.configuration, self.uuid)
+                if domain is not None and domain.state is DomainState.BOUND:
+                    now = manager.clock.now()
+                    manager.commit(manager.configuration.with_domain(
+                        domain.but(state=DomainState.ACTIVE, started_at=now)), moving=True)
+        except (RefusedError, HypervisorError) as error:
+            self.log(f"the domain was not started: {error}")
+
+    def _destroy(self) -> None:
+        """The target has it: here it goes, memory and constraints, once."""
+        note = self.means.note("source", self.key)
+        if note.get("destroyed"):
+            return
+        came_back = any(isinstance(each, rec.Owned) and each.mid > self.plan.mid
+                        for each in self.means.targets.records(self.uuid))
+        if not came_back:
+            self._remove()
+            self._moved_away(self.uuid, self.plan.mid)
+        self.means.put_note("source", self.key, {**note, "destroyed": True})
+
+    def _remove(self) -> None:
+        manager = self.means.manager
+        self._taken()
+        while True:
+            self.means.check()
+            with manager.turn():
+                domain = domain_of(manager.configuration, self.uuid)
+                if domain is None:
+                    return
+                new = moving.handed_over(manager.configuration, domain.name)
+                try:
+                    manager.commit(new, moving=True)
+                    return
+                except RefusedError as error:
+                    self.log(f"the domain is not removed yet: {error.text}")
+                    if not self.means.machine_alive():
+                        manager.note(new)  # the machine is gone, and what it had of the domain
+                        return
+            if not self.pause():
+                return
+
+    def _taken(self) -> None:
+        """The guest goes, as one that runs elsewhere now; then only its empty shell is left."""
+        manager = self.means.manager
+
+        def off(now: Configuration) -> Configuration:
+            domain = domain_of(now, self.uuid)
+            if domain is None or domain.state not in ON:
+                return now
+            return now.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
+
+        try:
+            if status_of(manager, self.uuid).get("state") == "suspended":
+                manager.hypervisor.call("guest.stop", guest=self._number, taken=True)
+                persist(manager, off)
+        except HypervisorError as error:
+            self.log(f"the guest is not stopped yet: {error.text}")
+
+    # -- what a person sees
+
+    def shown(self) -> None:
+        """The phase."""
+        phase = self.state.phase
+        least = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}[phase]
+        self.percent = max(self.percent, least)
+        super().shown()
+
+    def tell(self, text: str, *, success: bool) -> None:
+        """How it ended."""
+        self.success = self.success or success
+        if success:
+            self._stood[1] = self.means.manager.clock.monotonic()
+            self.percent = 100
+        super().tell(text, success=success)
+
+    def stop_work(self) -> None:
+        """End the worker, and the limit that it had the machine set."""
+        self._work.stop(kill=self.means.dead)
+        if self._limited and not self.means.dead:
+            self._limited = False
+            try:
+                self.means.manager.hypervisor.call("memory.limit", guest=self._number, pages_per_second=None)
+            except HypervisorError as error:
+                self.log(f"the limit of its writes stays: {error.text}")
+
+    def end(self) -> None:
+        """The manager ends."""
+        self.connector.end()
+        super().end()
+
+
+def _round_of(event: dict[str, Any]) -> Round:
+    def number(name: str) -> float:
+        value = event.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    return Round(round=int(number("round")), pages=int(number("pages")), bytes=int(number("bytes")),
+                 remaining=int(number("remaining")), dirty_rate=number("dirty_rate"), wire_rate=number("wire_rate"),
+                 limited_by=str(event.get("limited_by", "")))
+
+
+def cold_digest(facts: GuestFacts | None) -> str:
+    """Of a domain without memory: its facts stand for the image."""
+    text = json.dumps(to_plain(facts) if facts is not None else None, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,401 @@
+"""The target's side: what the effects of `ldmd.migration.target` do. One for each domain that was ever offered."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from emulator.hvctl.wire import close_all
+from ldmd.messages import RefusedError, message, refuse
+from ldmd.migration import events as ev
+from ldmd.migration import plan as moving
+from ldmd.migration import records as rec
+from ldmd.migration.facts import GuestFacts, Known, target_facts
+from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.rule import Options, Report
+from ldmd.migration.rules import NO_OPTIONS, preflight
+from ldmd.migration.target import PROMISED, At, State, Target
+from ldmd.migrator import lease
+from ldmd.migrator.attempt import Attempt, StartFailedError
+from ldmd.migrator.guestops import (
+    GONE,
+    call_fds,
+    domain_of,
+    image_digest,
+    number_of,
+    persist,
+    state_bytes,
+    status_of,
+)
+from ldmd.migrator.means import Means
+from ldmd.migrator.peers import fingerprint
+from ldmd.migrator.sourceside import SECRET_BYTES, cold_digest
+from ldmd.migrator.work import Work
+from ldmd.migrator.worker import ENDED
+from ldmd.model import Configuration
+from ldmd.model import State as DomainState
+from ldmd.model.plain import PlainError, from_plain, to_plain
+from ldmd.operations.context import HypervisorError
+from ldmd.planner.binding import bind
+
+STATE_BYTES = 64 << 20
+"""Longest state of a suspended guest."""
+SESSIONS_KEPT = 8
+
+
+class TargetSide(Attempt):
+    """`known`: what the I/O layer knows for the rules, made when they are asked. `ran`: the domain ran, as the store
+    had it when this manager started."""
+
+    side = "target"
+    state: State
+
+    def __init__(self, means: Means, uuid: str, *, known: Callable[[GuestFacts | None], Known], ran: bool = False,
+                 taken: Callable[[str, int], None] = lambda name, crypto: None) -> None:
+        super().__init__(means, uuid, Target(), State())
+        self._known, self._taken, self.ran = known, taken, ran
+        self.facts: GuestFacts | None = None
+        self.options: Options = NO_OPTIONS
+        self.peer, self.pem = "", ""
+        self._data: dict[str, Any] | None = None
+        self._received: dict[str, Any] | None = None
+        self._verifying = False
+        self._work = Work(self, self._worker_event)
+
+    # -- what others see
+
+    @property
+    def journal(self) -> Any:
+        """The target's journal."""
+        return self.means.targets
+
+    @property
+    def holds(self) -> bool:
+        """The domain is this side's to care for: nobody else starts, stops or changes it."""
+        starting = self.state.at is At.OWNER and not self.idle
+        return self.state.at in PROMISED or self.state.at is At.BROKEN or starting
+
+    @property
+    def name(self) -> str:
+        """The domain's name here."""
+        domain = domain_of(self.means.manager.configuration, self.uuid)
+        if domain is not None:
+            return domain.name
+        return "" if self.facts is None else self.options.name(self.facts)
+
+    # -- the link
+
+    def joined(self, *, peer: str, pem: str) -> None:
+        """Who is at the other end of the link that comes next; from the listener's thread."""
+        self.act(lambda: self._who(peer, pem))
+
+    def _who(self, peer: str, pem: str) -> None:
+        self.peer, self.pem = peer, pem
+        self._settle_owner()
+
+    def _settle_owner(self) -> None:
+        """A domain that was this machine's and is not there any more may come again."""
+        if self.state.at is At.OWNER and domain_of(self.means.manager.configuration, self.uuid) is None:
+            self.gave_away(self.state.mid)
+
+    def gave_away(self, mid: int) -> None:
+        """The domain went, by attempt `mid` or a person: restarts and later offers must know that."""
+        if self.state.at is At.OWNER:
+            mid = max(mid, self.state.mid)
+            self.journal.write(self.uuid, rec.Denied(mid))
+            self.journal.sync()
+            self.state = replace(self.state, at=At.NONE, newest=max(self.state.newest, mid))
+
+    def heard(self, frame: dict[str, Any]) -> None:
+        """The facts, before an offer."""
+        if frame.get("type") != "facts":
+            return  # a newer minor version may have more
+        if self.state.at in PROMISED:
+            return  # said again with the same offer
+        try:
+            facts: GuestFacts = from_plain(GuestFacts, frame.get("facts"))
+            options: Options = from_plain(Options, frame.get("options"))
+        except (PlainError, TypeError) as error:
+            raise rec.RecordError(f"facts: {error!s:.200}") from None
+        if facts.domain.uuid != self.uuid:
+            raise rec.RecordError("facts of another domain")
+        rec.check_text("new_name", options.new_name)
+        self.facts, self.options = facts, options
+
+    def before_send(self, said: rec.Message) -> None:
+        """Where the worker listens goes before ACCEPT."""
+        if isinstance(said, rec.Accept) and self._data is not None:
+            self.say({"type": "data", **self._data})
+
+    def step(self, event: ev.Event) -> None:
+        """After CLOSE the source may forget as well."""
+        super().step(event)
+        if self.state.unstarted and self.state.unstarted == self.state.mid:
+            self.boot_unstarted()
+        if isinstance(event, ev.Received) and isinstance(event.message, rec.Close):
+            mid = event.message.mid
+            if mid not in self.state.owned and self.state.at is not At.BROKEN:
+                self.say({"type": "forgotten", "mid": mid}, reply=True)
+
+    # -- effects
+
+    def carry_out(self, effect: ev.Effect) -> None:
+        """See `ldmd.migration.events`."""
+        match effect:
+            case ev.Preflight(offer):
+                self.run_job(lambda number: self._preflight(offer),
+                             failed=lambda why: ev.Checked(offer, (why,)))
+            case ev.CreateDomain():
+                self.run_job(self._create, failed=lambda why: ev.Created((why,)))
+            case ev.Verify():
+                self._verifying = True
+                self._verify()
+            case ev.StartGuest():
+                self._start_guest()
+            case ev.BootGuest():
+                self._boot()
+            case ev.DropImage():
+                self._drop()
+            case ev.Lease(move, mid):
+                self.run_job(lambda number: ev.LeaseAnswered(self._lease(move, mid)),
+                             failed=lambda why: ev.LeaseAnswered(ev.LeaseWord.UNREACHABLE))
+
+    def _lease(self, move: ev.LeaseMove, mid: int) -> ev.LeaseWord:
+        leases = self.means.leases
+        return ev.LeaseWord.UNREACHABLE if leases is None else leases.move(self.uuid, mid, move)
+
+    # -- checks
+
+    def _preflight(self, offer: rec.Offer) -> ev.Event:
+        """All rules, at this moment. The source is told all of them in its own words; then comes the answer."""
+        facts = self.facts
+        if facts is None or offer.uuid != self.uuid:
+            refuse("migration.facts", problem="no facts came before its offer")
+        options = replace(self.options, dry_run=offer.dry_run)
+        here = self.means.manager.configuration
+        report = preflight(facts, target_facts(here, self._known(facts)), options)
+        problems = tuple(each.text for each in report.errors) or self._more_problems(offer, facts)
+        self.say({"type": "report", "report": to_plain(Report(domain=report.domain, findings=report.findings,
+                                                             dry_run=offer.dry_run))})
+        if not problems and not offer.dry_run:
+            self._keep_session(offer, facts)
+        return ev.Checked(offer, problems)
+
+    def _more_problems(self, offer: rec.Offer, facts: GuestFacts) -> tuple[str, ...]:
+        """What the rules cannot see: the kind that was offered, the lease, the machine's process."""
+        kind = Kind.LIVE if facts.live else Kind.BOUND if facts.bound else Kind.INACTIVE
+        if kind is not offer.kind:
+            return ("the offer is not that of its facts",)
+        if offer.lease and not offer.dry_run:
+            leases = self.means.leases
+            value = None if leases is None else leases.value(self.uuid)
+            if value is None or (value.mid, value.holder) != (offer.mid, lease.SOURCE):
+                return (message("migration.lease", name=facts.domain.name).text,)
+        return ()
+
+    def _keep_session(self, offer: rec.Offer, facts: GuestFacts) -> None:
+        """Durable before PROMISED is: who may speak of this attempt, and what the domain shall have here."""
+        note = self.means.note("target", self.uuid)
+        mine = fingerprint(ssl.PEM_cert_to_DER_cert(self.pem))
+        known = [each for each in note.get("sessions", []) if each != mine]
+        self.means.put_note("target", self.uuid, {
+            "mid": offer.mid, "peer": self.peer, "pem": self.pem, "crypto": facts.domain.crypto,
+            "sessions": [*known, mine][-SESSIONS_KEPT:], "started_at": facts.domain.started_at,
+            "name_there": facts.domain.name, "began": False}, urgent=False)
+
+    # -- the receiving domain
+
+    def _create(self, number: int) -> ev.Event | None:
+        facts = self.facts
+        if facts is None:
+            return ev.Created(("its facts are not known any more",))
+        manager = self.means.manager
+        with manager.turn():
+            if number != self._job:
+                return None
+            new = moving.plan_move(manager.configuration, facts, self.options, known=self._known(facts))
+            receiving = number_of(new, self.uuid) if facts.live else None
+            manager.commit(new, moving=True, receiving=receiving)
+        if receiving is None:
+            return ev.Created()
+        self._listen(number, receiving)
+        return None  # the worker's `listening` brings Created
+
+    def _listen(self, number: int, guest: int) -> None:
+        """The worker, with the guest's memory."""
+        result, fds = call_fds(self.means.manager, "memory.descriptors", guest=guest)
+        secret = secrets.token_bytes(SECRET_BYTES)
+        self._data = {"mid": self.state.mid, "secret": secret, "port": 0}
+        identity = self.means.identity
+        try:
+            self._work.begin(
+                number, lambda: self._job, "receive", fds, mid=self.state.mid, blocks=result["blocks"],
+                certificate=identity.certificate.read_text(encoding="ascii"),
+                key=identity.key.read_text(encoding="ascii"), peer_certificate=self.pem, secret=secret,
+                host=self.means.settings.listen)
+        finally:
+            close_all(fds)
+
+    def _worker_event(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "listening" and self._data is not None:
+            self._data = {**self._data, "port": event["port"]}
+            self.step(ev.Created())
+        elif kind == "state_wanted":
+            self._give_buffer(event)
+        elif kind == "progress":
+            self.progress = {key: value for key, value in event.items() if key != "event"}
+            self.percent = max(self.percent, min(90, int(float(event.get("percent") or 0.0))))
+        elif kind == "received":
+            self._received = event
+            self._verify()
+        elif kind == "failed":
+            self._failed(rec.line_of(str(event.get("why", "the copying failed"))))
+        elif kind == ENDED and self._received is None:
+            self._failed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}"))
+
+    def _failed(self, why: str) -> None:
+        self.log(why)
+        if self.state.at is At.CREATING:
+            self.step(ev.Created((why,)))
+        else:
+            self.step(ev.TransferFailed(why))
+
+    def _give_buffer(self, event: Mapping[str, Any]) -> None:
+        size, worker = event.get("bytes"), self._work.worker
+        try:
+            if type(size) is not int or not 0 < size <= STATE_BYTES:
+                raise HypervisorError("args", "the state is too large")
+            _, fds = call_fds(self.means.manager, "guest.state_buffer", guest=self._number, bytes=size)
+        except HypervisorError as error:
+            self._failed(f"no place for the state: {error.text}")
+            return
+        try:
+            if worker is not None:
+                worker.request("state", fds[:1])
+        finally:
+            close_all(fds)
+
+    @property
+    def _number(self) -> int:
+        number = number_of(self.means.manager.configuration, self.uuid)
+        if number is None:
+            raise HypervisorError("no-guest", "the domain is not bound")
+        return number
+
+    def _verify(self) -> None:
+        """When FINAL was said and everything is here; a domain without memory is its facts."""
+        if not self._verifying:
+            return
+        if self.state.kind is not Kind.LIVE:
+            self._verifying = False
+            self.post(ev.Verified(cold_digest(self.facts)), job=self._job)
+        elif self._received is not None:
+            self._verifying = False
+            self.run_job(self._load, failed=ev.TransferFailed)
+
+    def _load(self, number: int) -> ev.Event:
+        """The machine reads the state, all of it, before READY can be said."""
+        received = self._received or {}
+        digest = state_bytes(received.get("sha256"))
+        self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
+        return ev.Verified(image_digest(str(received.get("digest")), digest))
+
+    # -- the decision
+
+    def _start_guest(self) -> None:
+        """It runs, or stays as it is until it can: it is ours, and nobody else has it. Raises StartFailedError."""
+        manager = self.means.manager
+        while True:
+            self.means.check()
+            try:
+                manager.hypervisor.call("guest.resume", guest=self._number)
+                break
+            except HypervisorError as error:
+                if not self.means.machine_alive() or self._image_gone(error):
+                    raise StartFailedError from None
+                self.log(f"the domain cannot be started yet: {error.text}")
+            if not self.pause():
+                raise StartFailedError
+        note = self.means.note("target", self.uuid)
+        now = manager.clock.now()
+        persist(manager, lambda old: self._active(old, note.get("started_at") or now))
+        self.means.put_note("target", self.uuid, {**note, "began": True})
+        self.stop_work()
+        self._taken(self.name, int(note.get("crypto") or 0))
+
+    def _image_gone(self, error: HypervisorError) -> bool:
+        """The machine is another one by now, or had lost it."""
+        if error.code == "no-guest":
+            return True
+        if error.code in GONE:
+            return False
+        try:
+            status = status_of(self.means.manager, self.uuid)
+        except HypervisorError:
+            return False
+        if status.get("state") == "running":
+            return False
+        return status.get("state") not in ("received", "receiving", "suspended")
+
+    def _active(self, old: Configuration, started_at: float) -> Configuration:
+        domain = domain_of(old, self.uuid)
+        return old if domain is None else moving.taken_over(old, domain.name, started_at=started_at)
+
+    def boot_unstarted(self) -> None:
+        """An image that was lost before it could run: the domain is ours all the same, and boots."""
+        if self.state.at is At.OWNER and self.state.unstarted == self.state.mid:
+            self._boot()
+
+    def _boot(self) -> None:
+        """Its memory was lost: boot it, where it ran or was to run; one that was stopped here stays so."""
+        note = self.means.note("target", self.uuid)
+        if note.get("began") and not self.ran:
+            return
+        manager = self.means.manager
+        try:
+            with manager.turn():
+                now = manager.configuration
+                domain = domain_of(now, self.uuid)
+                if domain is None:
+                    return
+                if domain.state is DomainState.INACTIVE:
+                    now = bind(now, domain.name)
+                    domain = domain_of(now, self.uuid)
+                if domain is not None and domain.state is DomainState.BOUND:
+                    manager.commit(now.with_domain(
+                        domain.but(state=DomainState.ACTIVE, started_at=manager.clock.now())), moving=True)
+            self.means.put_note("target", self.uuid, {**note, "began": True})
+        except (RefusedError, HypervisorError) as error:
+            self.log(f"the domain was not started: {error}")
+
+    def _drop(self) -> None:
+        """Nothing of it stays: guest, memory, constraints."""
+        self._received, self._verifying, self._data = None, False, None
+        self.percent = 0
+        manager = self.means.manager
+        with manager.turn():
+            domain = domain_of(manager.configuration, self.uuid)
+            if domain is None:
+                return
+            new = moving.abandoned(manager.configuration, domain.name)
+            try:
+                manager.commit(new, moving=True)
+            except RefusedError as error:
+                self.log(f"{error.text}; what the machine has of the domain goes with the next agreement")
+                manager.note(new)
+
+    # -- what a person sees
+
+    def shown(self) -> None:
+        """The phase."""
+        least = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
+        self.percent = max(self.percent, least[self.state.phase])
+        super().shown()
+
+    def stop_work(self) -> None:
+        """End the worker."""
+        self._work.stop(kill=self.means.dead)

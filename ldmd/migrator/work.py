@@ -1,0 +1,64 @@
+"""The worker of an attempt: started by a job, ended by `StopTransfer`, its events taken up by the attempt's thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from emulator.hvctl.wire import close_all
+from ldmd.migrator.means import Killed
+from ldmd.migrator.worker import Worker
+
+if TYPE_CHECKING:
+    from ldmd.migrator.attempt import Attempt
+
+
+class Work:
+    """Holds at most one worker. `begin` from jobs; `stop` from the attempt's thread, after which no event comes."""
+
+    def __init__(self, attempt: Attempt, on_event: Callable[[dict[str, Any]], None],
+                 at_once: Callable[[dict[str, Any], Worker], bool] = lambda event, worker: False) -> None:
+        """`at_once`: answers an event in the worker's own thread, where that cannot wait; True: it was answered."""
+        self._attempt, self._on_event, self._at_once = attempt, on_event, at_once
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self._kept: list[int] = []
+
+    @property
+    def worker(self) -> Worker | None:
+        """The one there is."""
+        return self._worker
+
+    def begin(self, number: int, current: Callable[[], int], op: str, fds: Sequence[int], **members: Any) -> bool:
+        """Start one for job `number` and give it its task. False: the job was stopped meanwhile. Raises OSError."""
+        holder: list[Worker] = []
+
+        def arrived(event: dict[str, Any]) -> None:
+            if holder and self._worker is holder[0]:
+                try:
+                    if not self._at_once(event, holder[0]):
+                        self._attempt.act(lambda: self._on_event(event), job=number)
+                except Killed:
+                    return
+
+        worker = Worker(arrived, start=self._attempt.means.start_worker)
+        holder.append(worker)
+        with self._lock:
+            stale = number != current()
+            if not stale:
+                self._worker = worker
+        if stale:
+            worker.stop()
+            return False
+        worker.request(op, fds, **members)
+        return True
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End it."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            kept, self._kept = self._kept, []
+        if worker is not None:
+            worker.kill() if kill else worker.stop()
+        close_all(kept)

@@ -1,0 +1,278 @@
+"""A fake machine that has guests with memory, which can move (hvctl 1.1), and time for tests with real threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from manager_support import FakeGuest, FakeMachine, VirtualClock
+
+from ldmd.clock import Bell
+from ldmd.operations.context import HypervisorError
+
+PAGE = 8192
+POLL_SECONDS = 0.01
+
+
+class ManualClock(VirtualClock):
+    """Time that passes when a test says so, or when something is due; who waits is woken by the bell in real time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.RLock()
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        with self._turn:
+            super().at(seconds, action)
+
+    def wait(self, bell: Bell, heard: int, seconds: float) -> None:
+        deadline = self.time + seconds
+        while bell.rings == heard and self.time < deadline:
+            with self._turn:
+                if self._due and self._due[0][0] <= deadline:
+                    super().advance(max(0.0, self._due[0][0] - self.time))
+                    continue
+            bell.wait(heard, POLL_SECONDS)
+
+    def advance(self, seconds: float) -> None:
+        with self._turn:
+            super().advance(seconds)
+
+
+class Watch:
+    """Looks at both machines whenever a guest begins to run: never two copies, never an image that is not whole."""
+
+    def __init__(self) -> None:
+        self.machines: list[MovingMachine] = []
+        self.wrong: list[str] = []
+        self.lock = threading.Lock()
+
+    def runs(self, machine: MovingMachine, uuid: str) -> None:
+        with self.lock:
+            running = [each.name for each in self.machines for guest in each.guests.values()
+                       if guest.spec["uuid"] == uuid and guest.state == "running"]
+            if len(running) > 1:
+                self.wrong.append(f"two copies run: {running}")
+
+    def started_image(self, machine: MovingMachine, uuid: str, memory: str) -> None:
+        for each in self.machines:
+            for number, guest in tuple(each.guests.items()):
+                if each is not machine and guest.spec["uuid"] == uuid:
+                    if guest.state == "suspended" and number in each.open_disks:
+                        self.wrong.append(f"{machine.name} runs while {each.name} has the disks open")
+                    if guest.state == "suspended" and each.digest(number) != memory:
+                        self.wrong.append("the image is not what the source has")
+
+
+class MovingMachine(FakeMachine):
+    """Guests have memory in memfds, as the machine's `memory.descriptors` gives it."""
+
+    def __init__(self, *given: Any, watch: Watch | None = None, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.memory: dict[int, int] = {}
+        self.buffers: dict[int, int] = {}
+        self.states: dict[int, bytes] = {}
+        self.open_disks: set[int] = set()
+        self.watch = watch
+        self.up = True
+        self.turn = threading.RLock()
+        if watch is not None:
+            watch.machines.append(self)
+
+    # -- calls from any thread
+
+    def call(self, op: str, /, **arguments: Any) -> Any:
+        result, fds = self.call_fds(op, **arguments)
+        for fd in fds:
+            os.close(fd)
+        return result
+
+    def call_fds(self, op: str, /, **arguments: Any) -> tuple[Any, list[int]]:
+        with self.turn:
+            if not self.up:
+                raise HypervisorError("unreachable", "the machine is gone")
+            self.fds: list[int] = []
+            result = super().call(op, **arguments)
+            return result, self.fds
+
+    def emit(self, event: str, **details: Any) -> None:
+        if self._listener is not None:
+            row = {"event": event, "seq": next(self._events), "time": self.clock.now(), **details}
+            threading.Thread(target=self._tell, args=(row,), daemon=True).start()
+
+    def _tell(self, row: Mapping[str, Any]) -> None:
+        listener = self._listener
+        if listener is not None:
+            listener(row)
+
+    def dies(self) -> None:
+        """The process ends: guests and memory are gone, nobody answers until it is powered on again."""
+        with self.turn:
+            self.up = False
+            for number in tuple(self.memory):
+                self._forget(number)
+            self.open_disks.clear()
+            self.power_cycle()
+
+    # -- memory
+
+    def _make_memory(self, number: int, spec: Mapping[str, Any]) -> None:
+        self._forget(number)
+        self.memory[number] = os.memfd_create(f"guest-{number}", os.MFD_CLOEXEC)
+        os.ftruncate(self.memory[number], sum(size for _, _, size in spec["memory"]))
+
+    def _forget(self, number: int) -> None:
+        for table in (self.memory, self.buffers):
+            fd = table.pop(number, None)
+            if fd is not None:
+                os.close(fd)
+
+    def poke(self, number: int, at: int, data: bytes) -> None:
+        os.pwrite(self.memory[number], data, at)
+
+    def peek(self, number: int, at: int, length: int) -> bytes:
+        return os.pread(self.memory[number], length, at)
+
+    def digest(self, number: int) -> str:
+        return digest_of(self.memory[number])
+
+    # -- operations
+
+    def op_guest_start(self, guest: int) -> dict[str, Any]:
+        self._make_memory(guest, self._guest(guest).spec)
+        found = super().op_guest_start(guest)
+        self.open_disks.add(guest)
+        self._runs(guest)
+        return found
+
+    def _runs(self, guest: int) -> None:
+        if self.watch is not None:
+            self.watch.runs(self, self.guests[guest].spec["uuid"])
+
+    def op_guest_stop(self, guest: int, taken: bool = False) -> dict[str, Any]:
+        found = self._guest(guest)
+        if found.state not in ("running", "suspended"):
+            raise HypervisorError("state", f"guest {guest} is {found.state}")
+        self._forget(guest)
+        self.open_disks.discard(guest)
+        found.state = "defined"
+        self.emit("guest.state", guest=guest, state="defined", why="taken" if taken else "stopped", code=0)
+        return {}
+
+    def op_guest_suspend(self, guest: int) -> dict[str, Any]:
+        self._running(guest).state = "suspended"
+        self.emit("guest.state", guest=guest, state="suspended", why="suspended", code=0)
+        return {}
+
+    def op_guest_resume(self, guest: int) -> dict[str, Any]:
+        found = self._guest(guest)
+        if found.state not in ("suspended", "received"):
+            raise HypervisorError("state", f"guest {guest} is {found.state}")
+        if found.state == "received" and self.watch is not None:
+            self.watch.started_image(self, found.spec["uuid"], self.digest(guest))
+        found.state, found.why = "running", "resumed"
+        self.open_disks.add(guest)
+        self._runs(guest)
+        self.emit("guest.state", guest=guest, state="running", why="resumed", code=0)
+        return {}
+
+    def op_guest_release_disks(self, guest: int) -> dict[str, Any]:
+        if self._guest(guest).state != "suspended":
+            raise HypervisorError("state", f"guest {guest} is not suspended")
+        self.open_disks.discard(guest)
+        return {}
+
+    def op_guest_save_state(self, guest: int) -> dict[str, Any]:
+        found = self._guest(guest)
+        if found.state != "suspended":
+            raise HypervisorError("state", f"guest {guest} is not suspended")
+        image = f"state of {found.spec['uuid']}".encode()
+        fd = os.memfd_create("state", os.MFD_CLOEXEC)
+        os.write(fd, image)
+        self.fds.append(fd)
+        return {"bytes": len(image), "sha256": hashlib.sha256(image).digest()}
+
+    def op_guest_receive(self, spec: dict[str, Any]) -> dict[str, Any]:
+        number = spec["id"]
+        self._check(number, spec)
+        if number in self.guests:
+            raise HypervisorError("state", f"guest {number} is there")
+        self.guests[number] = FakeGuest(spec, state="receiving")
+        self._make_memory(number, spec)
+        self.emit("guest.state", guest=number, state="receiving", why="receiving", code=0)
+        return {}
+
+    def op_guest_state_buffer(self, guest: int, bytes: int) -> dict[str, Any]:
+        if self._guest(guest).state != "receiving":
+            raise HypervisorError("state", "not receiving")
+        fd = os.memfd_create("buffer", os.MFD_CLOEXEC)
+        os.ftruncate(fd, bytes)
+        old = self.buffers.pop(guest, None)
+        if old is not None:
+            os.close(old)
+        self.buffers[guest] = fd
+        self.fds.append(os.dup(fd))
+        return {}
+
+    def op_guest_load_state(self, guest: int, sha256: bytes) -> dict[str, Any]:
+        image = os.pread(self.buffers[guest], 4096, 0)
+        if hashlib.sha256(image).digest() != sha256:
+            raise HypervisorError("state", "the state is damaged")
+        found = self._guest(guest)
+        if image.decode() != f"state of {found.spec['uuid']}":
+            raise HypervisorError("state", "another guest's")
+        found.state = "received"
+        self.emit("guest.state", guest=guest, state="received", why="received", code=0)
+        return {}
+
+    def op_guest_destroy(self, guest: int) -> dict[str, Any]:
+        if self._guest(guest).state in ("running", "suspended"):
+            raise HypervisorError("state", f"guest {guest} is on")
+        self._forget(guest)
+        del self.guests[guest]
+        return {}
+
+    def op_memory_descriptors(self, guest: int) -> dict[str, Any]:
+        blocks, at = [], 0
+        for ra, pa, size in self._guest(guest).spec["memory"]:
+            blocks.append({"ra": ra, "pa": pa, "size": size, "memory": 0, "map": 1, "memory_offset": at,
+                           "page_map_offset": at // PAGE, "region_map_offset": 0})
+            at += size
+        self.fds += [os.dup(self.memory[guest]), os.dup(self.memory[guest])]
+        return {"blocks": blocks}
+
+    def op_memory_barrier(self, guest: int) -> dict[str, Any]:
+        self._running(guest)
+        return {}
+
+    def op_memory_limit(self, guest: int, pages_per_second: int | None) -> dict[str, Any]:
+        self._guest(guest)
+        return {}
+
+
+def digest_of(fd: int) -> str:
+    """Of what is in a memfd, holes skipped."""
+    found = hashlib.sha256()
+    for at, data in pieces(fd):
+        found.update(at.to_bytes(8, "big") + data)
+    return found.hexdigest()[:32]
+
+
+def pieces(fd: int) -> list[tuple[int, bytes]]:
+    """Pages that are not zero, with their offsets."""
+    found, at, end = [], 0, os.fstat(fd).st_size
+    while at < end:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError:
+            break
+        stop = os.lseek(fd, at, os.SEEK_HOLE)
+        for page in range(at // PAGE, -(-stop // PAGE)):
+            data = os.pread(fd, PAGE, page * PAGE)
+            if any(data):
+                found.append((page * PAGE, data))
+        at = stop
+    return found

@@ -1,0 +1,158 @@
+"""A domain moves between two managers: live, bound, inactive, dry, refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from domain_support import guest
+from migrator_support import STAMP, Gate, Pair, cancel, until
+
+from ldmd.migration.records import Owned
+
+
+def test_a_running_domain_moves_with_its_memory(pair: Pair) -> None:
+    outcome = pair.move().done()
+    assert outcome.done and outcome.problems == ()
+    assert not pair.alpha.has("ldg1") and pair.beta.has("ldg1")
+    assert not pair.alpha.runs(pair.uuid) and pair.beta.runs(pair.uuid)
+    number = pair.beta.number("ldg1")
+    assert pair.beta.machine.peek(number, 8192, len(STAMP)) == STAMP
+    assert pair.beta.room.state("ldg1") == "active"
+    until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
+
+
+def test_it_comes_back_and_goes_again(pair: Pair) -> None:
+    """Each move has a greater number than all before it, on both sides, and neither journal is in its way."""
+    assert pair.move().done().done
+    until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
+    pair.beta.machine.boot_os(pair.beta.number("ldg1"))
+    assert pair.move(pair.beta, "root@alpha").done().done
+    until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
+    pair.alpha.machine.boot_os(pair.alpha.number("ldg1"))
+    for site in (pair.alpha, pair.beta):  # what a restart finds is settled
+        site.kill()
+        site.restart()
+    assert pair.alpha.runs(pair.uuid) and pair.alpha.has("ldg1") and not pair.beta.has("ldg1")
+    outcome = pair.move().done()
+    assert outcome.done and pair.beta.runs(pair.uuid)
+    number = pair.beta.number("ldg1")
+    assert pair.beta.machine.peek(number, 8192, len(STAMP)) == STAMP
+    mids = [each.mid for each in pair.beta.means.targets.records(pair.uuid) if isinstance(each, Owned)]
+    assert mids == [1, 3]
+
+
+@pytest.mark.parametrize("upto", ["bound", "inactive"])
+def test_a_domain_that_does_not_run_moves_as_its_constraints(tmp_path: Path, upto: str) -> None:
+    pair = Pair(tmp_path, upto=upto)
+    domain = pair.alpha.room.domain("ldg1")
+    assert pair.move(target="root@beta:web").done().done
+    assert not pair.alpha.has("ldg1") and not pair.beta.has("ldg1")
+    moved = pair.beta.room.domain("web")
+    assert (str(moved.state), moved.uuid, moved.mac, moved.hostid) == (upto, domain.uuid, domain.mac, domain.hostid)
+    assert pair.workers.alive == []
+    until(lambda: pair.alpha.migrations.view() == ())
+    pair.close()
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(pair: Pair) -> None:
+    before = pair.alpha.manager.configuration, pair.beta.manager.configuration
+    outcome = pair.move(dry_run=True).done()
+    assert outcome.done and outcome.problems == ()
+    guest(pair.beta.room, "ldg1", vcpus=1, size="64M")
+    before = pair.alpha.manager.configuration, pair.beta.manager.configuration
+    outcome = pair.move(dry_run=True).done()
+    assert not outcome.done
+    assert outcome.problems[0] == "An LDom with the name 'ldg1' already exists on the target machine"
+    assert (pair.alpha.manager.configuration, pair.beta.manager.configuration) == before
+    for site in (pair.alpha, pair.beta):
+        assert site.means.sources.uuids() == site.means.targets.uuids() == ()
+        assert "guest.suspend" not in site.machine.ops() and "guest.receive" not in site.machine.ops()
+    assert not pair.alpha.migrations.attempts()
+
+
+def test_all_unmet_rules_are_told_and_nothing_was_changed(pair: Pair) -> None:
+    guest(pair.beta.room, "ldg1", vcpus=1, size="64M", upto="inactive")
+    domain = pair.alpha.room.domain("ldg1")
+    pair.alpha.room.machine.guests[pair.alpha.number("ldg1")].soft_state = {"normal": False, "text": "OpenBoot Running"}
+    outcome = pair.move().done()
+    assert not outcome.done
+    assert [each.rule for each in outcome.findings] == ["G63", "M08"]
+    assert "Migration is not supported while the domain ldg1 is in the 'OpenBoot Running' state" in outcome.problems
+    assert pair.alpha.room.domain("ldg1") == domain and pair.alpha.runs(pair.uuid)
+    until(lambda: pair.alpha.migrations.view() == ())
+    assert [type(each).__name__ for each in pair.alpha.means.sources.records(pair.uuid)] == [
+        "Prepared", "Aborted", "Closed"]
+    pair.alpha.room.machine.boot_os(pair.alpha.number("ldg1"))
+    assert pair.move(target="root@beta:web").done().done
+
+
+def test_others_wait_while_a_domain_moves(pair: Pair) -> None:
+    """On both machines; listing works, and so does cancelling."""
+    gate = Gate(pair, "source.connected")
+    moving = pair.move()
+    gate.reached()
+    for site in (pair.alpha, pair.beta):
+        outcome = site.manager.execute("add-domain", {"domains": ["other"]})
+        assert outcome.error is not None and outcome.error.code == "migration.blocked"
+        assert "ldg1" in outcome.error.text
+        assert site.manager.execute("list-domain", {}).error is None
+    again = pair.alpha.manager.execute("migrate-domain", {"domain": "ldg1", "target": "root@beta", "password": "x"})
+    assert again.error is not None and again.error.code == "migration.failed"
+    assert again.lines[0][1] == "Another migration is under way on the source machine alpha"
+    row = pair.alpha.migrations.view()[0]
+    assert (row.side, row.role, row.phase, row.peer, row.kind) == ("source", "source", 3, "beta", "live")
+    there = pair.beta.migrations.view()[0]
+    assert (there.side, there.role, there.domain, there.peer) == ("target", "target", "ldg1", "alpha")
+    assert pair.beta.room.state("ldg1") == "bound"
+    gate.open()
+    assert moving.done().done
+
+
+def test_cancelling_while_it_copies(pair: Pair) -> None:
+    gate = Gate(pair, "source.connected")
+    moving = pair.move()
+    gate.reached()
+    assert cancel(pair.alpha).error is None
+    outcome = moving.done()
+    gate.open()
+    assert not outcome.done and outcome.problems == ("cancelled",)
+    assert pair.alpha.runs(pair.uuid) and pair.alpha.room.state("ldg1") == "active"
+    until(lambda: not pair.beta.has("ldg1"))
+    assert pair.beta.machine.memory.keys() == set()
+    until(lambda: pair.alpha.migrations.view() == () and pair.workers.alive == [])
+    assert pair.move().done().done
+
+
+def test_the_target_does_not_control_it(pair: Pair) -> None:
+    gate = Gate(pair, "source.connected")
+    moving = pair.move()
+    gate.reached()
+    said = cancel(pair.beta)
+    assert said.error is not None and said.error.code == "migration.not-here"
+    gate.open()
+    assert moving.done().done
+    said = cancel(pair.alpha)
+    assert said.error is not None and said.error.code == "migration.none"
+
+
+def test_a_cancelled_job_cancels_the_migration(pair: Pair) -> None:
+    gate = Gate(pair, "source.connected")
+    moving = pair.move()
+    gate.reached()
+    until(lambda: moving.job is not None)
+    pair.alpha.manager.cancel(moving.job.id)
+    outcome = moving.done()
+    gate.open()
+    assert not outcome.done and pair.alpha.runs(pair.uuid)
+
+
+def test_a_domain_that_ends_is_not_moved(pair: Pair) -> None:
+    gate = Gate(pair, "source.connected")
+    moving = pair.move()
+    gate.reached()
+    pair.alpha.machine.emit_state(pair.alpha.number("ldg1"), "power-off")
+    outcome = moving.done()
+    gate.open()
+    assert not outcome.done and "stopped" in outcome.problems[0]
+    until(lambda: pair.alpha.room.state("ldg1") == "bound" and not pair.beta.has("ldg1"))

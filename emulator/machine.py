@@ -228,6 +228,7 @@ class Machine(MachineMoving):
         if variables is None:
             variables = Variables.lenient(stored_variables(self.machine_description))
         firmware = self._install_firmware(program, variables)
+        self._watch_variables(variables)
         self._describe_variables()
         self._core.reset()
         firmware.power_on()
@@ -235,7 +236,6 @@ class Machine(MachineMoving):
     def _install_firmware(self, program: Program | None, variables: Variables) -> OpenBoot:
         """Firmware that has done nothing yet."""
         description = self.machine_description
-        variables.watch("machine description", lambda _name: self._describe_variables())
         self.firmware = OpenBoot(
             self._core,
             self.memory,
@@ -250,6 +250,9 @@ class Machine(MachineMoving):
             if isinstance(device, DomainServices):
                 device.store = variables  # what a guest sets with var-config
         return self.firmware
+
+    def _watch_variables(self, variables: Variables) -> None:
+        variables.watch("machine description", lambda _name: self._describe_variables())
 
     def _firmware_disks(self, description: MachineDescription) -> dict[str, Backend]:
         """What is behind the disk nodes of the device tree: the attached disks, found by their channels."""

@@ -47,6 +47,9 @@ class MachineMoving(MachineResources):
     def _install_firmware(self, program: Program | None, variables: Variables) -> OpenBoot:
         raise NotImplementedError
 
+    def _watch_variables(self, variables: Variables) -> None:
+        raise NotImplementedError
+
     def save_moving(self) -> MovingState:
         """The state without memory. Between runs; afterwards the machine can go on."""
         self.devices.drain()
@@ -72,6 +75,7 @@ class MachineMoving(MachineResources):
         self.firmware = None
         if state.firmware:
             self._install_firmware(program, variables).load(state.firmware)
+            self._watch_variables(variables)  # only now: the description has them already
         self.devices.load(state.devices)
         for device in self.devices:
             for number in device.channels:

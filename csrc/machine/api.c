@@ -105,6 +105,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
   }
   s4v_machine *m = made(&c, err, err_bytes);
   if (!m) return NULL;
+  harvest_membarrier_register(); /* for s4v_barrier(): the first time in a process takes milliseconds, later ones nothing */
   hyp_init(&m->domain, c.rng_seed);
   m->domain.tod_offset = c.tod_seconds;
   m->domain.elapsed_seconds = machine_elapsed_seconds;

@@ -189,7 +189,6 @@ void harvest_membarrier(void *ctx) {
 
 void physmem_barrier(struct physmem *pm) {
   pin_remark_all(pm);
-  harvest_membarrier_register(); /* again is fine */
   harvest_membarrier(NULL);
 }
 

@@ -38,6 +38,8 @@ from emulator.memory import Memory
 from emulator.traps import trap_name
 
 STATE_VERSION = 2
+PROGRAM_VARIABLES = frozenset({"boot-device", "boot-file"})
+"""What a program of the host's sets."""
 KERNEL_PATH, KERNEL_ALIAS = "/packages/kernel-file", "kernel"
 """A program of the host's as a device to boot from."""
 RUNNING, INITIALIZING = b"OpenBoot Running", b"OpenBoot initializing"

@@ -31,7 +31,7 @@ from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
 from emulator.server.frame import Housing, build_machine, memory_descriptors
-from emulator.server.moving import Journey, describe_here, load_state, save_state
+from emulator.server.guest_moving import RECEIVED, RECEIVING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -46,11 +46,7 @@ MAX_REQUESTS = 1024
 NO_BUDGET = (1 << 64) - 1
 LOOK_SECONDS = 0.01
 """Between two looks at the console of a guest that is writing, or has not taken all its input."""
-DEFINED, RUNNING, SUSPENDED, HALTED = "defined", "running", "suspended", "halted"
-RECEIVING, RECEIVED = "receiving", "received"
-"""It comes from another server: memory is there; the state too, but it has never run here."""
-BARRIER_SECONDS = 5.0
-MOST_AWAY_SECONDS = 10**9
+DEFINED, RUNNING, HALTED = "defined", "running", "halted"
 
 
 class QueueError(EmulatorError):
@@ -59,7 +55,7 @@ class QueueError(EmulatorError):
     code = "busy"
 
 
-class Guest:
+class Guest(GuestMoving):
     """One guest of a server. Public methods without a remark are for its turn only: hand them to `post`."""
 
     def __init__(
@@ -389,105 +385,6 @@ class Guest:
             raise GuestStateError(f"{self.spec.name} is on; stop it first")
         self.vanish()
 
-    # -- it moves
-
-    def save_state(self) -> bytes:
-        """Its state without memory, for `load_state` of another server. Raises GuestStateError, StateError."""
-        machine, plugs = self.powered(), self._plugs
-        if self.state != SUSPENDED or plugs is None:
-            raise GuestStateError(f"{self.spec.name} is {self.state}: suspend it first")
-        uptime = self._clock() - (self.started_at or self._clock())
-        journey = Journey(int(self._stopped_at * 1000), max(0, int(uptime * 1000)), self.requests.reboots)
-        return save_state(self.spec, machine, plugs, self.console, journey=journey)
-
-    def release_disks(self) -> None:
-        """Close what is behind its disks, for another server to open; `resume` opens it again.
-
-        Raises GuestStateError.
-        """
-        self.powered()
-        if self.state != SUSPENDED or self._plugs is None:
-            raise GuestStateError(f"{self.spec.name} is {self.state}: suspend it first")
-        self._plugs.release()
-
-    def receive(self, spec: GuestSpec) -> None:
-        """Be a guest that comes from another server: with memory, which somebody else writes, and nothing else yet.
-
-        Raises GuestStateError where it is on, SpecError, ConfigError, and ImageError or BootError for a kernel file.
-        """
-        if self._machine is not None:
-            raise GuestStateError(f"{self.spec.name} is on already")
-        if spec.crypto:
-            raise SpecError("spec.crypto: a guest is given crypto units after it has come")
-        self.spec = spec
-        self._program = self._read_program()
-        machine = build_machine(self._housing, spec)
-        plugs = Plugs(machine, self._surroundings(machine), guest=spec.name)
-        try:
-            self.requests.connect(machine, spec, on_variable=self._variable_set)
-            plugs.prepare(spec)
-        except BaseException:
-            plugs.close()
-            machine.close()
-            self.requests.abandon("the guest could not be received")
-            raise
-        self._hold(machine, plugs)
-        self.tell(RECEIVING, "receiving")
-
-    def state_buffer(self, size_bytes: int) -> int:
-        """A descriptor to write the state to; a copy, the caller's to close. Raises GuestStateError."""
-        self._receives()
-        if self._buffer is not None:
-            self._buffer.close()
-        self._buffer = StateBuffer(size_bytes)
-        return self._buffer.copy()
-
-    def load_state(self, sha256: bytes) -> None:
-        """Take over the state in the buffer. Raises StateError, GuestStateError: then it still waits for a state."""
-        machine, plugs = self._receives()
-        if self._buffer is None or plugs is None:
-            raise GuestStateError(f"{self.spec.name} has no state yet: ask for a buffer first")
-        image = self._buffer.read(sha256)
-        variables = Variables.lenient({}, changed=self._variable_set)
-        journey = load_state(
-            image, self.spec, machine, plugs, self.console, program=self._program, variables=variables
-        )
-        self._buffer.close()
-        self._buffer = None
-        self.spec = self.spec.but(variables=tuple(variables.save().items()))
-        self._new_description = describe_here(machine, self._housing, self.spec)
-        self._stopped_at = journey.stopped_ms / 1000
-        self.started_at = self._clock() - journey.uptime_ms / 1000
-        self.requests.continue_(reboot=journey.reboot)
-        self._soft = machine.soft_state
-        self.snapshot = take_snapshot(machine, self.requests.services, plugs)
-        self.tell(RECEIVED, "received")
-
-    def _receives(self) -> tuple[Machine, Plugs | None]:
-        machine = self.powered()
-        if self.state != RECEIVING:
-            raise GuestStateError(f"{self.spec.name} is {self.state}, and does not wait for a state")
-        return machine, self._plugs
-
-    def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
-        """A guest that was received runs for the first time."""
-        plugs.arrive(unplugged=True)
-        machine.describe(machine.machine_description)  # disks behind the firmware's nodes
-        away = 0 if self._housing.deterministic else round(time.time() - self._stopped_at)
-        machine.go(min(max(away, 0), MOST_AWAY_SECONDS))
-        if self._new_description:
-            self.requests.tell_description()
-
-    def barrier(self) -> None:
-        """`Machine.barrier`. From any thread. Raises GuestStateError, BusyError."""
-        with self._kick_lock:
-            self.powered().barrier(BARRIER_SECONDS)
-
-    def limit_dirty(self, pages_per_second: int | None) -> None:
-        """`Machine.limit_dirty`. From any thread. Raises GuestStateError."""
-        with self._kick_lock:
-            self.powered().limit_dirty(pages_per_second)
-
     def vanish(self) -> None:
         """The same whatever its state, at the end of the server."""
         if self._machine is not None:
@@ -542,8 +439,10 @@ class Guest:
         Raises ConfigError, and GuestStateError for what cannot change while it is on; then nothing was changed.
         """
         changed: list[str] = []
-        if self.state in (RECEIVING, RECEIVED) and spec.but(generation=None) != self.spec.but(generation=None):
-            raise GuestStateError(f"{self.spec.name} is {self.state}: it cannot be changed before it runs here")
+        if self.state in (RECEIVING, RECEIVED):
+            spec = spec.but(variables=self.spec.variables)  # those that count come with it
+            if spec.but(generation=None) != self.spec.but(generation=None):
+                raise GuestStateError(f"{self.spec.name} is {self.state}: it cannot be changed before it runs here")
         if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
         self.spec = spec

@@ -39,6 +39,8 @@ OURS = ("guest", "firmware", "devices", "input", "frames")
 SAME = ("uuid", *FIXED)
 """What a guest has read once and for all: the same on both servers."""
 _MOST_MS = 1 << 60
+MOST_GENERATION = 1 << 62
+"""Of a machine description: it counts changes."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def _load(
     there, wanted = [strand.number for strand in machine.strands], [vid for vid, _ in spec.vcpus]
     if there != wanted:
         raise StateError(f"the guest has the virtual CPUs {_few(there)}, and its specification {_few(wanted)}")
+    if machine.machine_description.generation > MOST_GENERATION:
+        raise StateError("the state image is damaged: description")
     if machine.crypto_units:
         raise StateError("the state image has crypto units, which cannot move")
     plugs.loaded()

@@ -268,9 +268,12 @@ def test_a_guest_at_the_ok_prompt_moves_too() -> None:
         pair.advance(5 * MS)
         pair.until("ok ")
         assert "42" in pair.text[-40:]
+        before = pair.room.call("guest.spec", guest=1)
         pair.room.type(1, "setenv oem-logo? true")
         pair.advance(5 * MS)
-        pair.move()
+        pair.move(spec=before)  # who specifies it there has not heard of that yet
+        told = [event for event in pair.room.events if event["event"] == "guest.variable"]
+        assert [(each["name"], each["value"]) for each in told] == [("oem-logo?", "true")]
         assert pair.room.call("guest.variables", guest=1)["oem-logo?"] == "true"
         assert pair.room.call("guest.spec", guest=1)["variables"]["oem-logo?"] == "true"
 

@@ -1,0 +1,173 @@
+"""The part of a guest that is about moving: it is saved, or received, and harvested beside its run (`Guest`)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from emulator.firmware.openboot import PROGRAM_VARIABLES
+from emulator.firmware.program import Program
+from emulator.firmware.variables import Variables
+from emulator.hypervisor import SoftState
+from emulator.machine import Machine
+from emulator.server.console import GuestConsole
+from emulator.server.errors import GuestStateError, SpecError
+from emulator.server.frame import Housing, build_machine
+from emulator.server.moving import Journey, describe_here, load_state, save_state
+from emulator.server.plugs import Plugs, Surroundings
+from emulator.server.requests import Requests
+from emulator.server.spec import GuestSpec
+from emulator.server.stateimage import StateBuffer
+from emulator.server.status import Snapshot, take_snapshot
+
+SUSPENDED, RECEIVING, RECEIVED = "suspended", "receiving", "received"
+"""The last two: it comes from another server. Memory is there; the state as well, but it has never run here."""
+BARRIER_SECONDS = 5.0
+MOST_AWAY_SECONDS = 10**9
+
+
+class GuestMoving:
+    """Methods without a remark are for the guest's turn only. What is declared here is `Guest`'s."""
+
+    spec: GuestSpec
+    state: str
+    started_at: float | None
+    snapshot: Snapshot
+    console: GuestConsole
+    requests: Requests
+    _housing: Housing
+    _clock: Callable[[], float]
+    _kick_lock: threading.Lock
+    _machine: Machine | None
+    _plugs: Plugs | None
+    _soft: SoftState
+    _stopped_at: float
+    _program: Program | None
+    _new_description: bool
+    _buffer: StateBuffer | None
+
+    def powered(self) -> Machine:
+        """See `Guest`."""
+        raise NotImplementedError
+
+    def tell(self, state: str, why: str, *, code: int = 0, text: str = "") -> None:
+        """See `Guest`."""
+        raise NotImplementedError
+
+    def _read_program(self) -> Program | None:
+        raise NotImplementedError
+
+    def _surroundings(self, machine: Machine) -> Surroundings:
+        raise NotImplementedError
+
+    def _hold(self, machine: Machine, plugs: Plugs) -> None:
+        raise NotImplementedError
+
+    def _variable_set(self, name: str, value: str | None) -> None:
+        raise NotImplementedError
+
+    def save_state(self) -> bytes:
+        """Its state without memory, for `load_state` of another server. Raises GuestStateError, StateError."""
+        machine, plugs = self.powered(), self._plugs
+        if self.state != SUSPENDED or plugs is None:
+            raise GuestStateError(f"{self.spec.name} is {self.state}: suspend it first")
+        uptime = self._clock() - (self.started_at or self._clock())
+        journey = Journey(int(self._stopped_at * 1000), max(0, int(uptime * 1000)), self.requests.reboots)
+        return save_state(self.spec, machine, plugs, self.console, journey=journey)
+
+    def release_disks(self) -> None:
+        """Close what is behind its disks, for another server to open; `resume` opens it again.
+
+        Raises GuestStateError.
+        """
+        self.powered()
+        if self.state != SUSPENDED or self._plugs is None:
+            raise GuestStateError(f"{self.spec.name} is {self.state}: suspend it first")
+        self._plugs.release()
+
+    def receive(self, spec: GuestSpec) -> None:
+        """Be a guest that comes from another server: with memory, which somebody else writes, and nothing else yet.
+
+        Raises GuestStateError where it is on, SpecError, ConfigError, and ImageError or BootError for a kernel file.
+        """
+        if self._machine is not None:
+            raise GuestStateError(f"{self.spec.name} is on already")
+        if spec.crypto:
+            raise SpecError("spec.crypto: a guest is given crypto units after it has come")
+        self.spec = spec
+        self._program = self._read_program()
+        machine = build_machine(self._housing, spec)
+        plugs = Plugs(machine, self._surroundings(machine), guest=spec.name)
+        try:
+            self.requests.connect(machine, spec, on_variable=self._variable_set)
+            plugs.prepare(spec)
+        except BaseException:
+            plugs.close()
+            machine.close()
+            self.requests.abandon("the guest could not be received")
+            raise
+        self._hold(machine, plugs)
+        self.tell(RECEIVING, "receiving")
+
+    def state_buffer(self, size_bytes: int) -> int:
+        """A descriptor to write the state to; a copy, the caller's to close. Raises GuestStateError."""
+        self._receives()
+        if self._buffer is not None:
+            self._buffer.close()
+        self._buffer = StateBuffer(size_bytes)
+        return self._buffer.copy()
+
+    def load_state(self, sha256: bytes) -> None:
+        """Take over the state in the buffer. Raises StateError, GuestStateError: then it still waits for a state."""
+        machine, plugs = self._receives()
+        if self._buffer is None or plugs is None:
+            raise GuestStateError(f"{self.spec.name} has no state yet: ask for a buffer first")
+        image = self._buffer.read(sha256)
+        variables = Variables.lenient({}, changed=self._variable_set)
+        journey = load_state(
+            image, self.spec, machine, plugs, self.console, program=self._program, variables=variables
+        )
+        self._buffer.close()
+        self._buffer = None
+        self._take_variables(variables.save())
+        self._new_description = describe_here(machine, self._housing, self.spec)
+        self._stopped_at = journey.stopped_ms / 1000
+        self.started_at = self._clock() - journey.uptime_ms / 1000
+        self.requests.continue_(reboot=journey.reboot)
+        self._soft = machine.soft_state
+        self.snapshot = take_snapshot(machine, self.requests.services, plugs)
+        self.tell(RECEIVED, "received")
+
+    def _take_variables(self, own: dict[str, str]) -> None:
+        """Variables that the guest has set and who specified it has not heard of; not those of a kernel file's boot."""
+        told = Variables.lenient(dict(self.spec.variables)).save()
+        names = (own.keys() | told.keys()) - (PROGRAM_VARIABLES if self._program else set())
+        for name in sorted(names):
+            if own.get(name) != told.get(name):
+                self._variable_set(name, own.get(name))
+
+    def _receives(self) -> tuple[Machine, Plugs | None]:
+        machine = self.powered()
+        if self.state != RECEIVING:
+            raise GuestStateError(f"{self.spec.name} is {self.state}, and does not wait for a state")
+        return machine, self._plugs
+
+    def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
+        """A guest that was received runs for the first time."""
+        plugs.arrive(unplugged=True)
+        machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        away = 0 if self._housing.deterministic else round(time.time() - self._stopped_at)
+        machine.go(min(max(away, 0), MOST_AWAY_SECONDS))
+        if self._new_description and not machine.suspended:  # that one reads it by itself
+            self.requests.tell_description()
+
+    def barrier(self) -> None:
+        """`Machine.barrier`. From any thread. Raises GuestStateError, BusyError."""
+        with self._kick_lock:
+            self.powered().barrier(BARRIER_SECONDS)
+
+    def limit_dirty(self, pages_per_second: int | None) -> None:
+        """`Machine.limit_dirty`. From any thread. Raises GuestStateError."""
+        with self._kick_lock:
+            self.powered().limit_dirty(pages_per_second)

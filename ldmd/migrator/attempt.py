@@ -165,7 +165,7 @@ class Attempt:
                 self._link_gone(item.link or 0)
             elif item.event is not None:
                 self.step(item.event)
-        except (RefusedError, HypervisorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:
             self._defect(error)
         finally:
             self._reply = 0

@@ -24,7 +24,9 @@ SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine*.py 
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 
 .DEFAULT_GOAL = build
-.PHONY: build test check bench bench-cost bench-linux bench-room linux images sanitize clean distclean help lint types
+DEMO_ARGS ?=
+
+.PHONY: build demo test check bench bench-cost bench-linux bench-room linux images sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -37,6 +39,10 @@ $(READY): pyproject.toml
 	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[oracle]' || \
 	  echo "make: gmpy2 or cryptography could not be installed; the tests that need them will be skipped"
 	touch $@
+
+## demo: a running domain moves from a T4 to a T5 and back, and nothing is lost (DEMO_ARGS=--json and others)
+demo: build
+	$(PY) -m emulator.cli demo $(DEMO_ARGS)
 
 ## test: every test that can run on this machine; the others are skipped with their reason
 test: build

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,9 @@ def stage(say: Say, *, keep: bool = False) -> Iterator[Stage]:
     room = Room(say)
     try:
         made = Stage(home, home / "data.img", home / "password")
-        for name in ("boot", "other"):
-            _sun4v("mkdisk", "--boot", str(kernel), str(home / f"{name}.img"), "8M")
-        _sun4v("mkdisk", str(made.data), f"{DATA_MIB}M")
+        disks = [("--boot", str(kernel), str(home / f"{name}.img"), "8M") for name in ("boot", "other")]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda words: _sun4v("mkdisk", *words), [*disks, (str(made.data), f"{DATA_MIB}M")]))
         file = home / "demo.toml"
         file.write_text(lab_text(home), encoding="utf-8")
         room.up(read_lab(file), keep=True)

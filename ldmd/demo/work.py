@@ -17,6 +17,7 @@ STAMPS, STAMPED = 2000, "16M"
 WRITES, BLOCKS, BLOCK = 200, 256, 512
 MESSAGES, NUMBERS = 100, 50
 PORT = 7
+GOES_ON_BYTES = 16 * 256
 _KEY, _M64 = 0x736372696265, (1 << 64) - 1
 
 
@@ -124,19 +125,47 @@ def check(machine: str, other: str) -> Seen:
         dirty = console.find("dirty check", r"dirty: (\d+) stamps, (\d+) pages, (\d+) wrong")
         scribe = console.find("scribe check", r"scribe: (\d+) writes, \d+ blocks, (\d+) wrong; longest wait (\d+) ms"
                                               r"(.*)")
-    with Console(OTHER, port_of(other, OTHER)) as console:
-        console.prompt()
-        talk = console.find("tcp-talk check", r"(\d+) bytes came back(.*); (\d+) segments sent again, longest silence "
-                                              r"(\d+) ms")
+    talk = _conversation(other)
     if int(dirty[3]):
         wrong.append(f"memory: {dirty[3]} of {dirty[2]} pages wrong")
     if int(scribe[2]) or scribe[4].strip():
         wrong.append(f"disk: {scribe[2]} blocks wrong{scribe[4].rstrip()}")
-    if talk[2] != ", every byte right":
-        wrong.append(f"network: {talk[2].strip(', ')}")
+    if not talk.goes_on:
+        wrong.append(f"network: nothing came back for {PATIENCE:g} s")
+    if talk.problem:
+        wrong.append(f"network: {talk.problem}")
     return Seen(stamps=int(dirty[1]), pages=int(dirty[2]), writes=int(scribe[1]), write_wait_ms=int(scribe[3]),
-                said_bytes=int(talk[1]), sent_again=int(talk[3]), silence_ms=int(talk[4]), numbers=0,
+                said_bytes=talk.heard_bytes, sent_again=talk.sent_again, silence_ms=talk.silence_ms, numbers=0,
                 wrong=tuple(wrong))
+
+
+@dataclass(frozen=True)
+class _Talk:
+    """What the other domain says of the conversation. `goes_on`: what was sent since comes back."""
+
+    heard_bytes: int
+    problem: str
+    sent_again: int
+    silence_ms: int
+    goes_on: bool
+
+
+def _conversation(machine: str) -> _Talk:
+    """Ask until it goes on: a connection that stands still is as good as a lost one."""
+    pattern = r"(\d+) bytes came back(.*); (\d+) segments sent again, longest silence (\d+) ms"
+    first, silence, end = -1, 0, time.monotonic() + PATIENCE
+    with Console(OTHER, port_of(machine, OTHER)) as console:
+        console.prompt()
+        while True:
+            said = console.find("tcp-talk check", pattern)  # which begins to count the silence anew
+            heard, silence = int(said[1]), max(silence, int(said[4]))
+            first = heard if first < 0 else first
+            goes_on = heard >= first + GOES_ON_BYTES
+            if goes_on or time.monotonic() > end:
+                break
+            console.do("sleep 1")
+    problem = "" if said[2] == ", every byte right" else said[2].strip(", ")
+    return _Talk(heard, problem, int(said[3]), silence, goes_on)
 
 
 def finish(machine: str, other: str, data: Path) -> list[str]:

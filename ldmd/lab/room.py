@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ldmd.lab.plan import Command, commands, disk_name
 from ldmd.messages import RefusedError
 from ldmd.rpc.client import Client
 
+AT_ONCE = 4
+"""So many servers are powered on at the same time."""
 FILE, RECORD, DISKS = "lab.toml", "lab.json", "disks"
 Say = Callable[[str], None]
 
@@ -84,8 +87,10 @@ class Room:
             self._record(lab, folder)
             for server in lab.servers:
                 self._disks(server, folder)
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(self._power_on, lab.servers))
             for server in lab.servers:
-                self._power_on(server)
+                self._say(f"{server.name}: {server.platform} is on")
                 self._domains(server, folder)
         except BaseException:
             if not keep:
@@ -102,6 +107,7 @@ class Room:
                 self._say(f"{server.name}: is on")
             else:
                 self._power_on(server)
+                self._say(f"{server.name}: {server.platform} is on")
 
     @staticmethod
     def _check(lab: Lab) -> None:
@@ -136,9 +142,9 @@ class Room:
 
     def _power_on(self, server: LabServer) -> None:
         memory = ("--memory", server.memory) if server.memory else ()
+        nets = [f"--net={device}={outlet}" for device, outlet in server.networks] or ["--net="]
         time = "--deterministic" if server.deterministic else "--no-deterministic"
-        _sun4v("power-on", "--platform", server.platform, *memory, time, server.name)
-        self._say(f"{server.name}: {server.platform} is on")
+        _sun4v("power-on", "--platform", server.platform, *memory, *nets, time, server.name)
 
     def _domains(self, server: LabServer, folder: Path) -> None:
         with Client(place(server.name).rpc) as client:

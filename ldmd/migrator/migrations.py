@@ -281,14 +281,14 @@ class Migrations(Holding):
 
     def _await(self, attempt: SourceSide, job: MoveJob) -> None:
         """Until it is decided; a job that is cancelled cancels the migration, and hears how that ended."""
-        said = (-1, "")
+        said: tuple[int, str, object] = (-1, "", None)
 
         def look() -> bool:
             nonlocal said
-            now = (attempt.percent, PHASE_TEXTS[int(attempt.state.phase)])
-            if now != said:
+            now = (attempt.percent, PHASE_TEXTS[int(attempt.state.phase)], attempt.progress)
+            if now[:2] != said[:2] or now[2] is not said[2]:  # each step of the copying is recorded
                 said = now
-                job.progress(*now)
+                job.progress(*now[:2])
             return attempt.decided
 
         try:

@@ -46,6 +46,8 @@ from ldmd.planner.guestspec import ON
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
 SECRET_BYTES = 32
 RESUME_SECONDS = 5.0
+SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
+"""What of the worker's last word stands in the record."""
 
 
 class SourceSide(Attempt):
@@ -71,6 +73,7 @@ class SourceSide(Attempt):
         self._begun = -1  # the job that started the worker
         self._state_digest = b""
         self._limited = False
+        self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
         self._work = Work(self, self._worker_event, self._answer_at_once)
         join = Join(uuid=plan.uuid, how="", machine=means.manager.configuration.server.name, mid=plan.mid)
@@ -124,7 +127,19 @@ class SourceSide(Attempt):
         why = report.lines()[:-1] if report.errors else tuple(self.told[-1:])
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
-        return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told)
+        return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
+                           summary=self._summary())
+
+    def _summary(self) -> dict[str, Any]:
+        """For the record. All populated pages were compared with what the target has, by their digest (`strict`: read
+        again from memory)."""
+        final, (begun, ended) = self._final or {}, self._stood
+        summary: dict[str, Any] = {name: final[name] for name in SUMMARY if name in final}
+        if final:
+            summary["verified_pages"] = int(self.progress.get("total_bytes") or 0) // 8192
+        if begun and ended:
+            summary["downtime_ms"] = round((ended - begun) * 1000, 3)
+        return summary
 
     # -- the link
 
@@ -299,6 +314,7 @@ class SourceSide(Attempt):
         with self._guest_lock:
             if number != self._job:
                 return None  # given up meanwhile: the domain goes on
+            self._stood[0] = manager.clock.monotonic()
             manager.hypervisor.call("guest.suspend", guest=self._number)
         self.post(ev.Suspended(), job=number)
         persist(manager, lambda now: moving.suspended(now, self._name(now)) if self.state.at is not At.ABORTED else now)
@@ -457,6 +473,7 @@ class SourceSide(Attempt):
         """How it ended."""
         self.success = self.success or success
         if success:
+            self._stood[1] = self.means.manager.clock.monotonic()
             self.percent = 100
         super().tell(text, success=success)
 

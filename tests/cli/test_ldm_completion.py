@@ -161,7 +161,8 @@ def test_scripts_are_right_syntax(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_targets_are_the_machines_of_the_home(manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_are_the_machines_of_the_home(manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                              ) -> None:
     monkeypatch.setenv("S4V_HOME", str(tmp_path))
     for name in ("alpha", "beta", "bravo"):
         (tmp_path / "machines" / name).mkdir(parents=True)

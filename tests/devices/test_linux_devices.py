@@ -90,7 +90,7 @@ def test_disk(tmp_path: Path) -> None:
         assert counters.writes > 50
         assert counters.errors == 0
         shell.do("dd if=/dev/vdiska of=/dev/null bs=1024k")
-        assert counters.reads > 64 * MIB // (128 << 10)
+        assert domain.disks[0].counters.reads > 64 * MIB // (128 << 10)
     files = check_file_system(path, offset, size, ["f0", "f1", "f2"])
     assert {hashlib.md5(data).hexdigest() for data in files.values()} == {sum_}
 

@@ -318,7 +318,7 @@ int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const
 
 /* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
  * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
- * it: in real time by threads of the machine, which kick it (s4v_kick) when something is finished; in a deterministic machine
+ * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
  * at once and in order. While requests are on their way, a run in which the guest waits does not end with S4V_STOP_IDLE. */
 typedef struct s4v_disk_file {
   int32_t fd;             /* the machine keeps a copy; -1: no file */
@@ -368,6 +368,20 @@ void s4v_disk_wait(s4v_machine *, uint32_t channel); /* until the host has done 
 uint32_t s4v_disk_in_flight(const s4v_machine *, uint32_t channel);
 int s4v_disk_count(const s4v_machine *, uint32_t channel, s4v_disk_counters *out);
 
+/* A session that is up may lend its link: its packets about one descriptor each are then served while the guest runs, and
+ * what is done is answered, without a stop. Whatever else comes stays in the guest's queue and stops the run as ever
+ * (S4V_STOP_CHANNEL); the client takes the link back before it does anything with it. Forgotten by open and close. */
+typedef struct s4v_disk_link {
+  uint64_t ident;         /* of the ring, as it was acknowledged */
+  uint32_t session;
+  uint32_t received;      /* sequence number of the last packet, each way */
+  uint32_t sent;
+  uint32_t broken;        /* what was taken back: an answer was lost, for the ring was not there */
+} s4v_disk_link;
+int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4V_EINVAL: a deterministic machine */
+int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
+int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
+
 /* Breakpoints on instruction addresses (VA of the strand). */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);
 int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
@@ -408,7 +422,7 @@ enum {
   S4V_STREAM_CHUNK_ZEROS = 512,      /* pages that are zero now, in a chunk */
   S4V_STREAM_HEADER_BYTES = 64,
   S4V_STREAM_RAW_BYTES = 270336,     /* the most a chunk's payload has: 544 numbers of pages, 32 pages, rounded up to 4 KiB */
-  S4V_STREAM_KEY_BYTES = 8272,       /* key of the page hashes */
+  S4V_STREAM_KEY_BYTES = 8256,       /* key of the page hashes */
   S4V_STREAM_MAX_BYTES = 1 << 20     /* of a payload of another type */
 };
 typedef struct s4v_stream_block {    /* as s4v_block; the descriptors are duplicated */

@@ -61,6 +61,21 @@ class DiskCalls:
         """Requests begun, and not yet finished."""
         return int(lib.s4v_disk_in_flight(self._machine, channel))
 
+    def disk_lend(self, channel: int, ident: int, session: int, received: int, sent: int) -> bool:
+        """Let C serve a session's plain packets. False: not on this machine."""
+        link = ffi.new("s4v_disk_link *", {"ident": ident, "session": session, "received": received, "sent": sent})
+        return bool(lib.s4v_disk_lend(self._machine, channel, link) == lib.S4V_OK)
+
+    def disk_take_back(self, channel: int) -> tuple[int, int, bool]:
+        """The end of that; the counts of the link now, received and sent, and whether all answers were given."""
+        link = ffi.new("s4v_disk_link *")
+        lib.s4v_disk_take_back(self._machine, channel, link)
+        return int(link.received), int(link.sent), not link.broken
+
+    def disk_lent(self, channel: int) -> bool:
+        """Does C serve it? Not where the ring has gone meanwhile."""
+        return bool(lib.s4v_disk_lent(self._machine, channel))
+
     def disk_count(self, channel: int) -> dict[str, int]:
         """`s4v_disk_counters` by the names of its members; empty where there is no such disk."""
         raw = ffi.new("s4v_disk_counters *")

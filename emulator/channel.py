@@ -133,6 +133,18 @@ class Channel:
         """Requests begun, and not yet finished."""
         return self._core.disk_in_flight(self.number)
 
+    def disk_lend(self, ident: int, session: int, received: int, sent: int) -> bool:
+        """Let C serve plain packets of a session."""
+        return self._core.disk_lend(self.number, ident, session, received, sent)
+
+    def disk_take_back(self) -> tuple[int, int, bool]:
+        """The end of that."""
+        return self._core.disk_take_back(self.number)
+
+    def disk_lent(self) -> bool:
+        """Does C serve them?"""
+        return self._core.disk_lent(self.number)
+
     def disk_count(self) -> dict[str, int]:
         """What the disk has done."""
         return self._core.disk_count(self.number)

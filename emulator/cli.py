@@ -21,6 +21,7 @@ from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
 from emulator.platforms.listing import list_json, sheet_text, table_text
 from emulator.power.commands import add_power
+from emulator.power.net_commands import add_net
 from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
@@ -70,6 +71,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "disk": add_disk(commands),
         **add_power(commands),
         **add_watch(commands),
+        **add_net(commands),
         **add_power_policy(commands),
         **add_lab(commands),
         **add_moves(commands),

@@ -292,6 +292,8 @@ class Machine(MachineMoving):
         self.devices.poll()
         end = None if seconds is None else time.monotonic() + seconds
         while True:
+            while not self._kicked and self.devices.go_on():
+                self.devices.poll()
             held = self.firmware.hold() if self.firmware else None
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)

@@ -17,7 +17,7 @@ from typing import Any
 
 from ldmd.log import Log
 from ldmd.messages import RefusedError, message
-from ldmd.model import Configuration, Domain, State
+from ldmd.model import Configuration, Domain, State, System
 from ldmd.operations.context import Hypervisor, HypervisorError
 from ldmd.planner.guestspec import ON, runs
 from ldmd.planner.requests import Picture, Request, observed, picture, requests
@@ -148,7 +148,7 @@ class Committer:
         statuses = self._hypervisor.call("guest.list")
         there = observed(statuses)
         if not power_on:
-            configuration = self._observe(configuration, there)
+            configuration = self._observe(configuration, there, statuses)
         wanted = picture(configuration)
         self._name_strangers(there, wanted, statuses)
         ours = Picture({number: guest for number, guest in there.guests.items()
@@ -161,7 +161,9 @@ class Committer:
                 configuration = self._refused(configuration, request)
         return configuration
 
-    def _observe(self, configuration: Configuration, there: Picture) -> Configuration:
+    def _observe(
+        self, configuration: Configuration, there: Picture, statuses: list[dict[str, Any]]
+    ) -> Configuration:
         """States as the machine has them; transient ones have nobody left who would end them."""
         if configuration.primary.state is not State.ACTIVE:  # this manager died in the middle of its reboot
             configuration = configuration.with_domain(configuration.primary.but(state=State.ACTIVE))
@@ -175,9 +177,9 @@ class Committer:
                 state = State.SUSPENDED if state is State.SUSPENDED else State.ACTIVE
             else:
                 state = State.BOUND
-            if state is not domain.state:
-                started = domain.started_at if state in ON else None
-                configuration = configuration.with_domain(domain.but(state=state, started_at=started))
+            started = domain.started_at if state in ON else None
+            configuration = configuration.with_domain(
+                domain.but(state=state, started_at=started, system=system_now(domain, statuses)))
         return configuration
 
     def _name_strangers(self, there: Picture, wanted: Picture, statuses: list[dict[str, Any]]) -> None:
@@ -194,6 +196,17 @@ class Committer:
             if domain.binding is not None and domain.binding.id == number and runs(domain):
                 return configuration.with_domain(domain.but(state=State.BOUND, started_at=None))
         return configuration
+
+
+def system_now(domain: Domain, statuses: list[dict[str, Any]]) -> System:
+    """Of a service domain: whether the system in it runs, after a time when nobody looked."""
+    number = domain.binding.id if domain.binding is not None and domain.serves else None
+    soft = next((each.get("soft_state") for each in statuses if each.get("guest") == number), None)
+    if not isinstance(soft, dict):
+        return domain.system
+    if soft.get("normal") is True:
+        return System.RUNS
+    return System.GONE if domain.system is System.RUNS else domain.system
 
 
 def with_state(configuration: Configuration, name: str, change: Callable[[Domain], Domain]) -> Configuration:

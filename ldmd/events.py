@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ldmd.committer import GONE
-from ldmd.model import Configuration, Domain, FailurePolicy, State
+from ldmd.model import Configuration, Domain, FailurePolicy, State, System
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.channels import settle
 from ldmd.planner.guestspec import ON
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FAILURES = frozenset({"panic", "watchdog", "error"})
 """Why a guest changed its state, where that is a failure of the domain; a stop and a reboot are none."""
+PANIC = "panicking"
+"""In the soft state of Linux and Solaris."""
 VARIABLE_LIMIT = 8192
 """Longest value of a variable, in characters, that a guest may have kept."""
 VARIABLES_LIMIT = 256
@@ -26,6 +28,11 @@ VARIABLES_LIMIT = 256
 def rebooted(configuration: Configuration, name: str) -> Configuration:
     """What was pending for a root domain is true once it has gone down or been reset."""
     return settle(complete(configuration, name)) if is_delayed(configuration, name) else configuration
+
+
+def without_system(domain: Domain) -> Domain:
+    """The domain has begun anew: services of a system that ran in it come back when it runs again."""
+    return domain.but(system=System.GONE) if domain.system is System.RUNS else domain
 
 
 class Reactions:
@@ -53,6 +60,8 @@ class Reactions:
         elif name == "guest.variable":
             self._variable(domain, event)
         elif name in ("guest.soft_state", "guest.services"):
+            if name == "guest.soft_state":
+                self._system(domain, normal=event.get("normal") is True, text=str(event.get("text", "")))
             self._manager.publish(str(name).replace("guest.", "domain-").replace("_", "-"), domain=domain.name,
                                   **{key: event[key] for key in ("normal", "text", "services") if key in event})
 
@@ -73,8 +82,9 @@ class Reactions:
             manager.publish("stop-domain", domain=domain.name, why=why)
         elif running and why in ("reset", "panic", "watchdog"):
             manager.log.notice(f"{domain.name}: {why}")
-            manager.note(rebooted(manager.configuration.with_domain(domain.but(started_at=manager.clock.now())),
-                                  domain.name))
+            manager.note(rebooted(
+                manager.configuration.with_domain(without_system(domain).but(started_at=manager.clock.now())),
+                domain.name))
             manager.publish("domain-reset" if why == "reset" else "panic-domain", domain=domain.name, why=why)
         elif running and domain.state not in ON:
             manager.log.notice(f"{domain.name} runs, though nobody started it here")
@@ -93,6 +103,14 @@ class Reactions:
                 return None  # found out when it is there again
             return {"state": "defined"}
         return status if isinstance(status, Mapping) else None
+
+    def _system(self, domain: Domain, *, normal: bool, text: str) -> None:
+        """What a service domain's system says of itself (soft state). A panicking one serves no more."""
+        if not domain.serves or domain.state not in ON:
+            return
+        new = domain.but(system=System.RUNS) if normal else without_system(domain) if PANIC in text.lower() else domain
+        if new is not domain:
+            self._manager.note(self._manager.configuration.with_domain(new))
 
     # -- failures
 

@@ -235,6 +235,9 @@ class FakeMachine:
         self.switches = switches
         return {}
 
+    def op_network_list(self) -> dict[str, Any]:
+        return {"devices": []}
+
     def op_guest_variables(self, guest: int) -> dict[str, str]:
         return dict(self._guest(guest).spec["variables"])
 

@@ -57,6 +57,9 @@ struct beside {
   void (*release)(struct domain *, struct strand *);                 /* after hold() */
 };
 
+/* What a look of the core at packets for the client has come to: some are left for it; none; none, and answers went out. */
+enum host_packets { HOST_CLIENT, HOST_SERVED, HOST_ANSWERED };
+
 enum watched { WATCH_OUTPUT = 1, WATCH_SOFT_STATE = 2 }; /* S4V_WATCH_* */
 
 struct domain {
@@ -83,6 +86,7 @@ struct domain {
   u32 firmware_present; /* 1: FIRMWARE_TRAP is the firmware's */
   struct firmware_maps firmware;
   u64 (*elapsed_seconds)(struct domain *);
+  u32 (*host_packets)(struct domain *, u32 channel); /* NULL: all packets are the client's */
   u32 watched; /* enum watched: what `noticed` shall be told of, once; no state */
   void (*noticed)(struct domain *);
 };

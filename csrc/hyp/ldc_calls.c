@@ -23,8 +23,12 @@ static u32 tell_client(struct strand *s, const struct domain *d, struct ldc_endp
   return BODY_STOP;
 }
 
-static u32 done(struct strand *s, const struct domain *d, struct ldc_endpoint *e, bool client, bool sent) {
-  if (client && e->kind == LDC_HOST && e->up) return tell_client(s, d, e);
+static u32 done(struct strand *s, struct domain *d, struct ldc_endpoint *e, bool client, bool sent) {
+  if (client && e->kind == LDC_HOST && e->up) {
+    u32 served = d->host_packets ? d->host_packets(d, id_of(d, e)) : HOST_CLIENT;
+    if (served == HOST_CLIENT) return tell_client(s, d, e);
+    sent = served == HOST_ANSWERED;
+  }
   return sent ? hc_event(s, HV_EOK) : hc_status(s, HV_EOK);
 }
 
@@ -42,7 +46,9 @@ u32 hc_ldc_rx_qconf(struct strand *s, struct domain *d) {
   u32 status = configure_queue(s, &e->rx);
   if (status) return hc_status(s, status);
   e->host_waits = 0;
-  return done(s, d, e, true, ldc_rx_changed(d, id_of(d, e)));
+  bool sent = ldc_rx_changed(d, id_of(d, e));
+  if (e->kind == LDC_HOST && e->up) return tell_client(s, d, e);
+  return done(s, d, e, false, sent);
 }
 
 static u32 queue_info(struct strand *s, const struct ldc_queue *q) {

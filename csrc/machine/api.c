@@ -89,7 +89,7 @@ static s4v_machine *made(const s4v_config *config, char *err, size_t err_bytes) 
   s4v_machine *m = pages_new(sizeof *m);
   snprintf(err, err_bytes, "the host has not enough memory for this machine");
   if (!m) return NULL;
-  m->config = *config;
+  m->config = m->server = *config;
   pthread_mutex_init(&m->domain.beside.lock, NULL);
   if (make_parts(m) && make_memory(m, err, err_bytes)) return m;
   s4v_machine_free(m);

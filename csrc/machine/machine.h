@@ -12,6 +12,7 @@ enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_
 struct s4v_machine {
   struct domain domain; /* first: strand_env.machine points here */
   s4v_config config;
+  s4v_config server; /* as it was made: what a guest that comes from elsewhere may need of it (moving.c) */
   struct physmem *physmem;
   /* Time. Deterministic: an instruction of the strand whose turn it is advances TICK by `unit` / TICK_UNIT, where
    * unit = TICK_UNIT / strands at work, so that strands taking turns share one clock. Else the host's clock. */
@@ -24,6 +25,7 @@ struct s4v_machine {
   u64 deadline_ns;           /* of the run: host time, 0: none */
   u64 deadline_tick;         /* of the run, deterministic: 0: none */
   struct vio *vio;           /* disks; NULL: there was none yet */
+  u32 disk_news;             /* some request is done */
   struct crew crew;          /* real time, where there may be several strands */
   struct strand **known;     /* by id: those that are or were present */
   struct codecache **caches; /* by id with a crew, else one for all */
@@ -66,6 +68,7 @@ void machine_fill_stop(s4v_machine *, struct strand *, u32 why, s4v_stop *);
 
 /* vdisk.c */
 bool machine_disks_busy(const s4v_machine *);         /* requests are on their way: the guest will be woken */
+bool machine_disks_look(s4v_machine *);               /* answers what is done; true: the client shall look */
 void machine_disks_settle(s4v_machine *);             /* no worker reads or writes memory of the guest any more */
 
 /* crew.c: a run with every strand on a thread of its own. Comes back early, with S4V_STOP_BUDGET, where the host gives

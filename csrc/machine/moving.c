@@ -139,7 +139,7 @@ static void feature_names(u64 mask, char *out, size_t len) {
 
 /* Can this server be what the guest was told? */
 static bool chip_fits(const struct loading *l, const s4v_config *c) {
-  const s4v_config *ours = &l->machine->config;
+  const s4v_config *ours = &l->machine->server;
   char names[160];
   if (c->deterministic != ours->deterministic)
     return refuse(l, "the guest's time is %s, and this server's is not", c->deterministic ? "virtual" : "real");

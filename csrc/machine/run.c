@@ -89,7 +89,7 @@ static void next_turn(s4v_machine *m) {
 /* Real time: so long, to the end of the run's time, or to a kick. */
 static void nap(s4v_machine *m, u64 ns) {
   u32 seen = __atomic_load_n(&m->crew.bell, __ATOMIC_SEQ_CST);
-  if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST)) return;
+  if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST) || __atomic_load_n(&m->disk_news, __ATOMIC_SEQ_CST)) return;
   u64 now = machine_host_ns();
   if (m->deadline_ns && now + ns > m->deadline_ns) ns = m->deadline_ns > now ? m->deadline_ns - now : 0;
   if (ns) bell_wait(&m->crew.bell, seen, ns);
@@ -170,6 +170,7 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
 static void stop_init(s4v_stop *stop) { *stop = (s4v_stop){.reason = S4V_STOP_BUDGET}; }
 
 bool machine_run_ends(s4v_machine *m, s4v_stop *stop) {
+  if (machine_disks_look(m)) __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
   if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
     stop->reason = S4V_STOP_KICK;
     return true;

@@ -7,13 +7,28 @@ _Static_assert(S4V_DISK_CLIENT == (int)VDISK_CLIENT && S4V_DISK_FULL == (int)VDI
 _Static_assert(sizeof((s4v_disk_file *)0)->status == VDISK_STATUSES, "one table");
 enum { LEAST_ENTRY_BYTES = VDISK_COOKIE_AT + 16 };
 
-static void kick(struct domain *d) { s4v_kick((s4v_machine *)(void *)d); }
+/* A worker is done with something. */
+static void told(struct domain *d) {
+  s4v_machine *m = (s4v_machine *)(void *)d;
+  __atomic_store_n(&m->disk_news, 1, __ATOMIC_SEQ_CST);
+  bell_ring(&m->crew.bell);
+}
+
+static u32 host_packets(struct domain *d, u32 channel) {
+  struct vdisk *disk = vdisk_of(((s4v_machine *)(void *)d)->vio, channel);
+  return disk ? vdisk_packets(disk) : HOST_CLIENT;
+}
+
+bool machine_disks_look(s4v_machine *m) {
+  return __atomic_exchange_n(&m->disk_news, 0, __ATOMIC_ACQ_REL) && !vio_answer(m->vio);
+}
 
 static struct vdisk *disk(const s4v_machine *m, u32 channel) { return m->vio ? vdisk_of(m->vio, channel) : NULL; }
 
 static struct vdisk *made(s4v_machine *m, u32 channel) {
-  if (!m->vio) m->vio = vio_new(&m->domain, m->config.deterministic, kick);
+  if (!m->vio) m->vio = vio_new(&m->domain, m->config.deterministic, told);
   if (!m->vio) return NULL;
+  m->domain.host_packets = m->config.deterministic ? NULL : host_packets;
   struct vdisk *d = vdisk_of(m->vio, channel);
   return d ? d : vdisk_open(m->vio, channel);
 }
@@ -82,7 +97,29 @@ int s4v_disk_count(const s4v_machine *m, uint32_t channel, s4v_disk_counters *ou
   return S4V_OK;
 }
 
-bool machine_disks_busy(const s4v_machine *m) { return m->vio && vio_in_flight(m->vio); }
+int s4v_disk_lend(s4v_machine *m, uint32_t channel, const s4v_disk_link *link) {
+  struct vdisk *d = disk(m, channel);
+  if (!d) return S4V_ENOENT;
+  if (m->config.deterministic) return S4V_EINVAL;
+  vdisk_lend(d, &(struct vdisk_lane){.ident = link->ident, .session = link->session, .received = link->received, .sent = link->sent});
+  return S4V_OK;
+}
+
+int s4v_disk_take_back(s4v_machine *m, uint32_t channel, s4v_disk_link *link) {
+  struct vdisk *d = disk(m, channel);
+  if (!d) return S4V_ENOENT;
+  struct vdisk_lane lane = vdisk_take_back(d);
+  *link = (s4v_disk_link){.ident = lane.ident, .session = lane.session, .received = lane.received, .sent = lane.sent,
+                          .broken = lane.broken};
+  return S4V_OK;
+}
+
+int s4v_disk_lent(const s4v_machine *m, uint32_t channel) {
+  struct vdisk *d = disk(m, channel);
+  return d && vdisk_is_lent(d);
+}
+
+bool machine_disks_busy(const s4v_machine *m) { return m->vio && vio_busy(m->vio); }
 
 void machine_disks_settle(s4v_machine *m) {
   if (m->vio) vio_settle(m->vio);

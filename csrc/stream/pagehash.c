@@ -1,22 +1,21 @@
 /* pagehash.c - keyed 128-bit hash of a page, zero test, and the table whose sum is the digest.
  *
- * NH over 64-bit words (the universal hash of VMAC), twice with the key moved on by two words:
+ * NH over 64-bit words (the universal hash of VMAC):
  *
  *   A = sum of (m[i] + k[i]) (m[i+1] + k[i+1])        i = 0, 2, .. 1022; additions mod 2^64, the sum mod 2^128
- *   B = sum of (m[i] + k[i+2]) (m[i+1] + k[i+3])
  *
- * Two different pages have the same A with probability 2^-64 over the key, independently the same B (Black, Halevi, Krawczyk,
- * Krovetz, Rogaway: UMAC, CRYPTO '99). Each is folded to 64 bits, with the page's number in both factors, so that
- * the sum over all pages notices two that changed places:
+ * Two different pages have the same A with probability 2^-64 over the key (Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC,
+ * CRYPTO '99). Its words are mixed with the page's number in both factors, so that the sum over all pages notices two that
+ * changed places:
  *
  *   fold(a, b) = high ^ low word of a b;   s = fold(n ^ f0, f1), t = fold(n ^ f2, f3)
- *   low = fold(A.low ^ f4 ^ s, A.high ^ f5 ^ t);   high = fold(B.low ^ f6 ^ t, B.high ^ f7 ^ s)
+ *   low = fold(A.low ^ f4 ^ s, A.high ^ f5 ^ t);   high = fold(A.low ^ f6 ^ t, A.high ^ f7 ^ s)
  *
- * A page of zeros has hash 0, and no other page has. Key: words k[0..1025], f0..f7.
+ * A page of zeros has hash 0, and no other page has. Key: words k[0..1023], f0..f7.
  */
 #include "stream/stream.h"
 
-enum { NH_KEY_WORDS = STREAM_HASH_WORDS + 2 };
+enum { NH_KEY_WORDS = STREAM_HASH_WORDS };
 
 typedef u64 __attribute__((may_alias, aligned(1))) u64_any;
 typedef u64 v2u __attribute__((vector_size(16), may_alias, aligned(1)));
@@ -38,18 +37,18 @@ static inline u64 fold(u64 a, u64 b) {
 struct page_hash page_hash(const u64 *key, const u8 *page, u64 number) {
   const u64_any *m = (const u64_any *)(const void *)page;
   const u64 *f = key + NH_KEY_WORDS;
-  u128 a = 0, b = 0;
-  for (size_t i = 0; i < STREAM_HASH_WORDS; i += 4) {
-    u64 m0 = m[i], m1 = m[i + 1], m2 = m[i + 2], m3 = m[i + 3];
-    a += (u128)(m0 + key[i]) * (m1 + key[i + 1]);
-    b += (u128)(m0 + key[i + 2]) * (m1 + key[i + 3]);
-    a += (u128)(m2 + key[i + 2]) * (m3 + key[i + 3]);
-    b += (u128)(m2 + key[i + 4]) * (m3 + key[i + 5]);
+  u128 a = 0, b = 0; /* two sums: neither waits for the other's carry */
+  for (size_t i = 0; i < STREAM_HASH_WORDS; i += 8) {
+    a += (u128)(m[i] + key[i]) * (m[i + 1] + key[i + 1]);
+    b += (u128)(m[i + 2] + key[i + 2]) * (m[i + 3] + key[i + 3]);
+    a += (u128)(m[i + 4] + key[i + 4]) * (m[i + 5] + key[i + 5]);
+    b += (u128)(m[i + 6] + key[i + 6]) * (m[i + 7] + key[i + 7]);
   }
+  a += b;
   u64 s = fold(number ^ f[0], f[1]), t = fold(number ^ f[2], f[3]);
   struct page_hash hash = {
     .lo = fold((u64)a ^ f[4] ^ s, (u64)(a >> 64) ^ f[5] ^ t),
-    .hi = fold((u64)b ^ f[6] ^ t, (u64)(b >> 64) ^ f[7] ^ s),
+    .hi = fold((u64)a ^ f[6] ^ t, (u64)(a >> 64) ^ f[7] ^ s),
   };
   if ((hash.lo | hash.hi) == 0) hash.lo = 1;
   return hash;

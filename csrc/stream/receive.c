@@ -1,6 +1,4 @@
 /* receive.c - payloads into memory. What comes was made by a peer: every number is checked before the first byte is written. */
-#include <string.h>
-
 #include "stream/stream.h"
 
 struct applying {
@@ -40,9 +38,8 @@ static u32 run_length(const struct applying *a, const struct piece *p, u32 i) {
 
 static u64 index_of(const struct piece *p, u64 number) { return p->first + (number - (p->ra >> PAGE_BITS)); }
 
-static bool same_bytes(const u8 *a, const u8 *b, u64 bytes) { return memcmp(a, b, bytes) == 0; }
-
-/* Write the run, read it back; the hashes are those of what memory has. */
+/* Write the run, read it back; the hashes are those of what memory has, and the digest at the next barrier compares them
+ * with those of the source. */
 static int apply_run(s4v_stream *s, const struct applying *a, u32 i, u32 *length, u8 *scratch) {
   u64 number = number_at(a->numbers, i);
   const struct piece *p = image_find(s, number);
@@ -55,7 +52,6 @@ static int apply_run(s4v_stream *s, const struct applying *a, u32 i, u32 *length
     const u8 *page = scratch + (u64)k * PAGE_BYTES;
     hashes[k] = page_is_zero(page) ? (struct page_hash){0} : page_hash(s->key, page, number + k);
   }
-  if (!same_bytes(bytes, scratch, (u64)n * PAGE_BYTES)) return S4V_EFAULT;
   pthread_mutex_lock(&s->lock);
   for (u32 k = 0; k < n; k++) table_set(s, index + k, hashes[k]);
   pthread_mutex_unlock(&s->lock);

@@ -31,7 +31,8 @@ struct vdisk {
   u8 *busy;           /* a bit for each descriptor in flight */
   u64 serial;
   struct vdisk_counters counters;
-  struct vdisk_request *oldest, *newest; /* the client's thread only */
+  struct vdisk_lane lane;
+  struct vdisk_request *oldest, *newest;
   /* Under the pool's lock: */
   struct requests finished, flushes;
   u32 at_work;        /* requests that a worker has, or will have */
@@ -43,7 +44,6 @@ struct vio {
   struct io_pool pool;
   struct domain *domain;
   bool at_once;       /* deterministic: no workers, all in order */
-  u32 in_flight;
   void (*tell)(struct domain *);
   struct vdisk **disk; /* by channel */
   u32 channels;

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { STACK_BYTES = 128 << 10 };
@@ -31,19 +30,12 @@ static ssize_t move(const struct io_job *j, int flags) {
   return pwritev2(j->fd, j->part, parts, (off_t)j->offset, flags);
 }
 
-/* A file may end before the disk does: zeros. A device that takes nothing and gives no reason is broken. */
-static int at_end(struct io_job *j) {
-  if (j->kind != IO_READ) return EIO;
-  for (; j->parts; j->part++, j->parts--) memset(j->part->iov_base, 0, j->part->iov_len);
-  return 0;
-}
-
 static int transfer(struct io_job *j) {
   while (j->parts) {
     ssize_t n = move(j, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
-    if (n == 0) return at_end(j);
+    if (n == 0) return EIO; /* the file has become shorter; or a device takes nothing and gives no reason */
     advance(j, (u64)n);
   }
   return 0;

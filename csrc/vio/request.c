@@ -98,5 +98,6 @@ void request_drop_all(struct vdisk *d) {
   while (d->at_work) pthread_cond_wait(&p->moved, &p->lock);
   d->writes = 0;
   d->finished = (struct requests){0};
+  d->told = false;
   pthread_mutex_unlock(&p->lock);
 }

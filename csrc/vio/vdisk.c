@@ -40,7 +40,6 @@ static void release(struct vdisk *d, struct vdisk_request *r) {
     d->newest = r->older;
   d->busy[r->index / 8] &= (u8)~(1u << r->index % 8);
   d->counters.in_flight--;
-  d->vio->in_flight--;
   free(r);
 }
 
@@ -158,7 +157,6 @@ static void enlist(struct vdisk *d, struct vdisk_request *r) {
     d->oldest = r;
   d->newest = r;
   d->busy[r->index / 8] |= (u8)(1u << r->index % 8);
-  d->vio->in_flight++;
   if (++d->counters.in_flight > d->counters.deepest) d->counters.deepest = d->counters.in_flight;
   if (r->status) return;
   d->counters.reads += r->operation == VD_READ;
@@ -229,6 +227,7 @@ int vdisk_set_file(struct vdisk *d, const struct vdisk_file *f) {
 void vdisk_set_ring(struct vdisk *d, const struct vdisk_ring *ring) { d->ring = *ring; }
 
 void vdisk_forget(struct vdisk *d) {
+  d->lane.on = false;
   request_drop_all(d);
   while (d->oldest) {
     mark(d->oldest);
@@ -299,4 +298,10 @@ void vio_settle(struct vio *v) {
     if (v->disk[id]) vdisk_wait(v->disk[id]);
 }
 
-u32 vio_in_flight(const struct vio *v) { return v->in_flight; }
+bool vio_busy(struct vio *v) {
+  bool busy = false;
+  pthread_mutex_lock(&v->pool.lock);
+  for (u32 id = 0; id < v->channels && !busy; id++) busy = v->disk[id] && (v->disk[id]->at_work || v->disk[id]->told);
+  pthread_mutex_unlock(&v->pool.lock);
+  return busy;
+}

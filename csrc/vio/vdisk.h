@@ -2,9 +2,9 @@
  *
  *   guest's ring ─ vdisk_take ─▶ request ─▶ done at once, or by a worker (pool.h) ─▶ vdisk_finish ─ status, DONE ─▶ ring
  *
- * The client keeps the session (handshake, acknowledgements) and every operation but READ, WRITE and FLUSH. All functions
- * are for the thread that has the machine, between two stretches of the guest; only workers run beside it, and they touch
- * nothing but host memory that was resolved here, and files. docs/internals/vio.md. Sources: UltraSPARC Virtual Machine
+ * The client keeps the session and every operation but READ, WRITE and FLUSH. All functions are for who has the domain: the
+ * client's thread between runs, else under the domain's lock. Only workers run beside that, and they touch nothing but host
+ * memory that was resolved here, and files. docs/internals/vio.md. Sources: UltraSPARC Virtual Machine
  * Specification 3.0, chapter 28; Linux 6.1, drivers/block/sunvdc.c.
  */
 #ifndef S4V_VIO_VDISK_H
@@ -44,12 +44,15 @@ struct vdisk_counters { u64 reads, writes, flushes, errors, read_bytes, written_
 
 struct vdisk_answer { u64 sequence; u32 index; };
 
+/* A session whose plain requests need no client (lane.c): its id, its ring's, and the counters of its link. */
+struct vdisk_lane { u64 ident; u32 session, received, sent; bool on, broken; };
+
 struct vio; /* the disks of a machine, and the workers they share */
 
 struct vio *vio_new(struct domain *, bool at_once, void (*tell)(struct domain *)); /* NULL: no host memory */
 void vio_free(struct vio *);      /* requests that wait are dropped, those at work are waited for */
 void vio_settle(struct vio *);    /* no worker has anything any more; finished requests wait for vdisk_finish */
-u32 vio_in_flight(const struct vio *); /* requests that vdisk_finish has not taken */
+bool vio_busy(struct vio *);      /* requests are at work, or the news of one that is done has not been taken */
 
 struct vdisk *vdisk_of(struct vio *, u32 channel);           /* NULL: none */
 struct vdisk *vdisk_open(struct vio *, u32 channel);         /* makes it; NULL: no host memory */
@@ -68,5 +71,12 @@ int vdisk_take(struct vdisk *, u32 start, u32 count, u64 sequence, u32 *taken);
 i64 vdisk_finish(struct vdisk *, struct vdisk_answer *, u32 room);
 void vdisk_wait(struct vdisk *);  /* until no worker has a request of it */
 struct vdisk_counters vdisk_counters(struct vdisk *);
+
+/* lane.c */
+void vdisk_lend(struct vdisk *, const struct vdisk_lane *);
+struct vdisk_lane vdisk_take_back(struct vdisk *);
+bool vdisk_is_lent(const struct vdisk *); /* false as well: the ring has gone */
+u32 vdisk_packets(struct vdisk *);  /* the guest has sent, or made room: enum host_packets of hyp/hyp.h */
+bool vio_answer(struct vio *);      /* what is finished; false: some of it is for the client */
 
 #endif

@@ -33,11 +33,13 @@ class Backend(Protocol):
     host; and ``identity: Identity | None``.
     """
 
-    size_bytes: int
-    """A multiple of 512."""
-    read_only: bool
-    # A backend may also have `fd` and `base` (default 0): a file or block device with the disk's bytes from there on,
-    # one for one. The C core then reads and writes it, with a descriptor of its own. None: by the methods only.
+    @property
+    def size_bytes(self) -> int:
+        """A multiple of 512."""
+
+    @property
+    def read_only(self) -> bool:
+        """Does `write` raise EROFS?"""
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises OSError."""

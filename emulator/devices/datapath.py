@@ -61,6 +61,8 @@ class DataPath:
         self._channel = channel
         self._status = bytes(status(OSError(number, "")) for number in range(256))
         self._known: tuple[object, ...] | None = None
+        self.lent = False
+        """Has C the session's link?"""
 
     @property
     def is_open(self) -> bool:
@@ -92,6 +94,7 @@ class DataPath:
         """No ring: what no thread has begun is dropped, the rest is waited for, and the guest does not hear of it."""
         if self._known is not None:
             self._known = None
+            self.lent = False
             self._channel.disk_close()
 
     def take(self, start: int, count: int, sequence: int) -> tuple[int, Stop]:
@@ -109,6 +112,21 @@ class DataPath:
     def wait(self) -> None:
         """Until the host has done everything that was taken."""
         self._channel.disk_wait()
+
+    def lend(self, ident: int, session: int, counts: tuple[int, int]) -> bool:
+        """Let C serve the session's plain packets while the guest runs. False: a deterministic machine."""
+        self.lent = self._channel.disk_lend(ident, session, *counts)
+        return self.lent
+
+    def take_back(self) -> tuple[int, int, bool]:
+        """The end of that; the link's counts now. False: an answer could not be given, for the ring was gone."""
+        self.lent = False
+        return self._channel.disk_take_back()
+
+    @property
+    def serves(self) -> bool:
+        """Is it lent, and all is well?"""
+        return self.lent and self._channel.disk_lent()
 
     @property
     def counters(self) -> DiskCounters:

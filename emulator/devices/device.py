@@ -16,6 +16,8 @@ from emulator.errors import ChannelError, ConfigError, StateError
 
 BATCH = 128
 """Packets that are taken from the link at once."""
+BURST = 16
+"""Packets of the guest that are served in a row; between two bursts the machine looks whether it was kicked."""
 _COUNT = (1 << 64) - 1
 
 
@@ -57,6 +59,8 @@ class ChannelDevice:
         self.link = link
         self._channel: Channel | None = None
         self.online = True
+        self.unfinished = False
+        """The guest has sent more than was served so far."""
         self._resets = 0
         self._pending = b""  # packets that found no room yet
 
@@ -82,7 +86,8 @@ class ChannelDevice:
     # -- what happens on the channel
 
     def service(self, number: int) -> None:
-        """Notice a reset, send what waits, and take packets as long as the answers find room."""
+        """Notice a reset, send what waits, and take packets as long as the answers find room: a burst of them."""
+        self.unfinished = False
         if not self.online:
             return  # what the guest does meanwhile is seen when the service is back
         info = self.channel.info
@@ -91,9 +96,12 @@ class ChannelDevice:
             self._pending = b""
             self._dispatch(self.link.start(present=info.rx_entries > 0))
         self.flush()
-        while not self.blocked and (packets := self._receive()):
+        for _ in range(BURST):
+            if self.blocked or not (packets := self._receive()):
+                return
             self._dispatch(self.link.receive(packets[0]))
             self.flush()
+        self.unfinished = True
 
     def set_online(self, online: bool) -> None:
         """The service behind the channel goes, or comes back.
@@ -192,6 +200,7 @@ class ChannelDevice:
         if len(self._pending) % PACKET_BYTES:
             raise StateError("the state of a device is damaged: pending")
         self._resets = fields.number("resets", _COUNT)
+        self.unfinished = True  # perhaps
         self.load_session(fields.fields("session"))
 
     def save_session(self) -> dict[str, Json]:
@@ -249,6 +258,13 @@ class Devices:
         device.service(channel)
         self.poll()  # what one device passes on to another of this machine
         return True
+
+    def go_on(self) -> bool:
+        """Let devices serve more of what the guest has sent; False: all is served."""
+        some = [each for each in self._devices.values() if isinstance(each, ChannelDevice) and each.unfinished]
+        for device in some:
+            device.service(device.number)
+        return bool(some)
 
     def poll(self) -> None:
         """Let every device deliver what has come from outside."""

@@ -123,6 +123,16 @@ class Link:
         """Packets that wait to be taken."""
         return len(self._out)
 
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """Sequence numbers, received and sent, of a link that is up and where nothing waits; None: it is not so."""
+        quiet = self.up and not self._out and self._partial is None and not self._unacked and not self._ack_due
+        return (self._received, self._sent) if quiet else None
+
+    def go_on(self, received: int, sent: int) -> None:
+        """Somebody else has handled whole packets meanwhile, and these are the numbers now."""
+        self._received, self._sent = received, sent
+
     # -- beginnings and ends
 
     def start(self, *, present: bool) -> list[Event]:

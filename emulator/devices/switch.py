@@ -8,33 +8,40 @@ machines may send at once, from several threads.
 
     guest --vnet--> VnetPort (emulator.devices.vnet) ── Switch ── Port (a test, a tap, another switch by `join`)
 
-Sources: IEEE 802.1D and 802.1Q, as much as is needed; Logical Domains administration guide: pvid, vid.
+Sources: IEEE 802.1D and 802.1Q, as much as is needed; Logical Domains administration guide: pvid, vid, pvlan.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from emulator.devices.capture import INBOUND, OUTBOUND, Capture
+from emulator.devices.port import (
+    HEADER,
+    INBOX,
+    LEAST_FRAME,
+    MAX_FRAME,
+    MAX_HOPS,
+    MAX_VLAN,
+    TAG_BYTES,
+    VLAN_TYPE,
+    Port,
+    PortCounters,
+)
 from emulator.errors import ConfigError
 
-HEADER, LEAST_FRAME, TAG_BYTES = 14, 60, 4
-VLAN_TYPE = b"\x81\x00"
 BROADCAST = b"\xff" * 6
-MAX_FRAME = 16018
-"""Header, tag and the 16000 bytes that the largest MTU of a virtual switch allows."""
 MAX_LEARNED = 8192
 MAX_GROUPS = 1024
 """Multicast addresses of a port."""
-INBOX = 1024
-MAX_HOPS = 8
-"""Switches a frame may pass: a ring of joined switches does not run for ever."""
-MAX_VLAN = 4094
 AGE_NS = 300 * 10**9
 """An address that nothing was heard of for so long is forgotten (802.1D, 7.9: 300 s)."""
+__all__ = [
+    "AGE_NS", "BROADCAST", "HEADER", "INBOX", "LEAST_FRAME", "MAX_FRAME", "MAX_GROUPS", "MAX_HOPS", "MAX_LEARNED",
+    "MAX_VLAN", "TAG_BYTES", "VLAN_TYPE", "JoinPort", "Port", "PortCounters", "Switch", "join", "mac_bytes",
+]  # fmt: skip
 
 
 def mac_bytes(number: int) -> bytes:
@@ -44,122 +51,30 @@ def mac_bytes(number: int) -> bytes:
     return number.to_bytes(6, "big")
 
 
-@dataclass
-class PortCounters:
-    """What went through a port: `received` from its owner, `sent` to it."""
+class Switch:
+    """A switch without ports; `default_vlan` is the pvid that ports are given by their builders.
 
-    received: int = 0
-    sent: int = 0
-    dropped: int = 0
-    """Frames that found the inbox full, or were too short or long, or of a VLAN the port is not in."""
-
-
-class Port:
-    """A port of a switch. Its owner calls `send` and `take`.
-
-    `pvid`: the VLAN of its untagged frames; `vids`: further VLANs, whose frames carry tags; `trunk`: all of them.
-    `every_group`: multicast frames of any group come in, not only of those in `groups`.
-    `wake` is called when a frame has come, from whatever thread brought it.
+    `clock`: nanoseconds that only grow, by which addresses are forgotten.
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        pvid: int = 1,
-        vids: Iterable[int] = (),
-        trunk: bool = False,
-        every_group: bool = False,
-        wake: Callable[[], None] | None = None,
+        self, name: str = "switch", *, default_vlan: int = 1, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self.name = name
-        self.pvid = pvid
-        self.vids = frozenset(vids)
-        if any(not 1 <= vid <= MAX_VLAN for vid in (pvid, *self.vids)):
-            raise ConfigError(f"VLANs are 1 to {MAX_VLAN}")
-        self.trunk = trunk
-        self.every_group = every_group
-        self.groups: set[bytes] = set()
-        self.wake = wake
-        self.counters = PortCounters()
-        self.switch: Switch | None = None
-        self._inbox: deque[bytes] = deque()
-        self._capture: tuple[Capture, int] | None = None
-        self.clock: Callable[[], int] | None = None
-        """Nanoseconds since 1970 for captures; None: the capture's own clock."""
-
-    def record(self, capture: Capture) -> None:
-        """Record what goes through the port from now on."""
-        self._capture = capture, capture.interface(self.name)
-
-    def _note(self, frame: bytes, direction: int) -> None:
-        if self._capture:
-            capture, interface = self._capture
-            capture.frame(interface, frame, direction, time_ns=self.clock() if self.clock else None)
-
-    def send(self, frame: bytes) -> None:
-        """Give a frame to the switch."""
-        self.pass_on(frame, MAX_HOPS)
-
-    def pass_on(self, frame: bytes, hops: int) -> None:
-        """As `send`, for a frame that has come through other switches."""
-        self.counters.received += 1
-        self._note(frame, INBOUND)
-        if self.switch is not None:
-            self.switch.forward(self, frame, hops)
-
-    def deliver(self, frame: bytes, hops: int) -> None:
-        """The switch has a frame for this port."""
-        del hops  # counts where a port leads to another switch
-        if len(self._inbox) >= INBOX:
-            self.counters.dropped += 1
-            return
-        self.counters.sent += 1
-        self._note(frame, OUTBOUND)
-        self._inbox.append(frame)
-        if self.wake is not None:
-            self.wake()
-
-    @property
-    def waiting(self) -> int:
-        """Frames in the inbox."""
-        return len(self._inbox)
-
-    def take(self) -> bytes | None:
-        """The oldest frame of the inbox; None: it is empty."""
-        return self._inbox.popleft() if self._inbox else None
-
-    def discard(self) -> None:
-        """Empty the inbox."""
-        self._inbox.clear()
-
-    @property
-    def pending(self) -> tuple[bytes, ...]:
-        """The frames of the inbox, which stay there."""
-        return tuple(self._inbox)
-
-    def restore(self, frames: Iterable[bytes]) -> None:
-        """An inbox as it was at another place."""
-        self._inbox = deque(frames)
-
-    def carries(self, vlan: int) -> bool:
-        """Is the port in a VLAN?"""
-        return self.trunk or vlan == self.pvid or vlan in self.vids
-
-    def __repr__(self) -> str:
-        return f"<Port {self.name}>"
-
-
-class Switch:
-    """A switch without ports; `default_vlan` is the pvid that ports are given by their builders."""
-
-    def __init__(self, name: str = "switch", *, default_vlan: int = 1) -> None:
-        self.name = name
         self.default_vlan = default_vlan
+        self.most = MAX_FRAME + TAG_BYTES
+        """Bytes of the largest frame, with its tag."""
+        self.cluster = False
+        """Heartbeats of Solaris Cluster go first (mode=sc)."""
+        self.vlans: dict[int, list[int]] = {}
+        """Frames and bytes that came in, by VLAN."""
+        self.oversized = 0
+        self._clock = clock
         self._lock = threading.Lock()
         self._ports: list[Port] = []
-        self._learned: OrderedDict[tuple[int, bytes], Port] = OrderedDict()
+        self._learned: OrderedDict[tuple[int, bytes], tuple[Port, int]] = OrderedDict()
         self._owners: dict[bytes, Port] = {}
+        self._secondaries: dict[int, int] = {}  # secondary VLAN -> primary
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -173,6 +88,7 @@ class Switch:
         with self._lock:
             port.switch = self
             self._ports.append(port)
+            self._settle()
         return port
 
     def remove(self, port: Port) -> None:
@@ -180,9 +96,10 @@ class Switch:
         with self._lock:
             self._ports.remove(port)
             port.switch = None
-            self._disown(port)
-            for key in [key for key, owner in self._learned.items() if owner is port]:
+            for key in [key for key, (owner, _) in self._learned.items() if owner is port]:
                 del self._learned[key]
+            self._disown(port)
+            self._settle()
 
     def assign(self, port: Port, addresses: Iterable[bytes]) -> None:
         """These addresses are the port's, whatever others send or say, until another call, or `remove`.
@@ -202,6 +119,15 @@ class Switch:
         owner = self._owners.get(address)
         return owner if owner is not None and owner.carries(vlan) else None
 
+    def settle(self) -> None:
+        """Ports have got other VLANs: what was learned of them is forgotten."""
+        with self._lock:
+            self._learned.clear()
+            self._settle()
+
+    def _settle(self) -> None:
+        self._secondaries = {port.secondary[0]: port.pvid for port in self._ports if port.secondary is not None}
+
     def learn(self, port: Port, address: bytes, vlan: int | None = None) -> None:
         """An address is behind a port, as a handshake says before any frame does."""
         with self._lock:
@@ -212,52 +138,91 @@ class Switch:
             return  # a group sends nothing
         if self._owner(address, vlan) not in (None, port):
             return
-        self._learned[vlan, address] = port
-        self._learned.move_to_end((vlan, address))
+        key = vlan, address
+        self._learned[key] = port, self._clock()
+        self._learned.move_to_end(key)
         if len(self._learned) > MAX_LEARNED:
             self._learned.popitem(last=False)
 
     def where(self, address: bytes, vlan: int = 1) -> Port | None:
-        """The port an address was learned at."""
-        return self._owner(address, vlan) or self._learned.get((vlan, address))
+        """The port behind which an address is."""
+        owner = self._owner(address, vlan)
+        if owner is not None:
+            return owner
+        found = self._learned.get((vlan, address))
+        return found[0] if found is not None and self._clock() - found[1] <= AGE_NS else None
 
     def forward(self, port: Port, frame: bytes, hops: int) -> None:
         """A frame has come in at a port."""
-        if not HEADER <= len(frame) <= MAX_FRAME + TAG_BYTES or hops <= 0:
+        size = len(frame)
+        if not HEADER <= size <= self.most or hops <= 0:
             port.counters.dropped += 1
+            self.oversized += size > self.most
             return
-        vlan, priority, plain = _untag(frame, port.pvid)
+        tagged = frame[12:14] == VLAN_TYPE and size >= HEADER + TAG_BYTES
+        tag = int.from_bytes(frame[14:16], "big") if tagged else port.priority_bits
+        vlan = tag & 0xFFF or port.pvid
+        seen = vlan
+        if port.trunk and vlan in self._secondaries:
+            vlan = self._secondaries[vlan]  # from outside, of ports of a private VLAN
         if not port.carries(vlan):
             port.counters.dropped += 1
             return
         with self._lock:
             self._learn(port, frame[6:12], vlan)
+            count = self.vlans.setdefault(vlan, [0, 0])
+            count[0] += 1
+            count[1] += size
             targets = self._targets(port, frame[:6], vlan)
-        tagged = plain[:12] + VLAN_TYPE + (priority | vlan).to_bytes(2, "big") + plain[12:]
+        if seen != vlan:  # isolated ports hear those of no other machine either
+            targets = [each for each in targets if each.secondary in (None, (seen, False))]
+        forms = Forms(frame, tagged=tagged, priority=tag & 0xF000)
         for target in targets:
-            target.deliver(plain if target.pvid == vlan else tagged, hops - 1)
+            wanted = port.secondary[0] if target.trunk and port.secondary is not None else vlan
+            target.deliver(forms.plain if target.pvid == wanted else forms.tagged_with(wanted), hops - 1)
 
     def _targets(self, port: Port, to: bytes, vlan: int) -> list[Port]:
-        others = [other for other in self._ports if other is not port and other.carries(vlan)]
-        if to == BROADCAST:
-            return others
-        if to[0] & 1:
-            return [other for other in others if other.every_group or to in other.groups]
-        known = self._owner(to, vlan) or self._learned.get((vlan, to))
-        if known is None:
-            return others
-        return [known] if known in others else []
+        if not to[0] & 1:
+            known = self.where(to, vlan)
+            if known is not None:
+                fits = known is not port and known.carries(vlan) and known.hears(port)
+                return [known] if fits else []
+        others = [each for each in self._ports if each is not port and each.carries(vlan) and each.hears(port)]
+        if to[0] & 1 and to != BROADCAST:
+            return [each for each in others if each.every_group or to in each.groups]
+        return others
 
     def __repr__(self) -> str:
         return f"<Switch {self.name} ports={len(self._ports)}>"
 
 
-def _untag(frame: bytes, pvid: int) -> tuple[int, int, bytes]:
-    """VLAN and priority bits of a frame, and the frame without its tag. VLAN 0 is a priority without a VLAN."""
-    if frame[12:14] != VLAN_TYPE or len(frame) < HEADER + TAG_BYTES:
-        return pvid, 0, frame
-    tag = int.from_bytes(frame[14:16], "big")
-    return tag & 0xFFF or pvid, tag & 0xF000, frame[:12] + frame[16:]
+class Forms:
+    """A frame with a tag and without one; each form is made once, and only when it is wanted."""
+
+    def __init__(self, frame: bytes, *, tagged: bool, priority: int) -> None:
+        self._frame, self._tagged, self._priority = frame, tagged, priority
+        self._plain: bytes | None = None if tagged else frame
+        self._made: dict[int, bytes] = {}
+
+    @property
+    def plain(self) -> bytes:
+        """Without a tag."""
+        if self._plain is None:
+            self._plain = self._frame[:12] + self._frame[16:]
+        return self._plain
+
+    def tagged_with(self, vlan: int) -> bytes:
+        """With the tag of a VLAN, and the priority that the frame had."""
+        found = self._made.get(vlan)
+        if found is None:
+            tag = (self._priority | vlan).to_bytes(2, "big")
+            frame = self._frame
+            if self._tagged:
+                found = frame if frame[14:16] == tag else frame[:14] + tag + frame[16:]
+            else:
+                found = frame[:12] + VLAN_TYPE + tag + frame[12:]
+            self._made[vlan] = found
+        return found
 
 
 class JoinPort(Port):

@@ -45,6 +45,8 @@ from emulator.errors import AddressError, ChannelError
 
 MAX_TRANSFER = 1 << 20
 """Bytes of a request at most, whatever a client asks for."""
+MAX_ENTRIES = 1024
+"""Descriptors of a ring: so much can be asked for with one message. Linux and Solaris have 512."""
 MAX_COOKIES = 256
 """Cookies of a request: one a page of the largest transfer, and some."""
 WHOLE = 0xFF
@@ -154,6 +156,7 @@ class VirtualDisk(vio.VioServer):
     versions = ((1, 2),)
     kind = vio.DISK_SERVER
     _path: DataPath | None = None  # from when it is attached
+    _lendable = True
 
     def __init__(self, name: str, number: int, backend: Backend, *, options: DiskOptions | None = None) -> None:
         self._backend = backend
@@ -249,6 +252,8 @@ class VirtualDisk(vio.VioServer):
 
     def check_ring(self, ring: Ring, options: int) -> None:
         """A descriptor must hold a request with a cookie."""
+        if ring.entries > MAX_ENTRIES:
+            raise ProtocolError(f"a ring of {ring.entries} requests")
         if self._in_band or ring.entry_bytes < _REQUEST_AT + _REQUEST.size + 16:
             raise ProtocolError(f"descriptors of {ring.entry_bytes} bytes cannot hold a request")
 
@@ -272,10 +277,37 @@ class VirtualDisk(vio.VioServer):
 
     # -- requests on their way
 
+    def service(self, number: int) -> None:
+        """What C leaves to us: all but plain requests."""
+        self._take_back()
+        super().service(number)
+        self._lend()
+
+    def _lend(self) -> None:
+        """Let C serve plain requests and their answers without us, as long as nothing else happens."""
+        path, counts = self._path, self.link.counts
+        if path is None or not path.is_open or not self._lendable or self.ring is None or self._pending:
+            return
+        if counts is not None and self.running and self.online:
+            self._lendable = path.lend(self.ring.ident, self.session, counts)
+
+    def _take_back(self) -> None:
+        """Before anything is done with the link here."""
+        if self._path is not None and self._path.lent:
+            received, sent, whole = self._path.take_back()
+            self.link.go_on(received, sent)
+            if not whole:
+                self.drop_link("the ring is gone")
+
     def poll(self) -> None:
         """Answer what the host has done meanwhile."""
-        if self._path is None or not self._path.is_open:
+        if self._path is None or not self._path.is_open or self._path.serves:
             return
+        self._deliver()
+        self._lend()
+
+    def _deliver(self) -> None:
+        self._take_back()
         try:
             self._finish()
         except (ProtocolError, AddressError, ChannelError) as error:
@@ -284,9 +316,10 @@ class VirtualDisk(vio.VioServer):
 
     def drain(self) -> None:
         """Wait for all requests on their way, and answer them. No byte moves between disk and guest afterwards."""
+        self._take_back()
         if self._path is not None and self._path.is_open:
             self._path.wait()
-            self.poll()
+            self._deliver()
 
     def _settle(self) -> None:
         """As `drain`, in the middle of a message."""
@@ -523,6 +556,11 @@ class VirtualDisk(vio.VioServer):
         """State of link and session; nothing is on its way then."""
         self.drain()
         return super().save()
+
+    def load(self, state: bytes) -> None:
+        """Take over what `save` gave. Raises StateError."""
+        self._take_back()
+        super().load(state)
 
     def save_session(self) -> dict[str, Json]:
         """The disk's contents are not part of a machine's state."""

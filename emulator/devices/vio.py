@@ -177,12 +177,28 @@ class Ring:
                 break
         return tuple(runs)
 
+    def read_many(self, channel: Channel, index: int, most: int) -> bytes:
+        """Whole descriptors from one on, up to the end of the ring, `most` at most, in one piece where they lie so.
+
+        Raises ProtocolError, AddressError, ChannelError.
+        """
+        count = min(most, self.entries - self.check(index))
+        size = count * self.entry_bytes
+        one = self.cookies[0]
+        if len(self.cookies) == 1 and one.size >= (index + count) * self.entry_bytes:
+            return channel.read((one.address + index * self.entry_bytes) & _M64, size)
+        return read_behind(channel, self._runs(index, 0, size), size)
+
     def read(self, channel: Channel, index: int, length: int) -> bytes:
         """The first bytes of a descriptor. Raises ProtocolError, AddressError, ChannelError."""
         return read_behind(channel, self._runs(index, 0, length), length)
 
     def write(self, channel: Channel, index: int, offset: int, data: bytes) -> None:
         """Write to a descriptor. Raises ProtocolError, AddressError, ChannelError."""
+        one, at = self.cookies[0], self.check(index) * self.entry_bytes + offset
+        if len(self.cookies) == 1 and one.size >= at + len(data):
+            channel.write((one.address + at) & _M64, data)
+            return
         write_behind(channel, self._runs(index, offset, len(data)), data)
 
     def save(self) -> dict[str, Json]:

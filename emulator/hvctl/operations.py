@@ -186,6 +186,16 @@ def _plug_network(call: Call) -> Result:
     return {}
 
 
+def _record_network(call: Call) -> Result:
+    net, path = call.args.text("net", most=256), call.args.optional_text("path")
+
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.record(net, path)
+        return {}
+
+    return call.ask(act)
+
+
 def _subscribe(call: Call) -> Result:
     since = call.args.optional("since", 0, MAX_SEQ)
     call.args.end()
@@ -403,6 +413,7 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "service.list": _list_services,
     "network.list": _list_networks,
     "network.plug": _plug_network,
+    "network.record": _record_network,
     "events.subscribe": _subscribe,
     "events.unsubscribe": _unsubscribe,
     "guest.configure": _configure,

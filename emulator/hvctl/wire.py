@@ -196,7 +196,8 @@ def send(sock: socket.socket, message: Mapping[str, object], fds: Sequence[int] 
     """
     data = memoryview(encode(message))
     sent = _send_some(sock, data, fds)
-    sock.sendall(data[sent:])
+    if sent < len(data):  # to send nothing to one that has read all and gone would be an error
+        sock.sendall(data[sent:])
 
 
 def _send_some(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> int:

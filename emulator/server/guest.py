@@ -216,6 +216,8 @@ class Guest:
         if soft != self._soft:
             self._soft = soft
             self._emit("guest.soft_state", normal=soft.normal, text=soft.text)
+        if self._plugs is not None:
+            self._plugs.settle_paths()
         self.snapshot = take_snapshot(machine, self.requests.services, self._plugs)
         if self._housing.deterministic:
             self._busy = machine.busy()
@@ -548,6 +550,15 @@ class Guest:
         if self._machine is not None:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)
         return changed
+
+    def record(self, net: str, path: str | None) -> None:
+        """Record a network's frames into a file; None: no more. Raises GuestStateError, ConfigError."""
+        self.powered()
+        assert self._plugs is not None
+        try:
+            self._plugs.record(net, path)
+        except OSError as error:
+            raise ArgumentError(f"path: {path}: {error.strerror or error}") from None
 
     def refresh(self) -> None:
         """The switches have changed."""

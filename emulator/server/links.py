@@ -45,7 +45,9 @@ class UplinkPort(Port):
         """Out, at once."""
         del hops  # a segment leads to no other port of this switch
         self.counters.sent += 1
-        self._note(frame, OUTBOUND)
+        self.counters.sent_bytes += len(frame)
+        if self._capture is not None:
+            self._note(frame, OUTBOUND)
         self.end.receive(frame)
 
 
@@ -79,7 +81,7 @@ class Networks:
         self, plan: Mapping[str, Outlet] | None = None, *, clock: Callable[[], int] = time.monotonic_ns,
         changed: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self._clock, self._changed = clock, changed
+        self.clock, self._changed = clock, changed
         self._lock = threading.RLock()
         self._plan = dict(plan or {})
         self._devices: dict[str, _Device] = {}
@@ -189,10 +191,10 @@ class Networks:
 
     def _segment(self, name: str, outlet: Outlet) -> Segment:
         if outlet.kind != NETWORK:
-            return Segment(name, clock=self._clock)
+            return Segment(name, clock=self.clock)
         found = self._segments.get(outlet.target)
         if found is None:
-            found = self._segments[outlet.target] = Segment(outlet.target, clock=self._clock)
+            found = self._segments[outlet.target] = Segment(outlet.target, clock=self.clock)
         return found
 
     def segment(self, name: str) -> Segment:

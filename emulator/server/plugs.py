@@ -14,17 +14,21 @@ from emulator.devices.capture import Capture
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
 from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
-from emulator.devices.switch import Port, mac_bytes
+from emulator.devices.rarp import announcement
+from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import VnetPort
+from emulator.errors import ConfigError
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
+from emulator.server.paths import PathDisk, PathGroup, Way
 from emulator.server.spec import Disk, DiskPath, GuestSpec, Net
 from emulator.server.switches import Switches, unplug
 
 LOG = logging.getLogger("sun4v.machine")
 SERVICES = "domain-services"
+COS_SHIFT = 13
 _Paths = dict[tuple[str, int], tuple[Disk, DiskPath]]
 
 
@@ -59,6 +63,11 @@ class _DiskPlug:
     backend: Backend
     error: str = ""
 
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be opened, or what is wrong with it since."""
+        return self.error or str(getattr(self.backend, "trouble", ""))
+
 
 @dataclass
 class _NetPlug:
@@ -88,11 +97,18 @@ class Plugs:
         self._disks: dict[tuple[str, int], _DiskPlug] = {}
         self._away = False  # its guest is elsewhere as yet, or has left: nothing is opened or plugged in
         self._nets: dict[str, _NetPlug] = {}
+        self._groups: dict[str, PathGroup] = {}  # of disks with several paths
+        self._wanted: tuple[Disk, ...] = ()
 
     @property
     def errors(self) -> dict[str, str]:
-        """Disks whose files cannot be opened, and why."""
-        return {plug.disk: plug.error for plug in self._disks.values() if plug.error}
+        """Disks whose files cannot be opened or have something wrong, and what."""
+        return {plug.disk: trouble for plug in self._disks.values() if (trouble := plug.trouble)}
+
+    @property
+    def paths(self) -> dict[str, list[dict[str, object]]]:
+        """{channel, state} of each path, by disk, of disks that have several."""
+        return {name: group.states() for name, group in self._groups.items()}
 
     @property
     def services(self) -> DomainServices:
@@ -107,7 +123,7 @@ class Plugs:
             self._close_net(net)
         for disk in self._disks.values():
             disk.backend.close()
-        self._disks, self._nets = {}, {}
+        self._disks, self._nets, self._groups = {}, {}, {}
 
     def apply(self, spec: GuestSpec) -> list[str]:
         """Devices as the specification says; returns what was changed. A file that cannot be opened is no error."""
@@ -115,7 +131,10 @@ class Plugs:
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
         changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
-        return [*changed, *self._apply_disks(paths), *self._apply_nets(nets)]
+        changed += self._apply_disks(paths)
+        self._wanted = spec.disks
+        self._settle_groups(self._wanted)
+        return [*changed, *self._apply_nets(nets)]
 
     def refresh(self) -> None:
         """The switches have changed."""
@@ -142,6 +161,7 @@ class Plugs:
             plug.device.backend = plug.backend
             opened.close()
         self._away = True
+        self.withdraw()
 
     def loaded(self) -> None:
         """The devices have the state of another server's: what is up is what the guest has seen so."""
@@ -165,17 +185,18 @@ class Plugs:
         self._away = False
         for key, (backend, error) in opened.items():
             plug = self._disks[key]
-            plug.backend = plug.device.backend = backend
-            plug.error = error
-            plug.device.set_online(plug.path.online and not error)
+            plug.backend, plug.error = backend, error
+            group = self._groups.get(key[0])
+            plug.device.backend = backend if group is None else PathDisk(group, plug.path.channel)
+            if group is None:
+                plug.device.set_online(plug.path.online and not error)
+        self._settle_groups(self._wanted)
         for net in self._nets.values():
             if unplugged:
-                self._record(net)
+                self._record_as_told(net)
             self._place(net)
         if unplugged:
-            announce: Callable[[], None] | None = getattr(self, "announce", None)
-            if announce is not None:
-                announce()
+            self.announce()
 
     def _open_path(self, plug: _DiskPlug) -> tuple[Backend, str]:
         if not plug.path.online:
@@ -214,11 +235,14 @@ class Plugs:
                 yield f"disk {disk.name} changed"
 
     def _add_disk(self, disk: Disk, path: DiskPath) -> _DiskPlug:
-        # the first path has the disk's own name; the name is the key of the device in a saved state
-        name = f"disk {disk.name}" if path is disk.paths[0] else f"disk {disk.name}:{path.channel}"
+        # the key of the device in a saved state: the same wherever the guest is made again, whichever path is selected
+        name = f"disk {disk.name}:{path.channel}"
         backend, error = self._open(name, path)
         device = VirtualDisk(name, path.channel, backend, options=_options(disk.name, path))
         device.online = path.online and not error
+        if len(disk.paths) > 1:
+            group = self._group(disk)
+            device.backend = PathDisk(group, path.channel)
         try:
             self._machine.attach(device)
         except BaseException:
@@ -228,13 +252,50 @@ class Plugs:
 
     def _change_disk(self, plug: _DiskPlug, path: DiskPath) -> None:
         """Another file, or the service has gone or come. While it is gone the file is closed."""
-        plug.device.set_online(False)
+        grouped = isinstance(plug.device.backend, PathDisk)  # then the group says whether its channel is up
+        if not grouped:
+            plug.device.set_online(False)
         plug.backend.close()
         plug.backend, plug.error = self._open(plug.device.name, path)
         plug.path = path
-        plug.device.backend = plug.backend
         plug.device.options = _options(plug.disk, path)
-        plug.device.set_online(path.online and not plug.error)
+        if not grouped:
+            plug.device.backend = plug.backend
+            plug.device.set_online(path.online and not plug.error)
+
+    def _settle_groups(self, disks: Iterable[Disk]) -> None:
+        """Which channels of disks with several paths are up, and where they lead."""
+        several = {disk.name: disk for disk in disks if len(disk.paths) > 1}
+        for name in [name for name in self._groups if name not in several]:
+            del self._groups[name]
+        for (name, _), plug in self._disks.items():
+            if name not in several and isinstance(plug.device.backend, PathDisk):  # it has one path now
+                plug.device.set_online(False)
+                plug.device.backend = plug.backend
+                plug.device.set_online(plug.path.online and not plug.error)
+        for name, disk in several.items():
+            plugs = [self._disks[name, path.channel] for path in disk.paths]
+            group = self._group(disk)
+            group.settle([Way(plug.path.channel, plug.backend, plug.path.online and not plug.error) for plug in plugs])
+            for plug in plugs:
+                if not isinstance(plug.device.backend, PathDisk):  # it had one path before
+                    plug.device.set_online(False)
+                    plug.device.backend = PathDisk(group, plug.path.channel)
+        self.settle_paths()
+
+    def _group(self, disk: Disk) -> PathGroup:
+        """The paths of a disk that has several."""
+        def opened() -> int:
+            mine = (plug for (name, _), plug in self._disks.items() if name == disk.name)
+            return sum(plug.device.channel.info.rx_entries > 0 for plug in mine)
+
+        return self._groups.setdefault(disk.name, PathGroup(disk.name, opened))
+
+    def settle_paths(self) -> None:
+        """Channels of disks with several paths go up and down, as their guests turn out to choose among them or not."""
+        for (name, channel), plug in self._disks.items():
+            if name in self._groups:
+                plug.device.set_online(self._groups[name].is_up(channel))
 
     def _open(self, name: str, path: DiskPath) -> tuple[Backend, str]:
         if not path.online or self._away:
@@ -261,33 +322,72 @@ class Plugs:
                 self._nets[name] = self._add_net(net)
                 yield f"net {name} added"
             elif known.net != net:
-                known.net = net
+                self._change_net(known, net)
                 yield f"net {name} changed"
             self._place(self._nets[name])
 
     def _add_net(self, net: Net) -> _NetPlug:
         port = Port(f"{self._guest}/{net.name}", pvid=net.pvid, vids=net.vids, wake=self._around.wake)
         port.clock = self._around.clock
+        _shape(port, net)
         switch = self._around.switches.find(net.switch)
         address = switch[0].mac if switch else SWITCH_MAC
         device = VnetPort(f"net {net.name}", net.channel, port, address=address, mtu=net.mtu + FRAME_EXTRA)
         device.online = net.online and self._around.switches.online(net.switch)
         plug = _NetPlug(net, device, port)
         if not self._away:
-            self._record(plug)
+            self._record_as_told(plug)
         self._machine.attach(device)
         return plug
 
-    def _record(self, plug: _NetPlug) -> None:
-        """The frames of a network to a file, where that is wanted."""
-        if plug.net.capture is None:
-            return
+    def _change_net(self, plug: _NetPlug, net: Net) -> None:
+        """What can change on the same device."""
+        before, plug.net = plug.net, net
+        vlans = plug.port.pvid, plug.port.vids
+        plug.port.set_vlans(net.pvid, net.vids)
+        _shape(plug.port, net)
+        if plug.port.switch is not None and vlans != (plug.port.pvid, plug.port.vids):
+            plug.port.switch.settle()
+        if before.capture != net.capture and not self._away:
+            self._record_as_told(plug)
+
+    def _record_as_told(self, plug: _NetPlug) -> None:
         try:
-            plug.capture = Capture(plug.net.capture)
+            self._record(plug, plug.net.capture)
         except OSError as error:
             LOG.warning("%s: net %s is not recorded: %s", self._guest, plug.net.name, error)
-        else:
-            plug.port.record(plug.capture)
+
+    def record(self, name: str, path: str | None) -> None:
+        """Record what goes through a network into a file from now on; None: no more. Raises OSError, ConfigError."""
+        plug = self._nets.get(name)
+        if plug is None:
+            known = ", ".join(self._nets) or "none"
+            raise ConfigError(f"{self._guest} has no network {name} (there are: {known})")
+        self._record(plug, path)
+
+    def _record(self, plug: _NetPlug, path: str | None) -> None:
+        capture = None if path is None else Capture(path)
+        plug.port.record(capture)
+        plug.capture, old = capture, plug.capture
+        if old is not None:
+            old.close()
+
+    def announce(self) -> None:
+        """The guest is here from now on: its addresses are learned here, and by all who are joined to its switches."""
+        for plug in self._nets.values():
+            self._place(plug)
+            net, switch = plug.net, plug.port.switch
+            if switch is None:
+                continue
+            for mac in (net.mac, *net.alt_macs):
+                switch.forward(plug.port, announcement(mac_bytes(mac)), MAX_HOPS)
+                for vlan in net.vids:
+                    switch.forward(plug.port, announcement(mac_bytes(mac), vlan=vlan), MAX_HOPS)
+
+    def withdraw(self) -> None:
+        """The guest is about to be elsewhere: its addresses may be behind other ports from now on."""
+        for plug in self._nets.values():
+            unplug(plug.port)
 
     def _place(self, plug: _NetPlug) -> None:
         """Into its switch, or out of it: a link that is down where there is none, or nobody serves it."""
@@ -299,6 +399,7 @@ class Plugs:
             unplug(plug.port)
             online = False
         plug.device.set_online(online)
+        plug.device.set_link(net.linkprop != "phys-state" or self._around.switches.link_up(net.switch))
         if online and plug.port.switch is not None:
             plug.port.switch.assign(plug.port, [mac_bytes(mac) for mac in (net.mac, *net.alt_macs)])
 
@@ -313,11 +414,22 @@ def _options(name: str, path: DiskPath) -> DiskOptions:
     return DiskOptions(slice="slice" in path.options, device_id=name.encode())
 
 
+def _shape(port: Port, net: Net) -> None:
+    """Limits and rules of a port."""
+    port.limit(net.maxbw_bps)
+    port.guard = net.guard()
+    port.priority_bits = net.cos << COS_SHIFT
+    port.secondary = None if net.pvlan is None else (net.pvlan[0], bool(net.pvlan[1]))
+
+
 def _differs(now: Net, wanted: Net | None) -> bool:
     """Is it another device? Whether it is served, and where it is plugged in, can change on the same one."""
     if wanted is None:
         return True
-    places = {"online": True, "switch": "", "alt_macs": (), "maxbw_bps": None}
+    places = {
+        "online": True, "switch": "", "alt_macs": (), "maxbw_bps": None, "pvid": 1, "vids": (), "capture": None,
+        "pvlan": None, "protection": (), "allowed_ips": (), "allowed_dhcp_cids": (), "cos": 0, "linkprop": "",
+    }  # fmt: skip
     return _same(now, places) != _same(wanted, places)
 
 

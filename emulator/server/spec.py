@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from emulator.chips import CPU_ARCHS
+from emulator.devices.guard import Guard
 from emulator.devices.switch import MAX_VLAN
 from emulator.server.errors import SpecError
 from emulator.server.fields import Fields
@@ -28,6 +29,7 @@ MAX_VALUE = 8192
 MAC_BITS = 48
 CPU_ARCH_NAMES = ("native", *CPU_ARCHS)
 OPTIONS = ("ro", "slice", "excl")
+PROTECTION = ("mac-nospoof", "restricted", "ip-nospoof", "dhcp-nospoof")
 PERF_COUNTERS = ("global", "htstrand", "strand")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _M64 = (1 << 64) - 1
@@ -80,7 +82,9 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True)
 class Net:
-    """A virtual network. `mtu` counts without header; MAC addresses are numbers."""
+    """A virtual network. `mtu` counts without header; MAC addresses are numbers. `pvlan`: (secondary VLAN, 1: isolated,
+    0: community).
+    """
 
     name: str
     number: int
@@ -95,6 +99,16 @@ class Net:
     linkprop: str = ""
     online: bool = True
     capture: str | None = None
+    pvlan: tuple[int, int] | None = None
+    protection: tuple[str, ...] = ()
+    allowed_ips: tuple[str, ...] = ()
+    allowed_dhcp_cids: tuple[str, ...] = ()
+    cos: int = 0
+
+    def guard(self) -> Guard | None:
+        """What its switch lets through of it. Raises ValueError for an address that is none."""
+        macs = [mac.to_bytes(6, "big") for mac in (self.mac, *self.alt_macs)]
+        return Guard.of(macs, self.protection, ips=self.allowed_ips, cids=self.allowed_dhcp_cids)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +162,9 @@ class GuestSpec:
         for disk in data["disks"]:
             disk["paths"] = [path | {"options": list(path["options"])} for path in disk["paths"]]
         for net in data["nets"]:
-            net["alt_macs"], net["vids"] = list(net["alt_macs"]), list(net["vids"])
+            for name in ("alt_macs", "vids", "protection", "allowed_ips", "allowed_dhcp_cids"):
+                net[name] = list(net[name])
+            net["pvlan"] = net["pvlan"] and list(net["pvlan"])
         data["disks"], data["nets"] = list(data["disks"]), list(data["nets"])
         return data
 
@@ -295,9 +311,28 @@ def _net(fields: Fields) -> Net:
         linkprop=linkprop,
         online=fields.flag("online", True),
         capture=fields.optional_text("capture"),
+        pvlan=_pvlan(fields),
+        protection=fields.texts("protection", [], allowed=PROTECTION),
+        allowed_ips=fields.texts("allowed_ips", []),
+        allowed_dhcp_cids=fields.texts("allowed_dhcp_cids", []),
+        cos=fields.number("cos", 0, 7, 0),
     )
     fields.end()
+    try:
+        net.guard()
+    except ValueError as error:
+        raise fields.wrong("allowed_ips", "IP addresses", str(error)) from None
     return net
+
+
+def _pvlan(fields: Fields) -> tuple[int, int] | None:
+    if not fields.has("pvlan"):
+        fields.raw("pvlan", None)
+        return None
+    pair = fields.numbers("pvlan", 0, MAX_VLAN)
+    if len(pair) != 2 or pair[0] < 1 or pair[1] > 1:
+        raise fields.wrong("pvlan", "a secondary VLAN, and 1 for isolated or 0 for community,", list(pair))
+    return pair[0], pair[1]
 
 
 def _name(fields: Fields) -> str:

@@ -48,6 +48,7 @@ class Snapshot:
     strands: dict[int, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, list[dict[str, object]]] = field(default_factory=dict)
 
     def ended(self) -> Snapshot:
         """After the machine's end: only the count of instructions stays."""
@@ -66,6 +67,7 @@ def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | No
         strands={strand.number: strand.state.name.lower() for strand in machine.strands},
         services=services,
         errors=plugs.errors if plugs else {},
+        paths=plugs.paths if plugs else {},
     )
 
 
@@ -93,4 +95,5 @@ def status(guest: Guest) -> dict[str, Any]:
         "memory_bytes": spec.memory_bytes,
         "generation": spec.generation,
         "disks": dict(seen.errors),
+        "paths": dict(seen.paths),
     }

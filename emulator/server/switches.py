@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from emulator.devices.describe import SWITCH_MAC
-from emulator.devices.switch import MAX_VLAN, Port, Switch
+from emulator.devices.switch import HEADER, MAX_VLAN, TAG_BYTES, Port, Switch
 from emulator.errors import ConfigError
 from emulator.netdev import check_device
 from emulator.server.errors import SpecError
@@ -15,6 +15,7 @@ from emulator.server.links import Networks, UplinkPort
 from emulator.server.spec import LEAST_MTU, MAC_BITS, MAX_MTU, MAX_NAME
 
 MAX_SWITCHES = 512
+CLUSTER = "sc"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +31,12 @@ class SwitchSpec:
     linkprop: str = ""
     online: bool = True
     net_dev: str = ""
+    mode: str = ""
 
 
 def parse_switch(fields: Fields) -> SwitchSpec:
     """A switch out of plain data. Raises SpecError."""
-    for told in ("mode", "inter_vnet_link"):  # what only the manager and the guest care about
+    for told in ("inter_vnet_link",):  # what only the manager and the guest care about
         fields.optional_text(told)
     spec = SwitchSpec(
         name=fields.text("name", most=MAX_NAME),
@@ -46,6 +48,7 @@ def parse_switch(fields: Fields) -> SwitchSpec:
         linkprop=fields.optional_text("linkprop") or "",
         online=fields.flag("online", True),
         net_dev=_device(fields),
+        mode=fields.optional_text("mode") or "",
     )
     fields.end()
     if not spec.name:
@@ -83,8 +86,10 @@ class Switches:
                     switch.remove(port)
             for spec in specs:
                 known = self._switches.get(spec.name)
-                switch = known[1] if known else Switch(spec.name, default_vlan=spec.default_vlan)
+                switch = known[1] if known else Switch(spec.name, clock=self.networks.clock)
                 switch.default_vlan = spec.default_vlan
+                switch.most = spec.mtu + HEADER + TAG_BYTES
+                switch.cluster = spec.mode == CLUSTER
                 self._switches[spec.name] = spec, switch
                 self._link(spec, switch)
 
@@ -142,6 +147,9 @@ class Switches:
                     "name": spec.name, "mac": spec.mac, "online": spec.online, "default_vlan": spec.default_vlan,
                     "net_dev": spec.net_dev, "linkprop": spec.linkprop, "link_up": self.link_up(spec.name),
                     "ports": [_port_report(port) for port in switch.ports],
+                    "oversized": switch.oversized, "vlans": [
+                        {"vlan": vlan, "frames": frames, "bytes": size}
+                        for vlan, (frames, size) in sorted(dict(switch.vlans).items())],
                 }
                 for spec, switch in self._switches.values()
             ]  # fmt: skip
@@ -151,7 +159,9 @@ def _port_report(port: Port) -> dict[str, object]:
     counters = port.counters
     return {
         "name": port.name, "pvid": port.pvid, "vids": sorted(port.vids), "received": counters.received,
-        "sent": counters.sent, "dropped": counters.dropped,
+        "sent": counters.sent, "dropped": counters.dropped, "received_bytes": counters.received_bytes,
+        "sent_bytes": counters.sent_bytes, "limited": counters.limited, "refused": counters.refused,
+        "waiting": port.waiting,
     }  # fmt: skip
 
 

@@ -150,6 +150,7 @@ class Incoming:
         state.connection = self
         if old is not None:
             old.hang_up()
+            self._receiver.nudge()
         if not state.serving.acquire(timeout=ATTACH_SECONDS):
             raise SupersededError("the channel's last connection does not end")
         try:
@@ -260,7 +261,7 @@ class Incoming:
     def _wait(self, state: ChannelState, ready: object) -> None:
         """Until it is so; the source hears that this side lives."""
         assert callable(ready)
-        while not self._receiver.wait(ready, ALIVE_SECONDS):
+        while not self._receiver.wait(lambda: ready() or self._dead, ALIVE_SECONDS) or self._dead:
             if self._dead or state.connection is not self:
                 raise SupersededError("the channel has another connection")
             self._acknowledge(state)

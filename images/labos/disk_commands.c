@@ -8,6 +8,10 @@ int command_cksum(int argc, char **argv);
 int command_read(int argc, char **argv);
 int command_write(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_flush(int argc, char **argv);
+int command_label(int argc, char **argv);
+int command_paths(int argc, char **argv);
+int label_command(struct disk *d, int argc, char **argv); /* label.c */
 
 /* The disk a command names, once its server is there. */
 static struct disk *find(const char *name) {
@@ -44,7 +48,7 @@ static void print_size(u64 bytes) {
 static void print_disk(struct disk *d, u32 number) {
   u16 geometry[11] = {0}; /* cylinders, alternates, 0, heads, sectors, ... */
   printf("%8u. %s <", number, d->name);
-  if (d->vio.state != VIO_RUNNING) {
+  if (!disk_running(d)) {
     printf("drive not available>\n");
   } else {
     printf("SUN-DiskImage-");
@@ -88,9 +92,10 @@ static int cksum(struct disk *d, int argc, char **argv) {
   if (!chunk) return 1;
   crc_table(table);
   console_interrupted();
-  for (u64 n; at < blocks && !status && !console_interrupted(); at += n) {
+  for (u64 n; at < blocks && !console_interrupted(); at += n) {
     n = blocks - at < CHUNK_BLOCKS ? blocks - at : CHUNK_BLOCKS;
     status = disk_read(d, at, chunk, n);
+    if (status) break;
     for (u64 i = 0; i < n * DISK_BLOCK; i++) crc = crc << 8 ^ table[(crc >> 24 ^ chunk[i]) & 0xff];
   }
   kfree(chunk, CHUNK);
@@ -212,4 +217,31 @@ static int verify_blocks(struct disk *d, int argc, char **argv) {
 
 int command_verify(int argc, char **argv) {
   return argc == 4 ? with_disk(argc, argv, verify_blocks) : COMMAND_USAGE;
+}
+
+static int flush(struct disk *d, int argc, char **argv) {
+  (void)argc, (void)argv;
+  u32 status = disk_request(d, DISK_FLUSH, 0, NULL, 0);
+  return status ? failed(d, "flush", 0, status) : 0;
+}
+
+int command_flush(int argc, char **argv) { return argc == 2 ? with_disk(argc, argv, flush) : COMMAND_USAGE; }
+
+int command_label(int argc, char **argv) {
+  bool known = argc == 2 || (argc == 3 && (strcmp(argv[2], "vtoc") == 0 || strcmp(argv[2], "efi") == 0));
+  return known ? with_disk(argc, argv, label_command) : COMMAND_USAGE;
+}
+
+/* Without a wait: it is of use while no path is there. */
+int command_paths(int argc, char **argv) {
+  if (argc != 2) return COMMAND_USAGE;
+  struct disk *d = disk_named(argv[1]);
+  if (!d) printf("%s: no such disk\n", argv[1]);
+  for (u32 i = 0; d && i < DISK_PATHS; i++) {
+    const struct vio *v = &d->path[i].vio;
+    if (!v->channel.open) continue;
+    const char *state = v->state != VIO_RUNNING ? "down" : i == d->active ? "active" : "standby";
+    printf("%s: channel %lu %s%s\n", d->name, v->channel.id, state, v->channel.id == d->selected ? ", selected" : "");
+  }
+  return !d;
 }

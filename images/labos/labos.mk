@@ -3,7 +3,7 @@ LABOS_S = start table miss entry switch crypto_insn programs note
 LABOS_C = main boot firmware memory lock thread timer trap errors interrupt cross cpu mdesc softstate console vm process \
   syscall suspend panic debugger shell commands calendar isainfo psrinfo prtconf dirty tally crypto crypto_soft crypto_units dr_memory dr_devices \
   drivers \
-  link ldc vio vdisk disk_commands scribe vnet network net_commands streams talk ds ds_services eeprom \
+  link ldc vio vdisk disk_commands label scribe vnet network net_commands streams talk ds ds_services eeprom \
   $(addprefix net/,ether arp ipv4 icmp udp tcp tcp_input tcp_output tcp_receive ntp)
 LABOS_USER = check clock crash hello hold spin
 LABOS_OUT = $(OUT)/labos

@@ -78,6 +78,7 @@ class LabServer:
     platform: str
     memory: str = ""
     deterministic: bool = False
+    networks: Properties = ()  # network devices and what they are plugged into: power-on --net
     domains: tuple[LabDomain, ...] = ()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import EmulatorError
+from emulator.netdev import parse_plan
 from emulator.places import check_name
 from emulator.platforms import find_platform
 from emulator.units import parse_size
@@ -164,10 +165,24 @@ class _Reader:
         domains.sort(key=lambda domain: domain.name != PRIMARY)
         server = LabServer(
             name=name, platform=self.platform(table, where), memory=self.size(table, "memory", where),
-            deterministic=bool(self.take(table, "deterministic", bool, where)), domains=tuple(domains),
+            networks=self.networks(table, where), domains=tuple(domains),
+            deterministic=bool(self.take(table, "deterministic", bool, where)),
         )  # fmt: skip
-        self.rest(table, where, "platform, memory, deterministic and domain")
+        self.rest(table, where, "platform, memory, deterministic, networks and domain")
         return server
+
+    def networks(self, table: dict[str, Any], where: str) -> Properties:
+        """``networks = { net0 = "lan", net1 = "none" }``: where network devices are plugged in."""
+        where = f"{where}.networks"
+        pairs = self.properties(self.table(table.pop("networks", {}), where), where)
+        try:
+            plan = parse_plan(dict(pairs))
+        except EmulatorError as error:
+            self.wrong(where, str(error))
+            return ()
+        if table.get("deterministic") is True and any(outlet.outward for outlet in plan.values()):
+            self.wrong(where, "a deterministic server is not joined to what is outside")
+        return pairs
 
     def platform(self, table: dict[str, Any], where: str) -> str:
         """A server's kind: a name of the catalogue, or a file."""

@@ -26,6 +26,7 @@ TABLE = (
     Message("disk.not-a-path", "{volume} is not a path of virtual disk {disk} of LDom {domain}",
             "while the domain is active only the selected path of its multipathing group can be changed",
             "choose a volume of the same mpgroup, or stop the domain"),
+    Message("disk.trouble", "Virtual disk {disk} of LDom {domain}: {problem}", "", ""),
     Message("disk.backend-relative", "Backend {backend} is not an absolute path", "", "write the path from /"),
     Message("disk.backend-missing", "Backend {backend} cannot be used: {problem}", "",
             "create it first (`sun4v mkdisk` makes an empty disk), or use -q to skip the check"),

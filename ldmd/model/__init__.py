@@ -14,6 +14,7 @@ from ldmd.model.domain import (
     FailurePolicy,
     MemoryAmount,
     State,
+    System,
 )
 from ldmd.model.guest import Policy, Vcons, Vdisk, Vdpcc, Vhba, Vnet
 from ldmd.model.services import DiskServer, Vcc, Vdpcs, Volume, Vsan, Vsw
@@ -34,6 +35,7 @@ __all__ = [
     "Policy",
     "Server",
     "State",
+    "System",
     "Vcc",
     "Vcons",
     "Vdisk",

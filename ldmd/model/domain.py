@@ -27,6 +27,16 @@ class State(StrEnum):
     SUSPENDED = "suspended"
 
 
+class System(StrEnum):
+    """Of a service domain's operating system, as far as is known: services are there while it runs."""
+
+    UNKNOWN = "unknown"
+    """It has never said that it runs: the domain is on, and its services count as there."""
+    RUNS = "runs"
+    GONE = "gone"
+    """It ran, and has panicked or begun anew since: its services come back with it."""
+
+
 class FailurePolicy(StrEnum):
     """What happens to the slaves of a domain that fails."""
 
@@ -104,6 +114,7 @@ class Domain:
     binding: Binding | None = None
     started_at: float | None = None  # seconds since the epoch, of the last start
     degraded: bool = False
+    system: System = System.UNKNOWN
 
     @property
     def control(self) -> bool:
@@ -116,5 +127,11 @@ class Domain:
         return bool(self.disk_servers or self.switches or self.vccs or self.vsans or self.vdpcss)
 
     def but(self, **changes: Any) -> Domain:
-        """The same with some fields changed."""
-        return replace(self, **changes)
+        """The same with some fields changed; of a domain that is down nothing is known of a system in it."""
+        changed = replace(self, **changes)
+        if changed.system is not System.UNKNOWN and changed.state not in _RUNNING:
+            return replace(changed, system=System.UNKNOWN)
+        return changed
+
+
+_RUNNING = (State.ACTIVE, State.STOPPING, State.SUSPENDED)

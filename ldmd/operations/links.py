@@ -26,7 +26,17 @@ def _domain(context: Context, arguments: Arguments) -> str | None:
 def list_netdev(context: Context, arguments: Arguments) -> Any:
     """domain, device: only this one."""
     return report_links.netdev_report(context.configuration, _domain(context, arguments),
-                                      device=arguments.optional("device"))  # fmt: skip
+                                      device=arguments.optional("device"), links=_states(context))  # fmt: skip
+
+
+def _states(context: Context) -> dict[str, bool]:
+    """Physical network devices and whether their links are up, as far as the machine tells."""
+    try:
+        listed = context.hypervisor.call("network.list")
+    except HypervisorError as error:
+        context.warn(f"Warning: the machine tells no links: {error.text}")
+        return {}
+    return {str(row["name"]): bool(row["up"]) for row in listed["devices"]}
 
 
 @operation("list-netstat", write=False)
@@ -38,15 +48,14 @@ def list_netstat(context: Context, arguments: Arguments) -> Any:
 
 def _counters(context: Context) -> dict[str, dict[str, int]]:
     """Counters of each network by "domain/vnet", as far as the machine tells any: what a port sent the guest received.
-
-    Bytes are not counted.
     """
     try:
         listed = context.hypervisor.call("service.list")
     except HypervisorError as error:
         context.warn(f"Warning: the machine tells no counters: {error.text}")
         return {}
-    return {str(port["name"]): {"ipackets": int(port["sent"]), "opackets": int(port["received"])}
+    return {str(port["name"]): {"ipackets": int(port["sent"]), "rbytes": int(port["sent_bytes"]),
+                               "opackets": int(port["received"]), "obytes": int(port["received_bytes"])}
             for switch in listed["switches"] for port in switch["ports"]}  # fmt: skip
 
 

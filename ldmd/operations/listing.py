@@ -58,7 +58,17 @@ def _domains(context: Context, arguments: Arguments) -> Any:
     for name in sections or ():
         if name not in SECTIONS:
             refuse("usage.choice", name="sections", value=name, choices=", ".join(SECTIONS))
-    return domains_report(view_of(context), names, sections)
+    view = view_of(context)
+    if sections is None or "vdisk" in sections:
+        _warn_of_disks(context, view)
+    return domains_report(view, names, sections)
+
+
+def _warn_of_disks(context: Context, view: View) -> None:
+    """What is wrong on the host with what is behind virtual disks, which the product's lists do not have."""
+    for domain in view.configuration.domains:
+        for disk, problem in sorted(view.status(domain).get("disks", {}).items()):
+            context.warn(message("disk.trouble", disk=disk, domain=domain.name, problem=problem).text)
 
 
 for _name in ("list-domain", "list-bindings", "list-constraints"):
@@ -71,6 +81,7 @@ def list_services(context: Context, arguments: Arguments) -> Any:
     names = arguments.texts("domains")
     for name in names:
         known(context, name)
+    _warn_of_disks(context, view_of(context))
     return services_report(context.configuration, names)
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ldmd.model import Configuration, Domain, State, Vdisk, Vnet, Volume
+from ldmd.model import Configuration, Domain, State, System, Vdisk, Vnet, Volume
 from ldmd.planner.server import platform_of, strands_per_core
 
 Spec = dict[str, Any]
@@ -75,9 +75,12 @@ def _max_vcpus(configuration: Configuration, domain: Domain) -> int:
     return max([most, *(vid + 1 for vid, _ in (domain.binding.vcpus if domain.binding else ()))])
 
 
-def _online(owner: Domain) -> bool:
-    """A service is there while its domain runs; the control domain's is gone while that reboots."""
-    return owner.state is State.ACTIVE if owner.control else owner.state in ON
+def is_serving(owner: Domain) -> bool:
+    """A service is there while its domain runs, and the system in it; the control domain's is gone while that reboots.
+    """
+    if owner.control:
+        return owner.state is State.ACTIVE
+    return owner.state in ON and owner.system is not System.GONE
 
 
 def _volumes(configuration: Configuration, disk: Vdisk) -> Iterator[tuple[Domain, Volume]]:
@@ -107,13 +110,13 @@ def _disk(configuration: Configuration, domain: Domain, disk: Vdisk) -> Spec:
         "backend": volume.backend if volume else "",
         "options": list(volume.options) if volume else [],
         "timeout": disk.timeout,
-        "online": owner is not None and _online(owner),
+        "online": owner is not None and is_serving(owner),
         "overlay": None,
         "copy_on_write": False,
     }
     if len(device.channels) > 1:
         spec["paths"] = [
-            {"channel": channel, "backend": other.backend, "options": list(other.options), "online": _online(server)}
+            {"channel": channel, "backend": other.backend, "options": list(other.options), "online": is_serving(server)}
             for channel, (server, other) in zip(device.channels, volumes, strict=False)]
     return spec
 
@@ -135,10 +138,21 @@ def _net(configuration: Configuration, domain: Domain, net: Vnet) -> Spec:
         "vids": list(net.vids),
         "mtu": net.mtu if net.mtu is not None else switch.mtu if switch else 1500,
         "maxbw_bps": net.maxbw_bps,
+        "pvlan": _pvlan(net),
+        "protection": list(net.protection),
+        "allowed_ips": list(net.allowed_ips),
+        "allowed_dhcp_cids": list(net.allowed_dhcp_cids),
+        "cos": net.cos or 0,
         "linkprop": net.linkprop,
-        "online": found is not None and _online(found[0]),
+        "online": found is not None and is_serving(found[0]),
         "capture": None,
     }
+
+
+def _pvlan(net: Vnet) -> list[int] | None:
+    """[secondary VLAN, 1 for isolated or 0 for community]."""
+    vlan, _, kind = net.pvlan.partition(",")
+    return [int(vlan), int(kind == "isolated")] if vlan else None
 
 
 def service_spec(configuration: Configuration) -> Spec:
@@ -155,6 +169,6 @@ def service_spec(configuration: Configuration) -> Spec:
             "default_vlan": switch.default_vlan,
             "net_dev": switch.net_dev,
             "inter_vnet_link": switch.inter_vnet_link,
-            "online": _online(owner),
+            "online": is_serving(owner),
         }
         for owner, switch in configuration.switches()]}

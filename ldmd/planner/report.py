@@ -236,7 +236,7 @@ SECTIONS: Mapping[str, Section] = {
     "vsan": lambda view, domain: report_services.vsans(view.configuration, domain),
     "vdpcs": lambda view, domain: report_services.vdpcss(view.configuration, domain),
     "vnet": lambda view, domain: report_guest.networks(view.configuration, domain),
-    "vdisk": lambda view, domain: report_guest.disks(view.configuration, domain),
+    "vdisk": lambda view, domain: report_guest.disks(view.configuration, domain, view.status(domain)),
     "vhba": lambda view, domain: report_guest.vhbas(view.configuration, domain),
     "vdpcc": lambda view, domain: report_guest.vdpccs(view.configuration, domain),
     "vcons": lambda view, domain: report_guest.console(view.configuration, domain),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ldmd.model import Configuration, Domain, State, Vdisk, Vnet
 from ldmd.model.guest import DEFAULT_VCONS
+from ldmd.planner.channels import disk_paths
 from ldmd.planner.report_hardware import console_name
 from ldmd.planner.report_services import bound_interfaces, has_links, interface_peer
 from ldmd.planner.report_words import device_text, mac_text, number_of
@@ -52,12 +54,14 @@ def _peers(configuration: Configuration, domain: Domain, vnet: Vnet) -> Iterator
                 yield interface_peer(configuration, other, peer)
 
 
-def disks(configuration: Configuration, domain: Domain) -> list[dict[str, Any]]:
+def disks(
+    configuration: Configuration, domain: Domain, status: Mapping[str, Any] = MappingProxyType({})
+) -> list[dict[str, Any]]:
     """Virtual disks; `paths` are those of its multipathing group, while the domain is bound."""
-    return [_disk(configuration, domain, disk) for disk in domain.vdisks]
+    return [_disk(configuration, domain, disk, status) for disk in domain.vdisks]
 
 
-def _disk(configuration: Configuration, domain: Domain, disk: Vdisk) -> dict[str, Any]:
+def _disk(configuration: Configuration, domain: Domain, disk: Vdisk, status: Mapping[str, Any]) -> dict[str, Any]:
     number = number_of(domain, "disk", disk.name, disk.id)
     found = configuration.find_vds(disk.service)
     volume = found[1].volume(disk.volume) if found else None
@@ -70,21 +74,27 @@ def _disk(configuration: Configuration, domain: Domain, disk: Vdisk) -> dict[str
         "device": device_text("disk", number),
         "server": found[0].name if found else "",
         "mpgroup": mpgroup,
-        "paths": _paths(configuration, disk, mpgroup) if mpgroup and domain.binding else [],
+        "paths": _paths(configuration, domain, disk, status) if mpgroup and domain.binding else [],
     }
 
 
-def _paths(configuration: Configuration, disk: Vdisk, mpgroup: str) -> list[dict[str, Any]]:
-    """All paths of a group, the selected one first; the first whose service domain runs is the active one."""
-    paths = [(server, f"{volume.name}@{vds.name}") for server, vds in configuration.disk_servers()
-             for volume in vds.volumes if volume.mpgroup == mpgroup]  # fmt: skip
-    paths.sort(key=lambda path: path[1] != f"{disk.volume}@{disk.service}")
+def _paths(
+    configuration: Configuration, domain: Domain, disk: Vdisk, status: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """All paths of a group, the selected one first. What the machine does not tell follows from the service domains."""
+    device = domain.binding.device("disk", disk.name) if domain.binding else None
+    channels = device.channels if device else ()
+    told = {each["channel"]: str(each["state"]) for each in status.get("paths", {}).get(disk.name, ())}
     rows: list[dict[str, Any]] = []
-    for place, (server, volume) in enumerate(paths):
-        state = "standby" if server.state in _SERVING else "unknown"
+    for place, path in enumerate(disk_paths(configuration, disk)):
+        server = configuration.find(path.domain)
+        state = "standby" if server is not None and server.state in _SERVING else "unknown"
         if state == "standby" and not any(row["state"] == "active" for row in rows):
             state = "active"
-        rows.append({"port": place, "volume": volume, "server": server.name, "state": state})
+        if place < len(channels):
+            state = told.get(channels[place], state)
+        rows.append({"port": place, "volume": f"{path.volume.name}@{path.service}", "server": path.domain,
+                     "state": state})  # fmt: skip
     return rows
 
 

@@ -26,34 +26,48 @@ CMI_EACH = 8
 # -- networks
 
 
-def netdev_report(configuration: Configuration, domain: str | None = None, *, device: str | None = None) -> Any:
+def netdev_report(
+    configuration: Configuration, domain: str | None = None, *, device: str | None = None,
+    links: Mapping[str, bool] | None = None,
+) -> Any:  # fmt: skip
     """{"domains": [{"domain", "devices": [device]}]}; device: {"name", "class", "media", "state", "mac", "mtu", "over",
     "loc", "vlans"}.
 
     class: PHYS, VSW, VNET or ESR-VF; over: the link below; loc: the device of `ldm list-io`, or the virtual one. State
-    is "up" while the domain runs, else "unknown".
+    is "up" while the domain runs, else "unknown". `links`: physical devices whose link the machine knows to be up or
+    down; virtual ones with linkprop=phys-state follow them.
     """
     return {"domains": [
-        {"domain": each.name, "devices": [row for row in _links(configuration, each) if device in (None, row["name"])]}
+        {"domain": each.name, "devices": [row for row in _links(configuration, each, links or {})
+                                             if device in (None, row["name"])]}
         for each in configuration.domains if domain in (None, each.name)]}  # fmt: skip
 
 
-def _links(configuration: Configuration, domain: Domain) -> Iterator[dict[str, Any]]:
-    state = "up" if domain.control or domain.started_at is not None else "unknown"
+def _links(configuration: Configuration, domain: Domain, links: Mapping[str, bool]) -> Iterator[dict[str, Any]]:
+    on = domain.control or domain.started_at is not None
+
+    def state(device: str) -> str:
+        return ("up" if links.get(device, True) else "down") if on else "unknown"
+
     functions = {each.name: dict(each.properties) for each in configuration.virtual_functions}
     physical = iobuses.network_links(configuration, domain.name)
     for link, name in physical.items():
         properties = functions.get(name)
-        yield {"name": link, "class": "PHYS" if properties is None else "ESR-VF", "media": "ETHER", "state": state,
-               "mac": (properties or {}).get("mac-addr", ""), "mtu": int((properties or {}).get("mtu", "1500")),
+        yield {"name": link, "class": "PHYS" if properties is None else "ESR-VF", "media": "ETHER",
+               "state": state(link), "mac": (properties or {}).get("mac-addr", ""),
+               "mtu": int((properties or {}).get("mtu", "1500")),
                "over": "", "loc": name, "vlans": (properties or {}).get("vid", "")}  # fmt: skip
     for number, switch in enumerate(domain.switches):
-        yield {"name": f"vsw{number}", "class": "VSW", "media": "ETHER", "state": state, "mac": format_mac(switch.mac),
-               "mtu": switch.mtu, "over": switch.net_dev, "loc": f"{switch.name}/{domain.name}",
+        below = switch.net_dev if switch.linkprop else ""
+        yield {"name": f"vsw{number}", "class": "VSW", "media": "ETHER", "state": state(below),
+               "mac": format_mac(switch.mac), "mtu": switch.mtu,
+               "over": switch.net_dev, "loc": f"{switch.name}/{domain.name}",
                "vlans": _vlans(switch.pvid, switch.vids)}  # fmt: skip
     for number, vnet in enumerate(domain.vnets, start=len(physical)):
         found = configuration.find_vsw(vnet.service)
-        yield {"name": f"net{number}", "class": "VNET", "media": "ETHER", "state": state, "mac": format_mac(vnet.mac),
+        below = found[1].net_dev if found and vnet.linkprop else ""
+        yield {"name": f"net{number}", "class": "VNET", "media": "ETHER", "state": state(below),
+               "mac": format_mac(vnet.mac),
                "mtu": network_mtu(found[1], vnet) if found else vnet.mtu or 1500, "over": "",
                "loc": f"{vnet.service}/{vnet.name}",
                "vlans": _vlans(network_vlan(found[1], vnet) if found else vnet.pvid or 1, vnet.vids)}  # fmt: skip

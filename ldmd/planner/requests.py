@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ldmd.model import Configuration, Domain
-from ldmd.planner.guestspec import Spec, digest, guest_spec, runs, service_spec
+from ldmd.planner.guestspec import Spec, digest, guest_spec, is_serving, runs, service_spec
 
 CONTROL = 0
 """Number of the control domain."""
@@ -66,9 +66,9 @@ def picture(configuration: Configuration, known: tuple[Configuration, Picture] |
 
 
 def _offered(configuration: Configuration) -> object:
-    """What a domain's spec depends on besides the domain: the server, and services with the state of who has them."""
+    """What a domain's spec depends on besides the domain: the server, and services, and who has them and serves."""
     return configuration.server, [
-        (domain.name, domain.state, domain.disk_servers, domain.switches)
+        (domain.name, is_serving(domain), domain.disk_servers, domain.switches)
         for domain in configuration.domains if domain.disk_servers or domain.switches]
 
 

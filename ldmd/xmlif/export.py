@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ldmd.model import PRIMARY, Domain, State, Vcons
+from ldmd.model import PRIMARY, Domain, State, System, Vcons
 from ldmd.planner import macs
 from ldmd.xmlif.resources import CONSOLE, LISTED, VOLUME, commas
 from ldmd.xmlif.tree import Element, to_text
@@ -114,4 +114,4 @@ def constraints_of(domain: Domain) -> Domain:
     """The domain without what a document does not hold: state, binding. What reading its document gives back."""
     vcons = Vcons() if domain.name == PRIMARY else domain.vcons
     return replace(domain, state=State.INACTIVE, binding=None, started_at=None, degraded=False, vcons=vcons,
-                   automatic_mac=domain.mac in macs.AUTOMATIC)  # fmt: skip
+                   system=System.UNKNOWN, automatic_mac=domain.mac in macs.AUTOMATIC)  # fmt: skip

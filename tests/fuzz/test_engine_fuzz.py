@@ -28,9 +28,10 @@ def test_hostile_code_for_long(what: str, count: int) -> None:
     run_driver(driver("engine_fuzz", sanitize=True), what, SEED + 1, count * DEPTH)
 
 
-def test_damaged_state_images() -> None:
-    """Refused or loaded, never worse; a good image is taken afterwards."""
-    count, loaded, wrong = numbers(run_driver(driver("engine_replay", sanitize=True), "mutate", SEED, 60 * DEPTH))
+@pytest.mark.parametrize("kind", ["mutate", "hostile"])
+def test_damaged_state_images(kind: str) -> None:
+    """Refused or loaded, never worse; a good image is taken afterwards. Whole ones, and those of a guest that moves."""
+    count, loaded, wrong = numbers(run_driver(driver("engine_replay", sanitize=True), kind, SEED, 60 * DEPTH))
     assert (count, wrong) == (60 * DEPTH, 0)
     assert 0 < loaded < 12 * count
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from device_support import BLOCK, PROMPT, Lab, pattern, posix_cksum
 
+from emulator.backends.file import create_disk
 from emulator.devices.lab import DiskSpec
+from emulator.devices.vdisk import DiskOptions
 
 SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
 MIB = 1 << 20
@@ -199,3 +203,67 @@ def test_writing_goes_on_in_another_machine(tmp_path: Path, at: int) -> None:
     assert list(reply.phases) == [0, 5]
     assert path.read_bytes()[: 4000 * BLOCK] == pattern(0, 4000)
     assert target.command("verify c0d0 0 4000") == "c0d0: 4000 blocks from 0 are the pattern\n"
+
+
+def host_partitions(path: Path) -> tuple[str, list[tuple[int, int]]]:
+    """What fdisk makes of a disk: kind of its label, and start and length of its partitions in blocks."""
+    tool = shutil.which("fdisk") or shutil.which("fdisk", path="/usr/sbin:/sbin")
+    if tool is None:
+        pytest.skip("fdisk is not installed")
+    command = [tool, "-l", "-o", "Start,Sectors", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kind = said.partition("Disklabel type: ")[2].split("\n")[0]
+    rows = [words for line in said.splitlines() if (words := line.split()) and all(map(str.isdecimal, words))]
+    return kind, [(int(start), int(count)) for start, count in rows]
+
+
+def test_a_vtoc_is_written_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    create_disk(path, 64 * MIB)
+    lab = Lab(disks=[DiskSpec(path)])
+    assert lab.command("label c0d0") == "c0d0: no label\n"
+    written = lab.command("label c0d0 vtoc")
+    cylinder, cylinders = 16 * 63, 64 * MIB // BLOCK // (16 * 63) - 2
+    half, whole = cylinders // 2 * cylinder, cylinders * cylinder
+    assert written == (
+        f"c0d0: VTOC\n  slice 0  tag 2  first 0  blocks {half}\n  slice 2  tag 5  first 0  blocks {whole}\n"
+        f"  slice 7  tag 8  first {half}  blocks {whole - half}\n"
+    )
+    assert lab.command("flush c0d0") == ""
+    assert lab.disk().counters.flushes == 1
+    lab.domain.close()
+    assert Lab(disks=[DiskSpec(path, read_only=True)]).command("label c0d0") == written
+    kind, parts = host_partitions(path)
+    assert kind == "sun"
+    assert sorted(parts) == sorted([(0, half), (0, whole), (half, whole - half)])
+
+
+def test_an_efi_label_is_written_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    create_disk(path, 64 * MIB)
+    lab = Lab(disks=[DiskSpec(path)])
+    lab.command("label c0d0 vtoc")
+    blocks = 64 * MIB // BLOCK
+    first, second = (34, blocks // 2 - 34), (blocks // 2, blocks // 2 - 33)
+    written = lab.command("label c0d0 efi")
+    assert written.splitlines()[0] == "c0d0: EFI"
+    kind, parts = host_partitions(path)
+    assert kind == "gpt", "the record in block 0 has taken the place of the old label"
+    assert parts[0] == first
+    assert parts[1] == second
+    assert written == "c0d0: EFI\n" + "".join(
+        f"  partition {n}  first {start}  blocks {count}\n" for n, (start, count) in enumerate(parts, 1)
+    )
+    lab.command("write c0d0 2 junk")
+    assert lab.command("label c0d0").startswith("c0d0: EFI, checksum wrong\n")
+
+
+def test_labels_where_they_cannot_be_written(tmp_path: Path) -> None:
+    path = make_disk(tmp_path)
+    options = DiskOptions(slice=True)
+    lab = Lab(disks=[DiskSpec(path, read_only=True), DiskSpec(make_disk(tmp_path, name="b"), options=options)])
+    assert lab.command("label c0d0 vtoc") == "c0d0: the label cannot be written: error 30\n"
+    assert lab.command("label c0d0 efi") == "c0d0: the label cannot be written: error 30\n"
+    assert lab.command("label c0d1").startswith("c0d1: VTOC\n  slice 0  tag 0  first 0  blocks 4096\n")
+    assert lab.command("label c0d1 vtoc") == "c0d1: the label cannot be written: error 48\n"
+    assert lab.command("label c0d0 sun") == "usage: label DISK [vtoc | efi]\n"

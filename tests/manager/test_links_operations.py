@@ -8,6 +8,7 @@ from manager_support import machine_of, make_manager
 from services_support import done, put_guest, refused
 
 from ldmd.model import State
+from ldmd.planner import report_links
 
 
 def test_network_devices() -> None:
@@ -32,11 +33,31 @@ def test_counters_are_the_machines(monkeypatch: Any) -> None:
     done(manager, "add-vsw", vswitch="vsw0", domain="primary")
     put_guest(manager, "ldg1", state=State.ACTIVE)
     done(manager, "add-vnet", vnet="n0", vswitch="vsw0", domain="ldg1")
-    answer = {"switches": [{"name": "vsw0", "ports": [{"name": "ldg1/n0", "sent": 5, "received": 6, "dropped": 0}]}]}
+    answer = {"switches": [{"name": "vsw0", "ports": [{"name": "ldg1/n0", "sent": 5, "received": 6,
+                                                        "sent_bytes": 500, "received_bytes": 600}]}]}
     monkeypatch.setattr(machine_of(manager), "op_service_list", lambda: answer, raising=False)
     rows = {each["domain"]: each["devices"] for each in done(manager, "list-netstat").result["domains"]}
-    assert rows["ldg1"] == [{"name": "net0", "ipackets": 5, "rbytes": None, "opackets": 6, "obytes": None}]
+    assert rows["ldg1"] == [{"name": "net0", "ipackets": 5, "rbytes": 500, "opackets": 6, "obytes": 600}]
     assert rows["primary"][0] == {"name": "net0", "ipackets": None, "rbytes": None, "opackets": None, "obytes": None}
+
+
+def test_links_that_are_down(monkeypatch: Any) -> None:
+    manager = make_manager()
+    done(manager, "add-vsw", vswitch="vsw0", domain="primary", net_dev="net1", linkprop="phys-state")
+    done(manager, "add-vsw", vswitch="vsw1", domain="primary", net_dev="net2")
+    put_guest(manager, "ldg1", state=State.ACTIVE)
+    done(manager, "add-vnet", vnet="n0", vswitch="vsw0", domain="ldg1", linkprop="phys-state")
+    done(manager, "add-vnet", vnet="n1", vswitch="vsw0", domain="ldg1")
+    answer = {"devices": [{"name": "net1", "up": False}, {"name": "net2", "up": False}, {"name": "net0", "up": True}]}
+    monkeypatch.setattr(machine_of(manager), "op_network_list", lambda: answer, raising=False)
+    rows = {each["domain"]: {row["name"]: row["state"] for row in each["devices"]}
+            for each in done(manager, "list-netdev").result["domains"]}  # fmt: skip
+    assert rows["primary"] == {"net0": "up", "net1": "down", "net2": "down", "net3": "up", "vsw0": "down", "vsw1": "up"}
+    guest = manager.configuration.find("ldg1")
+    assert guest is not None
+    on = guest.but(started_at=1.0)
+    report = report_links.netdev_report(manager.configuration.with_domain(on), "ldg1", links={"net1": False})
+    assert [row["state"] for row in report["domains"][0]["devices"]] == ["down", "up"]
 
 
 def test_initiator_ports() -> None:

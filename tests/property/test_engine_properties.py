@@ -26,7 +26,10 @@ def test_blocks_against_stepper() -> None:
 
 @pytest.mark.parametrize(
     ("what", "machines", "work"),
-    [("cuts", 300, 5_000_000), ("restore", 300, 500_000), ("harvest", 300, 5000), ("mutate", 100, 100)],
+    [
+        ("cuts", 300, 5_000_000), ("restore", 300, 500_000), ("moved", 300, 500_000), ("harvest", 300, 5000),
+        ("mutate", 100, 100), ("hostile", 100, 100),
+    ],
 )
 def test_two_machines(what: str, machines: int, work: int) -> None:
     """1 to 16 strands with timers, yields, mondos and pokes; see csrc/tests/engine_replay.c."""

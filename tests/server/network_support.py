@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.devices.framing import Deframer, enframe
+from emulator.devices.segment import Member
 from emulator.devices.switch import Port, Switch
 from emulator.netdev import parse_plan
 from emulator.server.labnet import Home
@@ -126,3 +127,14 @@ class Peer:
 
     def close(self) -> None:
         self.sock.close()
+
+
+class Tap(Member):
+    """A member of a segment that keeps what it is handed."""
+
+    def __init__(self, name: str, *, mesh: bool = False) -> None:
+        super().__init__(name, mesh=mesh)
+        self.got: list[bytes] = []
+
+    def transmit(self, frame: bytes) -> None:
+        self.got.append(frame)

@@ -67,7 +67,7 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "errors", "mblocks", "placement", "platforms", "shortage", "units")}
-SHARED = HARDWARE_FACTS | {"emulator.arguments", "emulator.hvctl.wire", "emulator.places", "emulator.version"}
+SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "netdev", "places", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
@@ -118,7 +118,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_disks", "emulator._core_firmware",
-    "emulator._core_memory", "emulator._core_moving", "emulator._core_stream", "emulator._build_core",
+    "emulator._core_memory", "emulator._core_moving", "emulator._core_stream",
+    "emulator._build_core",
 }
 
 

@@ -140,6 +140,8 @@ class Holding:
         """The machine is another one: what it had in memory is lost."""
         for each in self.attempts():
             each.post(ev.MachineDied())
+            if isinstance(each, TargetSide):
+                each.act(each.boot_unstarted)
 
     def machine_lost(self) -> None:
         """The connection to the machine is gone: is its process?"""

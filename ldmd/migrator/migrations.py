@@ -222,6 +222,7 @@ class Migrations(Holding):
         attempt.start()
         attempt.visited(visited)
         attempt.connector.standing(True)
+        attempt.connector.want(True)  # whatever becomes of this link, until `Disconnect`
         attempt.post(ev.Begin())
         self._await(attempt, job)
         outcome = attempt.outcome()

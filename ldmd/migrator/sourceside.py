@@ -222,7 +222,8 @@ class SourceSide(Attempt):
             case ev.SendFinal():
                 self._send_final()
             case ev.CloseDisks():
-                self._insist("guest.release_disks")
+                if self.plan.kind is Kind.LIVE:
+                    self._insist("guest.release_disks")
             case ev.ResumeGuest():
                 self._resume()
             case ev.BootGuest():
@@ -358,11 +359,18 @@ class SourceSide(Attempt):
                 self.means.manager.hypervisor.call(op, guest=self._number)
                 return
             except HypervisorError as error:
-                if error.code == "no-guest" or (error.code in GONE and not self.means.machine_alive()):
+                if error.code == "no-guest" or (error.code in GONE and not self.means.machine_alive()) or self._off():
                     return
                 self.log(f"{op}: {error.text}; it is asked again")
             if not self.pause():
                 return
+
+    def _off(self) -> bool:
+        """The guest is not on at all: it has no disks open."""
+        try:
+            return status_of(self.means.manager, self.uuid).get("state") not in ("running", "suspended")
+        except HypervisorError:
+            return False
 
     def _resume(self) -> None:
         try:

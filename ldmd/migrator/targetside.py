@@ -133,6 +133,8 @@ class TargetSide(Attempt):
     def step(self, event: ev.Event) -> None:
         """After CLOSE the source may forget as well."""
         super().step(event)
+        if self.state.unstarted and self.state.unstarted == self.state.mid:
+            self.boot_unstarted()
         if isinstance(event, ev.Received) and isinstance(event.message, rec.Close):
             mid = event.message.mid
             if mid not in self.state.owned and self.state.at is not At.BROKEN:
@@ -342,6 +344,11 @@ class TargetSide(Attempt):
     def _active(self, old: Configuration, started_at: float) -> Configuration:
         domain = domain_of(old, self.uuid)
         return old if domain is None else moving.taken_over(old, domain.name, started_at=started_at)
+
+    def boot_unstarted(self) -> None:
+        """An image that was lost before it could run: the domain is ours all the same, and boots."""
+        if self.state.at is At.OWNER and self.state.unstarted == self.state.mid:
+            self._boot()
 
     def _boot(self) -> None:
         """Its memory was lost: boot it, where it ran or was to run; one that was stopped here stays so."""

@@ -1,4 +1,4 @@
-"""Migration workers of tests: threads behind the protocol of emulator/stream/worker.md that copy one memfd to another."""
+"""Migration workers of tests: threads that copy one memfd to another (protocol: emulator/stream/worker.md)."""
 
 from __future__ import annotations
 

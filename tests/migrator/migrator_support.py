@@ -13,7 +13,7 @@ from fake_workers import FakeWorkers
 from manager_support import run
 from moving_machine import ManualClock, MovingMachine, Watch
 
-from ldmd.jobs import Caller
+from ldmd.jobs import Outcome
 from ldmd.log import Log
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError
@@ -30,7 +30,6 @@ from ldmd.store import Store
 PATIENCE = 30.0
 """Seconds of real time after which a test is lost."""
 STAMP = b"what the domain had in its memory"
-OPERATOR = Caller("operator", "write")
 
 
 class Site:
@@ -55,9 +54,12 @@ class Site:
         self._attach(start=False)
 
     def _means(self) -> Means:
-        return Means(self.manager, self.directory, self.identity, settings=self.settings, start_worker=self.workers.start,
-                     step=lambda where: self.step(where), machine_alive=lambda: self.machine.up, retry_seconds=0.02,
-                     pace=Pace())
+        return Means(self.manager, self.directory, self.identity, settings=self.settings,
+                     start_worker=self.workers.start, step=self._step, machine_alive=lambda: self.machine.up,
+                     retry_seconds=0.02, pace=Pace())
+
+    def _step(self, where: str) -> None:
+        self.step(where)
 
     def _attach(self, *, start: bool) -> None:
         self.migrations = Migrations(self._means())
@@ -185,6 +187,11 @@ class Moving:
         assert not self.thread.is_alive(), "the migration does not end"
         assert self.error is not None and self.outcome is None
         return self.error.code
+
+
+def cancel(site: Site, *, force: bool = False) -> Outcome:
+    """`ldm cancel-operation [-f] migration ldg1`."""
+    return site.manager.execute("cancel-migration", {"domain": "ldg1", "force": force})
 
 
 class Gate:

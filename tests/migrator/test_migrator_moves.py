@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from domain_support import guest
-from manager_support import run
-from migrator_support import STAMP, Gate, Pair, until
+from migrator_support import STAMP, Gate, Pair, cancel, until
 
 from ldmd.migration.records import Owned
 
@@ -73,7 +72,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(pair: Pair) -> None:
 
 
 def test_all_unmet_rules_are_told_and_nothing_was_changed(pair: Pair) -> None:
-    guest(pair.beta.room, "ldg1", vcpus=500, size="64M", upto="inactive")
+    guest(pair.beta.room, "ldg1", vcpus=1, size="64M", upto="inactive")
     domain = pair.alpha.room.domain("ldg1")
     pair.alpha.room.machine.guests[pair.alpha.number("ldg1")].soft_state = {"normal": False, "text": "OpenBoot Running"}
     outcome = pair.move().done()
@@ -98,7 +97,9 @@ def test_others_wait_while_a_domain_moves(pair: Pair) -> None:
         assert outcome.error is not None and outcome.error.code == "migration.blocked"
         assert "ldg1" in outcome.error.text
         assert site.manager.execute("list-domain", {}).error is None
-    assert pair.move().refused() == "migration.busy"
+    again = pair.alpha.manager.execute("migrate-domain", {"domain": "ldg1", "target": "root@beta", "password": "x"})
+    assert again.error is not None and again.error.code == "migration.failed"
+    assert again.lines[0][1] == "Another migration is under way on the source machine alpha"
     row = pair.alpha.migrations.view()[0]
     assert (row.side, row.role, row.phase, row.peer, row.kind) == ("source", "source", 3, "beta", "live")
     there = pair.beta.migrations.view()[0]
@@ -112,7 +113,7 @@ def test_cancelling_while_it_copies(pair: Pair) -> None:
     gate = Gate(pair, "source.connected")
     moving = pair.move()
     gate.reached()
-    run(pair.alpha.manager, lambda context: pair.alpha.migrations.cancel("ldg1", force=False, who="root"))
+    assert cancel(pair.alpha).error is None
     outcome = moving.done()
     gate.open()
     assert not outcome.done and outcome.problems == ("cancelled",)
@@ -127,11 +128,11 @@ def test_the_target_does_not_control_it(pair: Pair) -> None:
     gate = Gate(pair, "source.connected")
     moving = pair.move()
     gate.reached()
-    said = run(pair.beta.manager, lambda context: pair.beta.migrations.cancel("ldg1", force=False, who="root"))
+    said = cancel(pair.beta)
     assert said.error is not None and said.error.code == "migration.not-here"
     gate.open()
     assert moving.done().done
-    said = run(pair.alpha.manager, lambda context: pair.alpha.migrations.cancel("ldg1", force=False, who="root"))
+    said = cancel(pair.alpha)
     assert said.error is not None and said.error.code == "migration.none"
 
 

@@ -11,6 +11,7 @@ enum {
   VIO_DATA = 2, VIO_INFO = 1, VIO_ACK = 2, VIO_RING_DATA = 0x42, VIO_ACTIVE = 1,
   PAYLOAD = 8, SEQUENCE_AT = PAYLOAD + 8, IDENT_AT = PAYLOAD + 16, START_AT = PAYLOAD + 24, END_AT = PAYLOAD + 28,
   STATE_AT = PAYLOAD + 32, MESSAGE = 56, LEAST_MESSAGE = STATE_AT + 1 - PAYLOAD, ANSWERS = 16,
+  BURST = 64, /* packets served in a row; the client, who looks at other things between, goes on with the rest */
 };
 
 static struct ldc_endpoint *endpoint(const struct vdisk *d) { return &d->vio->domain->channels.endpoint[d->channel]; }
@@ -83,9 +84,10 @@ u32 vdisk_packets(struct vdisk *d) {
   const struct ldc_queue *q = &endpoint(d)->tx;
   u8 packet[LDC_PACKET];
   bool all = d->lane.on;
+  u32 burst = 0;
   while (all && q->bytes && q->head != q->tail) {
     u32 taken = 0;
-    all = ram_read(domain->env.ram, RA(q->base + q->head), packet, sizeof packet) && plain(d, packet) &&
+    all = burst++ < BURST && ram_read(domain->env.ram, RA(q->base + q->head), packet, sizeof packet) && plain(d, packet) &&
           vdisk_take(d, be32_load(packet + START_AT), 1, be64_load(packet + SEQUENCE_AT), &taken) == VDISK_ALL;
     if (!all) break;
     d->lane.received++;

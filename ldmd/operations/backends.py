@@ -18,8 +18,7 @@ _KINDS = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSO
 def check_backend(context: Context, backend: str, options: Sequence[str]) -> None:
     """Refuse a backend that no disk can be made of: not there, not a file or block device, not readable, empty.
 
-    Warns where an image of QEMU's would be taken for a raw disk: names say what a file is
-    (emulator/backends/images.py).
+    Warns where an image of QEMU's would be taken for a raw disk: names say what a file is (backends/images.py).
     """
     try:
         facts = os.stat(backend)

@@ -18,7 +18,7 @@ from emulator.backends.file import create_disk
 from emulator.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
-FILES = int(os.environ.get("S4V_TEST_FILES", "20000"))
+FILES = int(os.environ.get("S4V_TEST_FILES", "10000"))
 MIB = 1 << 20
 DONE = re.compile(rb"<(\d+)>\r?\n")
 

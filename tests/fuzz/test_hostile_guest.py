@@ -40,13 +40,15 @@ HOSTILE, ONE, TWO = 1, 2, 3
 NOT_REACHED = {
     "load", "load_session", "save", "save_session", "connect", "add", "remove", "record", "guest_reset",  # the owner's
     "set_variable", "suspend", "give_up", "set_link", "assign", "_disown", "outside", "pending", "where", "deliver",
-    "_generate_next_value_",
+    "_generate_next_value_", "drain", "go_on", "tagged_with", "settle",
     "control_attributes", "check_ring", "data", "message", "link_lost", "service", "poll",  # of each kind its own
 }  # fmt: skip
 """Methods that no message of a guest leads to."""
 DEADLINE = 300
 LOOKS, LOOK_SECONDS = 15_000, 0.02
 SLICE_NS = 100_000
+ENOUGH = 200_000
+"""Packets after which every method was reached."""
 BATCH = 50_000
 """Packets of one power-on of the guest."""
 MIB = 1 << 20
@@ -75,7 +77,7 @@ class Reached:
         assert sum(self.counts.values()) > 1000 * len(self.counts) ** 0.5
         never = [name for name, count in self.counts.items() if not count]
         missed = [name for name in never if name.partition(".")[2] not in NOT_REACHED]
-        assert not missed, missed
+        assert not missed, f"never reached: {' '.join(missed)}"
 
     def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **options: Any) -> Any:
@@ -143,6 +145,7 @@ def files(tmp_path: Path) -> dict[int, Path]:
     found = {number: tmp_path / f"disk{number}" for number in (HOSTILE, ONE, TWO)}
     for path in found.values():
         path.write_bytes(bytes(MIB))
+    (tmp_path / "base").write_bytes(bytes(MIB))
     return found
 
 
@@ -156,8 +159,11 @@ def devices(number: int, disk: Path, **changes: Any) -> dict[str, Any]:
 
 
 def hostile_spec(disk: Path, **changes: Any) -> dict[str, Any]:
-    strands = [[n, 1 + 8 * n] for n in range(3)]
-    return lab_spec(HOSTILE, "hostile", vcpus=strands, **devices(HOSTILE, disk, **changes))
+    strands, found = [[n, 1 + 8 * n] for n in range(3)], devices(HOSTILE, disk, **changes)
+    # one that C serves, and one that Python does
+    found["disks"].append({"name": "e", "number": 1, "channels": [4], "backend": str(disk.with_name("base")),
+                           "copy_on_write": True})  # fmt: skip
+    return lab_spec(HOSTILE, "hostile", vcpus=strands, **found)
 
 
 def furnish(room: Room, disks: dict[int, Path]) -> None:
@@ -215,7 +221,7 @@ def test_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disks, chance, turns = files(tmp_path), random.Random(SEED), itertools.count()
     with Room(memory_bytes=64 << 30, slice_ns=SLICE_NS) as room:
         furnish(room, disks)
-        hostile = Hostile(room, "services1", "disk2", "net3")
+        hostile = Hostile(room, "services1", "disk2", "net3", "disk4")
         advance = room.server.advance
 
         def advance_and_manage(ns: int) -> int:
@@ -229,7 +235,8 @@ def test_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             hostile.run(min(hostile.sent + BATCH, PACKETS), lambda: works(room, next(turns)))
         works(room, next(turns))
         print(f"{hostile.sent} packets, {hostile.ends}, {next(turns)} turns of the others")
-    reached.check()
+    if PACKETS >= ENOUGH:
+        reached.check()
 
 
 class RealRoom(Room):
@@ -252,7 +259,7 @@ def test_others_go_on_in_real_time(tmp_path: Path) -> None:
     disks, turns = files(tmp_path), itertools.count()
     with RealRoom() as room:
         furnish(room, disks)
-        hostile = Hostile(room, "services1", "disk2", "net3")
+        hostile = Hostile(room, "services1", "disk2", "net3", "disk4")
         print(f"S4V_SEED={SEED} S4V_VIO_FUZZ={PACKETS}")
         while hostile.sent < PACKETS // 4:
             hostile.run(min(hostile.sent + BATCH, PACKETS // 4), lambda: works(room, next(turns)))

@@ -361,5 +361,6 @@ class Store:
             raise self._error(error) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, once nobody is in the middle of something."""
+        with self._guard:
+            self._db.close()

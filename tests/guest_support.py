@@ -35,10 +35,12 @@ class Fault:
 
 
 class Guest:
-    """A deterministic machine whose strand 0 is ready at CODE: privileged, TL 0, windows as CPU_START leaves them."""
+    """A machine whose strand 0 is ready at CODE: privileged, TL 0, windows as CPU_START leaves them."""
 
-    def __init__(self, *, area: bool = True, strands: int = 1, **options: object) -> None:
-        self.machine = Machine("4M", strands=strands, deterministic=True, **options)  # type: ignore[arg-type]
+    def __init__(
+        self, *, area: bool = True, strands: int = 1, deterministic: bool = True, **options: object
+    ) -> None:
+        self.machine = Machine("4M", strands=strands, deterministic=deterministic, **options)  # type: ignore[arg-type]
         self.memory = self.machine.memory
         self.memory.write(TABLE, code(*[HERE] * (0x8000 // 4)))
         self.number = 0

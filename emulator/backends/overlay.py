@@ -11,8 +11,9 @@
 
 A write puts its data in place, then sets bits of the recent map: so an acknowledged write outlives this process,
 however it ends. A flush brings data and recent map to stable storage, and only then sets the same bits of the stable
-map. After a crash of the host the order of earlier writes is unknown; then the stable map alone counts, and what was never flushed
-is as if it had not been written. The session tells the two cases apart by the identity of the host's boot.
+map. After a crash of the host the order of earlier writes is unknown; then the stable map alone counts, and what was
+never flushed is as if it had not been written. The session tells the two cases apart by the identity of the host's
+boot.
 
 docs/internals/disks.md.
 """

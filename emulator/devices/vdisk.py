@@ -39,6 +39,7 @@ from emulator.devices.disklabel import (
     find_slice,
     read_label,
 )
+from emulator.devices.held import HeldServer
 from emulator.devices.state import Fields, Json
 from emulator.devices.vio import Cookie, ProtocolError, Ring, RingData, Tag, read_behind, write_behind
 from emulator.errors import AddressError, ChannelError
@@ -150,7 +151,7 @@ class Request:
         return cls(ident, operation, part, block, size, cookies)
 
 
-class VirtualDisk(vio.VioServer):
+class VirtualDisk(HeldServer):
     """A disk of a guest. Does not close the backend."""
 
     versions = ((1, 2),)
@@ -268,6 +269,10 @@ class VirtualDisk(vio.VioServer):
         super().control_ring_gone(tag, data)
         if self.ring is None and self._path is not None:
             self._path.close()
+
+    def identity(self) -> object:
+        """Size, kind, whether it may be written."""
+        return self._backend.size_bytes, self._backend.read_only, self.options
 
     def set_online(self, online: bool) -> None:
         """What the guest has asked for is done before the service goes."""

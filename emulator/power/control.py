@@ -172,10 +172,12 @@ def machine_state(where: Place) -> MachineState:
         state = "crashed" if where.crashed else "off"
         return MachineState(where.name, state, platform, memory, deterministic=deterministic)
     alive = [holder(each.pid_file) is not None for each in companions(where)]
+    networks: tuple[dict[str, Any], ...] = ()
     try:
         with Hvctl(where.hvctl, seconds=5.0) as machine:
             info = machine.call("machine.info")
-            networks = tuple(machine.call("network.list")["devices"])
+            with contextlib.suppress(HvctlError):  # one that was powered on by an earlier version has none
+                networks = tuple(machine.call("network.list")["devices"])
     except HvctlError:
         return MachineState(where.name, "mute", platform, memory, pid=pid, ldmd=alive[0], vntsd=alive[1])
     return MachineState(

@@ -487,7 +487,7 @@ class Guest(GuestMoving):
     def _variable_set(self, name: str, value: str | None) -> None:
         """Firmware or guest has set a variable."""
         self.spec = merged_variables(self.spec, {name: value})
-        self._emit("guest.variable", name=name, value=value)
+        self.requests.said.say("guest.variable", name, name=name, value=value)
 
 
 def check_same(old: GuestSpec, new: GuestSpec) -> None:

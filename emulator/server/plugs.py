@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
@@ -231,6 +231,7 @@ class Plugs:
                 self._disks[key] = self._add_disk(disk, path)
                 yield f"disk {disk.name} added"
             elif known.path != path or known.error:
+                known.device.holds = _waits(disk, known.path, path)
                 self._change_disk(known, path)
                 yield f"disk {disk.name} changed"
 
@@ -412,6 +413,12 @@ class Plugs:
 
 def _options(name: str, path: DiskPath) -> DiskOptions:
     return DiskOptions(slice="slice" in path.options, device_id=name.encode())
+
+
+def _waits(disk: Disk, now: DiskPath, then: DiskPath) -> bool:
+    """May the client's session outlast its service? It must see it go where it has a timeout, or another path."""
+    same = replace(now, online=True) == replace(then, online=True)
+    return same and disk.timeout == 0 and len(disk.paths) == 1
 
 
 def _shape(port: Port, net: Net) -> None:

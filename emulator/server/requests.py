@@ -13,6 +13,7 @@ from emulator.machine import Machine
 from emulator.server.errors import ArgumentError, NoServiceError
 from emulator.server.plugs import SERVICES
 from emulator.server.spec import GuestSpec
+from emulator.server.steady import Steady
 
 A = TypeVar("A", bound=IntEnum)
 ACTIONS = {action.name.lower(): action for action in CpuAction}
@@ -31,6 +32,8 @@ class Requests:
 
     def __init__(self, emit: Callable[..., None], numbers: Iterator[int], ticks: Callable[[], float]) -> None:
         self._emit, self._ticks = emit, ticks
+        self.said = Steady(emit, ticks)
+        """What the guest may say as often as it likes."""
         self._numbers = numbers  # of the whole machine: a manager tells answers apart by them
         self._device: DomainServices | None = None
         self._asked: dict[int, tuple[int, Reply]] = {}  # id of the reply -> number of the request
@@ -59,6 +62,7 @@ class Requests:
         self._reboot = False
         if why != "the guest was reset":
             self._device = None
+            self.said.flush(everything=True)  # its number may be another's soon
 
     def take_reboot(self) -> bool:
         """Was the guest asked to shut down in order to start again?"""
@@ -89,18 +93,23 @@ class Requests:
         return self._ask(lambda device: device.suspend())
 
     def expire(self) -> None:
-        """End requests that the guest has left unanswered for too long."""
+        """End requests that the guest has left unanswered for too long; tell of what it has said meanwhile."""
+        self.said.flush()
         if self._asked and self._device is not None:
             for reply in self._device.expire(UNANSWERED_SECONDS):
                 self._reboot = self._reboot and reply.service != SHUTDOWN
 
     def patience(self) -> float | None:
-        """Seconds until the next request ends unanswered; None: no request waits."""
+        """Seconds until the next request ends unanswered, or something is to be told; None: never."""
         oldest = min((reply.asked_at for _, reply in self._asked.values() if not reply.done), default=None)
-        return None if oldest is None else max(0.0, oldest + UNANSWERED_SECONDS - self._ticks()) + ROUNDING_SECONDS
+        said = self.said.patience()
+        if oldest is None:
+            return said
+        left = max(0.0, oldest + UNANSWERED_SECONDS - self._ticks()) + ROUNDING_SECONDS
+        return left if said is None else min(left, said)
 
     def _changed(self, services: tuple[str, ...]) -> None:
-        self._emit("guest.services", services=list(services))
+        self.said.say("guest.services", "", services=list(services))
 
     def _answered(self, reply: Reply) -> None:
         if reply.service == SHUTDOWN and reply.result not in (0, None):

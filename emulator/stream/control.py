@@ -16,6 +16,8 @@ FIXED_MS = 8.0
 STOP_SECONDS = 0.005
 """From `converged` to the moment in which the guest stands."""
 WINDOW_SECONDS = 1.0
+LEAST_MEMORY_MS = 5.0
+"""Of the pause, that memory may always take: a goal below the fixed parts is no reason to go on for ever."""
 FIRST_RATE = 100e6
 """Bytes a second, while nothing was measured."""
 STRICT_RATE = 1.5e9
@@ -111,10 +113,20 @@ class Control:
 
     def pause_ms(self, now: Sample) -> float:
         """The pause, were the guest suspended now."""
+        return self._memory_ms(now) + self.floor_ms()
+
+    def _memory_ms(self, now: Sample) -> float:
         rate = self._rate or FIRST_RATE
         memory = (now.pending + now.marked) * PAGE_BYTES + self._dirty_rate * STOP_SECONDS
-        seconds = (memory / self._ratio + now.in_flight) / rate + 1.5 * self.rtt_seconds
-        return seconds * 1000 + FIXED_MS + self.strict_bytes / STRICT_RATE * 1000
+        return (memory / self._ratio + now.in_flight) / rate * 1000
+
+    def floor_ms(self) -> float:
+        """What no further round makes less."""
+        return FIXED_MS + 1500 * self.rtt_seconds + self.strict_bytes / STRICT_RATE * 1000
+
+    def short_enough(self, now: Sample) -> bool:
+        """Is the pause what was asked for, or as good as what it can be?"""
+        return self._memory_ms(now) <= max(self._options.downtime_ms - self.floor_ms(), LEAST_MEMORY_MS)
 
     def share(self) -> Share:
         """Where the time of the last second went."""
@@ -158,7 +170,7 @@ class Control:
     def round_begins(self, left: int, now: Sample) -> bool:
         """A round has `left` pages. True: the guest's rate of dirtying is limited (more) from now on: `limit`."""
         last, self._last_left = self._last_left, left
-        if self.pause_ms(now) <= self._options.downtime_ms or last is None or left <= STALLED * last:
+        if self.short_enough(now) or last is None or left <= STALLED * last:
             return False
         self._stalled += 1
         if not self._options.dirty_limit or self._stalled < ROUNDS_BEFORE_LIMIT:

@@ -220,7 +220,8 @@ class Outgoing:
         self._inbox = Inbox(_ANSWERS_BYTES * 2)
         while (answer := self._inbox.chunk()) is None:
             self._inbox.fill(link)
-        self.rtt_seconds = time.monotonic() - begun
+        took = time.monotonic() - begun
+        self.rtt_seconds = min(took, self.rtt_seconds or took)  # who has waited for its forerunner's end took longer
         if not self._inbox.intact():
             raise ChunkError("a damaged answer")
         data = bytes(self._inbox.payload())

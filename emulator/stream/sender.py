@@ -261,7 +261,7 @@ class Sender:
     def _first_round(self) -> None:
         """All populated pages. Marks go first: what is written from then on is marked anew.
 
-        Nothing is fetched before the walk is over: a page that was fetched and found once more would be on its way twice.
+        Nothing is fetched before the walk is over: a page that is found again would be on its way twice.
         """
         self._harvest()
         self._pass_barrier()
@@ -318,9 +318,10 @@ class Sender:
         options, pause = self._request.options, self._control.pause_ms(now)
         slow = options.max_seconds is not None and now.at - self._begun > options.max_seconds
         limit = slow or self.round >= options.max_rounds
-        if pause > options.downtime_ms and not limit:
+        enough = self._control.short_enough(now)
+        if not enough and not limit:
             return
-        if pause > options.downtime_ms and options.at_limit == "fail":
+        if not enough and options.at_limit == "fail":
             what = f"{options.max_seconds} s" if slow else f"{self.round} rounds"
             self.fail("limit", f"not converged after {what}: the pause would be {pause:.0f} ms")
             raise _OverError
@@ -416,7 +417,7 @@ class Sender:
         now = self._sample()
         self._sampled = now.at
         self._control.sample(now)
-        self._control.rtt_seconds = max(channel.rtt_seconds for channel in self._channels)
+        self._control.rtt_seconds = min(channel.rtt_seconds for channel in self._channels)
         if now.at - self._measured >= PROGRESS_SECONDS:
             self._measured = now.at
             if now.busy:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -169,6 +170,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or not arguments[0].isdigit():
         print("usage: python -m emulator.stream.worker FD", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal whose manager decides what it means
     serve(socket.socket(fileno=int(arguments[0])))
     return 0
 

@@ -113,6 +113,8 @@ class Numbers:
         wanted = list(range(int(count[1])))
         if seen == wanted:
             return len(seen), ""
+        if sorted(seen) == wanted:
+            return len(seen), "console: numbers are out of order"
         lost, doubled = len(set(wanted) - set(seen)), len(seen) - len(set(seen))
         return len(seen), f"console: {lost} numbers lost, {doubled} there twice, of {len(wanted)}"
 

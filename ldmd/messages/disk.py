@@ -27,6 +27,8 @@ TABLE = (
             "while the domain is active only the selected path of its multipathing group can be changed",
             "choose a volume of the same mpgroup, or stop the domain"),
     Message("disk.trouble", "Virtual disk {disk} of LDom {domain}: {problem}", "", ""),
+    Message("disk.backend-qcow2", "Backend {backend} holds a qcow2 image, but its name does not end in .qcow2: it is "
+            "exported as a raw disk", "", "rename it, and export it by its new name"),
     Message("disk.backend-relative", "Backend {backend} is not an absolute path", "", "write the path from /"),
     Message("disk.backend-missing", "Backend {backend} cannot be used: {problem}", "",
             "create it first (`sun4v mkdisk` makes an empty disk), or use -q to skip the check"),

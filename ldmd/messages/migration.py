@@ -152,8 +152,6 @@ TABLE = (
     Message("migration.refused", "{host} refuses the migration: {problem}"),
     Message("migration.password", "{user!r} cannot have this password",
             "a user's name begins with a letter; a password has 1 to 1024 bytes"),
-    Message("migration.old-machine", "The machine process of {machine} cannot migrate domains",
-            "it speaks an older version of hvctl", "power it off and on again with this version"),
     Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
             "wait until that has ended: `ldm list -o status {name}`, or cancel it: "
             "`ldm cancel-operation migration {name}`"),
@@ -163,7 +161,6 @@ TABLE = (
     Message("migration.not-here", "{text}"),
     Message("migration.in-doubt", "{text}", "the connection was lost after the point of no return",
             "see `ldm list -o status {name}` here and LDom {name} on {peer}"),
-    Message("migration.failed-why", "{text}"),
     Message("migration.lease", "The storage lease of LDom {name} cannot be seen on the target",
             "both managers must have one directory for leases", "correct lease-directory of [migration] in both "
             "ldmd.toml, or remove it from both"),

@@ -42,6 +42,8 @@ TABLE = (
     Message("network.cid", "{cid!r} is not a DHCP client identifier", "", "use a MAC address or a host name"),
     Message("network.device-used", "Network device {device} is already in use by virtual switch {other}", "",
             "choose another device for net-dev="),
+    Message("network.device-name", "{device!r} is not the name of a network device", "",
+            "`ldm list-netdev` shows those there are, as net0"),
     Message("network.device-unknown", "Network device {device} is not known in LDom {domain}", "",
             "`ldm list-netdev {domain}` shows the devices; -q skips the check"),
     Message("network.no-niu", "Hybrid I/O is not supported: a {platform} has no network interface unit", "",

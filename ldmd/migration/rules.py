@@ -16,6 +16,7 @@ PLAN = "tests/migration/test_rules_plan.py::"
 LATER = "to come: "
 """Begins the proof of a behaviour whose test comes with the part that shows it."""
 COMMANDS = "tests/labos/test_labos_commands.py::"
+MOVES = "tests/migrator/test_migrator_moves.py::"
 NO_OPTIONS = Options()
 
 _GENERAL = (
@@ -102,7 +103,7 @@ _STATE = (
          summary="No migration while a delayed reconfiguration is pending on either machine, and none begins in one"),
     Rule(id="G61", name="elastic-policy", proof=PLAN + "test_g61_policies_are_no_obstacle_and_travel",
          summary="Elastic policies on either machine are no obstacle"),
-    Rule(id="G62", name="blocked-operations", proof=LATER + "the manager's migration operation",
+    Rule(id="G62", name="blocked-operations", proof=MOVES + "test_others_wait_while_a_domain_moves",
          summary="Until it ends, what could change the domain or the machine's resources is refused"),
     Rule(id="G63", name="soft-state", check=state.coordination, when=ONLY_LIVE, where=SOURCE,
          summary="A domain in OpenBoot or the kernel debugger does not migrate"),

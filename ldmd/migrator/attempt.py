@@ -107,6 +107,7 @@ class Attempt:
         self._over = True
         self._ended.set()
         self._bell.ring()
+        self.means.manager.bell.ring()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(10)
         for link in tuple(self._links.values()):
@@ -165,7 +166,7 @@ class Attempt:
                 self._link_gone(item.link or 0)
             elif item.event is not None:
                 self.step(item.event)
-        except (RefusedError, HypervisorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:
             self._defect(error)
         finally:
             self._reply = 0

@@ -44,13 +44,13 @@ def _backends(configuration: Configuration, names: Iterable[tuple[str, str]]) ->
             if (server.name, volume.name) in wanted]
 
 
-def known_of(means: Means, facts: GuestFacts | None, *, migrations: tuple[str, ...] = ()) -> Known:
+def known_of(means: Means, facts: GuestFacts | None, *, migrations: tuple[str, ...] = (),
+             enabled: bool = True) -> Known:
     """For the facts of either side. `facts`: of the domain, whose volumes are looked at."""
     looked = {}
     if facts is not None:
         names = [(each.service, each.volume) for each in facts.domain.vdisks]
         looked = {path: look(path) for path in _backends(means.manager.configuration, names)}
-    settings = means.settings
     return Known(identities={path: found[0] for path, found in looked.items()},
                  gpt=tuple(path for path, found in looked.items() if found[1]), migrations=migrations,
-                 enabled=settings.incoming)
+                 enabled=enabled)

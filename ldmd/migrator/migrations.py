@@ -42,6 +42,7 @@ from ldmd.operations.registry import OPERATIONS
 
 FOR_EVER = 1e9
 """Seconds: what is waited for ends by itself."""
+CANCEL_SECONDS = 60.0
 CRYPTO_SECONDS = 60.0
 PHASE_TEXTS = {1: "checking", 2: "preparing", 3: "copying", 4: "suspending", 5: "handing over"}
 
@@ -117,7 +118,8 @@ class Migrations(Holding):
         uuid = "" if facts is None else facts.domain.uuid
         others = tuple(each.name for each in self.attempts()
                        if each.uuid != uuid and each.holds and not self.doubts(each))
-        return known_of(self.means, facts, migrations=(*others, *((self._starting,) if self._starting else ())))
+        starting = (self._starting,) if self._starting else ()
+        return known_of(self.means, facts, enabled=self.means.settings.incoming, migrations=(*others, *starting))
 
     def _moved_away(self, uuid: str, mid: int) -> None:
         """A domain that came here once went: its target's side is told."""
@@ -314,13 +316,20 @@ class Migrations(Holding):
             refuse("migration.none", name=name)
         before = found.tellings
         found.post(ev.Cancel(force, f"{who}, {self._stamp()}"))
-        self.means.manager.wait(None, lambda: found.idle and found.tellings > before, FOR_EVER)
+        self.means.manager.wait(None, lambda: found.idle and found.tellings > before, CANCEL_SECONDS)
+        if found.tellings == before:
+            text = "the migration has not taken it up yet"
+            refuse("migration.in-doubt", text=text, name=name, peer=self._peer(found))
         lines = tuple(found.told[before - found.tellings:])
         if isinstance(found, TargetSide) and found.holds:
             refuse("migration.not-here", text=lines[-1])
         if isinstance(found, SourceSide) and found.state.at is src.At.RELEASED and not found.state.linked:
             refuse("migration.in-doubt", text=lines[-1], name=name, peer=found.host)
         return tuple(line for line in lines if line != "cancelled")
+
+    @staticmethod
+    def _peer(attempt: SourceSide | TargetSide) -> str:
+        return attempt.host if isinstance(attempt, SourceSide) else attempt.peer
 
     def _stamp(self) -> str:
         return f"at {self.means.manager.clock.now():.0f}"

@@ -45,7 +45,7 @@ from ldmd.planner.guestspec import ON
 
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
 SECRET_BYTES = 32
-RESUME_SECONDS = 5.0
+UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
 SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
 """What of the worker's last word stands in the record."""
 
@@ -111,7 +111,7 @@ class SourceSide(Attempt):
     def decided(self) -> bool:
         """The person who waits can be told."""
         lost = self.state.at is At.RELEASED and self.state.doubt
-        return self.idle and (self.settled or lost or self.state.at is At.BROKEN)
+        return self._over or (self.idle and (self.settled or lost or self.state.at is At.BROKEN))
 
     @property
     def finished(self) -> bool:
@@ -124,7 +124,7 @@ class SourceSide(Attempt):
         accepted = plan.dry_run and at is At.CLOSED and not self.told
         done = self.success or at is At.DONE or accepted
         report = Report(domain=self.name, findings=self.findings, dry_run=plan.dry_run)
-        why = report.lines()[:-1] if report.errors else tuple(self.told[-1:])
+        why = report.lines()[:-1] if report.errors else tuple(self.told[-1:] or (UNSETTLED,))
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,

@@ -49,13 +49,15 @@ class Recording:
     def step(self, view: MoveView, percent: int) -> dict[str, Any]:
         """Something moved on: the row that is recorded, without its time."""
         known, last = view.progress, self._last
-        row: dict[str, Any] = {"phase": view.phase, "percent": percent}
+        # nothing is copied of a domain that does not run, nor suspended
+        phase = view.phase if view.kind == "live" or view.phase not in (COPY, COPY + 1) else COPY - 1
+        row: dict[str, Any] = {"phase": phase, "percent": percent}
         row |= {name: int(known.get(name) or 0) for name in NUMBERS}
         row |= {name: float(known[name]) if known.get(name) is not None else None for name in RATES}
         row["limited_by"] = str(known.get("limited_by") or "")
         if last is None or row["phase"] != last["phase"]:
-            self._record["phases"].append({"at": self._now(), "phase": view.phase})
-            self._tell("migration-phase", phase=view.phase, percent=percent)
+            self._record["phases"].append({"at": self._now(), "phase": phase})
+            self._tell("migration-phase", phase=phase, percent=percent)
         if last is not None and row["round"] != last["round"]:
             self._round(last)
         self._steps += 1

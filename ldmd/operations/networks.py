@@ -38,7 +38,7 @@ def _cos(text: str) -> int:
 
 # property -> (field of the model, reader of its text, value that "property=" sets it to)
 SWITCH_PROPERTIES: Mapping[str, tuple[str, Reader, Any]] = {
-    "net-dev": ("net_dev", str, ""),
+    "net-dev": ("net_dev", vlans.parse_device, ""),
     "pvid": ("pvid", vlans.parse_vlan, None),
     "mtu": ("mtu", vlans.parse_mtu, 1500),
     "linkprop": ("linkprop", _word("linkprop", "phys-state", ""), ""),

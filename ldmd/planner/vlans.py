@@ -8,6 +8,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from emulator.errors import EmulatorError
+from emulator.netdev import check_device
 from ldmd.messages import RefusedError, refuse
 from ldmd.planner import macs
 
@@ -54,6 +56,14 @@ def change_vlans(now: tuple[int, ...], text: str) -> tuple[int, ...]:
         else:
             after.remove(vlan)
     return tuple(after)
+
+
+def parse_device(text: str) -> str:
+    """The name of a physical network device, an aggregation or a VNIC."""
+    try:
+        return check_device(text)
+    except EmulatorError:
+        refuse("network.device-name", device=text)
 
 
 def parse_mtu(text: str) -> int:

@@ -4,9 +4,9 @@
 
     python tests/benchmarks/stream.py [--mib 1024] [--cycles 3] [--out FILE.json]
 
-Every cycle runs all cases; printed are medians, and the ratios of the targets of docs/internals/stream.md. CPU seconds are of both
-processes together. Memory is random bytes (nothing to compress), in a memfd with pages of 4 KiB; `cold`: the target's memory
-has never been touched, otherwise it has been populated with zeros before.
+Every cycle runs all cases; printed are medians, and the ratios of the targets. CPU seconds are of both processes
+together. Memory is random bytes (nothing to compress), in a memfd with pages of 4 KiB; `cold`: the target's memory has
+never been touched, otherwise it has been populated with zeros before.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "stream"), str(Path(__file__).resolve().parents[2])]
 
-from stream_support import Memory, Proxy, make_certificate, sealed
+from stream_support import Memory, Proxy, make_certificate, sealed  # noqa: E402
 
-from emulator.hvctl import wire
+from emulator.hvctl import wire  # noqa: E402
 
 PIECE = 1 << 18
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -41,7 +41,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: seconds from the first request to the last answer, CPU seconds of both sides, bytes of memory that moved."""
+    """One run: seconds from request to last answer, CPU seconds of both sides, bytes of memory that moved."""
 
     seconds: float
     cpu: float
@@ -158,8 +158,8 @@ class Worker:
         self.sock.close()
 
 
-def moved(source: Memory, target: Memory, identities: list[tuple[str, str]], *, channels: int = 1, port_of: object = None,
-          moved_bytes: int = 0, **options: object) -> Measured:  # fmt: skip
+def moved(source: Memory, target: Memory, identities: list[tuple[str, str]], *, channels: int = 1,
+          port_of: object = None, moved_bytes: int = 0, **options: object) -> Measured:  # fmt: skip
     """The same by workers, every check on."""
     one, other = Worker(), Worker()
     secret = hashlib.sha256(os.urandom(16)).digest()

@@ -10,12 +10,21 @@ from linux_found import CRYPTO, find_linux
 
 from emulator import StopReason
 from emulator.devices.lab import Domain, build_domain, run_together
-from emulator.firmware.program import Program
+from emulator.firmware.program import Program, read_program
 
 SLICE = 500_000
 SLICE_NS = 10_000_000
 END = re.compile(r"<(\d+)>\r\n")
 BUDGET = 3_000_000_000
+
+
+def linux_on_disk(root: str) -> Program:
+    """The kernel alone, with a shell of a disk as its first process."""
+    found, why = find_linux()
+    if found is None:
+        pytest.skip(why)
+    arguments = f"console=ttyHV0 {CRYPTO['none']} root={root} rw rootwait init=/bin/sh"
+    return read_program(found.kernel, arguments=arguments)
 
 
 @cache
@@ -35,8 +44,8 @@ class Shell:
         self.text = ""
         self.stopped: StopReason | None = None
 
-    def boot(self) -> Shell:
-        self.domain.machine.power_on(linux_program())
+    def boot(self, program: Program | None = None) -> Shell:
+        self.domain.machine.power_on(program or linux_program())
         self.wait("\n/ # ", budget=20_000_000_000)
         self.do("mkdir -p /dev /proc /sys /mnt; mount -t proc proc /proc; mount -t sysfs sysfs /sys; "
                 "mount -t devtmpfs devtmpfs /dev; echo")  # fmt: skip
@@ -81,7 +90,8 @@ class Shell:
         return output
 
 
-def linux(*others: Shell, **options: object) -> Shell:
-    """A booted Linux in a new domain."""
+def linux(*others: Shell, deterministic: bool = True, program: Program | None = None, **options: object) -> Shell:
+    """A booted Linux in a new domain; `program`: its kernel and RAM disk, if not those with the shell."""
     linux_program()
-    return Shell(build_domain("256M", deterministic=True, **options), *others).boot()  # type: ignore[arg-type]
+    domain = build_domain("256M", deterministic=deterministic, **options)  # type: ignore[arg-type]
+    return Shell(domain, *others).boot(program)

@@ -63,8 +63,9 @@ def disk_guest() -> tuple[DriverGuest, KickingDisk, DiskDriver]:
 
 def ask(driver: DiskDriver, count: int) -> list[bytes]:
     """Packets of so many messages, each for the same descriptor, which is ready once more for each."""
-    body = [struct.pack(">QQIIB", n, driver.ident, 0, 0, 1) for n in range(count)]
-    return [packet for each in body for packet in driver.ldc.packets(message(V_DATA, INFO, RING_DATA, driver.sid, each))]
+    bodies = [struct.pack(">QQIIB", n, driver.ident, 0, 0, 1) for n in range(count)]
+    messages = [message(V_DATA, INFO, RING_DATA, driver.sid, body) for body in bodies]
+    return [packet for each in messages for packet in driver.ldc.packets(each)]
 
 
 def test_a_kick_comes_between_two_bursts_of_requests() -> None:

@@ -18,7 +18,7 @@ from emulator.backends.file import create_disk
 from emulator.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
-FILES = 20_000
+FILES = int(os.environ.get("S4V_TEST_FILES", "20000"))
 MIB = 1 << 20
 DONE = re.compile(rb"<(\d+)>\r?\n")
 
@@ -35,7 +35,8 @@ class Running:
     """`sun4v run` with Linux, its shell as first process, and a disk; killed at the end as nothing else can."""
 
     def __init__(self, linux: Linux, disk: Path) -> None:
-        words = ["run", "--memory", "512M", "--initrd", str(linux.initrd), "--disk", str(disk), "--append",
+        words = ["run", "--engine", "translator", "--memory", "512M", "--initrd", str(linux.initrd), "--disk",
+                 str(disk), "--append",
                  f"console=ttyHV0 {CRYPTO['none']} rdinit=/bin/sh quiet", str(linux.kernel)]  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-m", "emulator.cli", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

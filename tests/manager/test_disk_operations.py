@@ -66,12 +66,19 @@ def test_a_second_export_needs_force_and_excl_forbids_it(manager: Manager, tmp_p
     assert refused(manager, "add-vdsdev", backend=backend, volume="x@primary-vds0", options="excl",
                    force=True) == "disk.exclusive"  # fmt: skip
     outcome = done(manager, "add-vdsdev", backend=str(tmp_path / "b.img"), volume="x@primary-vds0", options="excl,ro")
-    assert "no effect" in outcome.lines[0][1]
+    assert list(outcome.lines) == []
     found = manager.configuration.find_vds("primary-vds0")
     assert found is not None and found[1].volume("x").options == ("ro", "excl")  # type: ignore[union-attr]
     done(manager, "set-vdsdev", volume="x@primary-vds0", options="")
     assert refused(manager, "set-vdsdev", volume="x@primary-vds0") == "property.needed"
     assert refused(manager, "set-vdsdev", volume="x@primary-vds0", options="fast") == "disk.option"
+
+
+def test_an_image_of_qemu_under_another_name_is_warned_of(manager: Manager, tmp_path: Path) -> None:
+    for name, warned in (("q.img", True), ("q.qcow2", False)):
+        (tmp_path / name).write_bytes(b"QFI\xfb".ljust(4096, b"\0"))
+        outcome = done(manager, "add-vdsdev", backend=str(tmp_path / name), volume=f"{name}@primary-vds0")
+        assert any("exported as a raw disk" in line[1] for line in outcome.lines) == warned
 
 
 def test_a_disk_of_a_bound_domain_gets_a_number_and_a_channel(manager: Manager, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_wrong_switches(manager: Manager) -> None:
 
     assert code(vswitch="vsw0") == "service.exists"
     assert code(net_dev="net0") == "network.device-used"
+    assert code(net_dev="a/b") == code(net_dev="n" * 33) == "network.device-name"
     assert code(mtu="1499") == code(mtu="16001") == code(mtu="big") == "network.mtu"
     assert code(vid="0") == code(vid="4095") == code(vid="5,") == code(pvid="x") == "network.vlan"
     assert code(vid="5,6,5") == "network.vlan-twice"

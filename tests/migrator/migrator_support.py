@@ -29,6 +29,7 @@ from ldmd.store import Store
 
 PATIENCE = 30.0
 """Seconds of real time after which a test is lost."""
+PAUSE = 0.005
 STAMP = b"what the domain had in its memory"
 
 
@@ -214,10 +215,14 @@ class Gate:
 
 
 def until(condition: Callable[[], bool], what: str = "") -> None:
-    """Poll for something that real threads bring about."""
-    import time
+    """Wait for something that real threads bring about."""
+    for _ in range(int(PATIENCE / PAUSE)):
+        if condition():
+            return
+        pause()
+    raise AssertionError(what or "it does not come")
 
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what or "it does not come"
-        time.sleep(0.005)
+
+def pause(seconds: float = PAUSE) -> None:
+    """Let the other threads go on."""
+    threading.Event().wait(seconds)

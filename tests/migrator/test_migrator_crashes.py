@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from migrator_support import PATIENCE, STAMP, Pair, Site, cancel
+from migrator_support import PATIENCE, STAMP, Pair, Site, cancel, pause, until
 
 from ldmd.messages import message
 from ldmd.migrator.means import Killed
 
+LOOK = 0.02
 RUNS = int(os.environ.get("S4V_MIGRATOR_RUNS", "16"))
 FIRST = int(os.environ.get("S4V_MIGRATOR_SEED", "1"))
 MISHAPS = ("kill", "kill", "kill", "machine", "cut", "cut", "worker", "full", "cancel")
@@ -112,17 +112,18 @@ def settled(pair: Pair) -> bool:
 
 def settle(pair: Pair, what: str) -> None:
     """Time passes, until nothing holds the domain any more."""
-    deadline = time.monotonic() + PATIENCE
     calm = 0
-    while calm < 3:
+    for _ in range(int(PATIENCE / LOOK)):
         calm = calm + 1 if settled(pair) else 0
-        time.sleep(0.02)
+        if calm == 3:
+            return
+        pause(LOOK)
         if not calm:
             for site in (pair.alpha, pair.beta):
                 site.clock.advance(2.0)
-        assert time.monotonic() < deadline, (what, *(
-            (site.name, each.state, each.told, each.idle) for site in (pair.alpha, pair.beta)
-            for each in site.migrations.attempts()))
+    raise AssertionError((what, *(
+        (site.name, each.state, each.told, each.idle) for site in (pair.alpha, pair.beta)
+        for each in site.migrations.attempts())))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
@@ -135,21 +136,20 @@ def test_whatever_goes_wrong_one_copy_is_left(tmp_path: Path, seed: int) -> None
     mishap = Mishap(pair, rng)
     print(mishap)
     moving = pair.move()
-    deadline = time.monotonic() + PATIENCE
-    while not mishap.happened.is_set() and moving.thread.is_alive():
-        time.sleep(0.005)
-        assert time.monotonic() < deadline
+    until(lambda: mishap.happened.is_set() or not moving.thread.is_alive(), str(mishap))
     if mishap.what in ("machine", "cancel", "cut", "worker"):
-        time.sleep(rng.choice((0.0, 0.05, 0.2)))
+        pause(rng.choice((0.0, 0.05, 0.2)))
     mishap.repair()
     settle(pair, f"seed {seed}: {mishap}")
     runs = [site for site in (pair.alpha, pair.beta) if site.runs(pair.uuid)]
     has = [site for site in (pair.alpha, pair.beta) if site.has("ldg1")]
     assert pair.watch.wrong == []
-    assert len(has) == 1, (str(mishap), has)
+    # a power-on brings what its saved configuration has; a domain that went elsewhere is there then, but is not started
+    saved = mishap.what == "machine" and len(runs) == 1 and pair.alpha.room.state("ldg1") == "bound"
+    assert len(has) == 1 or saved, (str(mishap), has)
     assert len(runs) == 1 or mishap.died, str(mishap)
-    assert runs in ([], has)
-    if runs and not mishap.died:
+    assert all(site in has for site in runs)
+    if runs and not mishap.died and len(has) == 1:
         where = runs[0]
         assert where.machine.peek(where.number("ldg1"), 8192, len(STAMP)) == STAMP
         again(pair, where, mishap)

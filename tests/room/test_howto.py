@@ -98,7 +98,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell.end()
 
 
-@pytest.mark.parametrize("page", ["domains.md", "labs.md", "migration.md", "networks.md"])
+@pytest.mark.parametrize("page", ["disks.md", "domains.md", "labs.md", "migration.md", "networks.md"])
 def test_a_page_is_true(shell: Shell, page: str) -> None:
     Reader(shell).read(page)
 

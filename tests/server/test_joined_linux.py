@@ -78,11 +78,11 @@ def test_linux_on_two_machines(pair: tuple[list[Hvctl], list[Shell]], tmp_path: 
     b.do("mkdir -p /tmp/w; cd /tmp/w; httpd -p 80 -h /tmp/w")
     (checksum,) = sums(b.do(f"dd if=/dev/urandom of=f bs=1M count={MEGABYTES} 2>/dev/null; sha256sum f"))
     assert sums(a.do("wget -q -O /tmp/f http://10.0.0.2/f; sha256sum < /tmp/f")) == [checksum]
-    # and back, at the same time as another copy comes, through nc
-    b.do("(nc -l -p 5000 | sha256sum > /tmp/back) &")
-    said = a.do("wget -q -O - http://10.0.0.2/f | sha256sum & nc 10.0.0.2 5000 < /tmp/f; wait")
-    assert sums(said) == [checksum]
-    assert sums(b.do("wait; cat /tmp/back")) == [checksum]
+    # and back, at the same time as another copy comes
+    a.do("httpd -p 80 -h /tmp")
+    b.do("rm -f /tmp/back; (wget -q -O - http://10.0.0.1/f | sha256sum > /tmp/back) &")
+    assert sums(a.do("wget -q -O - http://10.0.0.2/f | sha256sum")) == [checksum]
+    assert sums(b.do("while [ ! -s /tmp/back ]; do sleep 1; done; cat /tmp/back")) == [checksum]
     said = a.do("cat /sys/class/net/eth0/statistics/rx_errors /sys/class/net/eth0/statistics/tx_errors")
     assert said.split()[-2:] == ["0", "0"]
     clean(record)
@@ -100,8 +100,9 @@ def clean(record: Path) -> None:
         pytest.skip("tshark is not there")
 
     def read(*words: str) -> list[str]:
-        done = subprocess.run([tshark, "-r", str(record), "-T", "fields", *words], capture_output=True, text=True,
-                              check=True, timeout=120)  # fmt: skip
+        # sunvnet pads short frames with what lies behind them, which a dissector may take for a trailer of its own
+        command = [tshark, "--disable-protocol", "f5ethtrailer", "-r", str(record), "-T", "fields", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         return done.stdout.splitlines()
 
     assert read("-Y", "_ws.malformed || _ws.expert.severity > 6291456", "-eframe.number") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_a_busy_disk_whose_service_comes_and_goes(tmp_path: Path) -> None:
     disk.write_bytes(bytes(4 << 20))
     with Room() as room:
         shell = Shell(room, disk)
-        begin = shell.type("i=0; while [ $i -lt 200 ]; do echo \"block $i.\" | dd of=/dev/vdiska bs=512 seek=$i "
+        begin = shell.type("i=0; while [ $i -lt 500 ]; do echo \"block $i.\" | dd of=/dev/vdiska bs=512 seek=$i "
                            "conv=sync,notrunc oflag=direct 2>/dev/null || exit 1; i=$((i+1)); done")  # fmt: skip
         for _ in range(8):
             room.server.advance(7_000_000)
@@ -89,5 +90,28 @@ def test_a_busy_disk_whose_service_comes_and_goes(tmp_path: Path) -> None:
             shell.configure(online=True)
         assert "<0>" in shell.finish(begin)
         data = disk.read_bytes()
-        assert [data[n * 512 :].split(b"\n")[0] for n in range(200)] == [f"block {n}.".encode() for n in range(200)]
+        assert [data[n * 512 :].split(b"\n")[0] for n in range(500)] == [f"block {n}.".encode() for n in range(500)]
         assert "Unable to handle" not in room.text(1) and "I/O error" not in room.text(1)
+
+
+@pytest.mark.slow
+def test_many_requests_on_their_way_when_the_service_goes(tmp_path: Path) -> None:
+    """Linux fails what it sends on a channel that is down, so that its session is kept: it notices nothing."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(4 << 20))
+    with Room() as room:
+        shell = Shell(room, disk)
+        sum_ = shell.finish(shell.type("md5sum < /bin/busybox"))
+        for turn in range(3):
+            begin = shell.type("dd if=/bin/busybox of=/dev/vdiska bs=64k conv=fsync 2>/dev/null")
+            room.server.advance(1_000_000 + 300_000 * turn)
+            shell.configure(online=False)
+            before = disk.read_bytes()
+            room.server.advance(2_000_000_000)
+            assert not shell.done(begin)
+            assert disk.read_bytes() == before, "nobody serves it"
+            shell.configure(online=True)
+            assert "<0>" in shell.finish(begin)
+        assert "ldc_abort" not in room.text(1) and "I/O error" not in room.text(1)
+        size = int(shell.finish(shell.type("wc -c < /bin/busybox")).split("\n")[1])
+        assert hashlib.md5(disk.read_bytes()[:size], usedforsecurity=False).hexdigest() in sum_

@@ -12,9 +12,9 @@ import pytest
 from server_support import LABOS, Room, labos_spec
 
 from emulator.backends.file import create_disk
+from emulator.devices.datapath import DataPath
 from emulator.devices.device import Devices
 from emulator.devices.ds import DomainServices
-from emulator.devices.vdisk import VirtualDisk
 from emulator.hvctl.local import LocalHvctl, RefusedError
 from emulator.server import Server, requests
 from emulator.server.requests import UNANSWERED_SECONDS
@@ -148,10 +148,10 @@ def test_a_guest_that_dies_disturbs_nobody(how: str, monkeypatch: pytest.MonkeyP
         elif how == "watchdog":
             machine.strands[0]["tba"] = 0x7FFF_0000_0000
         elif how == "device":
-            def defect(self: VirtualDisk, raw: bytes) -> int:
+            def defect(self: DataPath, start: int, count: int, sequence: int) -> tuple[int, int]:
                 raise ZeroDivisionError("a defect")
 
-            monkeypatch.setattr(VirtualDisk, "perform", defect)
+            monkeypatch.setattr(DataPath, "take", defect)
             room.type(1, "read c0d0 0")
         else:
             monkeypatch.setattr(machine, "run", lambda *_args, **_more: 1 // 0)

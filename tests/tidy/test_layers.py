@@ -18,7 +18,7 @@ HYP = STRAND | {"strand"}
 C_MAY = {
     "util": set(), "mem": PURE, "fp": PURE, "vis": PURE, "crypto": PURE,
     "isa": ENGINE, "strand": STRAND, "jit": HYP, "observe": HYP,
-    "hyp": HYP, "vio": HYP | {"hyp"}, "stream": HYP,
+    "hyp": HYP, "vio": HYP | {"hyp"}, "stream": PURE | {"crypto"},
     "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
 }  # fmt: skip
 PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
@@ -66,8 +66,8 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
-    "chips", "cpu", "cpuarch", "errors", "mblocks", "placement", "platforms", "shortage", "units")}
-SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "netdev", "places", "version")}
+    "chips", "cpu", "cpuarch", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
+SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "places", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},

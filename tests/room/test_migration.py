@@ -1,0 +1,111 @@
+"""Managers with processes of their own: a real domain moves, and a manager is killed in the middle of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from room_support import PATIENCE, Shell, free_ports
+
+from ldmd.demo.stage import labos
+
+LOOK = 0.1
+SLOWLY = "[migration]\nbandwidth-bps = 1500000\n"
+LAB = """
+name = "killed"
+[server.alpha]
+platform = "t4-1"
+memory = "4G"
+[server.alpha.domain.primary]
+cores = 1
+memory = "1G"
+vcc.primary-vcc0 = "{first}-{first}"
+vds.primary-vds0.boot = {{ file = "{home}/boot.img" }}
+[server.alpha.domain.mover]
+vcpus = 2
+memory = "64M"
+cpu-arch = "migration-class1"
+vdisk.vdisk0 = "boot@primary-vds0"
+variable.boot-device = "vdisk0"
+[server.beta]
+platform = "t5-2"
+memory = "4G"
+[server.beta.domain.primary]
+cores = 1
+memory = "1G"
+vcc.primary-vcc0 = "{last}-{last}"
+vds.primary-vds0.boot = {{ file = "{home}/boot.img" }}
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    home = Path("/tmp") / f"s4v-{tmp_path.name[-12:]}"
+    home.mkdir()
+    made = Shell(home)
+    yield made
+    made.end()
+    shutil.rmtree(home)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    for _ in range(int(2 * PATIENCE / LOOK)):
+        if condition():
+            return
+        threading.Event().wait(LOOK)
+    raise AssertionError(what)
+
+
+def flags(shell: Shell, machine: str) -> str:
+    """State and flags of the domain, "" where it is not."""
+    for line in shell.ldm("-m", machine, "list", "-p").splitlines():
+        if "name=mover|" in line:
+            fields = dict(each.split("=", 1) for each in line.split("|") if "=" in each)
+            return f"{fields['state']} {fields['flags']}"
+    return ""
+
+
+def moving(shell: Shell) -> subprocess.Popen[bytes]:
+    """`ldm migrate-domain` under way: beta has the domain that receives."""
+    program = "from ldmd.cli import main; import sys; sys.exit(main())"
+    process = subprocess.Popen([sys.executable, "-c", program, "-m", "alpha", "migrate-domain", "-c", "mover", "beta"],
+                               env=shell.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    until(lambda: flags(shell, "beta") != "" or process.poll() is not None, "beta does not receive the domain")
+    assert process.poll() is None
+    return process
+
+
+def test_killed_in_the_middle(shell: Shell) -> None:
+    """The source's manager, then the target's, while memory is copied: the domain runs on, on one machine alone."""
+    first = free_ports()
+    shell.sun4v("mkdisk", "--boot", str(labos()), str(shell.home / "boot.img"), "8M")
+    (shell.home / "killed.toml").write_text(LAB.format(home=shell.home, first=first, last=first + 1))
+    shell.sun4v("lab", "up", str(shell.home / "killed.toml"))
+    managers = {name: shell.home / "machines" / name / "ldmd" for name in ("alpha", "beta")}
+    for name, other in (("alpha", "beta"), ("beta", "alpha")):
+        shutil.copyfile(managers[other] / "server.crt", managers[name] / "trust" / f"{other}.pem")
+    (managers["alpha"] / "ldmd.toml").write_text(SLOWLY)
+    shell.restart_ldmd("alpha")
+    until(lambda: flags(shell, "alpha") == "active -n----", "the domain does not boot")
+    process = moving(shell)
+    shell.restart_ldmd("alpha")
+    assert process.wait(PATIENCE) != 0
+    until(lambda: (flags(shell, "alpha"), flags(shell, "beta")) == ("active -n----", ""), "not settled at alpha")
+    process = moving(shell)
+    assert flags(shell, "beta") == "bound -----t" and flags(shell, "alpha")[-1] == "s"
+    shell.restart_ldmd("beta")
+    assert process.wait(2 * PATIENCE) != 0
+    until(lambda: (flags(shell, "alpha"), flags(shell, "beta")) == ("active -n----", ""), "not settled at alpha")
+    (managers["alpha"] / "ldmd.toml").unlink()
+    shell.restart_ldmd("alpha")
+    assert shell.ldm("-m", "alpha", "migrate-domain", "-c", "mover", "beta") == ""
+    assert (flags(shell, "alpha"), flags(shell, "beta")) == ("", "active -n----")
+    shell.restart_ldmd("alpha")
+    shell.restart_ldmd("beta")
+    assert (flags(shell, "alpha"), flags(shell, "beta")) == ("", "active -n----")

@@ -1,0 +1,197 @@
+"""The worker process and its manager: requests that are wrong, ends at any time, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from stream_support import DEADLINE, PAGE, Manager, Memory, Pair, fill, make_certificate
+
+from emulator.hvctl import wire
+from emulator.stream import worker
+from emulator.stream.control import Control, Sample
+from emulator.stream.requests import Options
+
+CERTIFICATES = (make_certificate("one"), make_certificate("two"))
+RANGES = [(0, 512 * PAGE)]
+
+
+@pytest.fixture(autouse=True)
+def _lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S4V_STREAM_PLAIN", "1")
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    source, target = Memory(RANGES), Memory(RANGES)
+    fill(source, random.Random(3), populated=1.0)
+    made = Pair(source, target, CERTIFICATES)
+    yield made
+    source.close()
+    target.close()
+
+
+def test_a_process_says_who_it_is_and_ends_when_its_manager_does() -> None:
+    mine, theirs = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emulator.stream.worker", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+    )
+    theirs.close()
+    frame = wire.Receiver(mine).receive()
+    assert frame is not None
+    assert (frame.message["event"], frame.message["version"], frame.message["pid"]) == ("hello", [1, 0], process.pid)
+    mine.close()
+    assert process.wait(DEADLINE) == 0
+
+
+def test_usage() -> None:
+    assert worker.main([]) == 2
+    assert worker.main(["x"]) == 2
+
+
+@pytest.mark.parametrize("when", ["listening", "connected", "barrier", "converged", "final"])
+def test_stop_at_any_time_leaves_no_descriptor(pair: Pair, when: str) -> None:
+    pair.stop()
+    before = len(os.listdir("/proc/self/fd"))
+    again = Pair(pair.source.memory, pair.target.memory, CERTIFICATES)
+    port = again.listen()
+    if when != "listening":
+        again.begin(port, channels=2)
+        if when == "final":
+            again.source.wait("converged")
+            again.final(b"s" * 100)
+        again.source.wait(when)
+    again.stop()
+    assert again.source.seen("stopped") and again.target.seen("stopped")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_manager_that_goes_ends_everything(pair: Pair) -> None:
+    pair.begin(pair.listen())
+    pair.source.wait("connected")
+    pair.source.sock.shutdown(socket.SHUT_RDWR)
+    pair.source._worker.join(DEADLINE)
+    assert not pair.source._worker.is_alive()
+    pair.target.wait("lost")
+    pair.stop()
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"op": "dance"}, "comes first"),
+        ({"op": "barrier", "n": 1}, "comes first"),
+        ({"op": "begin"}, "mid is missing"),
+        ({"op": "receive", "mid": 0}, "mid"),
+        ({"op": "receive", "mid": 1, "blocks": []}, "one block"),
+        ({"op": "receive", "mid": 1, "blocks": [{"ra": 0, "size": 8192, "memory": 0, "map": 0, "memory_offset": 0,
+                                                 "page_map_offset": 0, "region_map_offset": 0}]}, "memory"),
+        ({}, "comes first"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_a_failure_with_its_reason(pair: Pair, request_: dict[str, object], text: str) -> None:
+    wire.send(pair.source.sock, request_)
+    failed = pair.source.wait("failed")
+    assert failed["code"] == "request" and text in str(failed["why"])
+    pair.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"options": {"compress": "rar"}}, "request", "options.compress"),
+        ({"options": {"downtime_ms": 0}}, "request", "downtime_ms"),
+        ({"options": {"warp": 9}}, "request", "warp"),
+        ({"channels": 99}, "request", "channels"),
+        ({"secret": b"short"}, "request", "32 bytes"),
+        ({"certificate": "no PEM"}, "request", "certificate"),
+        ({"peer_certificate": ""}, "request", "certificate"),
+        ({"port": 0}, "request", "port"),
+    ],
+)
+def test_a_wrong_member_is_named(pair: Pair, change: dict[str, object], code: str, text: str) -> None:
+    memory = pair.source.memory
+    fields = {"blocks": memory.blocks(), "host": "127.0.0.1", "port": 9, **pair.identity(0), **change}
+    pair.source.ask("begin", (memory.fd, memory.map_fd), **fields)
+    failed = pair.source.wait("failed")
+    assert failed["code"] == code and text in str(failed["why"])
+    pair.stop()
+
+
+def test_plain_must_be_allowed_by_the_environment(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("S4V_STREAM_PLAIN")
+    pair.options["plain"] = True
+    with pytest.raises(AssertionError, match="S4V_STREAM_PLAIN"):
+        pair.listen()
+    pair.stop()
+
+
+def test_the_state_must_be_what_was_said(pair: Pair) -> None:
+    pair.begin(pair.listen())
+    pair.source.wait("converged")
+    fd = os.memfd_create("state")
+    os.write(fd, b"other")
+    pair.source.ask("final", (fd,), bytes=5, sha256=bytes(32))
+    os.close(fd)
+    assert pair.source.wait("failed")["code"] == "request"
+    pair.stop()
+
+
+def test_final_may_come_before_it_has_converged(pair: Pair) -> None:
+    pair.options["bandwidth_bps"] = 20_000_000
+    pair.begin(pair.listen(), channels=2)
+    pair.source.wait("barrier")
+    pair.final(b"early")
+    pair.source.wait("final")
+    pair.target.wait("received")
+    assert pair.source.memory.content() == pair.target.memory.content()
+    pair.stop()
+
+
+def test_descriptors_of_a_worker_are_its_own(pair: Pair) -> None:
+    manager = Manager(pair.source.memory)
+    manager.stop()
+    pair.stop()
+
+
+# -- convergence, in numbers
+
+
+def sample(at: float, **fields: int) -> Sample:
+    given: dict[str, object] = {"acked_bytes": 0, "wire_bytes": 0, "raw_bytes": 0, "in_flight": 0, "pending": 0,
+                                "marked": 0, "busy": True, **fields}  # fmt: skip
+    return Sample(at=at, **given)  # type: ignore[arg-type]
+
+
+def test_the_pause_is_what_is_left_over_the_rate_that_was_measured() -> None:
+    control = Control(Options(downtime_ms=100), 1)
+    for n in range(11):
+        done = n * 10_000_000
+        control.sample(sample(n / 10, acked_bytes=done, wire_bytes=done, raw_bytes=2 * done))
+    assert control.rate == pytest.approx(100e6)
+    assert control.ratio == pytest.approx(2.0)
+    left = sample(1.0, pending=10_000, in_flight=1_000_000)
+    assert control.pause_ms(left) == pytest.approx((10_000 * 8192 / 2 + 1_000_000) / 100e6 * 1000 + 8)
+    assert not control.short_enough(left)
+    assert control.short_enough(sample(1.0, pending=100))
+
+
+def test_a_goal_that_cannot_be_met_is_met_as_well_as_it_can() -> None:
+    control = Control(Options(downtime_ms=1), 1)
+    control.rtt_seconds = 1.0
+    assert control.short_enough(sample(0.0))
+
+
+def test_the_limit_comes_after_two_rounds_that_stall_and_falls() -> None:
+    control = Control(Options(downtime_ms=10), 1)
+    for n in range(11):
+        control.sample(sample(n / 10, acked_bytes=n * 8_192_000, wire_bytes=n * 8_192_000, raw_bytes=n * 8_192_000))
+    busy = sample(1.0, pending=100_000)
+    found = [(control.round_begins(left, busy), control.limit) for left in (1000, 990, 980, 970, 400, 390)]
+    assert found == [(False, None), (False, None), (True, 5000), (True, 3500), (False, 3500), (True, 2450)]
+    assert Control(Options(dirty_limit=False, downtime_ms=10), 1).round_begins(1, busy) is False

@@ -131,7 +131,8 @@ class GuestMoving:
         self._buffer.close()
         self._buffer = None
         self._take_variables(variables.save())
-        self._new_description = describe_here(machine, self._housing, self.spec)
+        whole = self.spec.but(variables=tuple(variables.save().items()))
+        self._new_description = describe_here(machine, self._housing, whole)
         self._stopped_at = journey.stopped_ms / 1000
         self.started_at = self._clock() - journey.uptime_ms / 1000
         self.requests.continue_(reboot=journey.reboot)

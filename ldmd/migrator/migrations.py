@@ -276,10 +276,20 @@ class Migrations(Holding):
                 "pin": fingerprint(visited.certificate)}
         attempt = self._source(plan, note, facts=facts, options=asked)
         if not options.dry_run:
+            self._forget(uuid)
             means.put_note("source", attempt.key, note, urgent=False)
         self.supersede(uuid, target.host)
         self.add_source(attempt)
         return attempt
+
+    def _forget(self, uuid: str) -> None:
+        """Attempts that are closed on both sides; the newest stays, for its number."""
+        last = {each.mid: each for each in self.means.sources.records(uuid)}
+        older = sorted(last)[:-1]
+        if older and all(isinstance(last[mid], rec.Closed) for mid in older):
+            self.means.sources.forget(uuid, max(last))
+            for mid in older:
+                self.means.put_note("source", f"{uuid}.{mid}", {})
 
     def _await(self, attempt: SourceSide, job: MoveJob) -> None:
         """Until it is decided; a job that is cancelled cancels the migration, and hears how that ended."""

@@ -45,6 +45,9 @@ from ldmd.planner.guestspec import ON
 
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
 SECRET_BYTES = 32
+LEAST_PAGES = 16
+"""Pages a second that a machine can be limited to."""
+AUDIT_SECONDS = 600.0
 UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
 SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
 """What of the worker's last word stands in the record."""
@@ -74,6 +77,8 @@ class SourceSide(Attempt):
         self._state_digest = b""
         self._limited = False
         self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
+        self._audit: dict[str, Any] = {}
+        self._audited = threading.Event()
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
         self._work = Work(self, self._worker_event, self._answer_at_once)
         join = Join(uuid=plan.uuid, how="", machine=means.manager.configuration.server.name, mid=plan.mid)
@@ -274,9 +279,14 @@ class SourceSide(Attempt):
                 worker.request("barrier", n=event["n"])
                 return True
             if event["event"] == "limit":
-                self._limited = event["pages_per_second"] is not None
-                call("memory.limit", guest=self._number, pages_per_second=event["pages_per_second"])
+                wanted = event["pages_per_second"]
+                self._limited = wanted is not None
+                pages = None if wanted is None else max(LEAST_PAGES, wanted)
+                call("memory.limit", guest=self._number, pages_per_second=pages)
                 return True
+            if event["event"] in ("audited", ENDED):
+                self._audit = event
+                self._audited.set()
         except (HypervisorError, KeyError) as error:
             event.clear()
             event.update({"event": "failed", "why": f"the machine: {error}"})
@@ -417,10 +427,25 @@ class SourceSide(Attempt):
             return
         came_back = any(isinstance(each, rec.Owned) and each.mid > self.plan.mid
                         for each in self.means.targets.records(self.uuid))
+        self._look_back()
+        self.stop_work()
         if not came_back:
             self._remove()
             self._moved_away(self.uuid, self.plan.mid)
         self.means.put_note("source", self.key, {**note, "destroyed": True})
+
+    def _look_back(self) -> None:
+        """Where not all memory was hashed again in the pause: now, while it is still here. It runs there meanwhile."""
+        worker, final = self._work.worker, self._final
+        if worker is None or final is None or final.get("strict") or not worker.request("audit"):
+            return
+        self._audited.wait(AUDIT_SECONDS)
+        lost = self._audit.get("mismatches")
+        if lost:
+            self.tell(f"{lost} pages were written without a mark and did not go along: {self._audit.get('examples')}; "
+                      "this is a defect", success=False)
+        elif lost is None:
+            self.log("the memory was not audited")
 
     def _remove(self) -> None:
         manager = self.means.manager
@@ -479,7 +504,7 @@ class SourceSide(Attempt):
 
     def stop_work(self) -> None:
         """End the worker, and the limit that it had the machine set."""
-        self._work.stop(kill=self.means.dead)
+        self._work.stop(kill=self.means.dead, wait=self._over)
         if self._limited and not self.means.dead:
             self._limited = False
             try:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from emulator.hvctl.wire import close_all
 from ldmd.migrator.means import Killed
 from ldmd.migrator.worker import Worker
 
@@ -23,7 +22,6 @@ class Work:
         self._attempt, self._on_event, self._at_once = attempt, on_event, at_once
         self._lock = threading.Lock()
         self._worker: Worker | None = None
-        self._kept: list[int] = []
 
     @property
     def worker(self) -> Worker | None:
@@ -54,11 +52,15 @@ class Work:
         worker.request(op, fds, **members)
         return True
 
-    def stop(self, *, kill: bool = False) -> None:
-        """End it."""
+    def stop(self, *, kill: bool = False, wait: bool = True) -> None:
+        """End it. Without `wait` it ends by itself, in its own time; no event of it comes in any case."""
         with self._lock:
             worker, self._worker = self._worker, None
-            kept, self._kept = self._kept, []
-        if worker is not None:
-            worker.kill() if kill else worker.stop()
-        close_all(kept)
+        if worker is None:
+            return
+        if kill:
+            worker.kill()
+        elif wait:
+            worker.stop()
+        else:
+            threading.Thread(target=worker.stop, name="migration-worker-end", daemon=True).start()

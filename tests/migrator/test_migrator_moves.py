@@ -22,6 +22,14 @@ def test_a_running_domain_moves_with_its_memory(pair: Pair) -> None:
     until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
 
 
+def test_memory_that_was_not_hashed_in_the_pause_is_audited_before_it_goes(pair: Pair) -> None:
+    pair.workers.mismatches = 3
+    outcome = pair.move().done()
+    assert outcome.done and pair.workers.audits == 1
+    assert any(text.startswith("3 pages were written without a mark") for text in outcome.told)
+    until(lambda: pair.workers.alive == [])
+
+
 def test_it_comes_back_and_goes_again(pair: Pair) -> None:
     """Each move has a greater number than all before it, on both sides, and neither journal is in its way."""
     assert pair.move().done().done
@@ -80,9 +88,8 @@ def test_all_unmet_rules_are_told_and_nothing_was_changed(pair: Pair) -> None:
     assert [each.rule for each in outcome.findings] == ["G63", "M08"]
     assert "Migration is not supported while the domain ldg1 is in the 'OpenBoot Running' state" in outcome.problems
     assert pair.alpha.room.domain("ldg1") == domain and pair.alpha.runs(pair.uuid)
-    until(lambda: pair.alpha.migrations.view() == ())
-    assert [type(each).__name__ for each in pair.alpha.means.sources.records(pair.uuid)] == [
-        "Prepared", "Aborted", "Closed"]
+    until(lambda: [type(each).__name__ for each in pair.alpha.means.sources.records(pair.uuid)] == [
+        "Prepared", "Aborted", "Closed"])
     pair.alpha.room.machine.boot_os(pair.alpha.number("ldg1"))
     assert pair.move(target="root@beta:web").done().done
 

@@ -60,6 +60,7 @@ class Store:
         self.path = str(path)
         self._step = step
         self._positions: dict[str, int] = {}
+        self._closed = False
         self._guard = threading.RLock()  # operations that only read come from any thread
         self._ballast = Ballast(Path(path).with_suffix(".reserve")) if self.path != MEMORY else None
         try:
@@ -104,6 +105,8 @@ class Store:
         """One durable transaction: all of it or nothing. `urgent`: may use the space kept for the end of a change."""
         self._step(f"{name}.begin")
         with self._guard:
+            if self._closed:
+                raise message("store.write", path=self.path, problem="it is closed")
             if self._ballast is not None:
                 if urgent:
                     self._ballast.spend_if_full()
@@ -363,4 +366,5 @@ class Store:
     def close(self) -> None:
         """Close the file, once nobody is in the middle of something."""
         with self._guard:
+            self._closed = True
             self._db.close()

@@ -19,7 +19,8 @@ SANITIZE     = address,undefined
 SAN_LIB      = build/sanitize
 # Tests that drive the whole core; those of its parts build C programs with sanitizers of their own.
 SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine*.py tests/unit/test_strand*.py \
-                 tests/cli/test_md.py tests/cli/test_run.py tests/cli/test_run_state.py tests/isa tests/hcall tests/firmware tests/fuzz)
+                 tests/cli/test_md.py tests/cli/test_run.py tests/cli/test_run_state.py tests/isa tests/hcall tests/firmware tests/fuzz \
+                 tests/devices/test_hostile_bounds.py)
 # Found by the compiler, so that it fits the compiler that built the core. ${CC:-cc} as in emulator/_build_core.py.
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
+from emulator.fields import Fields
 from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
-from emulator.server.fields import Fields
 from emulator.server.guest import Guest
 from emulator.server.requests import MAX_DELAY_MS
 from emulator.server.server import Server

@@ -14,8 +14,8 @@ from typing import Any
 from emulator.chips import CPU_ARCHS
 from emulator.devices.guard import Guard
 from emulator.devices.switch import MAX_VLAN
+from emulator.fields import Fields
 from emulator.server.errors import SpecError
-from emulator.server.fields import Fields
 
 PAGE_BYTES = 8192
 MAX_ID = 255

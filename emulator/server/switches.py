@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from emulator.devices.describe import SWITCH_MAC
 from emulator.devices.switch import HEADER, MAX_VLAN, TAG_BYTES, Port, Switch
 from emulator.errors import ConfigError
+from emulator.fields import Fields
 from emulator.netdev import check_device
 from emulator.server.errors import SpecError
-from emulator.server.fields import Fields
 from emulator.server.links import Networks, UplinkPort
 from emulator.server.spec import LEAST_MTU, MAC_BITS, MAX_MTU, MAX_NAME
 

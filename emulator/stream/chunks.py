@@ -10,8 +10,8 @@ from enum import IntEnum
 import msgpack
 
 from emulator._core_stream import KEY_BYTES, MAX_BYTES, Chunk, ChunkError
+from emulator.fields import Fields
 from emulator.hvctl import wire
-from emulator.server.fields import Fields
 
 VERSION = (1, 0)
 FEATURES: frozenset[str] = frozenset({"zeros", "strict"})

@@ -9,7 +9,7 @@ import itertools
 from dataclasses import dataclass
 
 from emulator.errors import EmulatorError
-from emulator.server.fields import Fields
+from emulator.fields import Fields
 
 VERSION = (1, 0)
 PAGE_BYTES = 8192

@@ -210,8 +210,8 @@ class Source:
         match state.at:
             case At.CONNECTING | At.OFFERED:
                 return replace(state, at=At.OFFERED), [SetTimer(Timer.ANSWER), Send(self.offer(state.plan))]
-            case At.COPYING:
-                return state, [SetTimer(None), StartTransfer()]
+            case At.COPYING:  # the offer again: a target that was restarted has no place for it any more, and says so
+                return state, [SetTimer(None), Send(self.offer(state.plan)), StartTransfer()]
             case At.SUSPENDING:
                 return state, [SetTimer(None)]
             case At.FINISHING:

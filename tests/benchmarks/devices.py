@@ -192,7 +192,7 @@ def qemu(files: Files, role: str) -> Iterator[Guest]:
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 port = probe.getsockname()[1]
             for what, way, mac in (("serve", "listen", 1), ("ask", "connect", 2)):
-                device = f"virtio-net-pci,netdev=n,bus=pciB,mac=52:54:00:00:00:0{mac}"
+                device = f"virtio-net-pci,netdev=n,bus=pciB,romfile=,mac=52:54:00:00:00:0{mac}"
                 running.append(run(what, "-netdev", f"socket,id=n,{way}=127.0.0.1:{port}", "-device", device))
                 time.sleep(0.5)  # the listener first; it says nowhere that it listens
         assert running[-1].stdout is not None

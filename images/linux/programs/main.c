@@ -29,6 +29,8 @@ static const struct part {
     {"cpus", cpus_main, "runs on every cpu in turn; clocks agree between cpus"},
     {"hwcaps", hwcaps_main, "instructions work exactly where the kernel says so"},
     {"sums", sums_main, "[ROUNDS] integer arithmetic, for a digest while other things happen"},
+    {"blockio", blockio_main, "DEVICE read|write|randread|randwrite|verify [BYTES [DEPTH [MEBIBYTES]]] direct I/O"},
+    {"netload", netload_main, "serve | stream HOST | echo HOST | packets HOST: TCP and UDP between two guests"},
 };
 
 void fail(const char *file, int line, const char *what) {

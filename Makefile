@@ -26,8 +26,10 @@ SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-f
 
 .DEFAULT_GOAL = build
 DEMO_ARGS ?=
+DEVICES_BENCH_ARGS ?=
+STREAM_BENCH_ARGS ?=
 
-.PHONY: build demo test check bench bench-cost bench-linux bench-room linux images sanitize clean distclean help lint types
+.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-room bench-stream linux images sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -59,12 +61,15 @@ lint: build
 types: build
 	$(VENV)/bin/mypy
 
-## bench: guest MIPS of our engine, qemu and native code, in one interleaved run; then Linux, where it is built; then rooms
+## bench: guest MIPS of our engine, qemu and native code, in one interleaved run; then Linux and its devices, where it is
+##        built; then rooms and the transfer engine
 bench: build
 	$(PY) tests/benchmarks/bench.py $(BENCH_ARGS)
 	@if images/linux/build --find >/dev/null 2>&1; then $(PY) tests/benchmarks/linux_bench.py $(LINUX_BENCH_ARGS); \
 	else echo "make: no figures from inside Linux: there is no Linux guest yet (make linux)"; fi
+	@if images/linux/build --find >/dev/null 2>&1; then $(PY) tests/benchmarks/devices.py $(DEVICES_BENCH_ARGS); fi
 	$(PY) tests/benchmarks/room.py $(ROOM_BENCH_ARGS)
+	$(PY) tests/benchmarks/stream.py $(STREAM_BENCH_ARGS)
 
 ## bench-cost: what instruction counting and dirty marking cost
 bench-cost: build
@@ -77,6 +82,14 @@ bench-linux: build
 ## bench-room: bind and start of up to 127 guests, lists of them, a restart of the manager beside them
 bench-room: build
 	$(PY) tests/benchmarks/room.py $(ROOM_BENCH_ARGS)
+
+## bench-devices: disks and networks of Linux guests, on one machine and on two, beside QEMU's virtio
+bench-devices: build
+	$(PY) tests/benchmarks/devices.py $(DEVICES_BENCH_ARGS)
+
+## bench-stream: a migration's transfer engine beside bare sockets
+bench-stream: build
+	$(PY) tests/benchmarks/stream.py $(STREAM_BENCH_ARGS)
 
 ## linux: the Linux guest, from Debian's sources (docs/howto/linux.md); kept in a cache folder
 linux:

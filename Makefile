@@ -39,8 +39,8 @@ $(READY): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "make: no venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PY) -m pip install -q --disable-pip-version-check setuptools wheel 'cffi>=1.15'
 	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
-	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[oracle]' || \
-	  echo "make: gmpy2 or cryptography could not be installed; the tests that need them will be skipped"
+	$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[oracle,plot]' || \
+	  echo "make: gmpy2, cryptography or matplotlib could not be installed; the tests that need them will be skipped"
 	touch $@
 
 ## demo: a running domain moves from a T4 to a T5 and back, and nothing is lost (DEMO_ARGS=--json and others)

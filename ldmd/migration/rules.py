@@ -22,9 +22,10 @@ NO_OPTIONS = Options()
 _GENERAL = (
     Rule(id="G01", name="control-domain-cpus", where=Where.BOTH, proof=LATER + "the transfer engine",
          summary="More CPUs in both control domains shorten a migration: they bound its parallelism"),
-    Rule(id="G02", name="clock-lag", proof=LATER + "the handover of a running guest",
+    Rule(id="G02", name="clock-lag",
+         proof="tests/server/test_moving_real_time.py::test_time_of_day_is_right_after_a_long_pause",
          summary="The guest's clock falls behind by the time it was suspended, unless an outside source corrects it"),
-    Rule(id="G03", name="brief-delay", proof=LATER + "the handover of a running guest",
+    Rule(id="G03", name="brief-delay", proof="tests/room/test_demo.py::test_there_and_back",
          summary="In the last phase the guest only pauses; its network interface goes and comes back"),
 )
 _CPUS = (

@@ -229,7 +229,7 @@ class Heard:
 
 
 def test_time_of_day_is_right_after_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """G02. STICK stands still while the guest does, TOD does not: seen by a system that asks for it as it boots again."""
+    """G02. STICK stands still while the guest does, TOD does not: seen by a system that asks for it as it boots."""
     hours, host = SimpleNamespace(late=0), emulator.server.guest.time.time
     monkeypatch.setattr(emulator.server.guest, "time", SimpleNamespace(time=lambda: host() + hours.late))
     with Room("t5-2", deterministic=False, name="a") as one, Room("t4-1", deterministic=False, name="b") as other:

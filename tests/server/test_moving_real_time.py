@@ -22,11 +22,11 @@ from linux_found import CRYPTO, find_linux
 from moving_support import Memory, Peer, carry_state, copy_dirty, copy_live, copy_memory
 from server_support import Room, labos_spec
 
-import emulator.server.guest
 from emulator import places
 from emulator.backends.file import create_disk
 from emulator.hvctl.client import Hvctl
 from emulator.power import children
+from emulator.server import guest_moving
 from emulator.server.spec import lab_spec
 
 DEADLINE = 100
@@ -230,8 +230,8 @@ class Heard:
 
 def test_time_of_day_is_right_after_a_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """G02. STICK stands still while the guest does, TOD does not: seen by a system that asks for it as it boots."""
-    hours, host = SimpleNamespace(late=0), emulator.server.guest.time.time
-    monkeypatch.setattr(emulator.server.guest, "time", SimpleNamespace(time=lambda: host() + hours.late))
+    hours, host = SimpleNamespace(late=0), guest_moving.time.time
+    monkeypatch.setattr(guest_moving, "time", SimpleNamespace(time=lambda: host() + hours.late))
     with Room("t5-2", deterministic=False, name="a") as one, Room("t4-1", deterministic=False, name="b") as other:
         here, there = Heard(), Heard()
         one.call("guest.configure", spec=labos_spec(1, cpu_arch="migration-class1"))

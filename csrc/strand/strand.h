@@ -84,7 +84,9 @@ enum strand_mode {
 /* Lazy condition codes: how (cc_a, cc_b) are to be read. */
 enum cc_kind { CC_SUB = 0, CC_ADD = 1, CC_EXPLICIT = 2 };
 
-enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 512, JUMP_CACHE = 2048 };
+/* A page of code that pushes another out of its place for fetches empties the jump cache (mem_fetch()): there is a place
+ * for every page of 16 MiB, more than a Linux kernel's text. */
+enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 16384 };
 #define TAG_NONE (~(u64)0)
 
 /* Soft TLB entry. wtag is set only while the page is marked dirty and holds no decoded code. */

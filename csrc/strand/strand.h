@@ -138,6 +138,7 @@ struct strand_env {
   u32 cfr_present;
   u32 va_bits, page_sizes, max_tsbs;
   u64 stick_hz, tick_hz;
+  const u32 *called; /* real time: not 0 where strands that take turns shall come back soon; NULL: nobody calls */
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
   /* Real addresses beyond memory (hyp/ldc_mapin.c): from mapped_first on, in places of mapped_stride bytes. */

@@ -69,6 +69,7 @@ static bool make_parts(s4v_machine *m) {
       .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
       .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
   };
+  if (!c->deterministic) d->env.called = &m->kicked;
   machine_tell_chip(m);
   d->channels.count = c->channels;
   m->physmem = physmem_new();

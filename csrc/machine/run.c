@@ -255,6 +255,6 @@ int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *s
 }
 
 void s4v_kick(s4v_machine *m) {
-  __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_exchange_n(&m->kicked, 1, __ATOMIC_SEQ_CST)) return; /* whoever did it first rings */
   bell_ring(&m->crew.bell);
 }

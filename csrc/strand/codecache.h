@@ -51,7 +51,7 @@ struct block {
   struct uop *ops;
 };
 
-enum { PAGE_BUCKETS = 64 };
+enum { PAGE_BUCKETS = 256 };
 struct code_page {
   u64 pa;
   u32 stale; /* set by whoever writes to its code; then `entry` is gone */

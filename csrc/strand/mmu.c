@@ -200,7 +200,7 @@ static void mapped_drop(u64 *m, u32 flags) {
 }
 
 /* A large page leaves many 8 KiB pieces in a bank, so a demapped page empties the context's banks: cheap (16 KiB of
- * tags) and never stale. */
+ * entries for data, 32 KiB for fetches) and never stale. */
 void mmu_demap_page(struct strand *s, u64 va, u64 context, u32 flags) {
   for (u32 i = 0; i < MAX_MAPPED; i++) {
     u64 *m = &s->mapped[i * MAP_WORDS];

@@ -269,6 +269,11 @@ static u32 end(struct strand *s) {
   return s->stop;
 }
 
+static bool is_called(const struct strand *s) {
+  const u32 *called = s->env->called;
+  return called && __atomic_load_n(called, __ATOMIC_RELAXED) != 0;
+}
+
 u32 strand_run(struct strand *s, u64 insns) {
   if (insns > (u64)1 << 60) insns = (u64)1 << 60;
   u64 past = begin(s);
@@ -278,7 +283,7 @@ u32 strand_run(struct strand *s, u64 insns) {
     if (past == s->pc && builder_breakpoint(s, s->pc)) step(s); /* reported by the last run */
     past = TAG_NONE;
     run_stretch(s, strand_slice_done(s) + stretch);
-    if (s->over) break;
+    if (s->over || is_called(s)) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
   return end(s);

@@ -84,7 +84,9 @@ enum strand_mode {
 /* Lazy condition codes: how (cc_a, cc_b) are to be read. */
 enum cc_kind { CC_SUB = 0, CC_ADD = 1, CC_EXPLICIT = 2 };
 
-enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 512, JUMP_CACHE = 2048 };
+/* A page of code that pushes another out of its place for fetches empties the jump cache (mem_fetch()): there is a place
+ * for every page of 16 MiB, more than a Linux kernel's text. */
+enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 16384 };
 #define TAG_NONE (~(u64)0)
 
 /* Soft TLB entry. wtag is set only while the page is marked dirty and holds no decoded code. */
@@ -136,6 +138,7 @@ struct strand_env {
   u32 cfr_present;
   u32 va_bits, page_sizes, max_tsbs;
   u64 stick_hz, tick_hz;
+  const u32 *called; /* real time: not 0 where strands that take turns shall come back soon; NULL: nobody calls */
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
   /* Real addresses beyond memory (hyp/ldc_mapin.c): from mapped_first on, in places of mapped_stride bytes. */

@@ -74,7 +74,7 @@ class Port:
 
     `pvid`: the VLAN of its untagged frames; `vids`: further VLANs, whose frames carry tags; `trunk`: all of them.
     `every_group`: multicast frames of any group come in, not only of those in `groups`.
-    `wake` is called when a frame has come, from whatever thread brought it.
+    `wake` is called when a frame has come, from whatever thread brought it; then not again until `awake` was called.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Port:
         self.clock: Callable[[], int] | None = None
         """Nanoseconds since 1970 for captures and limits; None: the host's."""
         self._inbox: deque[bytes] = deque()
+        self._called = False  # by `wake`, and has not come yet
         self._capture: tuple[Capture, int] | None = None
         self.set_vlans(pvid, vids)
 
@@ -174,8 +175,13 @@ class Port:
             self._inbox.appendleft(frame)
         else:
             self._inbox.append(frame)
-        if self.wake is not None:
+        if self.wake is not None and not self._called:
+            self._called = True
             self.wake()
+
+    def awake(self) -> None:
+        """The owner is about to take frames. Those that come from here on call it again."""
+        self._called = False
 
     @property
     def waiting(self) -> int:

@@ -292,6 +292,7 @@ class VnetPort(vio.VioServer):
 
     def poll(self) -> None:
         """Move frames from the inbox to the ring, as many as find room."""
+        self.port.awake()
         if not self.running:
             self.port.discard()  # nobody listens
         elif self.packets:

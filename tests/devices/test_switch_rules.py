@@ -258,3 +258,15 @@ def test_two_segments_are_joined_without_a_ring() -> None:
     assert [len(tap.got) for tap in taps] == [0, 1, 1]
     taps[1].receive(frame(A, B))
     assert [len(tap.got) for tap in taps] == [1, 1, 1]
+
+
+def test_an_owner_is_woken_once_until_it_comes() -> None:
+    made, woken = Switch(), []
+    a, b = made.add(Port("a")), made.add(Port("b", wake=lambda: woken.append(None)))
+    for _ in range(3):
+        a.send(frame(B, A))
+    assert len(woken) == 1
+    b.awake()
+    assert len(drain(b)) == 3 and len(woken) == 1
+    a.send(frame(B, A))
+    assert len(woken) == 2, "what comes after it has come wakes it again"

@@ -235,4 +235,4 @@ def test_kinds_of_operands_are_known() -> None:
     from ldmd.cli.completion import _ASK
 
     kinds = {part.kind for command in COMMANDS.values() for part in command.parts() if isinstance(part, Operand)}
-    assert kinds - {"", "assignment", "resource", "path", "new-volume"} <= set(_ASK)
+    assert kinds - {"", "assignment", "resource", "path", "new-volume", "target"} <= set(_ASK)

@@ -530,7 +530,7 @@ def test_a_state_with_firmware_needs_firmware(client: Client) -> None:
     "damage",
     [
         lambda text: text[:-5], lambda text: b"[]", lambda text: b"{}",
-        lambda text: text.replace(b'"version": 1', b'"version": 2'),
+        lambda text: text.replace(b'"version": 2', b'"version": 3'),
         lambda text: text.replace(b'"cpu": 0', b'"cpu": 99'), lambda text: text.replace(b"/chosen", b"/nowhere"),
         lambda text: text.replace(b'"claims": []', b'"claims": [[-8, 16]]'),
     ],

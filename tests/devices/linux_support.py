@@ -85,7 +85,8 @@ class Shell:
         start = self.type(f'{command}; echo "<"$?">"')
         while not (end := END.search(self.text, start)):
             self.wait(">\r\n", start=max(start, len(self.text) - 8))
-        output = self.text[start : end.start()].replace("\r\n", "\n").rpartition('">"\n')[2]  # echoed twice where it was typed before the shell looked
+        # the line may be echoed twice, where it was typed before the shell looked
+        output = self.text[start : end.start()].replace("\r\n", "\n").rpartition('">"\n')[2]
         assert end[1] == str(status), f"{command}: status {end[1]}\n{output[-2000:]}"
         return output
 

@@ -164,15 +164,19 @@ static void wait_for_stores(const struct harvester *h) {
   while (__atomic_load_n(word, __ATOMIC_RELAXED) == seen) sched_yield();
 }
 
+static void harvests(struct harvester *h, u64 rounds) {
+  for (u64 i = 0; i < rounds; i++) {
+    if (i % 16 == 0) wait_for_stores(h);
+    harvest(h);
+  }
+}
+
 static void other_process(struct harvester *h, u64 rounds) {
   CHECK(!pipe(h->ask) && !pipe(h->answer));
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
-    for (u64 i = 0; i < rounds; i++) {
-      if (i % 16 == 0) wait_for_stores(h);
-      harvest(h);
-    }
+    harvests(h, rounds);
     u8 end = 0;
     _exit(write(h->ask[1], &end, 1) == 1 ? 0 : 1);
   }
@@ -196,7 +200,7 @@ static int harvested(const char *mode, u32 strands, u64 rounds) {
   h->barrier = barrier_here;
   runner_start(&r, m);
   if (strcmp(mode, "thread") == 0) {
-    for (u64 i = 0; i < rounds; i++) harvest(h);
+    harvests(h, rounds);
   } else {
     h->barrier = strcmp(mode, "none") == 0 ? barrier_none : barrier_there;
     other_process(h, rounds);

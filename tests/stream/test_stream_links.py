@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from stream_support import PAGE, Manager, Memory, Pair, Proxy, fill, make_certificate
@@ -195,25 +196,30 @@ def test_a_mark_that_was_lost_is_found_by_the_audit(memories: tuple[Memory, Memo
     pair.stop()
 
 
+@contextmanager
+def busy(pair: Pair) -> Iterator[None]:
+    """A guest that writes to all its pages in each round: at the round's barrier."""
+    memory, original = pair.source.memory, Manager._event
+
+    def event_comes(self: Manager, event: dict[str, object]) -> None:
+        original(self, event)
+        if event["event"] == "barrier" and self is pair.source:
+            rng = random.Random(int(str(event["n"])))
+            for page in range(memory.pages):
+                memory.write(page * PAGE, rng.randbytes(64))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Manager, "_event", event_comes)
+        yield
+
+
 def test_a_guest_that_writes_faster_than_the_link_is_limited(memories: tuple[Memory, Memory]) -> None:
     """All pages are written in each round: a limit is asked for, and taken back; at the end it goes by `at_limit`."""
     source = memories[0]
     pair = Pair(
         *memories, CERTIFICATES, plain=True, compress="none", bandwidth_bps=50_000_000, downtime_ms=10, max_rounds=5
     )
-    original = Manager._event
-
-    def busy(self: Manager, event: dict[str, object]) -> None:
-        if event["event"] == "barrier" and self is pair.source:
-            rng = random.Random(int(str(event["n"])))
-            original(self, event)
-            for page in range(source.pages):
-                source.write(page * PAGE, rng.randbytes(64))
-            return
-        original(self, event)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Manager, "_event", busy)
+    with busy(pair):
         pair.begin(pair.listen())
         converged = pair.source.wait("converged")
     assert float(str(converged["predicted_downtime_ms"])) > 10
@@ -231,6 +237,7 @@ def test_a_guest_that_writes_faster_than_the_link_is_limited(memories: tuple[Mem
 
 def test_not_converged_may_be_a_failure(memories: tuple[Memory, Memory]) -> None:
     pair = Pair(*memories, CERTIFICATES, plain=True, downtime_ms=1, max_rounds=1, at_limit="fail")
-    pair.begin(pair.listen())
-    assert pair.source.wait("failed")["code"] == "limit"
+    with busy(pair):
+        pair.begin(pair.listen())
+        assert pair.source.wait("failed")["code"] == "limit"
     pair.stop()

@@ -115,6 +115,18 @@ class Server:
         """
         if not spec.control:
             describe(self._housing, spec, generation=1)
+        known, guest, before = self._admit(spec)
+        if known is None:
+            self._runner.add(guest)
+            guest.tell("defined", "defined")
+            return _done({"generation": spec.generation, "applied": ["created"]})
+        return guest.post(lambda: self._configured(guest, spec, before))
+
+    def _admit(self, spec: GuestSpec) -> tuple[Guest | None, Guest, GuestSpec | None]:
+        """Strands and memory for a guest: the one that was there, the one that is there now, what was claimed before.
+
+        Raises SpecError, ConfigError, OffError.
+        """
         with self._lock:
             if self.off.is_set():
                 raise OffError("the machine is being powered off")
@@ -125,12 +137,7 @@ class Server:
                 check_same(known.spec, spec)
             before = self._claims.get(spec.id)
             self._claim(spec)
-            guest = known or self._new(spec)
-        if known is None:
-            self._runner.add(guest)
-            guest.tell("defined", "defined")
-            return _done({"generation": spec.generation, "applied": ["created"]})
-        return guest.post(lambda: self._configured(guest, spec, before))
+            return known, known or self._new(spec), before
 
     def _configured(self, guest: Guest, spec: GuestSpec, before: GuestSpec | None) -> dict[str, Any]:
         """In the guest's turn."""
@@ -185,17 +192,7 @@ class Server:
         if spec.control:
             raise SpecError("spec.id: 0 is the control domain, which does not move")
         describe(self._housing, spec, generation=1)
-        with self._lock:
-            if self.off.is_set():
-                raise OffError("the machine is being powered off")
-            known = self._guests.get(spec.id)
-            if known is None and len(self._guests) >= self.platform.max_domains:
-                raise ConfigError(f"a {self.platform.title} has at most {self.platform.max_domains} domains")
-            if known is not None:
-                check_same(known.spec, spec)
-            before = self._claims.get(spec.id)
-            self._claim(spec)
-            guest = known or self._new(spec)
+        known, guest, before = self._admit(spec)
         if known is None:
             self._runner.add(guest)
         return guest.post(lambda: self._receive(guest, spec, before))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -176,3 +177,15 @@ def joined(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 assert MAX_BODY <= STATE_PIECE <= MAX_BYTES
+
+
+def state_digest(fd: int, size: int) -> bytes:
+    """SHA-256 over the first `size` bytes of a state, or as many as there are."""
+    digest, at = hashlib.sha256(), 0
+    while at < size:
+        piece = os.pread(fd, min(1 << 20, size - at), at)
+        if not piece:
+            break
+        digest.update(piece)
+        at += len(piece)
+    return digest.digest()

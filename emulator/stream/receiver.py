@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import socket
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from emulator._core_stream import Chunk, Image
 from emulator.errors import EmulatorError
 from emulator.stream import chunks, links
-from emulator.stream.chunks import FinalBody
+from emulator.stream.chunks import FinalBody, state_digest
 from emulator.stream.incoming import ChannelState, Incoming, IntegrityError, ViolationError
 from emulator.stream.requests import MAX_STATE_BYTES, Final, Receive, RequestError
 
@@ -322,7 +321,7 @@ class Receiver:
 
     def _check(self, state: _State) -> None:
         try:
-            if state.fd is not None and _sha256(state.fd, state.body.state_bytes) != state.body.sha256:
+            if state.fd is not None and state_digest(state.fd, state.body.state_bytes) != state.body.sha256:
                 raise IntegrityError("the state is not what was sent (SHA-256 differs)")
             if self._strict(state) and (found := self.image.audit(self.over.is_set)).mismatches:
                 raise IntegrityError(f"{found.mismatches} pages of memory are not what was written to them")
@@ -345,14 +344,3 @@ class Receiver:
             return False
         self._told_result = True
         return True
-
-
-def _sha256(fd: int, size: int) -> bytes:
-    digest, at = hashlib.sha256(), 0
-    while at < size:
-        piece = os.pread(fd, min(1 << 20, size - at), at)
-        if not piece:
-            break
-        digest.update(piece)
-        at += len(piece)
-    return digest.digest()

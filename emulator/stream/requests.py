@@ -73,8 +73,8 @@ class Credentials:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begin:
-    """Send. `fds`: descriptors, the holder's to close."""
+class _Transfer:
+    """What both sides are told. `fds`: descriptors, the holder's to close."""
 
     mid: int
     blocks: tuple[Block, ...]
@@ -86,18 +86,12 @@ class Begin:
     options: Options
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receive:
-    """Receive. As `Begin`; `host` is the address to listen at, "" all of them, `port` 0 any."""
+class Begin(_Transfer):
+    """Send to `host` and `port`."""
 
-    mid: int
-    blocks: tuple[Block, ...]
-    fds: tuple[int, ...]
-    host: str
-    port: int
-    channels: int
-    credentials: Credentials
-    options: Options
+
+class Receive(_Transfer):
+    """Receive: `host` is the address to listen at, "" all of them, `port` 0 any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ ends with a BARRIER on every channel, which carries the digest: a page never is 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import threading
@@ -17,7 +16,7 @@ from emulator._core_stream import Audit, Chunk, Image
 from emulator.errors import EmulatorError
 from emulator.stream import chunks, codec, links
 from emulator.stream.bucket import Bucket
-from emulator.stream.chunks import Type
+from emulator.stream.chunks import Type, state_digest
 from emulator.stream.codec import Chooser, LinkFacts
 from emulator.stream.control import Control, Sample
 from emulator.stream.outgoing import Counters, Item, Outgoing, RefusedByPeerError
@@ -369,7 +368,8 @@ class Sender:
                    resent_bytes=total.resent_bytes, parts=parts)  # fmt: skip
 
     def _send_state(self, final: Final, digest: bytes) -> None:
-        if os.fstat(final.fd).st_size < final.size or _sha256(final.fd, final.size) != final.sha256:
+        assert final.size <= MAX_STATE_BYTES
+        if os.fstat(final.fd).st_size < final.size or state_digest(final.fd, final.size) != final.sha256:
             raise RequestError("final: the descriptor's bytes are not those of the SHA-256")
         body = {"digest": digest, "state_bytes": final.size, "sha256": final.sha256, "strict": self._strict}
         items = [Item(type=Type.FINAL, round=self.round, body=chunks.pack(body))]
@@ -440,15 +440,3 @@ class Sender:
 
 def _addresses(found: Audit) -> list[int]:
     return [number * PAGE_BYTES for number in found.examples]
-
-
-def _sha256(fd: int, size: int) -> bytes:
-    assert size <= MAX_STATE_BYTES
-    digest, at = hashlib.sha256(), 0
-    while at < size:
-        piece = os.pread(fd, min(1 << 20, size - at), at)
-        if not piece:
-            break
-        digest.update(piece)
-        at += len(piece)
-    return digest.digest()

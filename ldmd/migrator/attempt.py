@@ -301,6 +301,16 @@ class Attempt:
 
     # -- jobs
 
+    def ask_lease(self, move: ev.LeaseMove, mid: int) -> None:
+        """Job (LeaseAnswered): a compare-and-set of the storage lease; one that cannot be reached is an answer too."""
+        def ask(number: int) -> ev.Event:
+            del number
+            leases = self.means.leases
+            return ev.LeaseAnswered(
+                ev.LeaseWord.UNREACHABLE if leases is None else leases.move(self.uuid, mid, move))
+
+        self.run_job(ask, failed=lambda why: ev.LeaseAnswered(ev.LeaseWord.UNREACHABLE))
+
     def run_job(self, work: Callable[[int], ev.Event | None], *, failed: Callable[[str], ev.Event]) -> None:
         """Work in a thread of its own; the event it returns, or `failed` makes, comes unless it was stopped."""
         number = self._job

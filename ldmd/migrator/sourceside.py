@@ -236,12 +236,7 @@ class SourceSide(Attempt):
             case ev.DestroyGuest():
                 self._destroy()
             case ev.Lease(move, mid):
-                self.run_job(lambda number: ev.LeaseAnswered(self._lease(move, mid)),
-                             failed=lambda why: ev.LeaseAnswered(ev.LeaseWord.UNREACHABLE))
-
-    def _lease(self, move: ev.LeaseMove, mid: int) -> ev.LeaseWord:
-        leases = self.means.leases
-        return ev.LeaseWord.UNREACHABLE if leases is None else leases.move(self.uuid, mid, move)
+                self.ask_lease(move, mid)
 
     @property
     def _number(self) -> int:

@@ -160,12 +160,7 @@ class TargetSide(Attempt):
             case ev.DropImage():
                 self._drop()
             case ev.Lease(move, mid):
-                self.run_job(lambda number: ev.LeaseAnswered(self._lease(move, mid)),
-                             failed=lambda why: ev.LeaseAnswered(ev.LeaseWord.UNREACHABLE))
-
-    def _lease(self, move: ev.LeaseMove, mid: int) -> ev.LeaseWord:
-        leases = self.means.leases
-        return ev.LeaseWord.UNREACHABLE if leases is None else leases.move(self.uuid, mid, move)
+                self.ask_lease(move, mid)
 
     # -- checks
 

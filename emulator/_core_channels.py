@@ -74,6 +74,11 @@ class ChannelCalls:
         raw = ffi.new("s4v_ldc *")
         return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.host)
 
+    def ldc_wire(self, channel: int) -> bool:
+        """Is there such a channel, for a wire?"""
+        raw = ffi.new("s4v_ldc *")
+        return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.wire)
+
     def ldc_up(self, channel: int, up: bool) -> None:
         """UP or DOWN for the guest."""
         self._channel_status(lib.s4v_ldc_up(self._machine, channel, int(up)), channel)

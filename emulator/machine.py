@@ -470,6 +470,10 @@ class Machine(MachineMoving):
         """
         self._core.ldc_add_wire(number)
 
+    def is_wire_channel(self, number: int) -> bool:
+        """Is there such an endpoint?"""
+        return self._core.ldc_wire(number)
+
     def plug_wire(self, number: int, wire: Wire, side: int) -> None:
         """Plug end 0 or 1 of a wire into an endpoint of `add_wire_channel`. Between runs of this machine; the other one
         may run. Raises ChannelError where the end or the endpoint is taken.

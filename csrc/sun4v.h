@@ -188,6 +188,7 @@ enum {
   S4V_WATCH_SOFT_STATE = 2 /* it sets its soft state */
 };
 void s4v_watch(s4v_machine *, uint32_t what);
+uint32_t s4v_watched(const s4v_machine *);                       /* what of it has not happened yet */
 
 /* State: architectural state of every strand, the hypervisor and populated memory. */
 int64_t s4v_state_size(const s4v_machine *);
@@ -280,7 +281,7 @@ typedef struct s4v_crypto {
 int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
 
 /* Channels (LDC), numbers below `channels` of the configuration; devinos of channel n: TX 2n, RX 2n + 1 of the channel-devices. At the other end of a
- * channel is the client (host) or another endpoint of this domain. S4V_EINVAL: the number is taken or out of range;
+ * channel is the client (host), another endpoint of this domain, or one of another domain (wire). S4V_EINVAL: the number is taken or out of range;
  * S4V_ENOENT, of all the others: there is no such channel, or the client is not at its other end. */
 typedef struct s4v_ldc {
   uint32_t host;          /* 1: the client is at the other end */
@@ -290,6 +291,8 @@ typedef struct s4v_ldc {
   uint32_t rx_entries;
   uint32_t tx_packets;    /* packets for the client */
   uint32_t rx_room;       /* packets the guest has room for */
+  uint32_t wire;          /* 1: the other end is another domain's, or will be */
+  uint32_t wired;         /* 1: a wire is plugged in */
   uint32_t pad;
   uint64_t map_entries;
   uint64_t export_bytes;  /* memory the client exports */
@@ -298,6 +301,17 @@ typedef struct s4v_ldc {
 int s4v_ldc_add(s4v_machine *, uint32_t channel);                /* with the client at the other end, not up */
 int s4v_ldc_connect(s4v_machine *, uint32_t a, uint32_t b);
 int s4v_ldc_remove(s4v_machine *, uint32_t channel);             /* of a connected pair: both */
+/* Channels between two machines of a process. An endpoint is DOWN for its guest until both its own and the other's end, side
+ * 0 and 1 of a wire, are plugged in, each between runs of its own machine; from then on packets go through the wire, and
+ * LDC_COPY reaches what the other guest has exported on its endpoint, as its map table allows. LDC_MAPIN does not. Whoever
+ * is plugged in anew is seen as RESET, whoever goes as DOWN. Wires are no part of the state image: after a load they are
+ * out. S4V_EINVAL: number, side or end is taken. */
+typedef struct s4v_wire s4v_wire;
+s4v_wire *s4v_wire_new(void);                                    /* NULL: no host memory */
+void s4v_wire_release(s4v_wire *);                               /* it lives on while ends are plugged in */
+int s4v_ldc_add_wire(s4v_machine *, uint32_t channel);
+int s4v_wire_plug(s4v_machine *, uint32_t channel, s4v_wire *, uint32_t side);
+int s4v_wire_unplug(s4v_machine *, uint32_t channel);            /* one that is out already is fine */
 int s4v_ldc_info(const s4v_machine *, uint32_t channel, s4v_ldc *out);
 int s4v_ldc_up(s4v_machine *, uint32_t channel, int up);         /* the guest sees UP or DOWN */
 int s4v_ldc_reset(s4v_machine *, uint32_t channel);              /* the guest sees RESET once */

@@ -160,6 +160,14 @@ int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
 void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
 /* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
 void s4v_memory_scrub(s4v_machine *);
+/* Memory that changes its machine by its memfds (a hand-over on one host); while nothing runs, before the first run here.
+ * Adopt: the memory is that of these blocks from now on, which are at the same real addresses however they are cut, as the
+ * other machine's s4v_memory_block() tells them (map_fd and the map's offsets do not count: marks begin clear). Nothing is
+ * copied and nothing written. S4V_EINVAL: they are not, or begin in their memfd at no multiple of 2 MiB, or the descriptor
+ * is not that of sealed memory; S4V_EBUSY, S4V_ENOMEM: then nothing has changed, and err says why.
+ * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
+int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
+int s4v_memory_part(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */

@@ -32,7 +32,7 @@ from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
 from emulator.server.frame import Housing, build_machine, memory_descriptors
-from emulator.server.guest_moving import RECEIVED, RECEIVING, SUSPENDED, GuestMoving
+from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -47,7 +47,7 @@ MAX_REQUESTS = 1024
 NO_BUDGET = (1 << 64) - 1
 LOOK_SECONDS = 0.01
 """Between two looks at the console of a guest that is writing, or has not taken all its input."""
-DEFINED, RUNNING, HALTED = "defined", "running", "halted"
+DEFINED, HALTED = "defined", "halted"
 
 
 class QueueError(EmulatorError):
@@ -85,6 +85,7 @@ class Guest(GuestMoving):
         self._stopped_at = 0.0  # host's time of day when it was suspended last
         self._program: Program | None = None
         self._new_description = False  # of a received guest: its system is to be told
+        self._lent = False  # another machine has its memory too, or will: not to be written when it goes
         self._buffer: StateBuffer | None = None  # for the state of a guest that is received
 
     # -- from any thread
@@ -328,8 +329,7 @@ class Guest(GuestMoving):
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
             buffer.close()
-        if machine is not None and self.state in (RECEIVING, RECEIVED):
-            machine.scrub()  # others have its memory as well
+        self._let_go(machine)
         self.requests.abandon("the guest has ended")
         self.console.forget_input()
         self.started_at = None
@@ -340,6 +340,16 @@ class Guest(GuestMoving):
             except Exception:
                 LOG.exception("guest %d (%s): trouble at its end", self.spec.id, self.spec.name)
         self.snapshot = self.snapshot.ended()
+
+    def _let_go(self, machine: Machine | None) -> None:
+        """Before its devices are closed, which may write: memory that another machine has, or may have, is not touched;
+        what came here and never ran is scrubbed, since others have its descriptors.
+        """
+        lent, self._lent = self._lent, False
+        if machine is not None and lent:
+            machine.part()
+        elif machine is not None and self.state in (RECEIVING, RECEIVED):
+            machine.scrub()
 
     def reset(self) -> None:
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
@@ -382,6 +392,7 @@ class Guest(GuestMoving):
         if machine.suspended:
             machine.resume()
         self._attentive = True
+        self._lent = False  # it is this one's alone: who else has it does not use it any more
         self.tell(RUNNING, "resumed")
 
     def leave(self) -> None:

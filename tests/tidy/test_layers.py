@@ -85,7 +85,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
-    "emulator._core_moving": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_moving": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator.descriptors": {"emulator.errors"},
     "emulator.chips": {"emulator.errors"},

@@ -100,7 +100,7 @@ class Plugs:
         self._nets: dict[str, _NetPlug] = {}
         self._groups: dict[str, PathGroup] = {}  # of disks with several paths
         self._wanted: tuple[Disk, ...] = ()
-        self.links = NetLinks(machine, around.switches.wires)
+        self.links = NetLinks(machine, around.switches.wires, self._listens)
 
     @property
     def errors(self) -> dict[str, str]:
@@ -119,6 +119,10 @@ class Plugs:
         assert isinstance(device, DomainServices)
         return device
 
+    def _listens(self) -> bool:
+        """Does the guest read its machine description anew when it is told to, and may it be told?"""
+        return SERVICES in {device.name for device in self._machine.devices} and self.services.reads_descriptions
+
     def close(self) -> None:
         """Unplug everything. The machine's devices are of no use after that."""
         self.links.cut()
@@ -133,7 +137,9 @@ class Plugs:
         paths = {(disk.name, path.channel): (disk, path) for disk in spec.disks for path in disk.paths}
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
-        changed = [*self._remove_disks(paths), *self._remove_nets(nets), *self.links.want(spec.nets)]
+        changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
+        self.links.give_way([*(channel for _, channel in paths), *(net.channel for net in spec.nets)])
+        changed += self.links.want(spec.nets)
         changed += self._apply_disks(paths)
         self._wanted = spec.disks
         self._settle_groups(self._wanted)

@@ -153,7 +153,8 @@ def start(hvctl: Hvctl, number: int, kernel: Path, initrd: Path, role: str, **de
 def net(number: int, *, peers: list[int] | None = None) -> list[dict[str, Any]]:
     """`peers`: numbers of guests to which there are links past the switch."""
     links = [[2 + place, 0x00144F100000 + peer] for place, peer in enumerate(peers or [])]
-    return [{"name": "net0", "number": 0, "channel": 1, "mac": 0x00144F100000 + number, "switch": "lan", "peers": links}]
+    return [{"name": "net0", "number": 0, "channel": 1, "mac": 0x00144F100000 + number, "switch": "lan",
+             "peers": links}]  # fmt: skip
 
 
 SWITCH = {"name": "lan", "net_dev": "net0"}
@@ -218,8 +219,8 @@ class Files:
 
 
 def engines(files: Files) -> dict[str, Any]:
-    return {"sun4v": lambda role: ours(files, role, 1, links=True), "switch": lambda role: ours(files, role, 1), "two": lambda role: ours(files, role, 2),
-            "qemu": lambda role: qemu(files, role)}
+    return {"sun4v": lambda role: ours(files, role, 1, links=True), "switch": lambda role: ours(files, role, 1),
+            "two": lambda role: ours(files, role, 2), "qemu": lambda role: qemu(files, role)}
 
 
 # -- measuring

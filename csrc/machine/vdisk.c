@@ -46,7 +46,7 @@ int s4v_disk_open(s4v_machine *m, uint32_t channel, const s4v_disk_file *f, cons
   if (!valid(f, r)) return S4V_EINVAL;
   struct vdisk *d = made(m, channel);
   if (!d) return S4V_ENOMEM;
-  struct vdisk_file file = {.fd = f->fd, .base = f->base, .blocks = f->blocks, .most_blocks = f->most_blocks,
+  struct vdisk_file file = {.fd = f->fd, .image = (struct image *)(void *)f->image, .base = f->base, .blocks = f->blocks, .most_blocks = f->most_blocks,
                             .read_only = f->read_only != 0, .stable = f->stable != 0, .slice = f->slice != 0};
   struct vdisk_ring ring = {.entries = r->entries, .entry_bytes = r->entry_bytes, .cookies = r->cookies};
   memcpy(file.status, f->status, sizeof file.status);

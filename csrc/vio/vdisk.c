@@ -180,6 +180,7 @@ static bool begin(struct vdisk *d, u32 index, u64 sequence, const u8 *raw) {
   r->ack = raw[1] != 0;
   r->io.kind = kind[r->operation];
   r->io.fd = d->file.fd;
+  r->io.image = d->file.image;
   r->io.offset = offset;
   r->io.stable = d->file.stable;
   for (u32 i = 0; i < n; i++) {
@@ -194,7 +195,7 @@ static bool begin(struct vdisk *d, u32 index, u64 sequence, const u8 *raw) {
 
 static bool for_client(const struct vdisk *d, const u8 *raw) {
   u8 operation = raw[VDISK_OPERATION_AT];
-  if (d->file.fd < 0 || operation < VD_READ || operation > VD_FLUSH) return true;
+  if ((d->file.fd < 0 && !d->file.image) || operation < VD_READ || operation > VD_FLUSH) return true;
   return operation != VD_FLUSH && raw[VDISK_SLICE_AT] != VDISK_WHOLE && !d->file.slice;
 }
 
@@ -218,6 +219,8 @@ int vdisk_set_file(struct vdisk *d, const struct vdisk_file *f) {
   int fd = f->fd < 0 ? -1 : fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
   if (f->fd >= 0 && fd < 0) return errno;
   if (d->file.fd >= 0) close(d->file.fd);
+  if (f->image) image_hold(f->image);
+  image_drop(d->file.image);
   d->file = *f;
   d->file.fd = fd;
   d->able = true;

@@ -9,7 +9,7 @@
  */
 #ifndef S4V_VIO_VDISK_H
 #define S4V_VIO_VDISK_H
-#include "vio/pool.h"
+#include "vio/image.h"
 #include "vio/ranges.h"
 
 enum {
@@ -29,6 +29,7 @@ enum vdisk_stop { VDISK_ALL = 0, VDISK_NOT_READY = 1, VDISK_CLIENT = 2, VDISK_FU
 
 struct vdisk_file {
   int fd;           /* a copy of it is kept; -1: none */
+  struct image *image; /* behind the disk instead of a file; it is held. NULL: none */
   u64 base, blocks; /* where the disk begins in the file, and its size */
   u32 most_blocks;  /* of a request */
   bool read_only, stable, slice; /* stable: writes are on stable storage before they are done; slice: a disk of one slice */

@@ -326,6 +326,11 @@ class VirtualDisk(HeldServer):
             self._path.wait()
             self._deliver()
 
+    def quiet(self) -> None:
+        """Wait for requests on their way; the guest does not hear of them. For a machine that ends."""
+        if self._path is not None and self._path.is_open:
+            self._path.close()
+
     def _settle(self) -> None:
         """As `drain`, in the middle of a message."""
         if self._path is not None and self._path.is_open:
@@ -379,6 +384,8 @@ class VirtualDisk(HeldServer):
         """At most `count` descriptors as long as they are ready; how many they were."""
         served, index = 0, asked.start
         while served < count:
+            if self._path is not None and self._path.is_new(self._backend, ring, self._terms):
+                self._settle()
             if self._path is not None and self._path.open(self._backend, ring, self._terms):
                 taken, stop = self._path.take(index, count - served, asked.seq)
                 self._finish()

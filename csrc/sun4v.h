@@ -351,10 +351,12 @@ typedef struct s4v_disk_file {
   uint64_t blocks;        /* its size */
   uint8_t read_only;
   uint8_t stable;         /* a write is on stable storage before it is done */
-  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
-  uint8_t pad[5];
+  uint8_t slice;          /* the disk is one slice, number 0 */
+  uint8_t sliced;         /* slice_* hold; else, or after a write to the first 64 blocks, slices are the client's */
+  uint8_t pad[4];
   uint8_t status[256];    /* errno of the host -> what the guest reads */
   s4v_image *image;       /* instead of a file; NULL: none */
+  uint64_t slice_start[8], slice_blocks[8]; /* in blocks; of a slice that is not there 0 */
 } s4v_disk_file;
 typedef struct s4v_disk_ring {
   uint32_t entries;       /* 1 to 65536 */

@@ -35,6 +35,8 @@ class Terms:
     stable: bool
     """A write is on stable storage before it is acknowledged."""
     slice: bool
+    slices: tuple[tuple[int, int], ...] | None = None
+    """First block and size of each slice by its number; None: not known."""
 
 
 @dataclass
@@ -59,6 +61,13 @@ class DiskCounters:
 def _facts(backend: Backend, ring: Ring, terms: Terms) -> tuple[object, ...]:
     return (backend, getattr(backend, "fd", None), getattr(backend, "image", None), backend.size_bytes,
             backend.read_only, ring, terms)  # fmt: skip
+
+
+def _cuts(terms: Terms) -> dict[str, object]:
+    if terms.slices is None:
+        return {}
+    return {"sliced": 1, "slice_start": [start for start, _ in terms.slices],
+            "slice_blocks": [blocks for _, blocks in terms.slices]}  # fmt: skip
 
 
 class DataPath:
@@ -94,6 +103,7 @@ class DataPath:
                 "most_blocks": terms.most_blocks,
                 "blocks": backend.size_bytes // BLOCK, "read_only": backend.read_only, "stable": terms.stable,
                 "slice": terms.slice, "status": self._status, **({} if image is None else {"image": image.raw}),
+                **_cuts(terms),
             },
             entries=ring.entries, entry_bytes=ring.entry_bytes,
             cookies=[(cookie.address, cookie.size) for cookie in ring.cookies],
@@ -105,9 +115,13 @@ class DataPath:
         """Would `open` change something that is in use?"""
         return self._known is not None and self._known != _facts(backend, ring, terms)
 
+    def renew(self) -> None:
+        """The next `open` gives C everything anew. Nothing is in flight."""
+        self._known = None
+
     def close(self) -> None:
         """No ring: what no thread has begun is dropped, the rest is waited for, and the guest does not hear of it."""
-        if self._known is not None:
+        if self._known is not None or self._image is not None:
             self._known = None
             self.lent = False
             self._channel.disk_close()

@@ -402,6 +402,14 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
             yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
             n += 1
 
+    def crypto_counters(self) -> dict[int, tuple[int, int]]:
+        """By devino: what a unit has worked off since it is here, and how much of it failed."""
+        out, n, found = ffi.new("s4v_crypto *"), 0, {}
+        while lib.s4v_crypto_info(self._machine, n, out) == 0:
+            found[int(out.devino)] = int(out.jobs), int(out.errors)
+            n += 1
+        return found
+
     # -- machine description
 
     def set_md(self, blob: bytes) -> None:

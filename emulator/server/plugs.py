@@ -129,6 +129,8 @@ class Plugs:
         for net in self._nets.values():
             self._close_net(net)
         for disk in self._disks.values():
+            disk.device.quiet()
+        for disk in self._disks.values():
             disk.backend.close()
         self._disks, self._nets, self._groups = {}, {}, {}
 
@@ -230,6 +232,7 @@ class Plugs:
     def _remove_disks(self, wanted: _Paths) -> Iterator[str]:
         for key in [key for key in self._disks if key not in wanted]:
             plug = self._disks.pop(key)
+            self._drain_group(key[0])
             self._machine.detach(plug.device.name)
             plug.backend.close()
             yield f"disk {key[0]} removed"
@@ -266,6 +269,7 @@ class Plugs:
         grouped = isinstance(plug.device.backend, PathDisk)  # then the group says whether its channel is up
         if not grouped:
             plug.device.set_online(False)
+        self._drain_group(plug.disk)
         plug.backend.close()
         plug.backend, plug.error = self._open(plug.device.name, path)
         plug.path = path
@@ -273,6 +277,12 @@ class Plugs:
         if not grouped:
             plug.device.backend = plug.backend
             plug.device.set_online(path.online and not plug.error)
+
+    def _drain_group(self, disk: str) -> None:
+        """No request is on its way on any path of a disk: one may be closed."""
+        for (name, _), plug in self._disks.items():
+            if name == disk and disk in self._groups:
+                plug.device.drain()
 
     def _settle_groups(self, disks: Iterable[Disk]) -> None:
         """Which channels of disks with several paths are up, and where they lead."""

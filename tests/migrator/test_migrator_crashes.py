@@ -18,6 +18,7 @@ from migrator_support import PATIENCE, STAMP, Pair, Site, cancel, pause, until
 
 from ldmd.messages import message
 from ldmd.migrator.means import Killed
+from ldmd.migrator.settings import Settings
 
 LOOK = 0.02
 RUNS = int(os.environ.get("S4V_MIGRATOR_RUNS", "16"))
@@ -128,9 +129,18 @@ def settle(pair: Pair, what: str) -> None:
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
 def test_whatever_goes_wrong_one_copy_is_left(tmp_path: Path, seed: int) -> None:
+    one_mishap(tmp_path, seed)
+
+
+@pytest.mark.parametrize("seed", range(FIRST + 5000, FIRST + 5000 + RUNS // 4))
+def test_whatever_goes_wrong_while_memory_is_handed_over(tmp_path: Path, seed: int) -> None:
+    one_mishap(tmp_path, seed, Settings(handover="auto", handover_verify=("auto", "never")[seed % 2]))
+
+
+def one_mishap(tmp_path: Path, seed: int, settings: Settings | None = None) -> None:
     print(f"seed {seed}")
     rng = Random(seed)
-    pair = Pair(tmp_path)
+    pair = Pair(tmp_path, settings=settings)
     for site in (pair.alpha, pair.beta):
         site.room.ok("add-spconfig", config="saved")
     mishap = Mishap(pair, rng)

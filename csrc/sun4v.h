@@ -528,6 +528,9 @@ void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
 /* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into
  * `examples` (numbers). *looked: pages with a hash so far; *at is where to go on. At the end pages are added that have gone. */
 int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *looked, uint64_t *examples, uint32_t max);
+/* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
+ * which moves on; pages with bytes so far. */
+int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

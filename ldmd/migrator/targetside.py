@@ -18,7 +18,7 @@ from ldmd.migration.phases import Kind, Phase
 from ldmd.migration.rule import Options, Report
 from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
-from ldmd.migrator import lease
+from ldmd.migrator import lease, samehost
 from ldmd.migrator.attempt import Attempt, StartFailedError
 from ldmd.migrator.guestops import (
     GONE,
@@ -30,6 +30,7 @@ from ldmd.migrator.guestops import (
     state_bytes,
     status_of,
 )
+from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
 from ldmd.migrator.sourceside import SECRET_BYTES, cold_digest
@@ -64,6 +65,7 @@ class TargetSide(Attempt):
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
         self._verifying = False
+        self._hand: TargetHand | None = None
         self._work = Work(self, self._worker_event)
 
     # -- what others see
@@ -226,6 +228,8 @@ class TargetSide(Attempt):
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=guest)
         secret = secrets.token_bytes(SECRET_BYTES)
         self._data = {"mid": self.state.mid, "secret": secret, "port": 0}
+        if self.means.settings.handover == samehost.AUTO:
+            self._wait_for_hand(number, guest, secret)
         identity = self.means.identity
         try:
             self._work.begin(
@@ -235,6 +239,23 @@ class TargetSide(Attempt):
                 host=self.means.settings.listen)
         finally:
             close_all(fds)
+
+    def _wait_for_hand(self, number: int, guest: int, secret: bytes) -> None:
+        """A source on this host may hand the memory over; else it is copied."""
+        def received(what: dict[str, Any]) -> None:
+            self.act(lambda: self._worker_event({"event": "received", **what}), job=number)
+
+        def failed(why: str) -> None:
+            self.act(lambda: self._failed(rec.line_of(why)), job=number)
+
+        hand = TargetHand(
+            self.means, guest, mid=self.state.mid, secret=secret, current=lambda: number == self._job,
+            adopted=self._work.stop, received=received, failed=failed, log=self.log)
+        self._hand = hand
+        if number != self._job:
+            hand.close()
+        elif self._data is not None:
+            self._data = {**self._data, "local": hand.name}
 
     def _worker_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -299,6 +320,8 @@ class TargetSide(Attempt):
         received = self._received or {}
         digest = state_bytes(received.get("sha256"))
         self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
+        if self._hand is not None:
+            self._hand.compare(str(received.get("digest")))
         return ev.Verified(image_digest(str(received.get("digest")), digest))
 
     # -- the decision
@@ -398,4 +421,7 @@ class TargetSide(Attempt):
 
     def stop_work(self) -> None:
         """End the worker."""
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            hand.close()
         self._work.stop(kill=self.means.dead)

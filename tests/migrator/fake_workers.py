@@ -79,6 +79,11 @@ class Worker:
         if op == "begin":
             self.side, self.task = "source", message
             threading.Thread(target=self._quiet, args=(self._copy,), daemon=True).start()
+        elif op == "look":
+            self.side = "look"
+            self.tell("looking", bytes=8192)
+        elif op == "digest":
+            self.tell("digest", digest=digest_of(self.fds[0]), pages=1)
         elif op == "receive":
             self.side, self.task = "target", message
             self.tell("listening", port=self.workers.listen(self))

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from manager_support import FakeGuest, FakeMachine, VirtualClock
@@ -111,6 +111,9 @@ class MovingMachine(FakeMachine):
         self.open_disks: set[int] = set()
         self.watch = watch
         self.up = True
+        self.lent = self.adopted = 0
+        self.refuses_memory = False
+        self.given: list[int] = []
         self.turn = threading.RLock()
         if watch is not None:
             watch.machines.append(self)
@@ -130,6 +133,11 @@ class MovingMachine(FakeMachine):
             self.fds: list[int] = []
             result = super().call(op, **arguments)
             return result, self.fds
+
+    def call_with(self, op: str, with_fds: Sequence[int], /, **arguments: Any) -> tuple[Any, list[int]]:
+        with self.turn:
+            self.given = list(with_fds)
+            return self.call_fds(op, **arguments)
 
     def emit(self, event: str, **details: Any) -> None:
         if self._listener is not None:
@@ -292,6 +300,19 @@ class MovingMachine(FakeMachine):
             at += size
         self.fds += [os.dup(self.memory[guest]), os.dup(self.maps[guest])]
         return {"blocks": blocks}
+
+    def op_memory_lend(self, guest: int) -> dict[str, Any]:
+        self.lent += 1
+        return self.op_memory_descriptors(guest)
+
+    def op_memory_adopt(self, guest: int, blocks: list[dict[str, int]]) -> dict[str, Any]:
+        if self.refuses_memory or self._guest(guest).state != "receiving":
+            raise HypervisorError("address", "memory cannot be taken over")
+        assert [each["ra"] for each in blocks] == [each[0] for each in self._guest(guest).spec["memory"]]
+        os.close(self.memory[guest])
+        self.memory[guest] = os.dup(self.given[blocks[0]["memory"]])
+        self.adopted += 1
+        return {}
 
     def op_memory_barrier(self, guest: int) -> dict[str, Any]:
         self._running(guest)

@@ -290,14 +290,21 @@ class TargetSide(Attempt):
             self.post(ev.Verified(cold_digest(self.facts)), job=self._job)
         elif self._received is not None:
             self._verifying = False
-            self.run_job(self._load, failed=ev.TransferFailed)
+            self.run_job(self._load, failed=self._not_loaded)
 
     def _load(self, number: int) -> ev.Event:
         """The machine reads the state, all of it, before READY can be said."""
         received = self._received or {}
         digest = state_bytes(received.get("sha256"))
         self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
-        return ev.Verified(image_digest(str(received.get("digest")), digest))
+        found = image_digest(str(received.get("digest")), digest)
+        if found != self.state.digest:
+            self.log(f"what came has the digest {found}, but the source says {self.state.digest}")
+        return ev.Verified(found)
+
+    def _not_loaded(self, why: str) -> ev.Event:
+        self.log(f"the machine does not take the state: {why}")
+        return ev.TransferFailed(rec.line_of(why))
 
     # -- the decision
 

@@ -111,6 +111,7 @@ class MovingMachine(FakeMachine):
         self.open_disks: set[int] = set()
         self.watch = watch
         self.up = True
+        self.busy = 0  # so many barriers are refused
         self.turn = threading.RLock()
         if watch is not None:
             watch.machines.append(self)
@@ -294,7 +295,11 @@ class MovingMachine(FakeMachine):
         return {"blocks": blocks}
 
     def op_memory_barrier(self, guest: int) -> dict[str, Any]:
-        self._running(guest)
+        if self._guest(guest).state not in ("running", "suspended"):
+            raise HypervisorError("state", f"guest {guest} is {self._guest(guest).state}")
+        if self.busy:
+            self.busy -= 1
+            raise HypervisorError("busy", "a strand is in one hypercall for long")
         return {}
 
     def op_memory_limit(self, guest: int, pages_per_second: int | None) -> dict[str, Any]:

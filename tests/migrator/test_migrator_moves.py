@@ -30,6 +30,12 @@ def test_memory_that_was_not_hashed_in_the_pause_is_audited_before_it_goes(pair:
     until(lambda: pair.workers.alive == [])
 
 
+def test_a_machine_that_is_busy_is_asked_for_its_barrier_again(pair: Pair) -> None:
+    pair.alpha.machine.busy = 3
+    assert pair.move().done().done
+    assert pair.alpha.machine.busy == 0
+
+
 def test_it_comes_back_and_goes_again(pair: Pair) -> None:
     """Each move has a greater number than all before it, on both sides, and neither journal is in its way."""
     assert pair.move().done().done

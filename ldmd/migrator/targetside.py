@@ -149,6 +149,7 @@ class TargetSide(Attempt):
                 self.run_job(lambda number: self._preflight(offer),
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
+                self._forget()
                 self.run_job(self._create, failed=lambda why: ev.Created((why,)))
             case ev.Verify():
                 self._verifying = True
@@ -202,6 +203,11 @@ class TargetSide(Attempt):
             "name_there": facts.domain.name, "began": False}, urgent=False)
 
     # -- the receiving domain
+
+    def _forget(self) -> None:
+        """What an attempt of before has left: its last word must not be taken for this one's."""
+        self._received, self._verifying, self._data = None, False, None
+        self.percent, self.progress, self.rounds = 0, {}, []
 
     def _create(self, number: int) -> ev.Event | None:
         facts = self.facts
@@ -376,8 +382,7 @@ class TargetSide(Attempt):
 
     def _drop(self) -> None:
         """Nothing of it stays: guest, memory, constraints."""
-        self._received, self._verifying, self._data = None, False, None
-        self.percent = 0
+        self._forget()
         manager = self.means.manager
         with manager.turn():
             domain = domain_of(manager.configuration, self.uuid)

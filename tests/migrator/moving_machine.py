@@ -239,7 +239,7 @@ class MovingMachine(FakeMachine):
         found = self._guest(guest)
         if found.state != "suspended":
             raise HypervisorError("state", f"guest {guest} is not suspended")
-        image = f"state of {found.spec['uuid']}".encode()
+        image = f"state of {found.spec['uuid']} {os.urandom(8).hex()}".encode()
         fd = os.memfd_create("state", os.MFD_CLOEXEC)
         os.write(fd, image)
         self.fds.append(fd)
@@ -271,7 +271,7 @@ class MovingMachine(FakeMachine):
         if hashlib.sha256(image).digest() != sha256:
             raise HypervisorError("state", "the state is damaged")
         found = self._guest(guest)
-        if image.decode() != f"state of {found.spec['uuid']}":
+        if not image.decode().startswith(f"state of {found.spec['uuid']}"):
             raise HypervisorError("state", "another guest's")
         found.state = "received"
         self.emit("guest.state", guest=guest, state="received", why="received", code=0)

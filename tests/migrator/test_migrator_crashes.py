@@ -32,7 +32,7 @@ LOOK = 0.02
 HURRY = 2.0
 RUNS = int(os.environ.get("S4V_MIGRATOR_RUNS", "24"))
 FIRST = int(os.environ.get("S4V_MIGRATOR_SEED", "1"))
-PACE = Pace(ping_seconds=0.25, dead_seconds=1.2, greeting_seconds=2.5)
+PACE = Pace(ping_seconds=0.25, dead_seconds=1.2, greeting_seconds=8.0)
 
 
 @pytest.fixture(autouse=True)

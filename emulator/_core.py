@@ -224,6 +224,11 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         if status != 0:
             raise StrandError(f"strand {strand} cannot be started at {pc:#x} (core: {status})")
 
+    def strand_fail(self, strand: int) -> None:
+        """It is in state ERROR from now on."""
+        if lib.s4v_strand_fail(self._machine, strand) != 0:
+            raise StrandError(f"no strand {strand}")
+
     def strand_state(self, strand: int) -> int:
         """1 stopped, 2 running, 3 error, as the CPU_STATE hypercall has it."""
         state = int(lib.s4v_strand_state(self._machine, strand))

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
 from emulator.fields import Fields
+from emulator.hvctl.fault_operations import FAULT_OPERATIONS
 from emulator.hvctl.memory_operations import MEMORY_OPERATIONS
 from emulator.hvctl.wire import close_all
 from emulator.netdev import parse_outlet
@@ -466,6 +467,7 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "memory.descriptors": _descriptors,
     "memory.barrier": _barrier,
     "memory.limit": _limit,
+    **FAULT_OPERATIONS,
     **MEMORY_OPERATIONS,
     "console.open": _open_console,
     "console.break": _nothing(lambda guest: guest.send_break()),

@@ -31,6 +31,7 @@ from emulator.machine_resources import Busy
 from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
+from emulator.server.faulting import strike
 from emulator.server.frame import Housing, build_machine, memory_descriptors
 from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
@@ -175,6 +176,8 @@ class Guest(GuestMoving):
         if machine is None or self.state != RUNNING:
             return False
         try:
+            if self._housing.faults.injector.armed and not self.take_faults():
+                return False
             return self._run(machine, until_ns)
         except Exception as error:
             LOG.exception("guest %d (%s) failed", self.spec.id, self.spec.name)
@@ -204,6 +207,18 @@ class Guest(GuestMoving):
         if outcome is Outcome.WAIT:
             return said or self.console.typed or bool(self._queue)
         return until_ns is None or outcome is Outcome.AGAIN
+
+    def take_faults(self) -> bool:
+        """What faults.due says. True: it runs on."""
+        machine = self._machine
+        if machine is not None and self.state == RUNNING:
+            strike(self, machine, self._housing.faults)
+        return self._machine is not None and self.state == RUNNING
+
+    def reconsider_disks(self) -> None:
+        """Rules about its disks have come or gone."""
+        if self._plugs is not None:
+            self._plugs.reconsider()
 
     def _look(self, machine: Machine) -> bool:
         """Console output and soft state. True: there was output."""
@@ -306,7 +321,8 @@ class Guest(GuestMoving):
         if self._housing.deterministic:
             started_ns = int(self._clock() * 1e9)
             clock = lambda: started_ns + machine.time_ns  # noqa: E731
-        return Surroundings(self._around.disks, self._around.switches, self.wake, clock)
+        return Surroundings(
+            self._around.disks, self._around.switches, self.wake, clock, self._housing.faults.injector)
 
     def stop(self, *, taken: bool = False) -> None:
         """Power off at once; `taken`: it goes on elsewhere. Raises GuestStateError where it is not on."""

@@ -19,6 +19,8 @@ from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import VnetPort
 from emulator.errors import ConfigError
+from emulator.faults.disk import FaultyDisk
+from emulator.faults.injector import Injector
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
@@ -88,6 +90,7 @@ class Surroundings:
     switches: Switches
     wake: Callable[[], None]
     clock: Callable[[], int] | None = field(default=None)
+    faults: Injector = field(default_factory=Injector)
 
 
 class Plugs:
@@ -214,7 +217,7 @@ class Plugs:
         if not plug.path.online:
             return NoDisk(), ""
         try:
-            return self._around.disks.open(plug.path), ""
+            return self._faulty(plug.disk, self._around.disks.open(plug.path)), ""
         except BackendError as error:
             return NoDisk(), str(error)
 
@@ -322,10 +325,19 @@ class Plugs:
         if not path.online or self._away:
             return NoDisk(), ""
         try:
-            return self._around.disks.open(path), ""
+            return self._faulty(name.removeprefix("disk ").rpartition(":")[0], self._around.disks.open(path)), ""
         except BackendError as error:
             LOG.warning("%s: disk %s is not there: %s", self._guest, name, error)
             return NoDisk(), str(error)
+
+    def _faulty(self, disk: str, backend: Backend) -> Backend:
+        return FaultyDisk(backend, self._around.faults, domain=self._guest, disk=disk,
+                          real_time=not self._machine.deterministic)
+
+    def reconsider(self) -> None:
+        """Faults of the disks have come or gone: who serves plain requests is decided anew."""
+        for plug in self._disks.values():
+            plug.device.reconsider()
 
     # -- networks
 

@@ -73,6 +73,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
     # the front door: what goes through managers
     "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
+    "emulator.pytest_plugin": {"emulator", "ldmd.testing"},
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
@@ -99,6 +100,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.placement": {"emulator.mblocks", "emulator.shortage", "emulator.errors", "emulator.units"},
     "emulator._build_core": set(),
     "ldmd": {"ldmd"} | SHARED,
+    "ldmd.testing": {"emulator", "ldmd"},  # both packages in one process
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,

@@ -60,7 +60,7 @@ def test_a_debugger_changes_nothing(hot: str) -> None:
 
 @pytest.mark.parametrize("hot", ["", "1", "3"])
 def test_disturbed_at_random(hot: str) -> None:
-    """Evictions from the soft TLB, injected interrupts and errors, timers, lost write permissions, every 150 instructions."""
+    """Evictions from the soft TLB, injected interrupts and errors, timers, lost write permissions."""
     with_it = {"SUN4V_DISTURBED": "1"} | ({"SUN4V_TRANSLATE": hot} if hot else {})
     output = run_driver(driver("engine_lockstep"), SEED + 40, 150 * DEPTH, **with_it)
     programs, insns, wrong = numbers(output)

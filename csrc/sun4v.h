@@ -472,6 +472,9 @@ int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
+/* For tests as well: what the strands' soft TLBs know of some pages is gone, as if other pages had taken their places. An
+ * entry goes where bit (its number mod 64) of `mask` is set. A guest may see it: `s4v_digest()` does. */
+void s4v_forget_translations(s4v_machine *, uint64_t mask);
 
 /* The instruction table. */
 int s4v_isa_count(void);

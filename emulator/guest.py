@@ -42,6 +42,10 @@ class StopReason(enum.Enum):
 
     TIME = 12
     """The time given to `Machine.run` is up: `seconds` of the host, or `until_ns` of the machine's clock."""
+    WATCHPOINT = 13
+    """The next instruction, at `Stop.address`, accesses `Stop.watched`; of `Machine.step`: it has done so."""
+    STEP = 14
+    """`Machine.step` has done one step."""
 
 
 class StrandState(enum.Enum):
@@ -57,7 +61,8 @@ class Stop:
     """How a run ended.
 
     `insns` counts the instructions completed during this run, over all strands that ran. `exit_code` is set
-    for EXIT, `trap_type` for WATCHDOG, `channel` for CHANNEL, `address` (virtual) for BREAKPOINT and WATCHDOG; the
+    for EXIT, `trap_type` for WATCHDOG, `channel` for CHANNEL, `address` (virtual) for BREAKPOINT, WATCHPOINT, STEP and
+    WATCHDOG, `watched` (the first watched address) and `access` (WATCH_WRITE | WATCH_READ) for WATCHPOINT; the
     others are None.
     """
 
@@ -68,12 +73,15 @@ class Stop:
     trap_type: int | None = None
     address: int | None = None
     channel: int | None = None
+    watched: int | None = None
+    access: int | None = None
 
     @classmethod
     def from_core(cls, raw: _core.CoreStop) -> Stop:
         """Type what the core returned."""
         reason = StopReason(raw.reason)
-        with_address = reason in (StopReason.BREAKPOINT, StopReason.WATCHDOG)
+        watch = reason is StopReason.WATCHPOINT
+        with_address = watch or reason in (StopReason.BREAKPOINT, StopReason.WATCHDOG, StopReason.STEP)
         return cls(
             reason=reason,
             strand=raw.strand,
@@ -82,6 +90,8 @@ class Stop:
             trap_type=raw.tt if reason is StopReason.WATCHDOG else None,
             address=raw.address if with_address else None,
             channel=raw.code if reason is StopReason.CHANNEL else None,
+            watched=raw.code if watch else None,
+            access=raw.tt if watch else None,
         )
 
 

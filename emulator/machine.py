@@ -24,7 +24,7 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
-from emulator.machine_moving import MachineMoving
+from emulator.machine_debug import MachineDebug
 from emulator.machine_resources import Block, Shape, real_limit
 from emulator.mdesc import (
     MachineDescription,
@@ -48,7 +48,7 @@ DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine(MachineMoving):
+class Machine(MachineDebug):
     """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
@@ -278,7 +278,9 @@ class Machine(MachineMoving):
 
     # -- running
 
-    def run(self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None) -> Stop:
+    def run(
+        self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None, only: int | None = None
+    ) -> Stop:
         """Run all started strands until their common budget is used up or something stops them.
 
         In real time also until `seconds` of host time are over (reason TIME); a deterministic machine does not look
@@ -288,6 +290,8 @@ class Machine(MachineMoving):
 
         `until_ns`, of a deterministic machine: until its clock shows that time (reason TIME). Machines that take turns
         up to the same times share one time, also while their guests wait.
+
+        `only`: that strand alone, and by the budget alone; the others stand still.
         """
         if until_ns is not None and not self.deterministic:
             raise ConfigError("the clock of a machine in real time is the host's")
@@ -301,22 +305,30 @@ class Machine(MachineMoving):
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
             host_ns = 0 if end is None else max(1, int((end - time.monotonic()) * 1e9))
-            if until_ns is None:
+            if only is not None:
+                raw = self._core.strand_run(only, left - done)
+            elif until_ns is None:
                 raw = self._core.run(left - done, host_ns)
             else:
                 raw = self._core.run_until(left - done, until_ns * self.tick_hz // 1_000_000_000)
             done += raw.insns
-            if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
-                self.firmware.serve(raw.strand, raw.tt)
-                if self.on_notice is not None:
-                    self.on_notice()
-            elif raw.reason == StopReason.KICK.value and not self._kicked:
-                self.devices.poll()
-                if self.on_notice is not None and self.on_notice():
-                    return replace(Stop.from_core(raw), insns=done)
-            elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
-                self._kicked &= raw.reason != StopReason.KICK.value
+            if not self._goes_on(raw):
                 return replace(Stop.from_core(raw), insns=done)
+
+    def _goes_on(self, raw: _core.CoreStop) -> bool:
+        """Serve what the core has stopped for. False: it is the caller's."""
+        if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
+            self.firmware.serve(raw.strand, raw.tt)
+            if self.on_notice is not None:
+                self.on_notice()
+            return True
+        if raw.reason == StopReason.KICK.value and not self._kicked:
+            self.devices.poll()
+            return self.on_notice is None or not self.on_notice()
+        if raw.reason == StopReason.CHANNEL.value and self.devices.service(raw.code):
+            return True
+        self._kicked &= raw.reason != StopReason.KICK.value
+        return False
 
     @property
     def time_ns(self) -> int:
@@ -516,24 +528,6 @@ class Machine(MachineMoving):
         self.drain()
         self._store_client()
         return self._core.digest()
-
-    # -- debugging
-
-    def add_breakpoint(self, va: int) -> None:
-        """Stop before the instruction at virtual address `va` (real address while the MMU is off)."""
-        self._core.breakpoint_add(va)
-
-    def remove_breakpoint(self, va: int) -> None:
-        """Take a breakpoint away."""
-        self._core.breakpoint_remove(va)
-
-    def trace(self, on: bool = True) -> None:
-        """Turn the instruction trace on or off; read it with `read_trace`."""
-        self._core.trace_enable(on)
-
-    def read_trace(self) -> str:
-        """Trace lines since the last call, one per instruction."""
-        return self._core.trace_read()
 
     def __repr__(self) -> str:
         if self._core.closed:

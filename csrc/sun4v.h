@@ -36,14 +36,16 @@ enum {
   S4V_STOP_WATCHDOG = 2,   /* trap at MAXTL, or a fault report without a fault area: `tt`, `strand` */
   S4V_STOP_CONSOLE = 3,    /* console output is waiting to be drained before the guest goes on */
   S4V_STOP_IDLE = 4,       /* every strand waits and no timer is set: only outside input can wake the guest */
-  S4V_STOP_BREAKPOINT = 5, /* a breakpoint or watchpoint: `strand`, `address` */
+  S4V_STOP_BREAKPOINT = 5, /* a breakpoint: `strand`, `address` */
   S4V_STOP_KICK = 6,       /* s4v_kick() was called */
   S4V_STOP_RESET = 7,      /* MACH_SIR: the guest asks to be restarted */
   S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
   S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
   S4V_STOP_CHANNEL = 10,   /* the guest did something to channel `code`, at whose other end the client is */
   S4V_STOP_FIRMWARE = 11,  /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
-  S4V_STOP_TIME = 12       /* the time given to s4v_run_for() or s4v_run_until() is up */
+  S4V_STOP_TIME = 12,      /* the time given to s4v_run_for() or s4v_run_until() is up */
+  S4V_STOP_WATCHPOINT = 13, /* a watchpoint: `strand`, `address`, watched address `code`, S4V_WATCH_* `tt` */
+  S4V_STOP_STEP = 14       /* s4v_step() has done what it was asked */
 };
 
 enum { S4V_ENGINE_INTERPRETER = 0, S4V_ENGINE_TRANSLATOR = 1 };
@@ -382,9 +384,35 @@ int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
 int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
-/* Breakpoints on instruction addresses (VA of the strand). */
+/* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
+ * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
+ * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.
+ *
+ * At most 256 breakpoints (S4V_ENOMEM), each as often as it was added. At most 64 watchpoints, which see loads, stores and
+ * atomics of the instructions, not what the hypervisor, the firmware or a device does; the stop says in `code` the first
+ * watched address met, in `tt` how (S4V_WATCH_WRITE | S4V_WATCH_READ). S4V_EINVAL: not an instruction address; no bytes. */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);
-int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
+int s4v_breakpoint_remove(s4v_machine *, uint64_t va);           /* S4V_ENOENT */
+enum { S4V_WATCH_WRITE = 1, S4V_WATCH_READ = 2 };
+int s4v_watchpoint_add(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t kind);
+int s4v_watchpoint_remove(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t kind); /* S4V_ENOENT */
+/* One step of a strand: it takes the trap that is pending, or executes one instruction, which counts or traps; breakpoints
+ * do not stop it. S4V_STOP_STEP; or S4V_STOP_WATCHPOINT, and the instruction is done; or what else ends a run; or
+ * S4V_STOP_IDLE: it does not run. S4V_STRAND_ANY: the strand whose turn it is, as s4v_run() would; so stepping through a
+ * deterministic program is the same as running it. A step of another strand begins its turn. */
+#define S4V_STRAND_ANY 0xffffffffu
+int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
+/* Memory as the strand's loads and stores would find it now, privileged, without a change to its translations; a guest's
+ * own miss handler is not asked. Returns how many bytes were reached, from the first on, or S4V_ENOENT: no such strand.
+ * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
+int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
+int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);
+/* Where that memory is: the real address. S4V_EFAULT: the strand has no translation; S4V_ENOENT: no such strand. */
+int s4v_va_translate(s4v_machine *, uint32_t strand, uint64_t va, uint64_t *ra);
+/* %l0-%l7 and %i0-%i7 of a caller whose window is in the register file: depth 0 is the one below the current window.
+ * S4V_ENOENT: no such strand, or CANRESTORE has not so many. */
+int s4v_window_get(const s4v_machine *, uint32_t strand, uint32_t depth, uint64_t out[16]);
+int s4v_window_set(s4v_machine *, uint32_t strand, uint32_t depth, const uint64_t values[16]);
 
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);

@@ -193,10 +193,10 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
             status = lib.s4v_strand_run(machine, strand, budget_insns, self._stop)
         return self._stopped(status, f"strand {strand}")
 
-    def step(self, strand: int | None) -> CoreStop:
-        """`s4v_step`; None: the strand whose turn it is."""
+    def step(self, strand: int) -> CoreStop:
+        """`s4v_step`. Raises StrandError."""
         with self._running() as machine:
-            status = lib.s4v_step(machine, lib.S4V_STRAND_ANY if strand is None else strand, self._stop)
+            status = lib.s4v_step(machine, strand, self._stop)
         return self._stopped(status, f"strand {strand}")
 
     def kick(self) -> None:

@@ -25,6 +25,7 @@ from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
 from emulator.machine_debug import MachineDebug
+from emulator.machine_moving import MachineMoving
 from emulator.machine_resources import Block, Shape, real_limit
 from emulator.mdesc import (
     MachineDescription,
@@ -48,7 +49,7 @@ DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine(MachineDebug):
+class Machine(MachineDebug, MachineMoving):
     """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
@@ -312,23 +313,17 @@ class Machine(MachineDebug):
             else:
                 raw = self._core.run_until(left - done, until_ns * self.tick_hz // 1_000_000_000)
             done += raw.insns
-            if not self._goes_on(raw):
+            if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
+                self.firmware.serve(raw.strand, raw.tt)
+                if self.on_notice is not None:
+                    self.on_notice()
+            elif raw.reason == StopReason.KICK.value and not self._kicked:
+                self.devices.poll()
+                if self.on_notice is not None and self.on_notice():
+                    return replace(Stop.from_core(raw), insns=done)
+            elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
+                self._kicked &= raw.reason != StopReason.KICK.value
                 return replace(Stop.from_core(raw), insns=done)
-
-    def _goes_on(self, raw: _core.CoreStop) -> bool:
-        """Serve what the core has stopped for. False: it is the caller's."""
-        if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
-            self.firmware.serve(raw.strand, raw.tt)
-            if self.on_notice is not None:
-                self.on_notice()
-            return True
-        if raw.reason == StopReason.KICK.value and not self._kicked:
-            self.devices.poll()
-            return self.on_notice is None or not self.on_notice()
-        if raw.reason == StopReason.CHANNEL.value and self.devices.service(raw.code):
-            return True
-        self._kicked &= raw.reason != StopReason.KICK.value
-        return False
 
     @property
     def time_ns(self) -> int:
@@ -528,6 +523,16 @@ class Machine(MachineDebug):
         self.drain()
         self._store_client()
         return self._core.digest()
+
+    # -- debugging
+
+    def trace(self, on: bool = True) -> None:
+        """Turn the instruction trace on or off; read it with `read_trace`."""
+        self._core.trace_enable(on)
+
+    def read_trace(self) -> str:
+        """Trace lines since the last call, one per instruction."""
+        return self._core.trace_read()
 
     def __repr__(self) -> str:
         if self._core.closed:

@@ -1,78 +1,113 @@
-"""A machine under a debugger: breakpoints, watchpoints, steps, memory by virtual address. Between runs.
+"""A machine under a debugger: break- and watchpoints, steps, memory as a strand sees it.
 
-The guest sees nothing of it: no byte, no mark and no digest changes by what is set here.
+All of it between runs. When a run has ended every strand stands, whichever of them met something. The guest notices
+nothing: breakpoints are in no memory, watched pages in no translation, and a deterministic machine that was stopped and
+went on has the digests of one that was not.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import replace
 
 from emulator import _core
-from emulator._core_debug import WATCH_READ, WATCH_WRITE
+from emulator.devices.device import Devices
 from emulator.errors import AddressError
+from emulator.firmware.openboot import OpenBoot
 from emulator.guest import Stop, StopReason
-from emulator.machine_moving import MachineMoving
 
-_SERVED = (StopReason.FIRMWARE, StopReason.CHANNEL, StopReason.KICK)
+ANY_STRAND = 0xFFFFFFFF
+_MASK64 = (1 << 64) - 1
 
 
-class MachineDebug(MachineMoving):
-    """The part of `Machine` that is about debugging."""
+class Watch(enum.Flag):
+    """What a watchpoint watches for (`S4V_WATCH_*`). An atomic instruction is both."""
 
-    def _goes_on(self, raw: _core.CoreStop) -> bool:
-        """See `Machine`."""
-        raise NotImplementedError
+    WRITE = 1
+    READ = 2
+    ACCESS = 3
 
-    def step(self, strand: int | None = None) -> Stop:
-        """One step of a strand, with breakpoints ignored: the trap that is pending, or one instruction.
 
-        Reason STEP, or WATCHPOINT where the instruction did what is watched for, or what else ends a run; IDLE: it does
-        not run. Without `strand`, the one whose turn it is: such steps are the same as a run. Raises StrandError.
-        """
-        self.devices.poll()
-        raw = self._core.step(strand)
-        stop = Stop.from_core(raw)
-        if stop.reason in _SERVED and (self._goes_on(raw) or stop.reason is StopReason.CHANNEL):
-            return replace(stop, reason=StopReason.STEP, channel=None)
-        return stop
+class MachineDebug:
+    """The part of `Machine` that a debugger uses."""
+
+    _core: _core.Core
+    devices: Devices
+    firmware: OpenBoot | None
 
     def add_breakpoint(self, va: int) -> None:
-        """Stop before the instruction at virtual address `va` (real address while the MMU is off)."""
-        self._core.breakpoint_add(va)
+        """Stop before the instruction at virtual address `va` (real address while the MMU is off), in any context.
+
+        A strand that has been stopped by it goes on past it. At most 256; one that is added twice is removed twice.
+        Raises AddressError.
+        """
+        self._core.breakpoint_add(_address(va))
 
     def remove_breakpoint(self, va: int) -> None:
-        """Take a breakpoint away."""
-        self._core.breakpoint_remove(va)
+        """Take a breakpoint away. Raises AddressError."""
+        self._core.breakpoint_remove(_address(va))
 
-    def add_watchpoint(self, va: int, length: int, *, write: bool = True, read: bool = False) -> None:
-        """Stop before an instruction that writes, or reads, one of `length` bytes at `va`.
+    def add_watchpoint(self, va: int, size: int, kind: Watch = Watch.WRITE) -> None:
+        """Stop before an instruction that accesses any of `size` bytes at `va`, in any context.
 
-        Of what hypervisor, firmware and devices do nothing is seen. Raises AddressError, and BusyError beyond 64.
+        Loads, stores and atomics of instructions, not what hypervisor, firmware or devices do. The stop's `watched` and
+        `watch_kind` say what was met; the next run goes on past the instruction. At most 64. Raises AddressError.
         """
-        self._core.watchpoint_add(va, length, WATCH_WRITE * write | WATCH_READ * read)
+        self._core.watchpoint_add(_address(va), _address(size), kind.value)
 
-    def remove_watchpoint(self, va: int, length: int, *, write: bool = True, read: bool = False) -> None:
-        """Take one away. Raises AddressError."""
-        self._core.watchpoint_remove(va, length, WATCH_WRITE * write | WATCH_READ * read)
+    def remove_watchpoint(self, va: int, size: int, kind: Watch = Watch.WRITE) -> None:
+        """Take a watchpoint away. Raises AddressError."""
+        self._core.watchpoint_remove(_address(va), _address(size), kind.value)
 
-    def read_virtual(self, strand: int, va: int, length: int) -> bytes:
-        """Memory as a strand sees it, privileged: what is reached of it, from the first byte on. Raises StrandError."""
-        return self._core.va_read(strand, va, length)
+    def step(self, strand: int | None = None) -> Stop:
+        """One step of a strand; None: of the one whose turn it is, so that steps are what a run would do.
 
-    def write_virtual(self, strand: int, va: int, data: bytes) -> None:
-        """Write such memory, whatever its protection: all, or nothing. Raises AddressError, StrandError."""
-        if len(self._core.va_read(strand, va, len(data))) < len(data):
-            raise AddressError(f"strand {strand} does not reach all of {va:#x}..{va + len(data) - 1:#x}")
-        if self._core.va_write(strand, va, data) < len(data):
-            raise AddressError(f"not all of {va:#x}..{va + len(data) - 1:#x} can be written")
+        The strand takes the trap that is pending, or executes one instruction, which counts or traps. STEP;
+        WATCHPOINT where the instruction, which is done, met one; IDLE where the strand does not run; or what else
+        ends a run, CONSOLE among it. Breakpoints do not stop a step. Raises StrandError.
+        """
+        self.devices.poll()
+        while self.devices.go_on():
+            self.devices.poll()
+        held = self.firmware.hold() if self.firmware else None
+        if held is not None:
+            return Stop(reason=held, strand=0, insns=0, exit_code=0 if held is StopReason.EXIT else None)
+        raw = self._core.step(ANY_STRAND if strand is None else strand)
+        if raw.reason == StopReason.FIRMWARE.value and self.firmware is not None:
+            self.firmware.serve(raw.strand, raw.tt)
+        elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
+            return Stop.from_core(raw)
+        return replace(Stop.from_core(raw), reason=StopReason.STEP, address=self._pc(raw.strand), channel=None)
+
+    def _pc(self, strand: int) -> int:
+        return self._core.reg_get(strand, _core.reg_find("pc"))
+
+    def read_virtual(self, strand: int, va: int, size: int) -> bytes:
+        """Up to `size` bytes at virtual address `va` as privileged loads of the strand would find them now.
+
+        By its translations: soft TLB, permanent mappings, TSBs; the guest's own miss handlers are not asked. Shorter
+        where an address has no translation or no memory. Changes nothing. Raises StrandError.
+        """
+        return self._core.va_read(strand, _address(va), size)
+
+    def write_virtual(self, strand: int, va: int, content: bytes) -> int:
+        """Write to memory by virtual address, read-only pages too; returns how many bytes had a place.
+
+        Pages become dirty, and changed instructions take effect. Raises StrandError.
+        """
+        return self._core.va_write(strand, _address(va), content)
 
     def translate(self, strand: int, va: int) -> int | None:
-        """Real address behind a virtual one, by what the strand's MMU knows now; None: nothing. Raises StrandError."""
-        return self._core.va_translate(strand, va)
+        """Real address behind a virtual one, found as `read_virtual` does; None: there is none. Raises StrandError."""
+        return self._core.va_translate(strand, _address(va))
 
     def windows(self, strand: int) -> list[list[int]]:
-        """%l0-%l7, %i0-%i7 of the callers' windows that are in the register file (CANRESTORE), the nearest first."""
-        return [self._core.window_get(strand, depth) for depth in range(self.strand(strand)["canrestore"])]
+        """%l0-%l7, %i0-%i7 of the callers' windows that are in the register file (CANRESTORE), the nearest first.
+
+        What belongs to another address space (OTHERWIN) is not among them. Raises StrandError.
+        """
+        return [self._core.window_get(strand, depth)
+                for depth in range(self._core.reg_get(strand, _core.reg_find("canrestore")))]  # fmt: skip
 
     def set_window(self, strand: int, depth: int, values: dict[int, int]) -> None:
         """Set registers (0-15: %l0-%l7, %i0-%i7) of a caller's window. Raises StrandError."""
@@ -81,10 +116,8 @@ class MachineDebug(MachineMoving):
             whole[index] = value
         self._core.window_set(strand, depth, whole)
 
-    def trace(self, on: bool = True) -> None:
-        """Turn the instruction trace on or off; read it with `read_trace`."""
-        self._core.trace_enable(on)
 
-    def read_trace(self) -> str:
-        """Trace lines since the last call, one per instruction."""
-        return self._core.trace_read()
+def _address(value: int) -> int:
+    if not 0 <= value <= _MASK64:
+        raise AddressError(f"not a number of 64 bits: {value:#x}")
+    return value

@@ -3,11 +3,12 @@
 #define S4V_MACHINE_MACHINE_H
 #include "hyp/hyp.h"
 #include "machine/crew.h"
+#include "strand/watch.h"
 #include "sun4v.h"
 #include "vio/vdisk.h"
 
 #define CODE_BYTES ((u64)256 << 20)
-enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
+enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, MAX_WATCHPOINTS = 64, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
 
 struct s4v_machine {
   struct domain domain; /* first: strand_env.machine points here */
@@ -33,6 +34,7 @@ struct s4v_machine {
   u64 code_limit;
   const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
+  struct watchpoint watches[MAX_WATCHPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
 };

@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator._core_debug import WATCH_READ, WATCH_WRITE
 from emulator.errors import EmulatorError
 from emulator.guest import Stop, StopReason
 from emulator.machine import Machine
+from emulator.machine_debug import Watch
 from emulator.server.errors import ArgumentError
 
 STEP_ALONE_INSNS = 1_000_000
 """Of a strand that runs alone, between two looks at what was posted."""
-KINDS: Mapping[str, int] = {"write": WATCH_WRITE, "read": WATCH_READ, "access": WATCH_WRITE | WATCH_READ}
-Watch = tuple[int, int, str]
+KINDS: Mapping[str, Watch] = {"write": Watch.WRITE, "read": Watch.READ, "access": Watch.ACCESS}
 
 
 class DebugError(EmulatorError):
@@ -53,7 +52,7 @@ class Debugger:
     clock: Callable[[], float] = time.time
     standing: bool = True
     breakpoints: set[int] = field(default_factory=set)
-    watches: set[Watch] = field(default_factory=set)
+    watches: set[tuple[int, int, str]] = field(default_factory=set)
     task: Task = field(default_factory=Task)
     doomed: Stop | None = None
     """A trap at the last level: told first, and the guest's end as soon as it goes on."""
@@ -170,7 +169,7 @@ class Debugger:
                 self.doomed = stop
                 self.stand("dying", strand=stop.strand, va=stop.address or 0)
                 return True
-            case StopReason.STEP | StopReason.IDLE | StopReason.FIRMWARE if stepped:
+            case StopReason.STEP | StopReason.IDLE | StopReason.FIRMWARE | StopReason.CHANNEL if stepped:
                 self.stand("step", strand=self.task.step)
                 return True
         return False
@@ -191,7 +190,7 @@ class Debugger:
             stop = self.machine.step(stop.strand)
             if stop.reason is not StopReason.WATCHPOINT:
                 return False
-        va, access = stop.watched or 0, stop.access or WATCH_WRITE
+        va, access = stop.watched or 0, Watch(stop.watch_kind or 0)
         kinds = [kind for at, length, kind in sorted(self.watches) if at <= va < at + length and KINDS[kind] & access]
         self.stand("watch", strand=stop.strand, va=va, kind=kinds[0] if kinds else "write")
         return True
@@ -225,5 +224,4 @@ class Debugger:
         (self.watches.add if on else self.watches.discard)(watch)
 
     def _set_watch(self, va: int, length: int, kind: str, *, on: bool) -> None:
-        act = self.machine.add_watchpoint if on else self.machine.remove_watchpoint
-        act(va, length, write=bool(KINDS[kind] & WATCH_WRITE), read=bool(KINDS[kind] & WATCH_READ))
+        (self.machine.add_watchpoint if on else self.machine.remove_watchpoint)(va, length, KINDS[kind])

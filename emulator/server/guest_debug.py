@@ -137,6 +137,13 @@ class GuestDebug:
             raise AddressError(f"virtual CPU {number} does not reach {va:#x}")
         return data
 
+    def debug_write(self, number: int, va: int, data: bytes) -> None:
+        """Write memory, whatever its protection: all, or nothing. Raises AddressError."""
+        machine = self.powered()
+        reached = len(machine.read_virtual(number, va, len(data)))
+        if reached < len(data) or machine.write_virtual(number, va, data) < len(data):
+            raise AddressError(f"virtual CPU {number} does not reach all of {va:#x}..{va + len(data) - 1:#x}")
+
     def debug_translate(self, number: int, va: int) -> dict[str, Any]:
         """Real and physical address; None: there is none."""
         machine = self.powered()

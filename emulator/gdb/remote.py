@@ -168,4 +168,4 @@ class RemoteDebuggee:
 
 
 def _stopped(event: Mapping[str, Any]) -> Stopped:
-    return Stopped(Reason(event["reason"]), event["strand"], event["va"], Kind(event["kind"]), text=event["text"])
+    return Stopped(Reason(event["reason"]), event["strand"], event["va"], Kind(event["access"]), text=event["text"])

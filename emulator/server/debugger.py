@@ -65,21 +65,21 @@ class Debugger:
     # -- standing and going
 
     def stand(
-        self, reason: str, *, strand: int | None = None, va: int = 0, kind: str = "write", text: str = ""
+        self, reason: str, *, strand: int | None = None, va: int = 0, access: str = "write", text: str = ""
     ) -> None:
         """From now on nothing runs."""
         self._forget_wake()
         self.standing, self._since = True, self.clock()
-        self.emit("guest.debug.stopped", run=self.task.run, **self.place(reason, strand, va=va, kind=kind, text=text))
+        self.emit("guest.debug.stopped", run=self.task.run, **self.place(reason, strand, va=va, access=access, text=text))
 
     def place(
-        self, reason: str, strand: int | None, *, va: int = 0, kind: str = "write", text: str = ""
+        self, reason: str, strand: int | None, *, va: int = 0, access: str = "write", text: str = ""
     ) -> dict[str, Any]:
         """A stop as plain data; without a strand, at the first that runs."""
         running = [each.number for each in self.machine.strands if each.state.name == "RUNNING"]
         awake = [number for number in running if not self.waits(number)]
         first = (awake or running or [self.machine.strands[0].number])[0]
-        return {"reason": reason, "strand": first if strand is None else strand, "va": va, "kind": kind, "text": text}
+        return {"reason": reason, "strand": first if strand is None else strand, "va": va, "access": access, "text": text}
 
     def resume(self, task: Task) -> None:
         """Go on. Raises DebugError."""
@@ -190,9 +190,9 @@ class Debugger:
             stop = self.machine.step(stop.strand)
             if stop.reason is not StopReason.WATCHPOINT:
                 return False
-        va, access = stop.watched or 0, Watch(stop.watch_kind or 0)
-        kinds = [kind for at, length, kind in sorted(self.watches) if at <= va < at + length and KINDS[kind] & access]
-        self.stand("watch", strand=stop.strand, va=va, kind=kinds[0] if kinds else "write")
+        va, met = stop.watched or 0, Watch(stop.watch_kind or 0)
+        kinds = [kind for at, length, kind in sorted(self.watches) if at <= va < at + length and KINDS[kind] & met]
+        self.stand("watch", strand=stop.strand, va=va, access=kinds[0] if kinds else "write")
         return True
 
     def _forget_wake(self) -> None:

@@ -129,9 +129,11 @@ class Connection:
         data = self.stream.receive()
         if not data:
             return False
-        for item in self._reader.feed(data):
+        items = list(self._reader.feed(data))
+        for item, following in zip(items, [*items[1:], None], strict=True):
             if not isinstance(item, Mark):
-                self._packet(item)
+                # sent again since nobody answered in time, as while this process was starting
+                self._packet(item, again=self.session.client.ack and item == following)
             elif item is Mark.INTERRUPT:
                 self.session.interrupt()
             elif item is Mark.NAK and self.session.client.ack and self._repeats < MOST_REPEATS:
@@ -143,10 +145,11 @@ class Connection:
                 break
         return True
 
-    def _packet(self, payload: bytes) -> None:
+    def _packet(self, payload: bytes, *, again: bool) -> None:
         if self.session.client.ack:
             self.stream.send(b"+")
-        self._send(self.session.handle(payload))
+        if not again:
+            self._send(self.session.handle(payload))
 
     def _send(self, payloads: Sequence[bytes]) -> None:
         if payloads:

@@ -109,6 +109,8 @@ class GuestDebug:
     def debug_registers(self, number: int) -> dict[str, Any]:
         """All registers of a strand, and its callers' windows."""
         machine = self.powered()
+        if not machine.deterministic:
+            machine.go(0)  # TICK and STICK stand too
         return {"values": dict(machine.strand(number).regs), "windows": machine.windows(number)}
 
     def debug_set_registers(self, number: int, values: Mapping[str, int], window: int | None) -> None:

@@ -272,8 +272,6 @@ def test_a_trap_at_the_last_level_is_shown_before_the_guest_is_halted(debugged: 
     assert [each["why"] for each in ended] == ["watchdog"]
     with pytest.raises(RefusedError):
         debugged.call("registers", strand=0)
-    room.call("guest.start", guest=1)
-    room.prompt(1)
 
 
 def test_a_guest_that_is_reset_or_stopped_meanwhile(debugged: Debugged) -> None:

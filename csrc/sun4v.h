@@ -36,14 +36,16 @@ enum {
   S4V_STOP_WATCHDOG = 2,   /* trap at MAXTL, or a fault report without a fault area: `tt`, `strand` */
   S4V_STOP_CONSOLE = 3,    /* console output is waiting to be drained before the guest goes on */
   S4V_STOP_IDLE = 4,       /* every strand waits and no timer is set: only outside input can wake the guest */
-  S4V_STOP_BREAKPOINT = 5, /* a breakpoint or watchpoint: `strand`, `address` */
+  S4V_STOP_BREAKPOINT = 5, /* a breakpoint: `strand`, `address` */
   S4V_STOP_KICK = 6,       /* s4v_kick() was called */
   S4V_STOP_RESET = 7,      /* MACH_SIR: the guest asks to be restarted */
   S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
   S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
   S4V_STOP_CHANNEL = 10,   /* the guest did something to channel `code`, at whose other end the client is */
   S4V_STOP_FIRMWARE = 11,  /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
-  S4V_STOP_TIME = 12       /* the time given to s4v_run_for() or s4v_run_until() is up */
+  S4V_STOP_TIME = 12,      /* the time given to s4v_run_for() or s4v_run_until() is up */
+  S4V_STOP_WATCHPOINT = 13, /* a watchpoint: `strand`, `address`, watched address `code`, S4V_WATCH_* `tt` */
+  S4V_STOP_STEP = 14       /* s4v_step() has done what it was asked */
 };
 
 enum { S4V_ENGINE_INTERPRETER = 0, S4V_ENGINE_TRANSLATOR = 1 };
@@ -111,6 +113,7 @@ uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 
 /* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
+int s4v_strand_fail(s4v_machine *, uint32_t strand);             /* it is broken: state 3 from now on, between runs */
 int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
 
 /* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f31 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
@@ -160,6 +163,14 @@ int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
 void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
 /* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
 void s4v_memory_scrub(s4v_machine *);
+/* Memory that changes its machine by its memfds (a hand-over on one host); while nothing runs, before the first run here.
+ * Adopt: the memory is that of these blocks from now on, which are at the same real addresses however they are cut, as the
+ * other machine's s4v_memory_block() tells them (map_fd and the map's offsets do not count: marks begin clear). Nothing is
+ * copied and nothing written. S4V_EINVAL: they are not, or begin in their memfd at no multiple of 2 MiB, or the descriptor
+ * is not that of sealed memory; S4V_EBUSY, S4V_ENOMEM: then nothing has changed, and err says why.
+ * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
+int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
+int s4v_memory_part(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -277,6 +288,7 @@ typedef struct s4v_crypto {
   uint32_t strand_count;
   uint32_t entries;       /* of the guest's queue, 0: not configured */
   uint32_t strands[8];
+  uint64_t jobs, errors;  /* descriptors and blocks worked off, and of them failed; since it is here */
 } s4v_crypto;
 int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
 
@@ -330,6 +342,29 @@ int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
 
+/* Images: what is behind a disk whose bytes are not those of one file (csrc/vio/image.h). Counted: s4v_image_* makes one, a disk
+ * and an overlay hold theirs, s4v_image_drop() lets go. Any thread may use them. NULL: no host memory or descriptor. */
+typedef struct s4v_image s4v_image;
+enum { S4V_IMAGE_READ = 0, S4V_IMAGE_WRITE = 1, S4V_IMAGE_FLUSH = 2 };
+/* The client's disk: all n bytes, or none (flush). 0 or an errno. Called by threads of the machine, several at once. */
+typedef int (*s4v_image_io)(void *self, uint32_t kind, uint64_t offset, void *bytes, uint64_t n);
+typedef struct s4v_overlay_layout {
+  uint64_t size;          /* of the disk, in bytes */
+  uint64_t data_at, stable_at, recent_at; /* in the file: emulator/backends/overlay.py */
+  uint8_t kept;           /* 0: the file goes with us; neither maps nor flushes are needed */
+  uint8_t unstable;       /* the map has bits that the stable one in the file has not */
+  uint8_t pad[6];
+} s4v_overlay_layout;
+s4v_image *s4v_image_file(int fd, uint64_t base);
+s4v_image *s4v_image_client(s4v_image_io, void *self); /* `self` stays as long as anybody holds the image */
+s4v_image *s4v_image_overlay(int fd, const s4v_overlay_layout *, const void *map, size_t map_bytes, s4v_image *below);
+void s4v_image_drop(s4v_image *);
+int s4v_image_read(s4v_image *, uint64_t offset, void *, uint64_t n);        /* 0 or an errno, as the following */
+int s4v_image_write(s4v_image *, uint64_t offset, const void *, uint64_t n);
+int s4v_image_flush(s4v_image *);
+int s4v_overlay_map(s4v_image *, void *map, size_t map_bytes);  /* S4V_EINVAL: no overlay, or another size */
+int s4v_overlay_failed(s4v_image *);                            /* errno of the last write or flush */
+
 /* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
  * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
  * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
@@ -341,9 +376,12 @@ typedef struct s4v_disk_file {
   uint64_t blocks;        /* its size */
   uint8_t read_only;
   uint8_t stable;         /* a write is on stable storage before it is done */
-  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
-  uint8_t pad[5];
+  uint8_t slice;          /* the disk is one slice, number 0 */
+  uint8_t sliced;         /* slice_* hold; else, or after a write to the first 64 blocks, slices are the client's */
+  uint8_t pad[4];
   uint8_t status[256];    /* errno of the host -> what the guest reads */
+  s4v_image *image;       /* instead of a file; NULL: none */
+  uint64_t slice_start[8], slice_blocks[8]; /* in blocks; of a slice that is not there 0 */
 } s4v_disk_file;
 typedef struct s4v_disk_ring {
   uint32_t entries;       /* 1 to 65536 */
@@ -413,7 +451,8 @@ void s4v_netport_clear(s4v_netport *);
 void s4v_netport_counted(s4v_netport *, s4v_net_counters *out);
 uint64_t s4v_netport_generation(s4v_netport *);
 void s4v_netport_forget(s4v_netport *);                          /* all flows */
-/* For frames of at most so many bytes with these 12 bytes of addresses, by a decision made under that generation; by the guest's thread. */
+/* For frames of at most so many bytes with these 12 bytes of addresses, by a decision made under that generation; by the
+ * guest's thread. */
 void s4v_netport_flow(s4v_netport *, uint64_t generation, const void *addresses, uint32_t most, s4v_netport *to);
 
 /* A session of a virtual network whose rings C serves while the guest runs, as s4v_disk_lend does: frames without a flow are
@@ -441,9 +480,29 @@ int s4v_net_serve(s4v_machine *, uint32_t channel, int finish);
 int64_t s4v_net_frames(s4v_machine *, uint32_t channel, void *buf, size_t room);
 uint32_t s4v_net_dropped(s4v_machine *, uint32_t channel);       /* frames that could not be read, since the last call */
 
-/* Breakpoints on instruction addresses (VA of the strand). */
+/* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
+ * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
+ * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.
+ *
+ * At most 256 breakpoints (S4V_ENOMEM), each as often as it was added. At most 64 watchpoints, which see loads, stores and
+ * atomics of the instructions, not what the hypervisor, the firmware or a device does; the stop says in `code` the first
+ * watched address met, in `tt` how (S4V_WATCH_WRITE | S4V_WATCH_READ). S4V_EINVAL: not an instruction address; no bytes. */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);
-int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
+int s4v_breakpoint_remove(s4v_machine *, uint64_t va);           /* S4V_ENOENT */
+enum { S4V_WATCH_WRITE = 1, S4V_WATCH_READ = 2 };
+int s4v_watchpoint_add(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t kind);
+int s4v_watchpoint_remove(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t kind); /* S4V_ENOENT */
+/* One step of a strand: it takes the trap that is pending, or executes one instruction, which counts or traps; breakpoints
+ * do not stop it. S4V_STOP_STEP; or S4V_STOP_WATCHPOINT, and the instruction is done; or what else ends a run; or
+ * S4V_STOP_IDLE: it does not run. S4V_STRAND_ANY: the strand whose turn it is, as s4v_run() would; so stepping through a
+ * deterministic program is the same as running it. A step of another strand begins its turn. */
+#define S4V_STRAND_ANY 0xffffffffu
+int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
+/* Memory as the strand's loads and stores would find it now, privileged, without a change to its translations; a guest's
+ * own miss handler is not asked. Returns how many bytes were reached, from the first on, or S4V_ENOENT: no such strand.
+ * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
+int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
+int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);
 
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);
@@ -459,6 +518,9 @@ int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
+/* For tests as well: what the strands' soft TLBs know of some pages is gone, as if other pages had taken their places. An
+ * entry goes where bit (its number mod 64) of `mask` is set. A guest may see it: `s4v_digest()` does. */
+void s4v_forget_translations(s4v_machine *, uint64_t mask);
 
 /* The instruction table. */
 int s4v_isa_count(void);
@@ -516,6 +578,9 @@ void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
 /* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into
  * `examples` (numbers). *looked: pages with a hash so far; *at is where to go on. At the end pages are added that have gone. */
 int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *looked, uint64_t *examples, uint32_t max);
+/* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
+ * which moves on; pages with bytes so far. */
+int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

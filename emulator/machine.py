@@ -24,6 +24,7 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
+from emulator.machine_debug import MachineDebug
 from emulator.machine_moving import MachineMoving
 from emulator.machine_resources import Block, Shape, real_limit
 from emulator.mdesc import (
@@ -48,7 +49,7 @@ DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine(MachineMoving):
+class Machine(MachineDebug, MachineMoving):
     """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
@@ -539,14 +540,6 @@ class Machine(MachineMoving):
         return self._core.digest()
 
     # -- debugging
-
-    def add_breakpoint(self, va: int) -> None:
-        """Stop before the instruction at virtual address `va` (real address while the MMU is off)."""
-        self._core.breakpoint_add(va)
-
-    def remove_breakpoint(self, va: int) -> None:
-        """Take a breakpoint away."""
-        self._core.breakpoint_remove(va)
 
     def trace(self, on: bool = True) -> None:
         """Turn the instruction trace on or off; read it with `read_trace`."""

@@ -1,4 +1,4 @@
-/* api.c - the public interface: machine life, memory, console, breakpoints, trace. */
+/* api.c - the public interface: machine life, memory, console, trace. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,8 @@ static bool make_parts(s4v_machine *m) {
   d->env = (struct strand_env){
       .hypercall = hyp_call, .queue_moved = intr_queue_moved, .tick_now = machine_tick,
       .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
-      .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
+      .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints,
+      .watches = m->watches, .firmware_maps = &d->firmware, .machine = d,
   };
   if (!c->deterministic) d->env.called = &m->kicked;
   machine_tell_chip(m);
@@ -222,26 +223,6 @@ static void console_signal(s4v_machine *m, u32 event) {
 
 void s4v_console_break(s4v_machine *m) { console_signal(m, CONSOLE_BREAK); }
 void s4v_console_hangup(s4v_machine *m) { console_signal(m, CONSOLE_HUP); }
-
-int s4v_breakpoint_add(s4v_machine *m, uint64_t va) {
-  struct strand_env *env = &m->domain.env;
-  if (va & 3) return S4V_EINVAL;
-  if (env->breakpoint_count >= MAX_BREAKPOINTS) return S4V_ENOMEM;
-  m->breakpoints[env->breakpoint_count++] = va;
-  machine_drop_code(m);
-  return S4V_OK;
-}
-
-int s4v_breakpoint_remove(s4v_machine *m, uint64_t va) {
-  struct strand_env *env = &m->domain.env;
-  for (u32 i = 0; i < env->breakpoint_count; i++) {
-    if (m->breakpoints[i] != va) continue;
-    m->breakpoints[i] = m->breakpoints[--env->breakpoint_count];
-    machine_drop_code(m);
-    return S4V_OK;
-  }
-  return S4V_ENOENT;
-}
 
 /* One line an instruction: strand, count, pc, word, text. A full buffer ends the run as a full console does. */
 static void trace(struct strand *s, u32 insn) {

@@ -4,11 +4,12 @@
 #include "hyp/hyp.h"
 #include "hyp/ldc_wire.h"
 #include "machine/crew.h"
+#include "strand/watch.h"
 #include "sun4v.h"
 #include "vio/vdisk.h"
 
 #define CODE_BYTES ((u64)256 << 20)
-enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
+enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, MAX_WATCHPOINTS = 64, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
 
 struct s4v_machine {
   struct domain domain; /* first: strand_env.machine points here */
@@ -34,6 +35,7 @@ struct s4v_machine {
   u64 code_limit;
   const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
+  struct watchpoint watches[MAX_WATCHPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
 };

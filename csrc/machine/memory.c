@@ -161,10 +161,10 @@ int s4v_memory_block(const s4v_machine *m, uint32_t n, s4v_block *out) {
   u64 bytes;
   if (ram_piece(m->domain.env.ram, n, &ra, &bytes, &pa)) return S4V_ENOENT;
   const struct mblock *b = physmem_find(m->physmem, pa);
-  u64 offset = pa.v - b->base.v;
+  u64 offset = b->offset + (pa.v - b->base.v);
   *out = (s4v_block){
       .ra = ra.v, .pa = pa.v, .bytes = bytes, .memory_offset = offset, .page_map_offset = offset >> PAGE_BITS,
-      .region_map_offset = mblock_region_offset(b->bytes), .memory_fd = b->fd, .map_fd = b->map_fd,
+      .region_map_offset = mblock_region_offset(b->offset + b->bytes), .memory_fd = b->fd, .map_fd = b->map_fd,
   };
   return S4V_OK;
 }

@@ -125,12 +125,17 @@ void machine_fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop
   static const i32 reason[] = {[STOP_EXIT] = S4V_STOP_EXIT, [STOP_WATCHDOG] = S4V_STOP_WATCHDOG,
                                [STOP_CONSOLE] = S4V_STOP_CONSOLE, [STOP_BREAKPOINT] = S4V_STOP_BREAKPOINT,
                                [STOP_RESET] = S4V_STOP_RESET, [STOP_SUSPEND] = S4V_STOP_SUSPEND,
-                               [STOP_CHANNEL] = S4V_STOP_CHANNEL, [STOP_FIRMWARE] = S4V_STOP_FIRMWARE};
+                               [STOP_CHANNEL] = S4V_STOP_CHANNEL, [STOP_FIRMWARE] = S4V_STOP_FIRMWARE,
+                               [STOP_WATCH] = S4V_STOP_WATCHPOINT};
   stop->reason = reason[why];
   stop->strand = s->id;
   stop->tt = s->stop_tt;
   stop->code = why == STOP_CHANNEL ? s->stop_code : m->domain.exit_code;
   stop->address = s->pc;
+  if (why == STOP_WATCH) {
+    stop->code = s->watch_va;
+    stop->tt = s->watch_kind;
+  }
   if (why == STOP_WATCHDOG) s->run_state = STRAND_ERROR;
   if (why == STOP_EXIT)
     for (u32 i = 0; i < m->domain.strand_count; i++) m->domain.strands[i]->run_state = STRAND_STOPPED;
@@ -159,12 +164,12 @@ static bool limit_waits(s4v_machine *m) {
   return true;
 }
 
-/* One strand for one stretch. True: the run ends. */
+/* One strand for one stretch, or, 0, one step. True: the run ends. */
 static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop) {
   u64 n = stretch(m, s, left), before = s->insns;
   bool alone = active_count(m) == 1;
   u64 since = m->config.deterministic ? 0 : busy_begin(s);
-  u32 why = strand_run(s, n);
+  u32 why = left ? strand_run(s, n) : strand_step(s);
   if (!m->config.deterministic) busy_end(s, since);
   u64 done = s->insns - before;
   machine_advance(m, done);
@@ -264,6 +269,37 @@ int s4v_strand_run(s4v_machine *m, uint32_t strand, uint64_t budget, s4v_stop *s
   machine_new_turn(m);
   run_alone(m, s, budget, stop);
   machine_new_turn(m); /* what is left of the budget is no state */
+  machine_settle_time(m);
+  return S4V_OK;
+}
+
+/* The strand to step, its turn begun; NULL: none can. */
+static struct strand *step_turn(s4v_machine *m, uint32_t strand) {
+  if (active_count(m) == 0) return NULL;
+  struct strand *s = m->domain.strands[m->turn];
+  if (strand == S4V_STRAND_ANY) {
+    if (!is_active(s) || m->turn_left == 0) next_turn(m);
+    return m->domain.strands[m->turn];
+  }
+  if (!is_active(hyp_strand(&m->domain, strand))) return NULL;
+  if (s->id == strand && m->turn_left) return s;
+  m->turn = machine_place(m, strand);
+  machine_new_turn(m);
+  return m->domain.strands[m->turn];
+}
+
+int s4v_step(s4v_machine *m, uint32_t strand, s4v_stop *stop) {
+  stop_init(stop);
+  if (strand != S4V_STRAND_ANY && !hyp_strand(&m->domain, strand)) return S4V_ENOENT;
+  if (suspended(m, stop) || watchdog_expired(m, stop)) return S4V_OK;
+  wake_waiting(m);
+  struct strand *s = step_turn(m, strand);
+  stop->reason = S4V_STOP_IDLE;
+  if (!s) return S4V_OK;
+  if (!run_once(m, s, 0, stop)) {
+    machine_fill_stop(m, s, s->watch_kind ? STOP_WATCH : STOP_NONE, stop);
+    if (!s->watch_kind) stop->reason = S4V_STOP_STEP;
+  }
   machine_settle_time(m);
   return S4V_OK;
 }

@@ -31,8 +31,9 @@ from emulator.machine_resources import Busy
 from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
+from emulator.server.faulting import strike
 from emulator.server.frame import Housing, build_machine, memory_descriptors
-from emulator.server.guest_moving import RECEIVED, RECEIVING, SUSPENDED, GuestMoving
+from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -47,7 +48,7 @@ MAX_REQUESTS = 1024
 NO_BUDGET = (1 << 64) - 1
 LOOK_SECONDS = 0.01
 """Between two looks at the console of a guest that is writing, or has not taken all its input."""
-DEFINED, RUNNING, HALTED = "defined", "running", "halted"
+DEFINED, HALTED = "defined", "halted"
 
 
 class QueueError(EmulatorError):
@@ -85,6 +86,7 @@ class Guest(GuestMoving):
         self._stopped_at = 0.0  # host's time of day when it was suspended last
         self._program: Program | None = None
         self._new_description = False  # of a received guest: its system is to be told
+        self._lent = False  # another machine has its memory too, or will: not to be written when it goes
         self._buffer: StateBuffer | None = None  # for the state of a guest that is received
 
     # -- from any thread
@@ -174,6 +176,8 @@ class Guest(GuestMoving):
         if machine is None or self.state != RUNNING:
             return False
         try:
+            if self._housing.faults.injector.armed and not self.take_faults():
+                return False
             return self._run(machine, until_ns)
         except Exception as error:
             LOG.exception("guest %d (%s) failed", self.spec.id, self.spec.name)
@@ -203,6 +207,18 @@ class Guest(GuestMoving):
         if outcome is Outcome.WAIT:
             return said or self.console.typed or bool(self._queue)
         return until_ns is None or outcome is Outcome.AGAIN
+
+    def take_faults(self) -> bool:
+        """What faults.due says. True: it runs on."""
+        machine = self._machine
+        if machine is not None and self.state == RUNNING:
+            strike(self, machine, self._housing.faults)
+        return self._machine is not None and self.state == RUNNING
+
+    def reconsider_disks(self) -> None:
+        """Rules about its disks have come or gone."""
+        if self._plugs is not None:
+            self._plugs.reconsider()
 
     def _look(self, machine: Machine) -> bool:
         """Console output and soft state. True: there was output."""
@@ -305,7 +321,8 @@ class Guest(GuestMoving):
         if self._housing.deterministic:
             started_ns = int(self._clock() * 1e9)
             clock = lambda: started_ns + machine.time_ns  # noqa: E731
-        return Surroundings(self._around.disks, self._around.switches, self.wake, clock)
+        return Surroundings(
+            self._around.disks, self._around.switches, self.wake, clock, self._housing.faults.injector)
 
     def stop(self, *, taken: bool = False) -> None:
         """Power off at once; `taken`: it goes on elsewhere. Raises GuestStateError where it is not on."""
@@ -329,8 +346,7 @@ class Guest(GuestMoving):
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
             buffer.close()
-        if machine is not None and self.state in (RECEIVING, RECEIVED):
-            machine.scrub()  # others have its memory as well
+        self._let_go(machine)
         self.requests.abandon("the guest has ended")
         self.console.forget_input()
         self.started_at = None
@@ -341,6 +357,16 @@ class Guest(GuestMoving):
             except Exception:
                 LOG.exception("guest %d (%s): trouble at its end", self.spec.id, self.spec.name)
         self.snapshot = self.snapshot.ended()
+
+    def _let_go(self, machine: Machine | None) -> None:
+        """Before its devices are closed, which may write: memory that another machine has, or may have, is not touched;
+        what came here and never ran is scrubbed, since others have its descriptors.
+        """
+        lent, self._lent = self._lent, False
+        if machine is not None and lent:
+            machine.part()
+        elif machine is not None and self.state in (RECEIVING, RECEIVED):
+            machine.scrub()
 
     def reset(self) -> None:
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
@@ -389,6 +415,7 @@ class Guest(GuestMoving):
         if machine.suspended:
             machine.resume()
         self._attentive = True
+        self._lent = False  # it is this one's alone: who else has it does not use it any more
         self.tell(RUNNING, "resumed")
 
     def leave(self) -> None:

@@ -437,7 +437,7 @@ int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the
 /* A guest's port of a virtual switch: frames that wait for the guest, and flows: frames that come in there, from one address
  * to another, go straight to another port for a second, unless it is told to forget them meanwhile. Any thread. */
 typedef struct s4v_netport s4v_netport;
-typedef struct s4v_net_counters { /* of flows alone, since the last call */
+typedef struct s4v_net_counters { /* of what passed without the client, since the last call */
   uint64_t in_frames, in_bytes, out_frames, out_bytes, dropped;
 } s4v_net_counters;
 s4v_netport *s4v_netport_new(void);                              /* NULL: no host memory */
@@ -478,7 +478,6 @@ int s4v_net_lent(const s4v_machine *, uint32_t channel);
 int s4v_net_serve(s4v_machine *, uint32_t channel, int finish);
 /* Frames for the client, as s4v_netport_list has them; bytes, 0: none. `room` at least 16026. */
 int64_t s4v_net_frames(s4v_machine *, uint32_t channel, void *buf, size_t room);
-uint32_t s4v_net_dropped(s4v_machine *, uint32_t channel);       /* frames that could not be read, since the last call */
 
 /* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
  * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest

@@ -123,7 +123,3 @@ class NetCalls:
         buffer = ffi.new("char[]", _ROOM)
         size = int(lib.s4v_net_frames(self._machine, channel, buffer, _ROOM))
         return list(_frames(memoryview(ffi.buffer(buffer, size))))
-
-    def net_dropped(self, channel: int) -> int:
-        """Frames that could not be read, since the last call."""
-        return int(lib.s4v_net_dropped(self._machine, channel))

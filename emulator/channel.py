@@ -189,9 +189,5 @@ class Channel:
         """Frames for the switch."""
         return self._core.net_frames(self.number)
 
-    def net_dropped(self) -> int:
-        """Frames that could not be read."""
-        return self._core.net_dropped(self.number)
-
     def __repr__(self) -> str:
         return f"<Channel {self.number}>"

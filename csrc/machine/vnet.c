@@ -134,8 +134,3 @@ int64_t s4v_net_frames(s4v_machine *m, uint32_t channel, void *buf, size_t room)
   }
   return (int64_t)(room - l.left);
 }
-
-uint32_t s4v_net_dropped(s4v_machine *m, uint32_t channel) {
-  struct vnet *v = net(m, channel);
-  return v ? vnet_dropped(v) : 0;
-}

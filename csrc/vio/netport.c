@@ -162,6 +162,8 @@ struct net_counters net_port_counted(struct net_port *p) {
                                taken(&c->dropped)};
 }
 
+void net_port_dropped(struct net_port *p) { add(&p->counters.dropped, 1); }
+
 /* ---- flows ---- */
 
 u64 net_port_generation(const struct net_port *p) { return __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE); }

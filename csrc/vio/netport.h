@@ -39,7 +39,8 @@ void net_port_each(struct net_port *, void (*f)(void *ctx, const struct net_fram
 u32 net_port_waiting(struct net_port *);
 void net_port_clear(struct net_port *);
 void net_port_serve(struct net_port *, struct domain *);     /* whom to tell of frames; NULL: the client asks by itself */
-struct net_counters net_port_counted(struct net_port *);     /* since the last call: flows alone count here */
+struct net_counters net_port_counted(struct net_port *);     /* since the last call; only what passes without the client */
+void net_port_dropped(struct net_port *);                    /* a frame of the guest's that cannot be, or one it cannot take */
 
 u64 net_port_generation(const struct net_port *);
 void net_port_forget(struct net_port *);                     /* all flows of frames that come in at this port */

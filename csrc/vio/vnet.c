@@ -25,7 +25,6 @@ struct vnet {
   struct vnet_ring ring;
   struct vnet_lane lane;
   struct net_frames out; /* for the client */
-  u32 dropped;
   u64 resets;            /* of the channel, when it was lent */
   bool midway;           /* the message at the head of the guest's queue has been begun: */
   u32 at, last, left;    /* next descriptor, the one before, how many may follow */
@@ -100,7 +99,7 @@ static bool push(struct vnet *v) {
       put(v, f);
       some = true;
     } else {
-      v->dropped++;
+      net_port_dropped(v->port);
     }
     free(f);
   }
@@ -168,7 +167,7 @@ static bool walk(struct vnet *v) {
     if (f)
       hand_on(v, f, now);
     else
-      v->dropped++;
+      net_port_dropped(v->port);
     u64 skip = (u64)v->at * v->ring.entry_bytes;
     if (!cookies_write(v->vio->domain, endpoint(v), v->ring.cookie, v->ring.cookies, skip, &done, 1)) return false;
     v->last = v->at;
@@ -289,12 +288,6 @@ struct vnet_lane vnet_take_back(struct vnet *v) {
 bool vnet_is_lent(const struct vnet *v) { return v->lane.on; }
 bool vnet_midway(const struct vnet *v) { return v->midway; }
 struct net_frame *vnet_take(struct vnet *v) { return frames_pop(&v->out); }
-
-u32 vnet_dropped(struct vnet *v) {
-  u32 dropped = v->dropped;
-  v->dropped = 0;
-  return dropped;
-}
 
 void vnet_close(struct vio *vio, u32 channel) {
   struct vnet **at = &vio->nets, *v;

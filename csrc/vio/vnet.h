@@ -43,6 +43,5 @@ struct net_frame *vnet_take(struct vnet *); /* a frame for the client's switch; 
 void vnet_close(struct vio *, u32 channel);
 bool vio_nets_lent(const struct vio *);
 void vio_nets_look(struct vio *);         /* frames may have come */
-u32 vnet_dropped(struct vnet *);          /* frames that could not be read, since the last call */
 
 #endif

@@ -66,7 +66,3 @@ class NetPath:
     def finish(self) -> bool:
         """Go on with the message that is begun. True: it is not done with, take frames first."""
         return self._channel.net_serve(finish=True)
-
-    def dropped(self) -> int:
-        """Frames that could not be read, since the last call."""
-        return self._channel.net_dropped()

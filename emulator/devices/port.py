@@ -93,7 +93,7 @@ class Port:
         self.every_group = every_group
         self.groups: set[bytes] = set()
         self.wake = wake
-        self.counters = PortCounters()
+        self._counters = PortCounters()
         self.switch: Switch | None = None
         self._capture: tuple[Capture, int] | None = None
         self.secondary: tuple[int, bool] | None = None
@@ -129,17 +129,26 @@ class Port:
         limits = self.inbound, self.outbound, self.guard, self._capture
         return self.core is not None and all(each is None for each in limits)
 
-    def collect(self) -> tuple[int, int]:
-        """Count what passed without us; frames and bytes that came in so."""
+    @property
+    def counters(self) -> PortCounters:
+        """What went through, with what passed without us."""
+        self.collect()
+        return self._counters
+
+    def collect(self) -> None:
+        """Count what passed without us."""
         if self.core is None:
-            return 0, 0
-        found, counters = self.core.counted(), self.counters
+            return
+        found, counters = self.core.counted(), self._counters
         counters.received += found["in_frames"]
         counters.received_bytes += found["in_bytes"]
         counters.sent += found["out_frames"]
         counters.sent_bytes += found["out_bytes"]
         counters.dropped += found["dropped"]
-        return found["in_frames"], found["in_bytes"]
+        if found["in_frames"] and self.switch is not None:
+            count = self.switch.vlans.setdefault(self.pvid, [0, 0])
+            count[0] += found["in_frames"]
+            count[1] += found["in_bytes"]
 
     def limit(self, bits_per_second: int | None) -> None:
         """Bandwidth in each direction; None: no limit."""
@@ -168,7 +177,7 @@ class Port:
 
     def pass_on(self, frame: bytes, hops: int) -> None:
         """As `send`, for a frame that has come through other switches."""
-        counters = self.counters
+        counters = self._counters
         counters.received += 1
         counters.received_bytes += len(frame)
         if self._capture is not None:
@@ -187,7 +196,7 @@ class Port:
     def deliver(self, frame: bytes, hops: int) -> None:
         """The switch has a frame for this port."""
         del hops  # counts where a port leads to another switch
-        counters = self.counters
+        counters = self._counters
         first = self.switch is not None and self.switch.cluster and frame[12:14] == CLUSTER_TYPE
         if self.waiting >= (2 * INBOX if first else INBOX):
             counters.dropped += 1

@@ -115,11 +115,7 @@ class Switch:
     def collect(self) -> None:
         """Count what passed by flows."""
         for port in self.ports:
-            frames, size = port.collect()
-            if frames:
-                count = self.vlans.setdefault(port.pvid, [0, 0])
-                count[0] += frames
-                count[1] += size
+            port.collect()
 
     def assign(self, port: Port, addresses: Iterable[bytes]) -> None:
         """These addresses are the port's, whatever others send or say, until another call, or `remove`.

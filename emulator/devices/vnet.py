@@ -165,7 +165,6 @@ class VnetPort(vio.VioServer):
             path.finish()
             some = self._hand_out(path)
         lane = path.take_back()
-        self.port.counters.dropped += path.dropped()
         self.link.go_on(lane.received, lane.sent)
         self._seq, self._next, self._first, self._busy = lane.sequence, lane.next, lane.first, bool(lane.busy)
         if lane.broken:

@@ -434,6 +434,51 @@ int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
 int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
+/* A guest's port of a virtual switch: frames that wait for the guest, and flows: frames that come in there, from one address
+ * to another, go straight to another port for a second, unless it is told to forget them meanwhile. Any thread. */
+typedef struct s4v_netport s4v_netport;
+typedef struct s4v_net_counters { /* of what passed without the client, since the last call */
+  uint64_t in_frames, in_bytes, out_frames, out_bytes, dropped;
+} s4v_net_counters;
+s4v_netport *s4v_netport_new(void);                              /* NULL: no host memory */
+void s4v_netport_close(s4v_netport *);
+/* 0: as many wait as may; 1: it waits; 2: and the guest's machine knows. S4V_EINVAL: more than 16022 bytes; S4V_ENOMEM. */
+int s4v_netport_put(s4v_netport *, const void *frame, size_t len, int front, uint32_t most);
+int64_t s4v_netport_take(s4v_netport *, void *buf, size_t room); /* its bytes; S4V_ENOENT: none; S4V_EINVAL: room is too small */
+size_t s4v_netport_list(s4v_netport *, void *buf, size_t room);  /* all: length (4, host's order), frame; bytes wanted */
+uint32_t s4v_netport_waiting(s4v_netport *);
+void s4v_netport_clear(s4v_netport *);
+void s4v_netport_counted(s4v_netport *, s4v_net_counters *out);
+uint64_t s4v_netport_generation(s4v_netport *);
+void s4v_netport_forget(s4v_netport *);                          /* all flows */
+/* For frames of at most so many bytes with these 12 bytes of addresses, by a decision made under that generation; by the
+ * guest's thread. */
+void s4v_netport_flow(s4v_netport *, uint64_t generation, const void *addresses, uint32_t most, s4v_netport *to);
+
+/* A session of a virtual network whose rings C serves while the guest runs, as s4v_disk_lend does: frames without a flow are
+ * the client's, and stop the run (S4V_STOP_CHANNEL). The client's own ring is in exported memory: 128 descriptors of 48 bytes,
+ * from byte 8192 on a buffer of slot_bytes for each. */
+typedef struct s4v_net_lane {
+  uint64_t ident, out_ident; /* of the guest's ring, and the client's as the guest calls it */
+  uint64_t sequence;         /* of the client's next message about its ring */
+  uint32_t session;
+  uint32_t received, sent;   /* sequence numbers of the link */
+  uint32_t mtu, slot_bytes;
+  uint32_t next, first;      /* descriptor to fill, oldest that is not taken back */
+  uint32_t busy;             /* the guest has not said that it stopped */
+  uint32_t due;              /* taken back: it is to be told that frames are there */
+  uint32_t broken;           /* taken back: its ring was not there */
+} s4v_net_lane;
+/* S4V_EINVAL: a deterministic machine, or what cannot be; S4V_ENOENT, S4V_ENOMEM. */
+int s4v_net_lend(s4v_machine *, uint32_t channel, s4v_netport *, const s4v_disk_ring *, const s4v_net_lane *);
+int s4v_net_take_back(s4v_machine *, uint32_t channel, s4v_net_lane *out); /* S4V_ENOENT */
+int s4v_net_lent(const s4v_machine *, uint32_t channel);
+/* Goes on with the guest's messages. 1: something is the client's. `finish`: only with the one that is begun; 1: it is not
+ * done with, take frames and call again. */
+int s4v_net_serve(s4v_machine *, uint32_t channel, int finish);
+/* Frames for the client, as s4v_netport_list has them; bytes, 0: none. `room` at least 16026. */
+int64_t s4v_net_frames(s4v_machine *, uint32_t channel, void *buf, size_t room);
+
 /* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
  * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
  * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.

@@ -459,6 +459,7 @@ def _shape(port: Port, net: Net) -> None:
     port.guard = net.guard()
     port.priority_bits = net.cos << COS_SHIFT
     port.secondary = None if net.pvlan is None else (net.pvlan[0], bool(net.pvlan[1]))
+    port.changed()
 
 
 def _differs(now: Net, wanted: Net | None) -> bool:

@@ -290,6 +290,12 @@ class VirtualDisk(HeldServer):
         if self._path is not None and self._path.is_open:
             self._path.close()
 
+    def reconsider(self) -> None:
+        """What its backend is may have changed: the next request looks anew at how it is served."""
+        self.drain()
+        if self._path is not None:
+            self._path.close()
+
     def _settle(self) -> None:
         """As `drain`, in the middle of a message."""
         if self._path is not None and self._path.is_open:

@@ -6,12 +6,12 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.hvctl.operations import VERSION, Answer, Station, error_answer, perform
+from emulator.hvctl.operations import VERSION, Answer, Station, error_answer, leave, perform
 from emulator.hvctl.streams import Streams
 from emulator.hvctl.wire import close_all, decode, encode
 from emulator.server.events import Event
@@ -37,6 +37,7 @@ class LocalHvctl:
 
     def __init__(self, server: Server, *, refuse: Callable[[str, str], Exception] = RefusedError) -> None:
         self.server, self.greeted = server, False
+        self.debugging: set[int] = set()
         self._refuse = refuse
         self._station = Station(os.getpid())
         self._streams = Streams()
@@ -53,9 +54,13 @@ class LocalHvctl:
 
     def call_fds(self, op: str, /, **arguments: Any) -> tuple[Any, list[int]]:
         """One request; its result, and descriptors, which are the caller's to close."""
+        return self.call_with(op, (), **arguments)
+
+    def call_with(self, op: str, with_fds: Sequence[int], /, **arguments: Any) -> tuple[Any, list[int]]:
+        """The same, with descriptors that go along; they stay the caller's."""
         try:
             request = decode(encode({"op": op, "args": arguments})[4:])
-            result = perform(self.server, self, self._station, request)
+            result = perform(self.server, self, self._station, request, [os.dup(fd) for fd in with_fds])
             if isinstance(result, Future):
                 result = result.result(CALL_SECONDS)
             fds = result.fds if isinstance(result, Answer) else []
@@ -79,6 +84,7 @@ class LocalHvctl:
     def close(self) -> None:
         """End; the server goes on."""
         self.unsubscribe()
+        leave(self.server, self)
         self._streams.close()
         self._events.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():

@@ -6,6 +6,7 @@ A handler gets the server, the client's `Session` and the arguments, and returns
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 from collections.abc import Callable, Sequence
@@ -16,6 +17,10 @@ from typing import Any, Protocol
 from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
 from emulator.fields import Fields
+from emulator.hvctl.debugging import DEBUGGING
+from emulator.hvctl.fault_operations import FAULT_OPERATIONS
+from emulator.hvctl.memory_operations import MEMORY_OPERATIONS
+from emulator.hvctl.wire import close_all
 from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
@@ -27,7 +32,7 @@ from emulator.server.stateimage import MAX_BYTES as MAX_STATE_BYTES
 from emulator.server.stateimage import sealed_memory
 from emulator.server.switches import parse_switch
 
-VERSION = (1, 1)
+VERSION = (1, 2)
 MAX_ID = 255
 MAX_SEQ = (1 << 63) - 1
 MAX_VARIABLES = 256
@@ -66,6 +71,8 @@ class Session(Protocol):
     """What an operation needs to know of the client."""
 
     greeted: bool
+    debugging: set[int]
+    """Guests that this client may have a debugger at, which go when it ends."""
 
     def open_console(self, guest: Guest, *, replay: bool) -> socket.socket:
         """A console; the client's end of it."""
@@ -85,6 +92,13 @@ class Station:
     platform_file: str | None = None
 
 
+def leave(server: Server, session: Session) -> None:
+    """A client has ended: guests it debugs run on."""
+    for number in session.debugging:
+        with contextlib.suppress(EmulatorError):
+            server.ask(number, lambda guest: guest.debug_detach(session))
+
+
 Result = dict[str, Any] | list[dict[str, Any]] | Answer | Future[Any]
 
 
@@ -96,6 +110,14 @@ class Call:
     session: Session
     station: Station
     args: Fields
+    fds: list[int] = field(default_factory=list)
+    """Descriptors that came with it; closed when it is done, but those that were taken."""
+
+    def take_fds(self) -> list[int]:
+        """The descriptors, the handler's from now on."""
+        mine = list(self.fds)
+        self.fds.clear()
+        return mine
 
     def guest(self) -> int:
         """The argument `guest`."""
@@ -108,8 +130,18 @@ class Call:
         return self.server.ask(number, action)
 
 
-def perform(server: Server, session: Session, station: Station, message: dict[str, object]) -> Result:
-    """What a request asks for. Raises EmulatorError."""
+def perform(server: Server, session: Session, station: Station, message: dict[str, object],
+            fds: Sequence[int] = ()) -> Result:  # fmt: skip
+    """What a request asks for. Its descriptors are this function's. Raises EmulatorError."""
+    mine = list(fds)
+    try:
+        return _perform(server, session, station, message, mine)
+    finally:
+        close_all(mine)
+
+
+def _perform(server: Server, session: Session, station: Station, message: dict[str, object],
+             fds: list[int]) -> Result:  # fmt: skip
     op, args = message.get("op"), message.get("args", {})
     if not isinstance(op, str):
         raise ArgumentError("op: the name of an operation is wanted")
@@ -118,7 +150,7 @@ def perform(server: Server, session: Session, station: Station, message: dict[st
         raise UnknownOperationError(f"unknown operation {op[:80]!r}")
     if not session.greeted and op != "hello":
         raise HelloError("the first request is hello")
-    return handler(Call(server, session, station, Fields(args, "", ArgumentError)))
+    return handler(Call(server, session, station, Fields(args, "", ArgumentError), fds))
 
 
 def _hello(call: Call) -> Result:
@@ -346,7 +378,11 @@ def _stop(call: Call) -> Result:
 
 
 def _suspend_request(call: Call) -> Result:
-    return call.ask(lambda guest: guest.requests.suspend())
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.undebugged("it can be suspended")
+        return guest.requests.suspend()
+
+    return call.ask(act)
 
 
 def _save_state(call: Call) -> Result:
@@ -446,8 +482,11 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "memory.descriptors": _descriptors,
     "memory.barrier": _barrier,
     "memory.limit": _limit,
+    **FAULT_OPERATIONS,
+    **MEMORY_OPERATIONS,
     "console.open": _open_console,
     "console.break": _nothing(lambda guest: guest.send_break()),
+    **DEBUGGING,
 }
 
 
@@ -465,4 +504,5 @@ def error_answer(error: BaseException) -> dict[str, str]:
     return {"code": code, "text": str(error)}
 
 
-__all__ = ["OPERATIONS", "VERSION", "Answer", "Event", "Result", "Session", "Station", "error_answer", "perform"]
+__all__ = ["OPERATIONS", "VERSION", "Answer", "Event", "Result", "Session", "Station", "error_answer", "leave",
+           "perform"]  # fmt: skip

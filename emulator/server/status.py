@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from emulator.server.guest import Guest
 
 
+STANDS_TEXT, WATCHED_TEXT = "stopped by a debugger", "running under a debugger"
+"""In place of the soft state while a debugger is attached: its system does not run normally, and is not moved (G63)."""
 LEAST_WINDOW_NS = 500_000_000
 """Utilization is over this time at least, however often it is asked for."""
 
@@ -83,6 +85,13 @@ def _crypto(machine: Machine) -> tuple[dict[str, object], ...]:
     ) if done else ()  # fmt: skip
 
 
+def _soft_state(guest: Guest) -> dict[str, Any]:
+    debugger = guest.debugger
+    if debugger is not None:
+        return {"normal": False, "text": STANDS_TEXT if debugger.standing else WATCHED_TEXT}
+    return {"normal": guest.snapshot.normal, "text": guest.snapshot.text}
+
+
 def status(guest: Guest) -> dict[str, Any]:
     """Of a guest, whatever its state."""
     spec, seen, used = guest.spec, guest.snapshot, guest.utilization()
@@ -95,7 +104,7 @@ def status(guest: Guest) -> dict[str, Any]:
         "why": guest.why,
         "code": guest.code,
         "text": guest.text,
-        "soft_state": {"normal": seen.normal, "text": seen.text},
+        "soft_state": _soft_state(guest),
         "firmware": seen.firmware,
         "started_at": guest.started_at,
         "insns": seen.insns,

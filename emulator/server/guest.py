@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from emulator.errors import ClosedError, EmulatorError
@@ -238,6 +239,8 @@ class Guest(GuestMoving):
             machine.reset()
             self._attentive = True
         else:
+            if self._plugs is not None:
+                self._plugs.links.cut()
             machine.drain()
         self._stopped_at = time.time()
         self.tell(ending.state, ending.why, code=ending.code, text=ending.text)
@@ -269,6 +272,7 @@ class Guest(GuestMoving):
             variables = Variables.lenient(dict(self.spec.variables), changed=self._variable_set)
             self.requests.connect(machine, self.spec, on_variable=self._variable_set)
             plugs.apply(self.spec)
+            plugs.links.join()
             machine.power_on(program, variables=variables)
         except BaseException:
             plugs.close()
@@ -363,6 +367,8 @@ class Guest(GuestMoving):
         machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
+        if self._plugs is not None:
+            self._plugs.links.cut()
         machine.drain()
         self._stopped_at = time.time()
         self.tell(SUSPENDED, "suspended")
@@ -382,6 +388,7 @@ class Guest(GuestMoving):
         elif plugs.released:
             plugs.arrive(unplugged=False)
             machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        plugs.links.join()
         if machine.suspended:
             machine.resume()
         self._attentive = True
@@ -452,8 +459,9 @@ class Guest(GuestMoving):
         changed: list[str] = []
         if self.state in (RECEIVING, RECEIVED):
             spec = spec.but(variables=self.spec.variables)  # those that count come with it
-            if spec.but(generation=None) != self.spec.but(generation=None):
+            if _without_links(spec) != _without_links(self.spec):
                 raise GuestStateError(f"{self.spec.name} is {self.state}: it cannot be changed before it runs here")
+            changed = self.relink(spec)
         if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
         self.spec = spec
@@ -499,6 +507,11 @@ class Guest(GuestMoving):
         """Firmware or guest has set a variable."""
         self.spec = merged_variables(self.spec, {name: value})
         self.requests.said.say("guest.variable", name, name=name, value=value)
+
+
+def _without_links(spec: GuestSpec) -> GuestSpec:
+    """Links come and go with other guests, also while this one is on its way."""
+    return spec.but(generation=None, nets=tuple(replace(net, peers=()) for net in spec.nets))
 
 
 def check_same(old: GuestSpec, new: GuestSpec) -> None:

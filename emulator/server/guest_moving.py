@@ -176,6 +176,14 @@ class GuestMoving:
             raise GuestStateError(f"{self.spec.name} is {self.state}, and does not wait for a state")
         return machine, self._plugs
 
+    def relink(self, spec: GuestSpec) -> list[str]:
+        """Other links for a guest that is on its way here."""
+        machine, plugs = self.powered(), self._plugs
+        changed = list(plugs.links.want(spec.nets)) if plugs is not None else []
+        if self.state == RECEIVED:
+            self._new_description |= describe_here(machine, self._housing, spec)
+        return changed
+
     def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
         """A guest that was received runs for the first time."""
         plugs.arrive(unplugged=True)

@@ -5,9 +5,11 @@
     port = 0                           # 0: any free one, published beside the sockets. 8101 is the product's
     incoming = true                    # the product's incoming_migration_enabled
     outgoing = true                    # the product's outgoing_migration_enabled
+    strict-storage = false             # true: refuse where the contents of a disk provably differ (rule G42)
     lease-directory = ""               # a directory that both managers have: storage leases are kept there
     compress = "auto"                  # auto, none, lz4, zstd, zlib
     downtime-ms = 300                  # the pause that copying aims at
+    suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
     bandwidth-bps = 0                  # 0: no limit
     channels = 2                       # connections that carry memory
     handover = "off"                   # "auto": on one host memory is handed over by descriptor, and not copied
@@ -46,9 +48,11 @@ class Settings:
     port: int = 0
     incoming: bool = True
     outgoing: bool = True
+    strict_storage: bool = False
     lease_directory: str = ""
     compress: str = "auto"
     downtime_ms: int = 300
+    suspend_seconds: int = 60
     bandwidth_bps: int = 0
     channels: int = 2
     handover: str = "off"
@@ -56,7 +60,8 @@ class Settings:
 
     def check(self, path: Path) -> None:
         """Raises RefusedError settings.file."""
-        bounds = {"port": (0, 65535), "downtime-ms": (1, 60_000), "bandwidth-bps": (0, 1 << 40), "channels": (1, 16)}
+        bounds = {"port": (0, 65535), "downtime-ms": (1, 60_000),
+                  "suspend-seconds": (1, 3600), "bandwidth-bps": (0, 1 << 40), "channels": (1, 16)}
         for name, (least, most) in bounds.items():
             value = getattr(self, name.replace("-", "_"))
             if not least <= value <= most:

@@ -37,6 +37,7 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import UNFIT, SourceHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveOutcome, Round
+from ldmd.migrator.suspending import stands_by_itself
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
 from ldmd.model import Configuration
@@ -82,6 +83,7 @@ class SourceSide(Attempt):
         self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
         self._audit: dict[str, Any] = {}
         self._audited = threading.Event()
+        self._refusal: RefusedError | None = None  # of the domain's own system
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
         self._hand: SourceHand | None = None  # where nothing is copied
         self._work = Work(self, self._worker_event, self._answer_at_once)
@@ -112,6 +114,11 @@ class SourceSide(Attempt):
         return not self.settled or (self.state.at is At.DONE and not self.idle)
 
     @property
+    def expects_stop(self) -> bool:
+        """The domain may stand still for this attempt. One that suspends itself earlier was asked by another one."""
+        return self.state.at not in FACTS_SAID_IN and self.state.at is not At.COPYING
+
+    @property
     def settled(self) -> bool:
         """It holds the domain no more."""
         return self.state.at in SETTLED and self.state.at is not At.NEW
@@ -134,6 +141,8 @@ class SourceSide(Attempt):
         done = self.success or at is At.DONE or accepted
         report = Report(domain=self.name, findings=self.findings, dry_run=plan.dry_run)
         why = report.lines()[:-1] if report.errors else tuple(self.told[-1:] or (UNSETTLED,))
+        if self._refusal is not None and why == (self._refusal.text,):
+            why = (*why, *(f"  {each}" for each in (self._refusal.cause, self._refusal.remedy) if each))
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
@@ -345,11 +354,18 @@ class SourceSide(Attempt):
 
     def _suspend(self, number: int) -> ev.Event | None:
         manager = self.means.manager
+        try:
+            stands = stands_by_itself(manager, self.uuid, name=self.name, seconds=self.means.settings.suspend_seconds,
+                                      wanted=lambda: number == self._job)
+        except RefusedError as refusal:
+            self._refusal = refusal
+            raise
         with self._guest_lock:
             if number != self._job:
                 return None  # given up meanwhile: the domain goes on
             self._stood[0] = manager.clock.monotonic()
-            manager.hypervisor.call("guest.suspend", guest=self._number)
+            if not stands:
+                manager.hypervisor.call("guest.suspend", guest=self._number)
         self.post(ev.Suspended(), job=number)
         persist(manager, lambda now: moving.suspended(now, self._name(now)) if self.state.at is not At.ABORTED else now)
         return None

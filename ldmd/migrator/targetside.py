@@ -34,6 +34,7 @@ from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
 from ldmd.migrator.sourceside import SECRET_BYTES, cold_digest
+from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED
 from ldmd.model import Configuration
@@ -171,7 +172,8 @@ class TargetSide(Attempt):
         facts = self.facts
         if facts is None or offer.uuid != self.uuid:
             refuse("migration.facts", problem="no facts came before its offer")
-        options = replace(self.options, dry_run=offer.dry_run)
+        strict = self.options.strict_storage or self.means.settings.strict_storage
+        options = replace(self.options, dry_run=offer.dry_run, strict_storage=strict)
         here = self.means.manager.configuration
         report = preflight(facts, target_facts(here, self._known(facts)), options)
         problems = tuple(each.text for each in report.errors) or self._more_problems(offer, facts)
@@ -327,9 +329,11 @@ class TargetSide(Attempt):
     def _start_guest(self) -> None:
         """It runs, or stays as it is until it can: it is ours, and nobody else has it. Raises StartFailedError."""
         manager = self.means.manager
+        back = Return(manager, self.uuid, self.name)
         while True:
             self.means.check()
             try:
+                back.before_resume()
                 manager.hypervisor.call("guest.resume", guest=self._number)
                 break
             except HypervisorError as error:
@@ -343,6 +347,7 @@ class TargetSide(Attempt):
         persist(manager, lambda old: self._active(old, note.get("started_at") or now))
         self.means.put_note("target", self.uuid, {**note, "began": True})
         self.stop_work()
+        back.listen()
         self._taken(self.name, int(note.get("crypto") or 0))
 
     def _image_gone(self, error: HypervisorError) -> bool:

@@ -171,6 +171,14 @@ void s4v_memory_scrub(s4v_machine *);
  * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
 int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
 int s4v_memory_part(s4v_machine *);
+/* Post-copy: the guest will run while pages of its memory are missing (csrc/util/presence.h). Begin, before the first run: the
+ * memfd that a migration's worker maps, and the eventfd by which pages are asked for; the machine's own. S4V_EBUSY: begun
+ * already; S4V_ENOMEM. End, while nothing runs and nothing is missing: S4V_EBUSY else. Missing, give up (what is missing will never come:
+ * it is as if there were no memory): any thread. */
+int s4v_presence_begin(s4v_machine *, int32_t *fd, int32_t *bell);
+int s4v_presence_end(s4v_machine *);
+uint64_t s4v_presence_missing(const s4v_machine *);
+void s4v_presence_give_up(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -586,6 +594,16 @@ int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *lo
 /* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
  * which moves on; pages with bytes so far. */
 int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
+/* Post-copy. Source: `take` at most `most` pages from page `number` on, if they are pending, else nothing. Target: the presence file of the
+ * machine is mapped (S4V_EINVAL: it is none, or another memory's); ranges [first, end) of page numbers are missing; pages that threads of the machine ask
+ * for, by number. Once `serving`, apply takes only pages that are missing, and they are here then. */
+int s4v_stream_take_at(s4v_stream *, uint64_t number, uint32_t most, uint8_t *raw, s4v_stream_taken *out);
+int64_t s4v_stream_ranges(s4v_stream *, uint64_t *at, uint64_t *ranges, uint32_t max); /* pending, as [first, end) numbers */
+int s4v_stream_presence(s4v_stream *, int fd);
+int s4v_stream_missing(s4v_stream *, const uint64_t *ranges, uint32_t count);
+void s4v_stream_serve(s4v_stream *); /* both sides, from now on: a page that is taken is sent, even if it is what was sent last */
+uint32_t s4v_stream_asked(s4v_stream *, uint64_t *numbers, uint32_t max, int again);
+uint64_t s4v_stream_left(const s4v_stream *);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

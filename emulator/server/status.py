@@ -114,6 +114,7 @@ def status(guest: Guest) -> dict[str, Any]:
         ],
         "services": list(seen.services),
         "memory_bytes": spec.memory_bytes,
+        "missing_pages": guest.missing_pages,
         "generation": spec.generation,
         "disks": dict(seen.errors),
         "paths": dict(seen.paths),

@@ -80,6 +80,7 @@ class SourceSide(Attempt):
         self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
         self._audit: dict[str, Any] = {}
         self._audited = threading.Event()
+        self._why_there = ""  # why the target gave it up
         self._refusal: RefusedError | None = None  # of the domain's own system
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
         self._work = Work(self, self._worker_event, self._answer_at_once)
@@ -139,6 +140,8 @@ class SourceSide(Attempt):
         why = report.lines()[:-1] if report.errors else tuple(self.told[-1:] or (UNSETTLED,))
         if self._refusal is not None and why == (self._refusal.text,):
             why = (*why, *(f"  {each}" for each in (self._refusal.cause, self._refusal.remedy) if each))
+        elif self._why_there and not report.errors and not done:
+            why = (*why, f"  {self._why_there}")
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
@@ -190,6 +193,9 @@ class SourceSide(Attempt):
         kind = frame.get("type")
         if kind == "report":
             self.findings = self._findings(frame)
+        elif kind == "why":
+            text = frame.get("text")
+            self._why_there = rec.line_of(text) if isinstance(text, str) else ""
         elif kind == "data":
             self._data = self._data_of(frame)
         elif kind == "forgotten" and self.state.at is At.DONE and frame.get("mid") == self.plan.mid:

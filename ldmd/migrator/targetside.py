@@ -150,7 +150,7 @@ class TargetSide(Attempt):
                 self.run_job(lambda number: self._preflight(offer),
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
-                self.run_job(self._create, failed=lambda why: ev.Created((why,)))
+                self.run_job(self._create, failed=self._not_created)
             case ev.Verify():
                 self._verifying = True
                 self._verify()
@@ -254,8 +254,17 @@ class TargetSide(Attempt):
         elif kind == ENDED and self._received is None:
             self._failed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}"))
 
-    def _failed(self, why: str) -> None:
+    def _not_created(self, why: str) -> ev.Event:
+        self._tell_why(why)
+        return ev.Created((why,))
+
+    def _tell_why(self, why: str) -> None:
+        """Before NEVER: here in the log, and there for the person who waits."""
         self.log(why)
+        self.say({"type": "why", "text": rec.line_of(why)})
+
+    def _failed(self, why: str) -> None:
+        self._tell_why(why)
         if self.state.at is At.CREATING:
             self.step(ev.Created((why,)))
         else:
@@ -292,7 +301,11 @@ class TargetSide(Attempt):
             self.post(ev.Verified(cold_digest(self.facts)), job=self._job)
         elif self._received is not None:
             self._verifying = False
-            self.run_job(self._load, failed=ev.TransferFailed)
+            self.run_job(self._load, failed=self._not_loaded)
+
+    def _not_loaded(self, why: str) -> ev.Event:
+        self._tell_why(why)
+        return ev.TransferFailed(why)
 
     def _load(self, number: int) -> ev.Event:
         """The machine reads the state, all of it, before READY can be said."""

@@ -36,14 +36,16 @@ enum {
   S4V_STOP_WATCHDOG = 2,   /* trap at MAXTL, or a fault report without a fault area: `tt`, `strand` */
   S4V_STOP_CONSOLE = 3,    /* console output is waiting to be drained before the guest goes on */
   S4V_STOP_IDLE = 4,       /* every strand waits and no timer is set: only outside input can wake the guest */
-  S4V_STOP_BREAKPOINT = 5, /* a breakpoint or watchpoint: `strand`, `address` */
+  S4V_STOP_BREAKPOINT = 5, /* a breakpoint: `strand`, `address` */
   S4V_STOP_KICK = 6,       /* s4v_kick() was called */
   S4V_STOP_RESET = 7,      /* MACH_SIR: the guest asks to be restarted */
   S4V_STOP_SUSPEND = 8,    /* MACH_SUSPEND on `strand`: nothing runs until s4v_resume() */
   S4V_STOP_EXPIRED = 9,    /* the time of MACH_SET_WATCHDOG is up; the watchdog is off now */
   S4V_STOP_CHANNEL = 10,   /* the guest did something to channel `code`, at whose other end the client is */
   S4V_STOP_FIRMWARE = 11,  /* `strand` called the client interface (`tt` 0), or took trap `tt` that is the firmware's */
-  S4V_STOP_TIME = 12       /* the time given to s4v_run_for() or s4v_run_until() is up */
+  S4V_STOP_TIME = 12,      /* the time given to s4v_run_for() or s4v_run_until() is up */
+  S4V_STOP_WATCHPOINT = 13, /* a watchpoint: `strand`, `address`, watched address `code`, S4V_WATCH_* `tt` */
+  S4V_STOP_STEP = 14       /* s4v_step() has done what it was asked */
 };
 
 enum { S4V_ENGINE_INTERPRETER = 0, S4V_ENGINE_TRANSLATOR = 1 };
@@ -160,6 +162,14 @@ int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
 void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
 /* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
 void s4v_memory_scrub(s4v_machine *);
+/* Memory that changes its machine by its memfds (a hand-over on one host); while nothing runs, before the first run here.
+ * Adopt: the memory is that of these blocks from now on, which are at the same real addresses however they are cut, as the
+ * other machine's s4v_memory_block() tells them (map_fd and the map's offsets do not count: marks begin clear). Nothing is
+ * copied and nothing written. S4V_EINVAL: they are not, or begin in their memfd at no multiple of 2 MiB, or the descriptor
+ * is not that of sealed memory; S4V_EBUSY, S4V_ENOMEM: then nothing has changed, and err says why.
+ * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
+int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
+int s4v_memory_part(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -188,6 +198,7 @@ enum {
   S4V_WATCH_SOFT_STATE = 2 /* it sets its soft state */
 };
 void s4v_watch(s4v_machine *, uint32_t what);
+uint32_t s4v_watched(const s4v_machine *);                       /* what of it has not happened yet */
 
 /* State: architectural state of every strand, the hypervisor and populated memory. */
 int64_t s4v_state_size(const s4v_machine *);
@@ -280,7 +291,7 @@ typedef struct s4v_crypto {
 int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
 
 /* Channels (LDC), numbers below `channels` of the configuration; devinos of channel n: TX 2n, RX 2n + 1 of the channel-devices. At the other end of a
- * channel is the client (host) or another endpoint of this domain. S4V_EINVAL: the number is taken or out of range;
+ * channel is the client (host), another endpoint of this domain, or one of another domain (wire). S4V_EINVAL: the number is taken or out of range;
  * S4V_ENOENT, of all the others: there is no such channel, or the client is not at its other end. */
 typedef struct s4v_ldc {
   uint32_t host;          /* 1: the client is at the other end */
@@ -290,6 +301,8 @@ typedef struct s4v_ldc {
   uint32_t rx_entries;
   uint32_t tx_packets;    /* packets for the client */
   uint32_t rx_room;       /* packets the guest has room for */
+  uint32_t wire;          /* 1: the other end is another domain's, or will be */
+  uint32_t wired;         /* 1: a wire is plugged in */
   uint32_t pad;
   uint64_t map_entries;
   uint64_t export_bytes;  /* memory the client exports */
@@ -298,6 +311,17 @@ typedef struct s4v_ldc {
 int s4v_ldc_add(s4v_machine *, uint32_t channel);                /* with the client at the other end, not up */
 int s4v_ldc_connect(s4v_machine *, uint32_t a, uint32_t b);
 int s4v_ldc_remove(s4v_machine *, uint32_t channel);             /* of a connected pair: both */
+/* Channels between two machines of a process. An endpoint is DOWN for its guest until both its own and the other's end, side
+ * 0 and 1 of a wire, are plugged in, each between runs of its own machine; from then on packets go through the wire, and
+ * LDC_COPY reaches what the other guest has exported on its endpoint, as its map table allows. LDC_MAPIN does not. Whoever
+ * is plugged in anew is seen as RESET, whoever goes as DOWN. Wires are no part of the state image: after a load they are
+ * out. S4V_EINVAL: number, side or end is taken. */
+typedef struct s4v_wire s4v_wire;
+s4v_wire *s4v_wire_new(void);                                    /* NULL: no host memory */
+void s4v_wire_release(s4v_wire *);                               /* it lives on while ends are plugged in */
+int s4v_ldc_add_wire(s4v_machine *, uint32_t channel);
+int s4v_wire_plug(s4v_machine *, uint32_t channel, s4v_wire *, uint32_t side);
+int s4v_wire_unplug(s4v_machine *, uint32_t channel);            /* one that is out already is fine */
 int s4v_ldc_info(const s4v_machine *, uint32_t channel, s4v_ldc *out);
 int s4v_ldc_up(s4v_machine *, uint32_t channel, int up);         /* the guest sees UP or DOWN */
 int s4v_ldc_reset(s4v_machine *, uint32_t channel);              /* the guest sees RESET once */
@@ -382,9 +406,29 @@ int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
 int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
-/* Breakpoints on instruction addresses (VA of the strand). */
+/* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
+ * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
+ * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.
+ *
+ * At most 256 breakpoints (S4V_ENOMEM), each as often as it was added. At most 64 watchpoints, which see loads, stores and
+ * atomics of the instructions, not what the hypervisor, the firmware or a device does; the stop says in `code` the first
+ * watched address met, in `tt` how (S4V_WATCH_WRITE | S4V_WATCH_READ). S4V_EINVAL: not an instruction address; no bytes. */
 int s4v_breakpoint_add(s4v_machine *, uint64_t va);
-int s4v_breakpoint_remove(s4v_machine *, uint64_t va);
+int s4v_breakpoint_remove(s4v_machine *, uint64_t va);           /* S4V_ENOENT */
+enum { S4V_WATCH_WRITE = 1, S4V_WATCH_READ = 2 };
+int s4v_watchpoint_add(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t kind);
+int s4v_watchpoint_remove(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t kind); /* S4V_ENOENT */
+/* One step of a strand: it takes the trap that is pending, or executes one instruction, which counts or traps; breakpoints
+ * do not stop it. S4V_STOP_STEP; or S4V_STOP_WATCHPOINT, and the instruction is done; or what else ends a run; or
+ * S4V_STOP_IDLE: it does not run. S4V_STRAND_ANY: the strand whose turn it is, as s4v_run() would; so stepping through a
+ * deterministic program is the same as running it. A step of another strand begins its turn. */
+#define S4V_STRAND_ANY 0xffffffffu
+int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
+/* Memory as the strand's loads and stores would find it now, privileged, without a change to its translations; a guest's
+ * own miss handler is not asked. Returns how many bytes were reached, from the first on, or S4V_ENOENT: no such strand.
+ * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
+int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
+int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);
 
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);

@@ -27,6 +27,7 @@ from emulator.errors import (
 try:
     from emulator._core_cffi import ffi, lib
     from emulator._core_channels import ChannelCalls
+    from emulator._core_debug import DebugCalls
     from emulator._core_disks import DiskCalls
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
@@ -87,7 +88,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
+class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:
@@ -190,6 +191,12 @@ class Core(ChannelCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
         """Run one strand; the others stand still."""
         with self._running() as machine:
             status = lib.s4v_strand_run(machine, strand, budget_insns, self._stop)
+        return self._stopped(status, f"strand {strand}")
+
+    def step(self, strand: int) -> CoreStop:
+        """`s4v_step`. Raises StrandError."""
+        with self._running() as machine:
+            status = lib.s4v_step(machine, strand, self._stop)
         return self._stopped(status, f"strand {strand}")
 
     def kick(self) -> None:
@@ -441,17 +448,6 @@ class Core(ChannelCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
         return bytes(ffi.buffer(out))
 
     # -- debugging
-
-    def breakpoint_add(self, va: int) -> None:
-        """Stop before the instruction at `va`."""
-        status = lib.s4v_breakpoint_add(self._machine, va)
-        if status != 0:
-            raise AddressError(f"no breakpoint at {va:#x} (core: {status})")
-
-    def breakpoint_remove(self, va: int) -> None:
-        """Take a breakpoint away."""
-        if lib.s4v_breakpoint_remove(self._machine, va) != 0:
-            raise AddressError(f"there is no breakpoint at {va:#x}")
 
     def trace_enable(self, on: bool) -> None:
         """Turn the instruction trace on or off."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emulator import _core
+from emulator._core_channels import Wire
 from emulator.errors import ChannelError
 
 PACKET_BYTES = 64
+__all__ = ["PACKET_BYTES", "Channel", "ChannelInfo", "Wire"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +18,10 @@ class ChannelInfo:
 
     host: bool
     """True: the client is at the other end; False: another endpoint of the guest, `peer`."""
+    wire: bool
+    """True: the other end is, or will be, another machine's (`Machine.plug_wire`)."""
+    wired: bool
+    """True: a wire is plugged in."""
     peer: int
     up: bool
     """True: the client has said so (`Channel.up`)."""

@@ -42,6 +42,10 @@ class StopReason(enum.Enum):
 
     TIME = 12
     """The time given to `Machine.run` is up: `seconds` of the host, or `until_ns` of the machine's clock."""
+    WATCHPOINT = 13
+    """The instruction at `Stop.address` is about to access `Stop.watched`; after `Machine.step`: it has."""
+    STEP = 14
+    """`Machine.step` has done what it was asked."""
 
 
 class StrandState(enum.Enum):
@@ -57,8 +61,9 @@ class Stop:
     """How a run ended.
 
     `insns` counts the instructions completed during this run, over all strands that ran. `exit_code` is set
-    for EXIT, `trap_type` for WATCHDOG, `channel` for CHANNEL, `address` (virtual) for BREAKPOINT and WATCHDOG; the
-    others are None.
+    for EXIT, `trap_type` for WATCHDOG, `channel` for CHANNEL, `address` (virtual, of the next instruction) for
+    BREAKPOINT, WATCHPOINT, STEP and WATCHDOG, `watched` (virtual) and `watch_kind` (1 write, 2 read, 3 both) for
+    WATCHPOINT; the others are None.
     """
 
     reason: StopReason
@@ -68,12 +73,16 @@ class Stop:
     trap_type: int | None = None
     address: int | None = None
     channel: int | None = None
+    watched: int | None = None
+    watch_kind: int | None = None
 
     @classmethod
     def from_core(cls, raw: _core.CoreStop) -> Stop:
         """Type what the core returned."""
         reason = StopReason(raw.reason)
-        with_address = reason in (StopReason.BREAKPOINT, StopReason.WATCHDOG)
+        watched = reason is StopReason.WATCHPOINT
+        stepped = reason in (StopReason.BREAKPOINT, StopReason.STEP)
+        with_address = watched or stepped or reason is StopReason.WATCHDOG
         return cls(
             reason=reason,
             strand=raw.strand,
@@ -82,6 +91,8 @@ class Stop:
             trap_type=raw.tt if reason is StopReason.WATCHDOG else None,
             address=raw.address if with_address else None,
             channel=raw.code if reason is StopReason.CHANNEL else None,
+            watched=raw.code if watched else None,
+            watch_kind=raw.tt if watched else None,
         )
 
 

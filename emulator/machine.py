@@ -11,7 +11,7 @@ from types import TracebackType
 
 from emulator import _core
 from emulator.backends.file import Backend
-from emulator.channel import Channel
+from emulator.channel import Channel, Wire
 from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
@@ -24,6 +24,7 @@ from emulator.firmware.variables import Variables
 from emulator.guest import Stop, StopReason, check_budget
 from emulator.hypervisor import ErrorReport, SoftState
 from emulator.loader import Image, load_image, read_image
+from emulator.machine_debug import MachineDebug
 from emulator.machine_moving import MachineMoving
 from emulator.machine_resources import Block, Shape, real_limit
 from emulator.mdesc import (
@@ -48,7 +49,7 @@ DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine(MachineMoving):
+class Machine(MachineDebug, MachineMoving):
     """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
@@ -311,8 +312,8 @@ class Machine(MachineMoving):
                 if self.on_notice is not None:
                     self.on_notice()
             elif raw.reason == StopReason.KICK.value and not self._kicked:
-                self.devices.poll()
-                if self.on_notice is not None and self.on_notice():
+                self.devices.poll()  # most kicks are frames: nothing to look at
+                if self.on_notice is not None and self._core.noticed and self.on_notice():
                     return replace(Stop.from_core(raw), insns=done)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 self._kicked &= raw.reason != StopReason.KICK.value
@@ -463,6 +464,27 @@ class Machine(MachineMoving):
         """Two endpoints of the guest with each other at the other end. Raises ChannelError."""
         self._core.ldc_connect(one, other)
 
+    def add_wire_channel(self, number: int) -> None:
+        """An endpoint whose other end is another machine's: DOWN until a wire is plugged in on both sides.
+
+        Raises ChannelError where the number is taken.
+        """
+        self._core.ldc_add_wire(number)
+
+    def is_wire_channel(self, number: int) -> bool:
+        """Is there such an endpoint?"""
+        return self._core.ldc_wire(number)
+
+    def plug_wire(self, number: int, wire: Wire, side: int) -> None:
+        """Plug end 0 or 1 of a wire into an endpoint of `add_wire_channel`. Between runs of this machine; the other one
+        may run. Raises ChannelError where the end or the endpoint is taken.
+        """
+        self._core.wire_plug(number, wire, side)
+
+    def unplug_wire(self, number: int) -> None:
+        """Take it out: the other end sees the channel DOWN. One that is out is fine. Raises ChannelError."""
+        self._core.wire_unplug(number)
+
     def remove_channel(self, number: int) -> None:
         """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""
         self._core.ldc_remove(number)
@@ -518,14 +540,6 @@ class Machine(MachineMoving):
         return self._core.digest()
 
     # -- debugging
-
-    def add_breakpoint(self, va: int) -> None:
-        """Stop before the instruction at virtual address `va` (real address while the MMU is off)."""
-        self._core.breakpoint_add(va)
-
-    def remove_breakpoint(self, va: int) -> None:
-        """Take a breakpoint away."""
-        self._core.breakpoint_remove(va)
 
     def trace(self, on: bool = True) -> None:
         """Turn the instruction trace on or off; read it with `read_trace`."""

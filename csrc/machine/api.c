@@ -1,4 +1,4 @@
-/* api.c - the public interface: machine life, memory, console, breakpoints, trace. */
+/* api.c - the public interface: machine life, memory, console, trace. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,8 @@ static bool make_parts(s4v_machine *m) {
   d->env = (struct strand_env){
       .hypercall = hyp_call, .queue_moved = intr_queue_moved, .tick_now = machine_tick,
       .insns_until = machine_insns_until, .mapped = mapin_place, .poisoned = poison_look,
-      .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints, .firmware_maps = &d->firmware, .machine = d,
+      .memory_error = poison_report, .trace = NULL, .breakpoints = m->breakpoints,
+      .watches = m->watches, .firmware_maps = &d->firmware, .machine = d,
   };
   if (!c->deterministic) d->env.called = &m->kicked;
   machine_tell_chip(m);
@@ -86,12 +87,16 @@ static bool make_memory(s4v_machine *m, char *err, size_t err_bytes) {
   return !m->config.memory_bytes || s4v_memory_add(m, 0, 0, m->config.memory_bytes, err, err_bytes) == S4V_OK;
 }
 
+static void ring(struct domain *d) { bell_ring(&((s4v_machine *)(void *)d)->crew.bell); }
+
 static s4v_machine *made(const s4v_config *config, char *err, size_t err_bytes) {
   s4v_machine *m = pages_new(sizeof *m);
   snprintf(err, err_bytes, "the host has not enough memory for this machine");
   if (!m) return NULL;
   m->config = m->server = *config;
   pthread_mutex_init(&m->domain.beside.lock, NULL);
+  pthread_rwlock_init(&m->domain.reach, NULL);
+  m->domain.ring = ring;
   if (make_parts(m) && make_memory(m, err, err_bytes)) return m;
   s4v_machine_free(m);
   return NULL;
@@ -117,6 +122,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
+  wires_unplug(&m->domain);
   vio_free(m->vio);
   strands_free(m);
   codestore_free(m->domain.env.store);
@@ -125,6 +131,7 @@ void s4v_machine_free(s4v_machine *m) {
   ldc_free(&m->domain.channels);
   ram_free(m->domain.env.ram);
   physmem_free(m->physmem);
+  pthread_rwlock_destroy(&m->domain.reach);
   pthread_mutex_destroy(&m->domain.beside.lock);
   pages_free(m, sizeof *m);
 }
@@ -183,6 +190,8 @@ void s4v_watch(s4v_machine *m, uint32_t what) {
   m->domain.watched = what;
 }
 
+uint32_t s4v_watched(const s4v_machine *m) { return m->domain.watched; }
+
 size_t s4v_console_write(s4v_machine *m, const void *buf, size_t len) {
   return console_put(&m->domain.output, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);
 }
@@ -214,26 +223,6 @@ static void console_signal(s4v_machine *m, u32 event) {
 
 void s4v_console_break(s4v_machine *m) { console_signal(m, CONSOLE_BREAK); }
 void s4v_console_hangup(s4v_machine *m) { console_signal(m, CONSOLE_HUP); }
-
-int s4v_breakpoint_add(s4v_machine *m, uint64_t va) {
-  struct strand_env *env = &m->domain.env;
-  if (va & 3) return S4V_EINVAL;
-  if (env->breakpoint_count >= MAX_BREAKPOINTS) return S4V_ENOMEM;
-  m->breakpoints[env->breakpoint_count++] = va;
-  machine_drop_code(m);
-  return S4V_OK;
-}
-
-int s4v_breakpoint_remove(s4v_machine *m, uint64_t va) {
-  struct strand_env *env = &m->domain.env;
-  for (u32 i = 0; i < env->breakpoint_count; i++) {
-    if (m->breakpoints[i] != va) continue;
-    m->breakpoints[i] = m->breakpoints[--env->breakpoint_count];
-    machine_drop_code(m);
-    return S4V_OK;
-  }
-  return S4V_ENOENT;
-}
 
 /* One line an instruction: strand, count, pc, word, text. A full buffer ends the run as a full console does. */
 static void trace(struct strand *s, u32 insn) {

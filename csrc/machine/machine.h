@@ -2,12 +2,14 @@
 #ifndef S4V_MACHINE_MACHINE_H
 #define S4V_MACHINE_MACHINE_H
 #include "hyp/hyp.h"
+#include "hyp/ldc_wire.h"
 #include "machine/crew.h"
+#include "strand/watch.h"
 #include "sun4v.h"
 #include "vio/vdisk.h"
 
 #define CODE_BYTES ((u64)256 << 20)
-enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
+enum { TRACE_BYTES = 1 << 16, MAX_BREAKPOINTS = 256, MAX_WATCHPOINTS = 64, TICK_UNIT = 1 << 16, TRACE_LINE = 160 };
 
 struct s4v_machine {
   struct domain domain; /* first: strand_env.machine points here */
@@ -33,6 +35,7 @@ struct s4v_machine {
   u64 code_limit;
   const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
+  struct watchpoint watches[MAX_WATCHPOINTS];
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
 };
@@ -63,6 +66,8 @@ u64 machine_ticks_ns(const s4v_machine *, u64 ticks); /* host time until TICK ha
 
 /* run.c */
 void machine_new_turn(s4v_machine *);
+bool machine_expects_news(const s4v_machine *); /* from other domains, at any time: a guest that waits is not idle */
+bool machine_has_news(const s4v_machine *);
 bool machine_run_ends(s4v_machine *, s4v_stop *); /* kick, suspend, watchdog, time */
 void machine_fill_stop(s4v_machine *, struct strand *, u32 why, s4v_stop *);
 

@@ -66,7 +66,7 @@ static u32 asi_check(struct strand *s, u32 insn, u32 type, u64 va, bool store) {
 static u32 twin_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   u32 rd = insn_rd(insn);
   struct memref ref;
-  u32 tt = mem_ref(s, key, va, ACCESS_LOAD, &ref);
+  u32 tt = mem_ref(s, key, va, 16, ACCESS_LOAD, &ref);
   if (tt) return tt;
   u64 words[2];
   pair_load(ref.host, words);
@@ -80,7 +80,7 @@ static u32 twin_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 static u32 init_store(struct strand *s, u32 insn, u32 type, u64 key, u64 va, bool little) {
   if ((va & 63) < 8) {
     struct memref ref;
-    u32 tt = mem_ref(s, key, va & ~63ull, ACCESS_STORE, &ref);
+    u32 tt = mem_ref(s, key, va & ~63ull, 64, ACCESS_STORE, &ref);
     if (tt) return tt;
     __builtin_memset(ref.host, 0, 64);
     mem_written(s, &ref, 64);
@@ -179,7 +179,7 @@ u32 asi_cas(struct strand *s, u32 insn, u32 type) {
     return unaligned(s, TT_MEM_ADDRESS_NOT_ALIGNED, asi_table[asi_number(s, insn)].space, va);
   u32 tt = atomic_open(s, insn, va, &a);
   struct memref ref;
-  if (!tt) tt = mem_ref(s, asi_key(s, a->space), va, ACCESS_ATOMIC, &ref);
+  if (!tt) tt = mem_ref(s, asi_key(s, a->space), va, mem_size(type), ACCESS_ATOMIC, &ref);
   if (tt) return tt;
   bool raw = a->little != (ref.swap != 0);
   u64 compare = reg_get(s, insn_rs2(insn)), set = reg_get(s, insn_rd(insn)), old;

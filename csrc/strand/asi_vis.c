@@ -7,7 +7,7 @@
 
 u32 asi_block_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   struct memref ref;
-  u32 at = fp_double_index(insn_rd(insn)), tt = mem_ref(s, key, va, ACCESS_LOAD, &ref);
+  u32 at = fp_double_index(insn_rd(insn)), tt = mem_ref(s, key, va, 64, ACCESS_LOAD, &ref);
   if (tt) return tt;
   bool raw = little != (ref.swap != 0);
   for (u32 i = 0; i < 8; i++) {
@@ -21,7 +21,7 @@ u32 asi_block_load(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 
 u32 asi_block_store(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   struct memref ref;
-  u32 at = fp_double_index(insn_rd(insn)), tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
+  u32 at = fp_double_index(insn_rd(insn)), tt = mem_ref(s, key, va, 64, ACCESS_STORE, &ref);
   if (tt) return tt;
   bool raw = little != (ref.swap != 0);
   for (u32 i = 0; i < 8; i++) {
@@ -36,7 +36,7 @@ u32 asi_block_store(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 u32 asi_partial_store(struct strand *s, u32 insn, const struct asi_info *a, u64 key, u64 va) {
   u64 mask = reg_get(s, insn_rs2(insn));
   struct memref ref;
-  u32 tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
+  u32 tt = mem_ref(s, key, va, 8, ACCESS_STORE, &ref);
   if (tt) return tt;
   u64 v = s->f[fp_double_index(insn_rd(insn))];
   bool little = a->little != (ref.swap != 0);

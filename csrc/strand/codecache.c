@@ -287,6 +287,26 @@ bool codestore_written(struct codestore *store, pa_t pa, u64 bytes) {
   return hit;
 }
 
+/* A block with the instruction, or with the one before it, whose delay slot it may be. */
+static bool page_decodes(const struct code_page *p, u64 va) {
+  for (u64 pc = va - 4 * (u64)BLOCK_INSNS; pc != va + 4; pc += 4)
+    for (const struct block *b = p->buckets[block_hash(pc)]; b; b = b->next)
+      if (b->pc == pc && va - pc <= 4 * (u64)b->insns) return true;
+  return false;
+}
+
+void codestore_forget_va(struct codestore *store, u64 va) {
+  pthread_mutex_lock(&store->lock);
+  for (struct codecache *cc = store->caches; cc; cc = cc->next)
+    for (u32 i = 0; i < HASH_PAGES; i++)
+      for (struct code_page *p = cc->pages[i]; p; p = p->next) {
+        if (page_is_stale(p) || !page_decodes(p, va)) continue;
+        page_leave(cc, p);
+        cache_notice(cc);
+      }
+  pthread_mutex_unlock(&store->lock);
+}
+
 static void page_free(struct codecache *cc, struct code_page *p) {
   struct code_page **at = &cc->pages[page_hash(p->pa)];
   while (*at != p) at = &(*at)->next;

@@ -74,6 +74,9 @@ struct codestore *codestore_new(struct strand_env *);
 void codestore_free(struct codestore *); /* every cache over it is freed first */
 /* Any thread: bytes were written to a page with code. True: decoded code was hit. */
 bool codestore_written(struct codestore *, pa_t, u64 bytes);
+/* Outside of any run: the pages whose code has been decoded across a breakpoint's address, in any context, are to be decoded
+ * again. */
+void codestore_forget_va(struct codestore *, u64 va);
 
 /* `owner`: the strand whose blocks these are; NULL: all strands of the domain, one at a time. */
 struct codecache *codecache_new(struct codestore *, struct strand *owner);

@@ -22,14 +22,16 @@ static u64 nucleus_key(const struct strand *s) { return s->mmu_enabled ? bank_ke
 /* The 16 registers of the current window and its stack's save area. 0, or the trap that stands in the way. */
 static u32 move_frame(struct strand *s, bool store) {
   u64 key = nucleus_key(s), at = reg_get(s, 14) + STACK_BIAS;
+  u32 tt = 0, pass = s->watch_pass;
   if (at & 7) return mmu_fault(s, TT_MEM_ADDRESS_NOT_ALIGNED, at, 0, FAULT_UNALIGNED);
-  for (u32 n = 0; n < 16; n++) {
+  s->watch_pass = 1; /* no instruction of the guest's that could stop before it */
+  for (u32 n = 0; !tt && n < 16; n++) {
     u64 v = reg_get(s, 16 + n);
-    u32 tt = store ? mem_write(s, key, at + 8 * n, 8, false, v) : mem_read(s, key, at + 8 * n, 8, false, ACCESS_LOAD, &v);
-    if (tt) return tt;
-    if (!store) reg_set(s, 16 + n, v);
+    tt = store ? mem_write(s, key, at + 8 * n, 8, false, v) : mem_read(s, key, at + 8 * n, 8, false, ACCESS_LOAD, &v);
+    if (!tt && !store) reg_set(s, 16 + n, v);
   }
-  return 0;
+  s->watch_pass = pass;
+  return tt;
 }
 
 /* What the handlers of spill_0_normal and fill_0_normal do (V9 appendix H.2), without a trap. */

@@ -5,6 +5,7 @@
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/share.h"
+#include "strand/watch.h"
 #include "strand/window.h"
 
 static u64 swap_bytes(u64 v, u32 bytes) {
@@ -39,12 +40,14 @@ static void host_store(u8 *p, u32 bytes, u64 v) {
 static u32 tlb_index(u64 va) { return (u32)(va >> PAGE_BITS) & (TLB_ENTRIES - 1); }
 static u32 tlb_other(u32 index) { return index ^ (TLB_ENTRIES / 2); }
 
+static bool has_page(const struct tlb_entry *e, u64 va) { return watch_untag(e->rtag) == (va & PAGE_MASK); }
+
 /* The entry that has the page, or the first place emptied for it: what stood there moves to its other place. */
 static struct tlb_entry *tlb_slot(struct tlb_bank *bank, u64 va) {
   u32 index = tlb_index(va);
   struct tlb_entry *first = &bank->d[index], *second = &bank->d[tlb_other(index)];
-  if (first->rtag == (va & PAGE_MASK)) return first;
-  if (second->rtag == (va & PAGE_MASK)) return second;
+  if (has_page(first, va)) return first;
+  if (has_page(second, va)) return second;
   if (first->rtag != TAG_NONE) *second = *first;
   first->rtag = first->wtag = TAG_NONE;
   return first;
@@ -76,13 +79,14 @@ static u32 check_rights(struct strand *s, u64 key, u64 va, u32 access, u32 right
   return 0;
 }
 
-u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
+u32 mem_ref(struct strand *s, u64 key, u64 va, u32 bytes, u32 access, struct memref *out) {
+  if (UNLIKELY(s->env->watch_count != 0) && watch_meets(s, key, va, bytes, access)) return BODY_RETRY;
   struct tlb_bank *bank = s->bank->key == key ? s->bank : mmu_bank(s, key);
   struct tlb_entry *e = tlb_slot(bank, va);
   struct mapping m = {.ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK)};
   struct ram_ref ref;
   u32 rights, bad = POISON_NONE;
-  bool hit = e->rtag == (va & PAGE_MASK) && hit_allows(e, access);
+  bool hit = has_page(e, va) && hit_allows(e, access);
   u32 tt = hit ? 0 : mmu_translate(s, key, va, access, &m);
   if (tt) return tt;
   if (!mmu_place(s->env, m.ra, &ref, &rights))
@@ -93,7 +97,7 @@ u32 mem_ref(struct strand *s, u64 key, u64 va, u32 access, struct memref *out) {
   /* not every access may pass: never by the soft TLB */
   bool exact = m.invert_endian || (m.info & TLB_IO) || bad || !(rights & PLACE_READ);
   if (!hit && !exact)
-    *e = (struct tlb_entry){.rtag = va & PAGE_MASK, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - va,
+    *e = (struct tlb_entry){.rtag = watch_tag(s->env, va & PAGE_MASK), .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - va,
                             .info = (m.ra & PAGE_MASK) | m.info};
   *out = (struct memref){.host = ref.host, .entry = exact ? NULL : e, .page = ref.page, .region = ref.region,
                          .code = ref.code, .va = va, .pa = ref.pa, .swap = m.invert_endian};
@@ -107,14 +111,14 @@ void mem_written(struct strand *s, const struct memref *ref, u32 bytes) {
 #endif
   if (__atomic_load_n(ref->code, __ATOMIC_RELAXED)) {
     if (codestore_written(s->env->store, ref->pa, bytes)) strand_notice(s);
-  } else if (ref->entry && (ref->entry->info & TLB_W)) {
+  } else if (ref->entry && (ref->entry->info & TLB_W) && !(ref->entry->rtag & TAG_WATCHED)) {
     ref->entry->wtag = ref->va & PAGE_MASK;
   }
 }
 
 u32 mem_read(struct strand *s, u64 key, u64 va, u32 bytes, bool little, u32 access, u64 *value) {
   struct memref ref;
-  u32 tt = mem_ref(s, key, va, access, &ref);
+  u32 tt = mem_ref(s, key, va, bytes, access, &ref);
   if (tt) return tt;
   u64 raw = host_load(ref.host, bytes);
   *value = little != (ref.swap != 0) ? raw : swap_bytes(raw, bytes);
@@ -123,7 +127,7 @@ u32 mem_read(struct strand *s, u64 key, u64 va, u32 bytes, bool little, u32 acce
 
 u32 mem_write(struct strand *s, u64 key, u64 va, u32 bytes, bool little, u64 value) {
   struct memref ref;
-  u32 tt = mem_ref(s, key, va, ACCESS_STORE, &ref);
+  u32 tt = mem_ref(s, key, va, bytes, ACCESS_STORE, &ref);
   if (tt) return tt;
   host_store(ref.host, bytes, little != (ref.swap != 0) ? value : swap_bytes(value, bytes));
   mem_written(s, &ref, bytes);
@@ -217,7 +221,7 @@ u32 mem_store(struct strand *s, u32 insn, u32 type) {
 u32 mem_swap_at(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
   struct memref ref;
   u32 tt = mem_check_alignment(s, va, MT_U32, true);
-  if (!tt) tt = mem_ref(s, key, va, ACCESS_ATOMIC, &ref);
+  if (!tt) tt = mem_ref(s, key, va, 4, ACCESS_ATOMIC, &ref);
   if (tt) return tt;
   bool plain = little != (ref.swap != 0);
   u32 v = (u32)reg_get(s, insn_rd(insn));
@@ -229,7 +233,7 @@ u32 mem_swap_at(struct strand *s, u32 insn, u64 key, u64 va, bool little) {
 
 u32 mem_ldstub_at(struct strand *s, u32 insn, u64 key, u64 va) {
   struct memref ref;
-  u32 tt = mem_ref(s, key, va, ACCESS_ATOMIC, &ref);
+  u32 tt = mem_ref(s, key, va, 1, ACCESS_ATOMIC, &ref);
   if (tt) return tt;
   u8 old = __atomic_exchange_n(ref.host, (u8)0xff, __ATOMIC_SEQ_CST);
   mem_written(s, &ref, 1);

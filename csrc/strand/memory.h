@@ -18,7 +18,8 @@ struct memref {
   u32 swap;                /* TTE.IE: invert endianness */
 };
 
-u32 mem_ref(struct strand *, u64 key, u64 va, u32 access, struct memref *);
+/* Also BODY_RETRY, before anything has changed: the access meets a watchpoint. */
+u32 mem_ref(struct strand *, u64 key, u64 va, u32 bytes, u32 access, struct memref *);
 /* After the bytes are in: mark, then code check, then write permission. */
 void mem_written(struct strand *, const struct memref *, u32 bytes);
 

@@ -4,6 +4,7 @@
 #include "mem/pair.h"
 #include "strand/firmware.h"
 #include "strand/internal.h"
+#include "strand/watch.h"
 
 static void bank_clear(struct strand *s, struct tlb_bank *b, u32 flags) {
   if (flags & MAP_D)
@@ -165,6 +166,44 @@ u32 mmu_translate(struct strand *s, u64 key, u64 va, u32 access, struct mapping 
               (tte & TTE_CP ? TLB_CP : 0) | (tte & TTE_NFO ? TLB_IO : 0);
   out->invert_endian = (tte & TTE_IE) != 0;
   return 0;
+}
+
+static bool bank_look(const struct tlb_bank *b, u64 va, u64 *ra) {
+  u64 page = va & PAGE_MASK;
+  u32 index = (u32)(va >> PAGE_BITS);
+  const struct itlb_entry *i = &b->i[index & (ITLB_ENTRIES - 1)];
+  for (u32 n = 0; n < 2; n++) {
+    const struct tlb_entry *e = &b->d[(index ^ n * TLB_ENTRIES / 2) & (TLB_ENTRIES - 1)];
+    if (watch_untag(e->rtag) != page) continue;
+    *ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK);
+    return true;
+  }
+  *ra = i->ra | (va & ~PAGE_MASK);
+  return i->tag == page;
+}
+
+bool mmu_look_like(const struct strand *s, const struct strand *other, u64 va, u64 *ra) {
+  u64 key = mmu_implicit_key(other);
+  for (u32 i = 0; i < TLB_BANKS; i++) {
+    const struct tlb_bank *b = &s->banks[i];
+    bool same = b->key != TAG_NONE && (b->key & 3) != BANK_REAL && (b->key | 3) == (key | 3);
+    if ((same || b->key == key) && bank_look(b, va, ra)) return true;
+  }
+  return false;
+}
+
+bool mmu_look(struct strand *s, u64 va, u64 *ra) {
+  u64 key = mmu_implicit_key(s), fault_va = s->fault_va;
+  u32 type = s->fault_type, context = s->fault_context;
+  struct mapping m;
+  if (key != key_real() && mmu_look_like(s, s, va, ra)) return true;
+  if (key != key_real()) key = (key & ~3ull) | BANK_PRIV;
+  bool found = !mmu_translate(s, key, va, ACCESS_LOAD, &m) || !mmu_translate(s, key, va, ACCESS_FETCH, &m);
+  if (found) *ra = m.ra;
+  s->fault_va = fault_va;
+  s->fault_type = type;
+  s->fault_context = context;
+  return found;
 }
 
 static void report(struct strand *s, u64 at, u64 type, u64 va, u64 ctx) {

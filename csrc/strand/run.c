@@ -183,6 +183,13 @@ static void step(struct strand *s) {
   strand_finish(s, result, 0);
 }
 
+/* The same where a break- or watchpoint has been reported, or nobody wants to hear of it. */
+static void step_past(struct strand *s) {
+  s->watch_pass = 1;
+  step(s);
+  s->watch_pass = 0;
+}
+
 /* Timers, what other strands want, then the disrupting trap of highest priority. The notice is taken down before
  * what it may stand for is looked at: one that comes meanwhile stays up. */
 static void look_around(struct strand *s) {
@@ -242,7 +249,7 @@ static void run_look(struct strand *s, i64 n) {
   }
 }
 
-/* Returns the breakpoint that ended the last run. */
+/* Returns where a break- or watchpoint ended the last run. */
 static u64 begin(struct strand *s) {
   u64 past = s->break_pc;
   __atomic_store_n(&s->resting, 0, __ATOMIC_SEQ_CST);
@@ -252,6 +259,7 @@ static u64 begin(struct strand *s) {
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = s->over = 0;
+  s->watch_kind = 0;
   s->cold_index = 0;
   s->slice_ref = s->budget = 0;
   s->break_pc = TAG_NONE;
@@ -260,7 +268,7 @@ static u64 begin(struct strand *s) {
 }
 
 static u32 end(struct strand *s) {
-  if (s->stop == STOP_BREAKPOINT) s->break_pc = s->pc;
+  if (s->stop == STOP_BREAKPOINT || s->stop == STOP_WATCH) s->break_pc = s->pc;
   __atomic_store_n(&s->insns, s->insns + strand_slice_done(s), __ATOMIC_RELAXED); /* s4v_strand_busy() may be looking */
   s->slice_ref = s->budget = 0;
   fpu_leave(s);
@@ -280,12 +288,22 @@ u32 strand_run(struct strand *s, u64 insns) {
   while (!s->stop && strand_slice_done(s) < insns) {
     u64 stretch = attend(s, insns - strand_slice_done(s));
     if (s->stop) break;
-    if (past == s->pc && builder_breakpoint(s, s->pc)) step(s); /* reported by the last run */
+    u64 until = strand_slice_done(s) + stretch;
+    if (past == s->pc) step_past(s); /* reported by the last run */
     past = TAG_NONE;
-    run_stretch(s, strand_slice_done(s) + stretch);
+    run_stretch(s, until);
     if (s->over || is_called(s)) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
+  return end(s);
+}
+
+u32 strand_step(struct strand *s) {
+  begin(s);
+  u64 pc = s->pc, level = s->tl;
+  look_around(s);
+  if (!s->stop && s->pc == pc && s->tl == level) step_past(s);
+  if (s->mode & MODE_AM) s->npc = (u32)s->npc;
   return end(s);
 }
 
@@ -294,7 +312,7 @@ u32 strand_run_beside(struct strand *s, u64 insns) {
   for (u32 looks = 0; !s->stop && strand_slice_done(s) < insns; looks++) {
     if (looks % LOOKS_PER_CLOCK == 0 || strand_noticed(s)) look_around(s);
     if (s->stop || __atomic_load_n(&s->park, __ATOMIC_ACQUIRE)) break;
-    if (past == s->pc && builder_breakpoint(s, s->pc)) step(s);
+    if (past == s->pc) step_past(s);
     past = TAG_NONE;
     u64 left = insns - strand_slice_done(s);
     if (left > LOOK_INSNS + BIAS)

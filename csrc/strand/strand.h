@@ -91,7 +91,7 @@ enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 16384
 
 /* Soft TLB entry. wtag is set only while the page is marked dirty and holds no decoded code. */
 struct tlb_entry {
-  u64 rtag, wtag; /* page VA, or TAG_NONE */
+  u64 rtag, wtag; /* page VA, or TAG_NONE; watch_tag() of a page that is watched */
   u64 addend;     /* host address - VA */
   u64 info;       /* RA of the page | enum tlb_info */
 };
@@ -118,6 +118,7 @@ struct codecache;
 struct firmware_maps;
 struct ram_ref;
 struct strand;
+struct watchpoint;
 
 struct jump_entry {
   u64 pc, key;
@@ -157,13 +158,15 @@ struct strand_env {
   u32 hot_entries; /* of a block, after which it is translated, where there is a translator */
   u32 breakpoint_count;
   const u64 *breakpoints;
+  u32 watch_count; /* watch.h */
+  const struct watchpoint *watches;
   const struct firmware_maps *firmware_maps;
   void *machine;
 };
 
 enum strand_stop {
   STOP_NONE = 0, STOP_EXIT, STOP_WATCHDOG, STOP_CONSOLE, STOP_YIELD, STOP_BREAKPOINT, STOP_RESET, STOP_EVENT,
-  STOP_SUSPEND, STOP_CHANNEL, STOP_FIRMWARE,
+  STOP_SUSPEND, STOP_CHANNEL, STOP_FIRMWARE, STOP_WATCH,
   STOP_PARK, /* no stop for anybody: the strand is wanted at rest */
 };
 
@@ -192,7 +195,7 @@ struct strand {
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
-  u64 break_pc;     /* breakpoint that ended the last run, TAG_NONE: none; the next run goes on past it */
+  u64 break_pc;     /* of the break- or watchpoint that ended the last run, TAG_NONE: none; the next run goes on past it */
   u32 cold_index;   /* while a body runs out of line: its index in the block */
   u32 single;       /* the next instruction goes through the stepper */
   u32 attention;    /* something may be pending: look before going on; set by any thread */
@@ -208,6 +211,9 @@ struct strand {
   u64 busy_since;   /* now at work, since then; 0: it is not */
   u32 busy_turn;    /* odd: the two are being written */
   u32 over;         /* it has made more pages dirty than the limit allows: to rest for a while (share.h) */
+  u64 watch_va;     /* what was watched there was met last */
+  u32 watch_kind;   /* and how, 0: not yet, in a run or step */
+  u32 watch_pass;   /* what is watched stops nothing now */
   struct jump_entry jump[JUMP_CACHE];
   struct tlb_bank banks[TLB_BANKS];
 };
@@ -231,6 +237,9 @@ u32 strand_run(struct strand *, u64 insns);
 /* The same on a thread beside other strands': looks every LOOK_INSNS instructions what they want (share.h), and may come
  * back early, with STOP_NONE, when `park` is set. */
 u32 strand_run_beside(struct strand *, u64 insns);
+/* What the strand would do next and nothing more: take a trap that is pending, or execute one instruction, which counts or
+ * traps. Break- and watchpoints stop nothing; `watch_kind` says what the instruction has met. */
+u32 strand_step(struct strand *);
 void strand_forget_stop(struct strand *); /* nobody was told of the last run's breakpoint: it is to come again */
 u64 strand_slice_done(const struct strand *);                                /* instructions so far in this slice */
 void strand_mode_changed(struct strand *);                                   /* after pstate, fprs, fsr, tl, context, mmu */

@@ -1,5 +1,8 @@
 /* engine_lockstep.c - blocks against the stepper: `engine_lockstep SEED COUNT`, or `engine_lockstep find SEED`.
  *
+ * With SUN4V_DEBUGGED in the environment a debugger is at the machine of blocks all along: break- and watchpoints come and
+ * go, single steps, memory looked at by virtual address. The other machine knows nothing of it.
+ *
  * Each seed is a random program that runs twice: by decoded blocks with specialised handlers, in stretches of random
  * length, and by the out-of-line body of every instruction, in one stretch. After the same number of instructions both
  * machines must be the same, to the bit. `find` searches for the first instruction after which they are not.
@@ -37,15 +40,66 @@ static bool same(struct pair *p) {
   return memcmp(a, b, 32) == 0 && s4v_insns(p->blocks) == s4v_insns(p->steps);
 }
 
+static u64 met; /* break- and watchpoints */
+
+static u64 some_address(u64 *rng) {
+  static const u64 base[] = {DATA, CODE, ALIAS, ALIAS + DATA_BYTES, SPILL_STACK};
+  return base[below(rng, 5)] + below(rng, one_in(rng, 2) ? 512 : 0x4000);
+}
+
+/* Another set of points, and a look at memory. */
+static void debug_some(s4v_machine *m, u64 *rng) {
+  static u64 points[16][2];
+  static u32 count;
+  static s4v_machine *of;
+  u8 bytes[300];
+  for (u32 i = 0; of == m && i < count; i++) {
+    if (!points[i][1]) s4v_breakpoint_remove(m, points[i][0]);
+    else s4v_watchpoint_remove(m, points[i][0], points[i][1] >> 8, points[i][1] & 3);
+  }
+  of = m;
+  count = below(rng, 4) ? below(rng, 16) : 0;
+  for (u32 i = 0; i < count; i++) {
+    bool watch = one_in(rng, 2);
+    points[i][0] = watch ? some_address(rng) : some_address(rng) & ~3ull;
+    points[i][1] = watch ? (u64)(1 + below(rng, 40)) << 8 | (1 + below(rng, 3)) : 0;
+    if (!watch) s4v_breakpoint_add(m, points[i][0]);
+    else s4v_watchpoint_add(m, points[i][0], points[i][1] >> 8, points[i][1] & 3);
+  }
+  s4v_va_read(m, 0, some_address(rng), bytes, below(rng, sizeof bytes));
+}
+
+static s4v_stop step_some(s4v_machine *m, u64 insns, u32 steps) {
+  s4v_stop stop = {.reason = S4V_STOP_STEP};
+  u64 done = 0;
+  for (; steps && done < insns && (stop.reason == S4V_STOP_STEP || stop.reason == S4V_STOP_WATCHPOINT); steps--) {
+    s4v_step(m, S4V_STRAND_ANY, &stop);
+    done += stop.insns;
+  }
+  stop.insns = done;
+  return stop;
+}
+
+static bool goes_on(s4v_stop stop) {
+  bool point = stop.reason == S4V_STOP_BREAKPOINT || stop.reason == S4V_STOP_WATCHPOINT;
+  met += point;
+  return point || stop.reason == S4V_STOP_BUDGET || stop.reason == S4V_STOP_STEP;
+}
+
 static s4v_stop run_cut(s4v_machine *m, u64 insns, u64 *rng) {
   s4v_stop stop = {0};
   u64 done = 0;
+  bool debugged = getenv("SUN4V_DEBUGGED");
   while (done < insns) {
+    if (debugged) debug_some(m, rng);
     u64 cut = one_in(rng, 3) ? 1 + below(rng, 8) : 1 + below(rng, 2000);
-    stop = guest_run(m, cut < insns - done ? cut : insns - done);
+    cut = cut < insns - done ? cut : insns - done;
+    bool steps = debugged && one_in(rng, 4);
+    stop = steps ? step_some(m, cut, below(rng, 8)) : guest_run(m, cut);
     done += stop.insns;
-    if (stop.reason != S4V_STOP_BUDGET) break;
+    if (!goes_on(stop) && !(steps && (stop.reason == S4V_STOP_IDLE || stop.reason == S4V_STOP_CONSOLE))) break;
   }
+  if (goes_on(stop)) stop.reason = S4V_STOP_BUDGET;
   stop.insns = done;
   return stop;
 }
@@ -122,6 +176,7 @@ int main(int argc, char **argv) {
     else insns += one;
     if (wrong >= 10) break;
   }
+  if (met) printf("points met %llu\n", (unsigned long long)met);
   printf("native bytes %llu\n", (unsigned long long)native);
   printf("programs %llu instructions %llu wrong %llu\n", (unsigned long long)count, (unsigned long long)insns,
          (unsigned long long)wrong);

@@ -97,7 +97,7 @@ def _net(housing: Housing, net: Net) -> VirtualDevice:
     return net_node(
         net.number, net.channel, mac=net.mac, default_vlan=switch.default_vlan if switch else 1, pvid=net.pvid,
         vids=net.vids, frame_bytes=net.mtu + FRAME_EXTRA, switch_mac=switch.mac if switch else SWITCH_MAC,
-        link_states=net.linkprop == "phys-state",
+        link_states=net.linkprop == "phys-state", peers=net.peers,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from emulator.errors import ClosedError, EmulatorError
@@ -31,7 +32,7 @@ from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
 from emulator.server.frame import Housing, build_machine, memory_descriptors
-from emulator.server.guest_moving import RECEIVED, RECEIVING, SUSPENDED, GuestMoving
+from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -46,7 +47,7 @@ MAX_REQUESTS = 1024
 NO_BUDGET = (1 << 64) - 1
 LOOK_SECONDS = 0.01
 """Between two looks at the console of a guest that is writing, or has not taken all its input."""
-DEFINED, RUNNING, HALTED = "defined", "running", "halted"
+DEFINED, HALTED = "defined", "halted"
 
 
 class QueueError(EmulatorError):
@@ -84,6 +85,7 @@ class Guest(GuestMoving):
         self._stopped_at = 0.0  # host's time of day when it was suspended last
         self._program: Program | None = None
         self._new_description = False  # of a received guest: its system is to be told
+        self._lent = False  # another machine has its memory too, or will: not to be written when it goes
         self._buffer: StateBuffer | None = None  # for the state of a guest that is received
 
     # -- from any thread
@@ -237,6 +239,8 @@ class Guest(GuestMoving):
             machine.reset()
             self._attentive = True
         else:
+            if self._plugs is not None:
+                self._plugs.links.cut()
             machine.drain()
         self._stopped_at = time.time()
         self.tell(ending.state, ending.why, code=ending.code, text=ending.text)
@@ -268,6 +272,7 @@ class Guest(GuestMoving):
             variables = Variables.lenient(dict(self.spec.variables), changed=self._variable_set)
             self.requests.connect(machine, self.spec, on_variable=self._variable_set)
             plugs.apply(self.spec)
+            plugs.links.join()
             machine.power_on(program, variables=variables)
         except BaseException:
             plugs.close()
@@ -324,8 +329,7 @@ class Guest(GuestMoving):
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
             buffer.close()
-        if machine is not None and self.state in (RECEIVING, RECEIVED):
-            machine.scrub()  # others have its memory as well
+        self._let_go(machine)
         self.requests.abandon("the guest has ended")
         self.console.forget_input()
         self.started_at = None
@@ -336,6 +340,16 @@ class Guest(GuestMoving):
             except Exception:
                 LOG.exception("guest %d (%s): trouble at its end", self.spec.id, self.spec.name)
         self.snapshot = self.snapshot.ended()
+
+    def _let_go(self, machine: Machine | None) -> None:
+        """Before its devices are closed, which may write: memory that another machine has, or may have, is not touched;
+        what came here and never ran is scrubbed, since others have its descriptors.
+        """
+        lent, self._lent = self._lent, False
+        if machine is not None and lent:
+            machine.part()
+        elif machine is not None and self.state in (RECEIVING, RECEIVED):
+            machine.scrub()
 
     def reset(self) -> None:
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
@@ -353,6 +367,8 @@ class Guest(GuestMoving):
         machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
+        if self._plugs is not None:
+            self._plugs.links.cut()
         machine.drain()
         self._stopped_at = time.time()
         self.tell(SUSPENDED, "suspended")
@@ -372,9 +388,11 @@ class Guest(GuestMoving):
         elif plugs.released:
             plugs.arrive(unplugged=False)
             machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        plugs.links.join()
         if machine.suspended:
             machine.resume()
         self._attentive = True
+        self._lent = False  # it is this one's alone: who else has it does not use it any more
         self.tell(RUNNING, "resumed")
 
     def leave(self) -> None:
@@ -441,8 +459,9 @@ class Guest(GuestMoving):
         changed: list[str] = []
         if self.state in (RECEIVING, RECEIVED):
             spec = spec.but(variables=self.spec.variables)  # those that count come with it
-            if spec.but(generation=None) != self.spec.but(generation=None):
+            if _without_links(spec) != _without_links(self.spec):
                 raise GuestStateError(f"{self.spec.name} is {self.state}: it cannot be changed before it runs here")
+            changed = self.relink(spec)
         if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
         self.spec = spec
@@ -488,6 +507,11 @@ class Guest(GuestMoving):
         """Firmware or guest has set a variable."""
         self.spec = merged_variables(self.spec, {name: value})
         self.requests.said.say("guest.variable", name, name=name, value=value)
+
+
+def _without_links(spec: GuestSpec) -> GuestSpec:
+    """Links come and go with other guests, also while this one is on its way."""
+    return spec.but(generation=None, nets=tuple(replace(net, peers=()) for net in spec.nets))
 
 
 def check_same(old: GuestSpec, new: GuestSpec) -> None:

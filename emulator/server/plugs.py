@@ -25,6 +25,7 @@ from emulator.server.errors import BackendError
 from emulator.server.paths import PathDisk, PathGroup, Way
 from emulator.server.spec import Disk, DiskPath, GuestSpec, Net
 from emulator.server.switches import Switches, unplug
+from emulator.server.vnetlinks import NetLinks
 
 LOG = logging.getLogger("sun4v.machine")
 SERVICES = "domain-services"
@@ -99,6 +100,7 @@ class Plugs:
         self._nets: dict[str, _NetPlug] = {}
         self._groups: dict[str, PathGroup] = {}  # of disks with several paths
         self._wanted: tuple[Disk, ...] = ()
+        self.links = NetLinks(machine, around.switches.wires)
 
     @property
     def errors(self) -> dict[str, str]:
@@ -119,6 +121,7 @@ class Plugs:
 
     def close(self) -> None:
         """Unplug everything. The machine's devices are of no use after that."""
+        self.links.cut()
         for net in self._nets.values():
             self._close_net(net)
         for disk in self._disks.values():
@@ -130,7 +133,7 @@ class Plugs:
         paths = {(disk.name, path.channel): (disk, path) for disk in spec.disks for path in disk.paths}
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
-        changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
+        changed = [*self._remove_disks(paths), *self._remove_nets(nets), *self.links.want(spec.nets)]
         changed += self._apply_disks(paths)
         self._wanted = spec.disks
         self._settle_groups(self._wanted)
@@ -169,6 +172,7 @@ class Plugs:
         devices += [plug.device for plug in self._nets.values()]
         for device in devices:
             device.online = device.channel.up
+        self.links.loaded()
 
     def arrive(self, *, unplugged: bool) -> None:
         """Open the disks, and with `unplugged` plug in the networks: the guest runs here from now on.
@@ -436,6 +440,7 @@ def _differs(now: Net, wanted: Net | None) -> bool:
     places = {
         "online": True, "switch": "", "alt_macs": (), "maxbw_bps": None, "pvid": 1, "vids": (), "capture": None,
         "pvlan": None, "protection": (), "allowed_ips": (), "allowed_dhcp_cids": (), "cos": 0, "linkprop": "",
+        "peers": (),
     }  # fmt: skip
     return _same(now, places) != _same(wanted, places)
 

@@ -48,6 +48,16 @@ def test_translated_code_against_stepper(hot: int) -> None:
     assert int(output.split()[2]) > 1000 * programs  # bytes of host code: that it was translated at all
 
 
+@pytest.mark.parametrize("hot", ["", "2"])
+def test_a_debugger_changes_nothing(hot: str) -> None:
+    """Break- and watchpoints that come and go, steps: to the bit as without."""
+    with_it = {"SUN4V_DEBUGGED": "1"} | ({"SUN4V_TRANSLATE": hot} if hot else {})
+    output = run_driver(driver("engine_lockstep"), SEED, 150 * DEPTH, **with_it)
+    programs, _, wrong = numbers(output)
+    assert (programs, wrong) == (150 * DEPTH, 0)
+    assert int(output.split()[2]) > programs  # points met
+
+
 @pytest.mark.parametrize(("what", "machines"), [("cuts", 100), ("restore", 100), ("harvest", 100)])
 def test_two_machines(what: str, machines: int) -> None:
     """Cuts do not matter; a translating machine's state goes on in one that interprets; every store marks again."""

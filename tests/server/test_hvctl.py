@@ -108,7 +108,7 @@ def test_another_user_is_disconnected(site: Site) -> None:
 def test_hello(site: Site) -> None:
     with Hvctl(site.path) as client:
         hello = client.hello
-        assert hello["machine"] == "alpha" and hello["version"] == [1, 1] and hello["memory"] == 64 << 30
+        assert hello["machine"] == "alpha" and hello["version"] == [1, 2] and hello["memory"] == 64 << 30
         assert hello["platform"] == "t5-2" and hello["platform_toml"] == "/x.toml" and hello["pid"] == os.getpid()
         assert client.call("machine.info")["boot"] == hello["boot"] == site.server.boot
     with site.raw() as sock:

@@ -79,13 +79,14 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.units": {"emulator.errors"},
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
-        "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
+        "emulator._core_debug", "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
     },
     "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
-    "emulator._core_moving": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_moving": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
+    "emulator._core_debug": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator.descriptors": {"emulator.errors"},
     "emulator.chips": {"emulator.errors"},
@@ -117,8 +118,9 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 }
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
-    "emulator._core", "emulator._core_channels", "emulator._core_disks", "emulator._core_firmware",
-    "emulator._core_memory", "emulator._core_moving", "emulator._core_stream", "emulator._build_core",
+    "emulator._core", "emulator._core_channels", "emulator._core_debug", "emulator._core_disks",
+    "emulator._core_firmware", "emulator._core_memory", "emulator._core_moving", "emulator._core_stream",
+    "emulator._build_core",
 }
 
 

@@ -45,9 +45,11 @@ def words(*code: int) -> bytes:
     return b"".join(word.to_bytes(4, "big") for word in code)
 
 
-def machine(*code: int, strands: int = 1, memory: str = "4M", quantum: int = 1000) -> Machine:
-    """A deterministic machine with `code` at CODE and strand 0 started there."""
-    made = Machine(memory, strands=strands, deterministic=True, quantum=quantum)
+def machine(
+    *code: int, strands: int = 1, memory: str = "4M", quantum: int = 1000, deterministic: bool = True
+) -> Machine:
+    """A machine with `code` at CODE and strand 0 started there."""
+    made = Machine(memory, strands=strands, deterministic=deterministic, quantum=quantum)
     made.memory.write(CODE, words(*code))
     for number in range(512):  # a trap table at 0 that skips what traps
         made.memory.write(number * 32, words(DONE))

@@ -1,7 +1,7 @@
 """A hall of real servers of every kind, in one home: machine, manager and console server of each are processes.
 
-Domains are built by `ldm` alone, and moved by `ldm migrate-domain`; the client's own code runs in this process. A server is
-powered on when a test first wants it, and stays for all tests of the folder.
+Domains are built by `ldm` alone, and moved by `ldm migrate-domain`; the client's own code runs in this process. A
+server is powered on when a test first wants it, and stays for all tests of the folder.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from ldm_support import Done
 from room_support import PATIENCE, Console, Shell, free_ports
 
+from emulator import platforms
 from emulator.places import HOME, MACHINE, machine_names, place
 from emulator.power.control import pull_cord
 from ldmd.cli.connection import connect
@@ -72,7 +73,7 @@ class Hall:
         """A small control domain with services."""
         self.on[name] = first = free_ports(PORTS)
         self.ok(name, "start-reconf primary")
-        if self.kinds[name].startswith("t3"):
+        if "MAU" in self.ok(name, "list -o crypto primary"):
             self.ok(name, "set-crypto 0 primary")
         if name == "t5a":  # what domains are lent
             for device in (ENDPOINT, BUS):
@@ -84,6 +85,13 @@ class Hall:
             self.ok(name, line)
         if name == "t5a":
             self.ok(name, "start-reconf primary", f"create-vf -n 1 {PF}", "stop-domain -r primary")
+
+    def kind(self, name: str, like: str, *rows: str) -> None:
+        """A server that is a little different from one of the catalogue, for `up`."""
+        text = (Path(platforms.__file__).parent / f"{like}.toml").read_text()
+        path = self.home / f"{name}.toml"
+        path.write_text("\n".join([*rows, text]))
+        self.kinds[name] = str(path)
 
     def directory(self, name: str) -> Path:
         """The manager's."""
@@ -180,8 +188,9 @@ class Hall:
         return name
 
     def volume(self, machine: str, name: str) -> None:
-        """The domain's disk on a machine."""
-        self.ok(machine, f"add-vdsdev {self.home}/{name}.img {name}@{VDS}")
+        """The domain's disk on a machine, once."""
+        if f"|vol={name}|" not in self.ok(machine, "list-services -p"):
+            self.ok(machine, f"add-vdsdev {self.home}/{name}.img {name}@{VDS}")
 
     def booted(self, machine: str, name: str) -> None:
         until(lambda: self.row(machine, name) == "active -n----", f"{name} does not boot on {machine}")

@@ -30,7 +30,7 @@ from ldmd.demo.stage import labos
 
 KINDS = {"t3a": "t3-1", "t3b": "t3-1", "t4a": "t4-1", "t5a": "t5-2", "t5b": "t5-2", "m7a": "m7-8", "m10a": "m10-1",
          "m10b": "m10-1"}
-MEMORY = {"m7-8": "256G", "t5-2": "64G", "t3-1": "64G"}
+MEMORY = {"m7-8": "256G", "m5-32": "256G", "t5-2": "64G", "t3-1": "64G"}
 PORTS = 12
 LOOK = 0.05
 ENDPOINT, BUS, PF = "/SYS/MB/PCIE1", "pci_3", "/SYS/MB/NET0/IOVNET.PF0"
@@ -97,8 +97,16 @@ class Hall:
         """The manager's."""
         return self.home / "machines" / name / "ldmd"
 
-    def settings(self, name: str, **values: object) -> None:
-        """[migration] of a manager's ldmd.toml, which is started again with it."""
+    @contextmanager
+    def settings(self, name: str, **values: object) -> Iterator[None]:
+        """[migration] of a manager's ldmd.toml, which is started again with it, and without it afterwards."""
+        try:
+            self._settings(name, **values)
+            yield
+        finally:
+            self._settings(name)
+
+    def _settings(self, name: str, **values: object) -> None:
         path = self.directory(name) / "ldmd.toml"
         rows = [f"{key.replace('_', '-')} = {str(value).lower() if isinstance(value, bool) else value}"
                 for key, value in values.items()]

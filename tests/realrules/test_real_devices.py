@@ -99,10 +99,9 @@ def test_g42_other_contents_are_told_and_refused_where_asked_for(rich: Hall) -> 
     with rich.changed(B, "remove-vdsdev data@vds9", f"add-vdsdev {rich.home}/wrong.img data@vds9",
                       back=("remove-vdsdev data@vds9", DATA.format(rich.home))):
         rich.warned("rich", A, B, text)
-        rich.settings(B, strict_storage=True)
-        rich.refused("rich", A, B, text)
-        rich.warned("rich", A, B, text, options="-f")
-        rich.settings(B)
+        with rich.settings(B, strict_storage=True):
+            rich.refused("rich", A, B, text)
+            rich.warned("rich", A, B, text, options="-f")
     rich.allowed("rich", A, B)
 
 

@@ -83,22 +83,21 @@ def test_g62_m03_what_is_refused_while_a_domain_moves(ready: Hall) -> None:
     hall.up("t4a")
     for machine in (A, B):
         hall.ok(machine, "add-domain third", "set-vcpu 1 third", "set-memory 64M third")
-    hall.settings(A, bandwidth_bps=40000)
-    moving = Running(hall, A, f"migrate-domain -c state {B}")
-    until(lambda: hall.row(B, "state") == "bound -----t", "the target shows nothing")
-    assert hall.row(A, "state") == "active -n---s"
-    for machine in (A, B):
-        for line in ("bind-domain third", "set-vcpu 2 third", "add-vnet n primary-vsw0 third", "start-reconf primary"):
-            done = hall.ldm(machine, line)
-            assert done.status == 1 and "is refused while LDom state migrates on this machine" in done.err, done
-        assert hall.ldm(machine, "stop-domain state").status == 1
-    assert said(hall.migrate("third", A, B).err)[0] == f"Another migration is under way on the source machine {A}"
-    with hall.changed("t4a", "add-domain fourth", back=("remove-domain fourth",)):
-        hall.refused("fourth", "t4a", B, f"Another migration is under way on the target machine {B}")
-    hall.ok(A, "cancel-operation migration state")
-    assert moving.wait().err.endswith(FAILED.format("state") + "\n")
-    until(lambda: (hall.row(A, "state"), hall.row(B, "state")) == ("active -n----", ""), "not settled")
-    hall.settings(A)
+    with hall.settings(A, bandwidth_bps=40000):
+        moving = Running(hall, A, f"migrate-domain -c state {B}")
+        until(lambda: hall.row(B, "state") == "bound -----t", "the target shows nothing")
+        assert hall.row(A, "state") == "active -n---s"
+        for machine in (A, B):
+            for line in ("bind-domain third", "set-vcpu 2 third", f"add-vnet n {VSW} third", "start-reconf primary"):
+                done = hall.ldm(machine, line)
+                assert done.status == 1 and "is refused while LDom state migrates on this machine" in done.err, done
+            assert hall.ldm(machine, "stop-domain state").status == 1
+        assert said(hall.migrate("third", A, B).err)[0] == f"Another migration is under way on the source machine {A}"
+        with hall.changed("t4a", "add-domain fourth", back=("remove-domain fourth",)):
+            hall.refused("fourth", "t4a", B, f"Another migration is under way on the target machine {B}")
+        hall.ok(A, "cancel-operation migration state")
+        assert moving.wait().err.endswith(FAILED.format("state") + "\n")
+        until(lambda: (hall.row(A, "state"), hall.row(B, "state")) == ("active -n----", ""), "not settled")
     for machine in (A, B):
         hall.drop(machine, "third")
     assert hall.type(A, "state", "echo alive") == ["alive"]
@@ -145,10 +144,10 @@ def test_m04_not_while_it_stops(hall: Hall) -> None:
 
 @pytest.mark.parametrize(("machine", "side"), [(A, "source"), (B, "target")])
 def test_m02_switched_off(ready: Hall, machine: str, side: str) -> None:
-    ready.settings(machine, **{"outgoing" if side == "source" else "incoming": False})
-    done = ready.migrate("state", A, B)
-    assert done.status == 1 and said(done.err)[0] == f"Migration is switched off on the {side} machine {machine}"
-    ready.settings(machine)
+    with ready.settings(machine, **{"outgoing" if side == "source" else "incoming": False}):
+        done = ready.migrate("state", A, B)
+        assert done.status == 1
+        assert said(done.err)[0] == f"Migration is switched off on the {side} machine {machine}"
 
 
 def test_m06_the_control_domain_stays(ready: Hall) -> None:

@@ -39,13 +39,13 @@ def test_a_refusal_ends_the_migration(asked: Hall) -> None:
 
 @pytest.mark.parametrize("manner", ["deaf", "stay"])
 def test_a_system_that_does_not_do_it_in_time(asked: Hall, manner: str) -> None:
-    asked.settings(A, suspend_seconds=1)
     asked.type(A, "asked", f"suspend {manner}")
-    done = asked.migrate("asked", A, B, "")
-    assert said(done.err) == ["The operating system of LDom asked did not suspend in 1 seconds", FAILED.format("asked")]
+    with asked.settings(A, suspend_seconds=1):
+        done = asked.migrate("asked", A, B, "")
+    late = "The operating system of LDom asked did not suspend in 1 seconds"
+    assert said(done.err) == [late, FAILED.format("asked")]
     assert ("said that it would" if manner == "stay" else "did not answer") in done.err
     stays(asked)
-    asked.settings(A)
 
 
 def test_it_can_be_cancelled_while_the_system_is_asked(asked: Hall) -> None:

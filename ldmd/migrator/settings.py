@@ -11,7 +11,7 @@
     downtime-ms = 300                  # the pause that copying aims at
     suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
     bandwidth-bps = 0                  # 0: no limit
-    channels = 2                       # connections that carry memory
+    channels = 2                       # connections that carry memory, and no more than either control domain has CPUs
 
     [system2]                          # hosts.toml: one table for each name that `ldm migrate-domain` is given
     address = "192.0.2.7"

@@ -26,9 +26,11 @@ from ldmd.migrator.greeting import Join
 from ldmd.migrator.guestops import (
     GONE,
     call_fds,
+    control_cpus,
     domain_of,
     image_digest,
     number_of,
+    parallel,
     persist,
     state_bytes,
     status_of,
@@ -80,6 +82,7 @@ class SourceSide(Attempt):
         self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
         self._audit: dict[str, Any] = {}
         self._audited = threading.Event()
+        self._channels = 0  # connections of the worker
         self._why_there = ""  # why the target gave it up
         self._refusal: RefusedError | None = None  # of the domain's own system
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
@@ -152,6 +155,8 @@ class SourceSide(Attempt):
         again from memory)."""
         final, (begun, ended) = self._final or {}, self._stood
         summary: dict[str, Any] = {name: final[name] for name in SUMMARY if name in final}
+        if self._channels:
+            summary["channels"] = self._channels
         if final:
             summary["verified_pages"] = int(self.progress.get("total_bytes") or 0) // 8192
         if begun and ended:
@@ -216,12 +221,14 @@ class SourceSide(Attempt):
 
     @staticmethod
     def _data_of(frame: dict[str, Any]) -> dict[str, Any]:
-        port, secret = frame.get("port"), frame.get("secret")
+        port, secret, cpus = frame.get("port"), frame.get("secret"), frame.get("cpus", 0)
         if type(port) is not int or not 0 < port < 65536:
             raise rec.RecordError("data: a port expected")
         if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
             raise rec.RecordError("data: a secret expected")
-        return {"port": port, "secret": secret}
+        if type(cpus) is not int or cpus < 0:
+            raise rec.RecordError("data: a number of CPUs expected")
+        return {"port": port, "secret": secret, "cpus": cpus}
 
     # -- effects
 
@@ -267,6 +274,7 @@ class SourceSide(Attempt):
         data, settings = self._data, self.means.settings
         if data is None:
             raise HypervisorError("state", "the target has not said where its worker listens")
+        self._channels = parallel(settings.channels, control_cpus(self.means.manager.configuration), data["cpus"])
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=self._number)
         try:
             self._work.begin(
@@ -274,7 +282,7 @@ class SourceSide(Attempt):
                 host=self._address, port=data["port"], secret=data["secret"],
                 certificate=self.means.identity.certificate.read_text(encoding="ascii"),
                 key=self.means.identity.key.read_text(encoding="ascii"),
-                peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=settings.channels,
+                peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=self._channels,
                 options={"compress": settings.compress, "downtime_ms": settings.downtime_ms,
                          "bandwidth_bps": settings.bandwidth_bps or None})
         finally:

@@ -23,6 +23,7 @@ from ldmd.migrator.attempt import Attempt, StartFailedError
 from ldmd.migrator.guestops import (
     GONE,
     call_fds,
+    control_cpus,
     domain_of,
     image_digest,
     number_of,
@@ -61,6 +62,7 @@ class TargetSide(Attempt):
         self.facts: GuestFacts | None = None
         self.options: Options = NO_OPTIONS
         self.peer, self.pem = "", ""
+        self._why = ""  # it was given up here
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
         self._verifying = False
@@ -133,13 +135,25 @@ class TargetSide(Attempt):
 
     def step(self, event: ev.Event) -> None:
         """After CLOSE the source may forget as well."""
+        held, name = self.state.at in PROMISED, self.name
         super().step(event)
+        if held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
+            self._remember(name)
         if self.state.unstarted and self.state.unstarted == self.state.mid:
             self.boot_unstarted()
         if isinstance(event, ev.Received) and isinstance(event.message, rec.Close):
             mid = event.message.mid
             if mid not in self.state.owned and self.state.at is not At.BROKEN:
                 self.say({"type": "forgotten", "mid": mid}, reply=True)
+
+    def _remember(self, name: str) -> None:
+        """A line of the history here as well: that it came, or did not."""
+        here = self.means.manager.configuration.server.name
+        came = self.state.at is At.OWNER
+        if came or self.state.at is At.NONE:
+            self.means.manager.remember(self.peer, f"ldm migrate-domain {name} {here}",
+                                        text="" if came else self._why or "the source gave it up")
+        self._why = ""
 
     # -- effects
 
@@ -225,7 +239,8 @@ class TargetSide(Attempt):
         """The worker, with the guest's memory."""
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=guest)
         secret = secrets.token_bytes(SECRET_BYTES)
-        self._data = {"mid": self.state.mid, "secret": secret, "port": 0}
+        self._data = {"mid": self.state.mid, "secret": secret, "port": 0,
+                      "cpus": control_cpus(self.means.manager.configuration)}
         identity = self.means.identity
         try:
             self._work.begin(
@@ -259,7 +274,8 @@ class TargetSide(Attempt):
         return ev.Created((why,))
 
     def _tell_why(self, why: str) -> None:
-        """Before NEVER: here in the log, and there for the person who waits."""
+        """Before NEVER: here in log and history, and there for the person who waits."""
+        self._why = rec.line_of(why)
         self.log(why)
         self.say({"type": "why", "text": rec.line_of(why)})
 

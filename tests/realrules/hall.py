@@ -78,7 +78,7 @@ class Hall:
         if name == "t5a":  # what domains are lent
             for device in (ENDPOINT, BUS):
                 self.ok(name, f"remove-io {device} primary")
-        for line in ("set-core 1 primary", "set-memory 1G primary", "stop-domain -r primary",
+        for line in ("set-vcpu 8 primary", "set-memory 1G primary", "stop-domain -r primary",
                      f"add-vcc port-range={first}-{first + PORTS - 1} primary-vcc0 primary",
                      f"add-vds {VDS} primary", f"add-vsw {VSW} primary",
                      f"add-vdsdev {self.home}/boot.img vol1@{VDS}"):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -95,12 +100,68 @@ def test_g62_m03_what_is_refused_while_a_domain_moves(ready: Hall) -> None:
         assert said(hall.migrate("third", A, B).err)[0] == f"Another migration is under way on the source machine {A}"
         with hall.changed("t4a", "add-domain fourth", back=("remove-domain fourth",)):
             hall.refused("fourth", "t4a", B, f"Another migration is under way on the target machine {B}")
+        assert "    OPERATION    PROGRESS    TARGET\n    migration" in hall.ok(A, "list -o status state")
+        assert "    OPERATION    PROGRESS    SOURCE\n    migration" in hall.ok(B, "list -o status state")
         hall.ok(A, "cancel-operation migration state")
         assert moving.wait().err.endswith(FAILED.format("state") + "\n")
         until(lambda: (hall.row(A, "state"), hall.row(B, "state")) == ("active -n----", ""), "not settled")
+        assert f"{A}  ldm migrate-domain state {B}  [the source gave it up]" in hall.ok(B, "list-history")
     for machine in (A, B):
         hall.drop(machine, "third")
     assert hall.type(A, "state", "echo alive") == ["alive"]
+
+
+def pause_of(hall: Hall, here: str, name: str) -> dict[str, object]:
+    """The last record of a domain's migrations: its summary."""
+    found: dict[str, object] = json.loads(hall.shell.sun4v("report", name, "--json"))["summary"]
+    return found
+
+
+def test_g02_the_clock_is_late_by_the_pause(hall: Hall) -> None:
+    """T4 to T5. The target's manager stands still for seconds while the domain is suspended: so late is its clock, and
+    it keeps the rate that it was told; the time of day that the hypervisor gives is right."""
+    hall.up("t4a", A)
+    hall.add("t4a", "late", arch="migration-class1")
+    hall.volume(A, "late")
+    behind = [time.time() - int(hall.type("t4a", "late", "date +%s")[0])]
+    with hall.settings("t4a", bandwidth_bps=30_000_000):
+        moving = Running(hall, "t4a", f"migrate-domain -c late {A}")
+        until(lambda: re.search(r"migration    [4-9]\d%", hall.ok("t4a", "list -o status late")) is not None,
+              "it is not being copied")
+        pid = int((hall.home / "run" / A / "ldmd.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            until(lambda: hall.row("t4a", "late") == "suspended -n---s", "it is not suspended")
+            stood = time.monotonic()
+            until(lambda: time.monotonic() - stood > 4, "time stands still")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert moving.wait() == Done(0, "", "")
+    pause = float(str(pause_of(hall, "t4a", "late")["downtime_ms"])) / 1000
+    now, psrinfo = hall.type(A, "late", "date +%s", "psrinfo -pv")
+    behind.append(time.time() - int(now))
+    assert pause > 4 and abs(behind[1] - behind[0] - pause) < 3
+    assert "clock 2850 MHz" in psrinfo
+    hall.type(A, "late", "echo again")
+    hall.ok(A, "stop-domain -f late", "start-domain late")
+    hall.booted(A, "late")
+    assert abs(time.time() - int(hall.type(A, "late", "date +%s")[0]) - behind[0]) < 3
+    hall.drop(A, "late")
+
+
+def test_g01_the_smaller_control_domain_bounds_the_connections(hall: Hall) -> None:
+    """With one virtual CPU in the target's control domain one connection carries memory, else as many as are set."""
+    hall.up(A, B)
+    hall.add(A, "links")
+    hall.volume(B, "links")
+    hall.moved("links", A, B)
+    assert pause_of(hall, A, "links")["channels"] == 2
+    hall.ok(B, "start-reconf primary", "set-vcpu 1 primary", "stop-domain -r primary")
+    hall.volume(A, "links")
+    hall.moved("links", B, A)
+    assert pause_of(hall, B, "links")["channels"] == 1
+    hall.ok(B, "start-reconf primary", "set-vcpu 8 primary", "stop-domain -r primary")
+    hall.drop(A, "links")
 
 
 def test_g63_in_openboot(hall: Hall) -> None:
@@ -273,6 +334,7 @@ def test_m32_m33_identity_travels_and_the_source_forgets_it(hall: Hall) -> None:
     hall.volume(B, "who")
     before = hall.ok(A, "list-constraints -p who"), fields(hall, A, "who"), hall.ok(A, "list-bindings -p who")
     hall.moved("who", A, B)
+    assert f"{A}  ldm migrate-domain who {B}  [OK]" in hall.ok(B, "list-history")
     assert hall.ldm(A, "list who").err.startswith("LDom who was not found")
     assert (hall.ok(B, "list-constraints -p who"), fields(hall, B, "who")) == before[:2]
     macs = [row for row in before[2].splitlines() if "mac-addr=" in row and row.startswith(("MAC|", "VNET|"))]

@@ -20,8 +20,10 @@ from ldmd.migration.phases import Kind, Phase
 from ldmd.migration.rule import Finding, Options, Report
 from ldmd.migration.rules import NO_OPTIONS
 from ldmd.migration.source import OPEN, SETTLED, At, Plan, Source, State
+from ldmd.migrator import samehost
 from ldmd.migrator.attempt import ROUNDS_KEPT, Attempt
 from ldmd.migrator.connector import Connector, Visit
+from ldmd.migrator.frames import data_of, findings_of
 from ldmd.migrator.greeting import Join
 from ldmd.migrator.guestops import (
     GONE,
@@ -35,6 +37,7 @@ from ldmd.migrator.guestops import (
     state_bytes,
     status_of,
 )
+from ldmd.migrator.handing import UNFIT, SourceHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveOutcome, Round
 from ldmd.migrator.suspending import stands_by_itself
@@ -42,17 +45,18 @@ from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
 from ldmd.model import Configuration
 from ldmd.model import State as DomainState
-from ldmd.model.plain import PlainError, from_plain, to_plain
+from ldmd.model.plain import to_plain
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.guestspec import ON
 
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
-SECRET_BYTES = 32
 LEAST_PAGES = 16
 """Pages a second that a machine can be limited to."""
 AUDIT_SECONDS = 600.0
+BARRIER_TRIES = 10
+"""How often a machine is asked for a barrier that answers `busy`, which takes it seconds each time."""
 UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
-SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
+SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "handover", "digest", "parts")
 """What of the worker's last word stands in the record."""
 
 
@@ -86,6 +90,7 @@ class SourceSide(Attempt):
         self._why_there = ""  # why the target gave it up
         self._refusal: RefusedError | None = None  # of the domain's own system
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
+        self._hand: SourceHand | None = None  # where nothing is copied
         self._work = Work(self, self._worker_event, self._answer_at_once)
         join = Join(uuid=plan.uuid, how="", machine=means.manager.configuration.server.name, mid=plan.mid)
         self.connector = Connector(means, host, join, pin=lambda: self.pin, arrived=self.visited,
@@ -197,38 +202,17 @@ class SourceSide(Attempt):
         """Frames of the target that are no messages."""
         kind = frame.get("type")
         if kind == "report":
-            self.findings = self._findings(frame)
+            self.findings = findings_of(frame)
         elif kind == "why":
             text = frame.get("text")
             self._why_there = rec.line_of(text) if isinstance(text, str) else ""
         elif kind == "data":
-            self._data = self._data_of(frame)
+            self._data = data_of(frame)
         elif kind == "forgotten" and self.state.at is At.DONE and frame.get("mid") == self.plan.mid:
             self.journal.write(self.uuid, rec.Closed(self.plan.mid))
             self.state = replace(self.state, at=At.CLOSED)
             self.connector.want(False)
             self.drop_links()
-
-    @staticmethod
-    def _findings(frame: dict[str, Any]) -> tuple[Finding, ...]:
-        try:
-            report: Report = from_plain(Report, frame.get("report"))
-        except (PlainError, TypeError) as error:
-            raise rec.RecordError(f"report: {error!s:.200}") from None
-        if len(report.findings) > 1000:
-            raise rec.RecordError("report: too many findings")
-        return report.findings
-
-    @staticmethod
-    def _data_of(frame: dict[str, Any]) -> dict[str, Any]:
-        port, secret, cpus = frame.get("port"), frame.get("secret"), frame.get("cpus", 0)
-        if type(port) is not int or not 0 < port < 65536:
-            raise rec.RecordError("data: a port expected")
-        if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
-            raise rec.RecordError("data: a secret expected")
-        if type(cpus) is not int or cpus < 0:
-            raise rec.RecordError("data: a number of CPUs expected")
-        return {"port": port, "secret": secret, "cpus": cpus}
 
     # -- effects
 
@@ -270,10 +254,32 @@ class SourceSide(Attempt):
 
     # -- copying
 
-    def _start_transfer(self, number: int) -> None:
-        data, settings = self._data, self.means.settings
+    def _start_transfer(self, number: int) -> ev.Event | None:
+        data = self._data
         if data is None:
             raise HypervisorError("state", "the target has not said where its worker listens")
+        if data["local"] and self.means.settings.handover == samehost.AUTO and self._hands_over(number, data):
+            return ev.Converged()
+        self._start_copying(number, data)
+        return None
+
+    def _hands_over(self, number: int, data: dict[str, Any]) -> bool:
+        """On one host nothing is copied; where that cannot be, it is."""
+        hand = SourceHand(self.means, self._number, mid=self.plan.mid, data=data)
+        try:
+            hand.offer()
+        except UNFIT as error:
+            self.log(f"the memory is copied, and not handed over: {getattr(error, 'text', '') or error}")
+            return False
+        if number != self._job:
+            hand.close()
+        else:
+            self._hand = hand
+            self.progress = hand.progress()
+        return True
+
+    def _start_copying(self, number: int, data: dict[str, Any]) -> None:
+        settings = self.means.settings
         self._channels = parallel(settings.channels, control_cpus(self.means.manager.configuration), data["cpus"])
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=self._number)
         try:
@@ -293,7 +299,7 @@ class SourceSide(Attempt):
         call = self.means.manager.hypervisor.call
         try:
             if event["event"] == "barrier":
-                call("memory.barrier", guest=self._number)
+                self._barrier()
                 worker.request("barrier", n=event["n"])
                 return True
             if event["event"] == "limit":
@@ -309,6 +315,16 @@ class SourceSide(Attempt):
             event.clear()
             event.update({"event": "failed", "why": f"the machine: {error}"})
         return False
+
+    def _barrier(self) -> None:
+        """Asked again where a strand takes its time. Raises HypervisorError."""
+        for left in reversed(range(BARRIER_TRIES)):
+            try:
+                self.means.manager.hypervisor.call("memory.barrier", guest=self._number)
+                return
+            except HypervisorError as error:
+                if error.code != "busy" or not left or not self.pause():
+                    raise
 
     def _worker_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -373,8 +389,11 @@ class SourceSide(Attempt):
         result, fds = call_fds(self.means.manager, "guest.save_state", guest=self._number)
         try:
             self._state_digest = state_bytes(result["sha256"])
-            worker = self._work.worker
-            if worker is not None:
+            worker, hand = self._work.worker, self._hand
+            if hand is not None:
+                final = hand.send(fds[0], size=result["bytes"], sha256=self._state_digest)
+                self.act(lambda: self._worker_event(final), job=number)
+            elif worker is not None:
                 worker.request("final", fds[:1], bytes=result["bytes"], sha256=self._state_digest)
         finally:
             close_all(fds)
@@ -529,6 +548,9 @@ class SourceSide(Attempt):
 
     def stop_work(self) -> None:
         """End the worker, and the limit that it had the machine set."""
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            hand.close()
         self._work.stop(kill=self.means.dead, wait=self._over)
         if self._limited and not self.means.dead:
             self._limited = False

@@ -115,7 +115,7 @@ class Hall:
 
     def end(self) -> None:
         """Nothing of it runs any more."""
-        with self._in_home():
+        with self.in_home():
             for name in machine_names():
                 pull_cord(place(name))
         assert self.shell.processes() == []
@@ -123,7 +123,8 @@ class Hall:
     # -- commands
 
     @contextmanager
-    def _in_home(self) -> Iterator[None]:
+    def in_home(self) -> Iterator[None]:
+        """Machines are found by their names."""
         with self._environment:
             before = {name: os.environ.get(name) for name in (HOME, MACHINE)}
             os.environ[HOME] = str(self.home)
@@ -141,7 +142,7 @@ class Hall:
         out, err = io.StringIO(), io.StringIO()
 
         def reach(name: str | None) -> object:
-            with self._in_home():
+            with self.in_home():
                 return connect(name)
 
         status = run(["-m", machine, *shlex.split(line)], screen=Screen(out, err), reach=reach)  # type: ignore[arg-type]

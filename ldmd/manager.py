@@ -350,6 +350,13 @@ class Manager:
                 self._lock.release()
             self._pump()
 
+    def remember(self, caller: str, line: str, *, text: str = "") -> None:
+        """A line of the history for what another manager's command did here. `text`: why it failed, or ""."""
+        with self.turn():
+            with self._recording:
+                self._unwritten.append(Record(self.clock.now(), caller, line, int(bool(text)), text or "OK"))
+            self._write_history()
+
     def _write_history(self) -> None:
         """Under the lock. A full disk loses lines of the history, and no more."""
         with self._recording:

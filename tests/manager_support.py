@@ -74,6 +74,7 @@ class FakeGuest:
     spec: dict[str, Any]
     state: str = "defined"
     why: str = ""
+    code: int = 0
     services: list[str] = field(default_factory=list)
     soft_state: dict[str, Any] = field(default_factory=lambda: {"normal": False, "text": ""})
     firmware: bool = True
@@ -188,7 +189,7 @@ class FakeMachine:
         guest = self.guests[number]
         return {
             "guest": number, "name": guest.spec["name"], "uuid": guest.spec["uuid"], "state": guest.state,
-            "why": guest.why, "soft_state": guest.soft_state, "firmware": guest.firmware,
+            "why": guest.why, "code": guest.code, "soft_state": guest.soft_state, "firmware": guest.firmware,
             "started_at": guest.started_at, "insns": 0,
             "vcpus": [{"vid": vid, "pid": pid, "state": "running" if guest.state == "running" else "stopped",
                        "util": guest.util} for vid, pid in guest.spec["vcpus"]],

@@ -135,7 +135,7 @@ bool hyp_load(struct domain *d, struct reader *in) {
          intr_load(&d->interrupts, in, d->max_strands) && ldc_load(d, in) && ncs_load(d, in) &&
          rng_load(&d->rng, in) && poison_load(d, in);
   bool suspend = d->services.suspended ? hyp_strand(d, d->services.suspend_strand) != NULL : !d->services.suspend_strand;
-  return good && suspend && (d->ncs.count || !d->major[GROUP_NCS]);
+  return good && suspend; /* NCS may have been agreed on while there were units: they go before a move, it stays */
 }
 
 static const struct hcall *find(u32 trap, u64 function) {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ldmd.migration.rule import ALL, Rule
-from ldmd.migration.rules import LATER, RULES
+from ldmd.migration.rules import RULES
 
 PAGE = Path(__file__).resolve().parent / "migration-rules.md"
 INTRODUCTION = """# Rules of a migration
@@ -33,8 +33,7 @@ def line(rule: Rule) -> str:
         kind = rule.severity.value + (" †" if rule.forced else "")
         when = "always" if rule.when == ALL else ", ".join(rule.when)
         return f"| {rule.id} | {rule.name} | {rule.summary} | {when} | {rule.where.value} | {kind} |"
-    proof = f"behaviour; not shown yet: {rule.proof.removeprefix(LATER)}" if rule.proof.startswith(LATER) else \
-        f"behaviour: `{rule.proof}`"
+    proof = f"behaviour: `{rule.proof}`"
     return f"| {rule.id} | {rule.name} | {rule.summary} | | | {proof} |"
 
 

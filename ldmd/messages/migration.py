@@ -131,7 +131,7 @@ TABLE = (
     Message("migration.kernel-zones", "Kernel zones run in LDom {name}", "their memory cannot be moved",
             "halt them first"),
     Message("migration.disabled", "Migration is switched off on the {side} machine {machine}",
-            "its {setting} is false", "set that property of its ldmd to true"),
+            "its {setting} is false", "set it to true in [migration] of its ldmd.toml, and start ldmd again"),
     Message("migration.facts", "The source machine sent what is no domain: {problem}",
             "its manager is damaged or hostile", "nothing was changed here"),
     Message("migration.changed", "LDom {name} no longer fits on the target: {problem}",

@@ -12,18 +12,15 @@ from ldmd.migration.facts import GuestFacts, TargetFacts, check_facts
 from ldmd.migration.rule import BINDS, BOUND, INACTIVE, ONLY_LIVE, Options, Report, Rule, Severity, Where
 
 WARNING, SOURCE, TARGET = Severity.WARNING, Where.SOURCE, Where.TARGET
-PLAN = "tests/migration/test_rules_plan.py::"
-LATER = "to come: "
-"""Begins the proof of a behaviour whose test comes with the part that shows it."""
-COMMANDS = "tests/labos/test_labos_commands.py::"
-MOVES = "tests/migrator/test_migrator_moves.py::"
+REAL = "tests/realrules/test_real_"
 NO_OPTIONS = Options()
 
 _GENERAL = (
-    Rule(id="G01", name="control-domain-cpus", where=Where.BOTH, proof=LATER + "the transfer engine",
+    Rule(id="G01", name="control-domain-cpus", where=Where.BOTH,
+         proof=REAL + "state.py::test_g01_the_smaller_control_domain_bounds_the_connections",
          summary="More CPUs in both control domains shorten a migration: they bound its parallelism"),
     Rule(id="G02", name="clock-lag",
-         proof="tests/server/test_moving_real_time.py::test_time_of_day_is_right_after_a_long_pause",
+         proof=REAL + "state.py::test_g02_the_clock_is_late_by_the_pause",
          summary="The guest's clock falls behind by the time it was suspended, unless an outside source corrects it"),
     Rule(id="G03", name="brief-delay", proof="tests/room/test_demo.py::test_there_and_back",
          summary="In the last phase the guest only pauses; its network interface goes and comes back"),
@@ -31,7 +28,7 @@ _GENERAL = (
 _CPUS = (
     Rule(id="G10", name="free-cpus", check=cpus.free_cpus, when=BINDS,
          summary="The target has enough free virtual CPUs, or whole cores where those are needed"),
-    Rule(id="G11", name="cpu-arch-change", proof="tests/migration/test_rules_cpus.py::test_g11_only_while_not_active",
+    Rule(id="G11", name="cpu-arch-change", proof=REAL + "cpus.py::test_g11_only_while_not_active",
          summary="cpu-arch decides where a domain may go, and changes only while it is bound or inactive"),
     Rule(id="G12", name="native", check=cpus.native, when=ONLY_LIVE,
          summary="cpu-arch native moves only to the same CPU type"),
@@ -41,9 +38,10 @@ _CPUS = (
          summary="cpu-arch sparc64-class1 moves among SPARC64 servers"),
     Rule(id="G15", name="generic", check=cpus.generic, when=ONLY_LIVE,
          summary="cpu-arch generic moves to every platform whose CPU has all of it"),
-    Rule(id="G16", name="isainfo", proof=COMMANDS + "test_isainfo_generic",
+    Rule(id="G16", name="isainfo",
+         proof=REAL + "cpus.py::test_g13_g16_g17_g18_class1_moves_among_t4_and_later",
          summary="isainfo -v in the guest prints the instruction sets of the class"),
-    Rule(id="G17", name="psrinfo", proof=COMMANDS + "test_psrinfo_of_a_class",
+    Rule(id="G17", name="psrinfo", proof=REAL + "cpus.py::test_g17_native_names_the_chip_after_a_move",
          summary="psrinfo -pv names the chip when native, else sun4v-cpu"),
     Rule(id="G18", name="illegal-instructions",
          proof="tests/isa/test_feature_bits.py::test_missing_rows_are_illegal_whatever_their_operands",
@@ -53,9 +51,9 @@ _MEMORY = (
     Rule(id="G20", name="free-memory", check=memory.enough, when=BINDS, summary="The target has enough free memory"),
     Rule(id="G21", name="congruence", check=memory.congruent, when=ONLY_LIVE,
          summary="Each block keeps its real address and its place within the largest page"),
-    Rule(id="G22", name="pagesize", proof=COMMANDS + "test_pagesize",
+    Rule(id="G22", name="pagesize", proof=REAL + "memory.py::test_g22_pagesize",
          summary="pagesize in the guest tells the largest page of its machine"),
-    Rule(id="G23", name="splitting", proof=PLAN + "test_g23_solaris_11_3_lets_its_blocks_be_split",
+    Rule(id="G23", name="splitting", proof=REAL + "memory.py::test_g23_a_block_is_split_and_the_guest_goes_on",
          summary="Blocks of a guest of Solaris 11.3 or later may be split, at multiples of the largest page only"),
     Rule(id="G24", name="no-splitting", check=memory.unsplittable, when=ONLY_LIVE,
          summary="A block that cannot be cut where it would have to be prevents the migration"),
@@ -67,7 +65,8 @@ _PHYSICAL = (
          summary="A domain with a PCIe endpoint does not migrate"),
     Rule(id="G32", name="virtual-functions", check=devices.functions, where=SOURCE,
          summary="A domain with an SR-IOV virtual function does not migrate"),
-    Rule(id="G33", name="hybrid-io", proof=PLAN + "test_g33_hybrid_mode_is_kept_and_never_required",
+    Rule(id="G33", name="hybrid-io",
+         proof=REAL + "devices.py::test_g33_hybrid_mode_is_kept_and_never_required",
          summary="mode=hybrid of a vnet is kept, and never a requirement"),
 )
 _VIRTUAL = (
@@ -79,12 +78,12 @@ _VIRTUAL = (
          summary="Other contents there are not checked by the product; here a warning, or an error if asked for"),
     Rule(id="G43", name="switches", check=devices.switches, when=BINDS,
          summary="For each vnet a switch of the same name exists there"),
-    Rule(id="G44", name="physical-network", proof=PLAN + "test_g44_nobody_asks_where_the_switch_leads",
+    Rule(id="G44", name="physical-network", proof=REAL + "devices.py::test_g44_nobody_asks_where_the_switch_leads",
          summary="Where that switch leads is the administrator's duty"),
     Rule(id="G45", name="mac-addresses", check=devices.macs, summary="The domain's MAC addresses are free there"),
     Rule(id="G46", name="console-port", check=devices.console_port, when=BINDS, where=TARGET,
          summary="A console concentrator has a free port"),
-    Rule(id="G47", name="console-place", proof=PLAN + "test_g47_the_console_is_placed_anew",
+    Rule(id="G47", name="console-place", proof=REAL + "devices.py::test_g47_the_console_is_placed_anew",
          summary="The console is made anew: the domain's name as group, any free port, the control domain's first"),
     Rule(id="G48", name="console-group", check=devices.console_group, when=BINDS,
          summary="No console group of the domain's name exists there"),
@@ -94,7 +93,7 @@ _VIRTUAL = (
 _CRYPTO = (
     Rule(id="G50", name="crypto-reconfiguration", check=cpus.crypto, when=ONLY_LIVE, where=SOURCE,
          summary="Bound crypto units need an operating system that gives them up"),
-    Rule(id="G51", name="crypto-removal", proof=PLAN + "test_g51_units_are_away_while_it_moves_and_come_back",
+    Rule(id="G51", name="crypto-removal", proof=REAL + "cpus.py::test_g51_g52_units_leave_and_come_back",
          summary="All crypto units are removed before, and added after the migration"),
     Rule(id="G52", name="fewer-crypto-units", check=cpus.fewer_crypto, when=BINDS, severity=WARNING,
          summary="Too few crypto units on the target are no obstacle"),
@@ -102,9 +101,10 @@ _CRYPTO = (
 _STATE = (
     Rule(id="G60", name="delayed-reconfiguration", check=state.pending,
          summary="No migration while a delayed reconfiguration is pending on either machine, and none begins in one"),
-    Rule(id="G61", name="elastic-policy", proof=PLAN + "test_g61_policies_are_no_obstacle_and_travel",
+    Rule(id="G61", name="elastic-policy", proof=REAL + "state.py::test_g61_policies_are_no_obstacle_and_travel",
          summary="Elastic policies on either machine are no obstacle"),
-    Rule(id="G62", name="blocked-operations", proof=MOVES + "test_others_wait_while_a_domain_moves",
+    Rule(id="G62", name="blocked-operations",
+         proof=REAL + "state.py::test_g62_m03_what_is_refused_while_a_domain_moves",
          summary="Until it ends, what could change the domain or the machine's resources is refused"),
     Rule(id="G63", name="soft-state", check=state.coordination, when=ONLY_LIVE, where=SOURCE,
          summary="A domain in OpenBoot or the kernel debugger does not migrate"),
@@ -158,7 +158,7 @@ _FURTHER = (
          summary="The domain's real addresses exist on the target's chip"),
     Rule(id="M26", name="performance-counters", check=state.counters,
          summary="perf-counters=global is held by one domain of a machine"),
-    Rule(id="M27", name="counters-carried", proof=PLAN + "test_m27_counters_are_carried_where_both_have_access",
+    Rule(id="M27", name="counters-carried", proof=REAL + "state.py::test_m26_m27_performance_counters",
          summary="perf-counters are carried over where both machines have performance access"),
     Rule(id="M28", name="masters", check=state.masters, severity=WARNING,
          summary="A master that is not there is dropped"),
@@ -168,9 +168,11 @@ _FURTHER = (
          summary="No kernel zones run in the domain"),
     Rule(id="M31", name="cold-cpu-arch", check=cpus.cold_arch, when=(BOUND, INACTIVE), severity=WARNING,
          summary="A domain that is not active goes anywhere; a cpu-arch the chip lacks is told"),
-    Rule(id="M32", name="identity", proof=PLAN + "test_m32_identity_travels",
+    Rule(id="M32", name="identity",
+         proof=REAL + "state.py::test_m32_m33_identity_travels_and_the_source_forgets_it",
          summary="uuid, hostid, MAC addresses, variables, policies and device numbers do not change"),
-    Rule(id="M33", name="source-destroyed", proof=PLAN + "test_m33_the_source_forgets_it_without_freeing_its_macs",
+    Rule(id="M33", name="source-destroyed",
+         proof=REAL + "state.py::test_m32_m33_identity_travels_and_the_source_forgets_it",
          summary="After success the domain is gone from the source"),
 )
 

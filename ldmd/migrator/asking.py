@@ -22,8 +22,9 @@ def ask_system(context: Context, domain: Domain) -> Mapping[str, Any]:
         return {}
     guest, name = domain.binding.id, domain.name
     try:
-        if SYSTEM_INFO not in context.hypervisor.call("guest.status", guest=guest).get("services", ()):
-            return {}
+        status = context.hypervisor.call("guest.status", guest=guest)
+        if SYSTEM_INFO not in status.get("services", ()) or not status.get("soft_state", {}).get("normal"):
+            return {}  # one that does not run normally would not answer, and is not moved (rule G63)
         request = context.hypervisor.call("guest.system_info", guest=guest, names=list(NAMES))["request"]
     except HypervisorError:
         return {}

@@ -51,6 +51,8 @@ def visit(means: Means, host: str, join: Join, *, pin: str = "") -> Visit:
         sock.close()
         if error.why == "authentication":
             raise message("migration.authentication", host=host) from None
+        if error.why == "off":  # rule M02
+            raise message("migration.disabled", side="target", machine=host, setting="incoming") from None
         raise message("migration.refused", host=host, problem=str(error)) from None
     except (LinkError, OSError) as error:
         sock.close()

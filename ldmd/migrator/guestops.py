@@ -41,6 +41,20 @@ def number_of(configuration: Configuration, uuid: str) -> int | None:
     return None if domain is None or domain.binding is None else domain.binding.id
 
 
+def control_cpus(configuration: Configuration) -> int:
+    """Virtual CPUs of the control domain, which carry what a migration costs (rule G01)."""
+    control = next((each for each in configuration.domains if each.control), None)
+    return len(control.binding.vcpus) if control is not None and control.binding is not None else 0
+
+
+def parallel(wanted: int, *cpus: int) -> int:
+    """Connections that carry memory: as many as are wanted, and no more than the smaller control domain has CPUs.
+
+    A number of CPUs that nobody told (0) is no bound.
+    """
+    return max(1, min(wanted, *(each for each in cpus if each > 0), wanted))
+
+
 def status_of(manager: Manager, uuid: str) -> Mapping[str, Any]:
     """What the machine says of a domain, {} where it has no guest. Raises HypervisorError."""
     for status in manager.hypervisor.call("guest.list"):

@@ -40,6 +40,7 @@ from ldmd.model import Domain
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.registry import OPERATIONS
+from ldmd.planner.hardware import hardware
 
 FOR_EVER = 1e9
 """Seconds: what is waited for ends by itself."""
@@ -181,7 +182,14 @@ class Migrations(Holding):
             return outcome
         finally:
             if outcome is None or (not outcome.done and self.means.manager.configuration.find(domain.name)):
+                self.means.manager.wait(None, lambda: self._takes_crypto(domain.uuid), CRYPTO_SECONDS)
                 self._set_crypto(job, domain.name, crypto)
+
+    def _takes_crypto(self, uuid: str) -> bool:
+        """Has the guest registered (again: it may have suspended itself) what crypto units are given to it by?"""
+        manager = self.means.manager
+        services = status_of(manager, uuid).get("services", ())
+        return all(f"dr-crypto-{kind}" in services for kind in hardware(manager.configuration).platform.crypto)
 
     @staticmethod
     def _set_crypto(job: Any, name: str, count: int) -> None:
@@ -204,9 +212,12 @@ class Migrations(Holding):
         if not count:
             return
 
+        def over() -> bool:  # the migration itself, and the guest's own return
+            return not any(each.holds for each in self.attempts()) and self._takes_crypto(now.uuid)
+
         def add() -> None:
-            with manager.turn():  # the migration itself must be over
-                manager.wait(None, lambda: not any(each.holds for each in self.attempts()), CRYPTO_SECONDS)
+            with manager.turn():
+                manager.wait(None, over, CRYPTO_SECONDS)
             manager.execute("set-crypto", {"count": str(count), "domain": name})
 
         threading.Thread(target=add, name="migration-crypto", daemon=True).start()

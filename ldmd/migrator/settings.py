@@ -11,7 +11,7 @@
     downtime-ms = 300                  # the pause that copying aims at
     suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
     bandwidth-bps = 0                  # 0: no limit
-    channels = 2                       # connections that carry memory
+    channels = 2                       # connections that carry memory, and no more than either control domain has CPUs
     postcopy = "off"                   # "auto": a domain that writes faster than the link carries goes on at the target
                                        # before all its memory is there; is the source lost then, the domain reboots
     handover = "off"                   # "auto": on one host memory is handed over by descriptor, and not copied

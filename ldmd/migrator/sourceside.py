@@ -23,13 +23,16 @@ from ldmd.migration.source import OPEN, SETTLED, At, Plan, Source, State
 from ldmd.migrator import samehost
 from ldmd.migrator.attempt import ROUNDS_KEPT, Attempt
 from ldmd.migrator.connector import Connector, Visit
+from ldmd.migrator.frames import data_of, findings_of
 from ldmd.migrator.greeting import Join
 from ldmd.migrator.guestops import (
     GONE,
     call_fds,
+    control_cpus,
     domain_of,
     image_digest,
     number_of,
+    parallel,
     persist,
     state_bytes,
     status_of,
@@ -42,12 +45,11 @@ from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
 from ldmd.model import Configuration
 from ldmd.model import State as DomainState
-from ldmd.model.plain import PlainError, from_plain, to_plain
+from ldmd.model.plain import to_plain
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.guestspec import ON
 
 FACTS_SAID_IN = frozenset({At.NEW, At.LEASING, At.CONNECTING, At.OFFERED})
-SECRET_BYTES = 32
 LEAST_PAGES = 16
 """Pages a second that a machine can be limited to."""
 AUDIT_SECONDS = 600.0
@@ -56,7 +58,6 @@ BARRIER_TRIES = 10
 UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
 SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "handover", "missing", "asked",
            "digest", "parts")
-LOCAL_MAX = 100
 """What of the worker's last word stands in the record."""
 
 
@@ -86,6 +87,8 @@ class SourceSide(Attempt):
         self._stood = [0.0, 0.0]  # when the domain was suspended here; when it was known that it runs there
         self._audit: dict[str, Any] = {}
         self._audited = threading.Event()
+        self._channels = 0  # connections of the worker
+        self._why_there = ""  # why the target gave it up
         self._refusal: RefusedError | None = None  # of the domain's own system
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
         self._hand: SourceHand | None = None  # where nothing is copied
@@ -146,6 +149,8 @@ class SourceSide(Attempt):
         why = report.lines()[:-1] if report.errors else tuple(self.told[-1:] or (UNSETTLED,))
         if self._refusal is not None and why == (self._refusal.text,):
             why = (*why, *(f"  {each}" for each in (self._refusal.cause, self._refusal.remedy) if each))
+        elif self._why_there and not report.errors and not done:
+            why = (*why, f"  {self._why_there}")
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
@@ -156,6 +161,8 @@ class SourceSide(Attempt):
         again from memory)."""
         final, (begun, ended) = self._final or {}, self._stood
         summary: dict[str, Any] = {name: final[name] for name in SUMMARY if name in final}
+        if self._channels:
+            summary["channels"] = self._channels
         if final:
             summary["verified_pages"] = int(self.progress.get("total_bytes") or 0) // 8192
         if begun and ended:
@@ -198,36 +205,17 @@ class SourceSide(Attempt):
         """Frames of the target that are no messages."""
         kind = frame.get("type")
         if kind == "report":
-            self.findings = self._findings(frame)
+            self.findings = findings_of(frame)
+        elif kind == "why":
+            text = frame.get("text")
+            self._why_there = rec.line_of(text) if isinstance(text, str) else ""
         elif kind == "data":
-            self._data = self._data_of(frame)
+            self._data = data_of(frame)
         elif kind == "forgotten" and self.state.at is At.DONE and frame.get("mid") == self.plan.mid:
             self.journal.write(self.uuid, rec.Closed(self.plan.mid))
             self.state = replace(self.state, at=At.CLOSED)
             self.connector.want(False)
             self.drop_links()
-
-    @staticmethod
-    def _findings(frame: dict[str, Any]) -> tuple[Finding, ...]:
-        try:
-            report: Report = from_plain(Report, frame.get("report"))
-        except (PlainError, TypeError) as error:
-            raise rec.RecordError(f"report: {error!s:.200}") from None
-        if len(report.findings) > 1000:
-            raise rec.RecordError("report: too many findings")
-        return report.findings
-
-    @staticmethod
-    def _data_of(frame: dict[str, Any]) -> dict[str, Any]:
-        port, secret = frame.get("port"), frame.get("secret")
-        if type(port) is not int or not 0 < port < 65536:
-            raise rec.RecordError("data: a port expected")
-        if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
-            raise rec.RecordError("data: a secret expected")
-        local = frame.get("local", "")
-        if not isinstance(local, str) or len(local) > LOCAL_MAX:
-            raise rec.RecordError("data: a name expected")
-        return {"port": port, "secret": secret, "local": local}
 
     # -- effects
 
@@ -293,6 +281,7 @@ class SourceSide(Attempt):
 
     def _start_copying(self, number: int, data: dict[str, Any]) -> None:
         settings = self.means.settings
+        self._channels = parallel(settings.channels, control_cpus(self.means.manager.configuration), data["cpus"])
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=self._number)
         try:
             self._work.begin(
@@ -300,7 +289,7 @@ class SourceSide(Attempt):
                 host=self._address, port=data["port"], secret=data["secret"],
                 certificate=self.means.identity.certificate.read_text(encoding="ascii"),
                 key=self.means.identity.key.read_text(encoding="ascii"),
-                peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=settings.channels,
+                peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=self._channels,
                 options={"compress": settings.compress, "downtime_ms": settings.downtime_ms,
                          "bandwidth_bps": settings.bandwidth_bps or None,
                          "postcopy": settings.postcopy})

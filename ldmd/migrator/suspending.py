@@ -136,7 +136,7 @@ class Return:
             manager.wait(None, lambda: self._word() is not None, BACK_SECONDS)
         word = self._word()
         if word == Word.BACK:
-            manager.log.info(f"{self._name}: its operating system has resumed")
+            manager.log.notice(f"{self._name}: its operating system has resumed")
         else:
             what = "has not said that it resumed" if word is None else "says that it did not resume well"
             manager.log.warning(f"{self._name}: its operating system {what}")

@@ -20,9 +20,11 @@ from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
 from ldmd.migrator import lease, samehost
 from ldmd.migrator.attempt import Attempt, StartFailedError
+from ldmd.migrator.frames import SECRET_BYTES
 from ldmd.migrator.guestops import (
     GONE,
     call_fds,
+    control_cpus,
     domain_of,
     image_digest,
     number_of,
@@ -33,7 +35,7 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
-from ldmd.migrator.sourceside import SECRET_BYTES, cold_digest
+from ldmd.migrator.sourceside import cold_digest
 from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED
@@ -62,6 +64,7 @@ class TargetSide(Attempt):
         self.facts: GuestFacts | None = None
         self.options: Options = NO_OPTIONS
         self.peer, self.pem = "", ""
+        self._why = ""  # it was given up here
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
         self._verifying = False
@@ -135,13 +138,25 @@ class TargetSide(Attempt):
 
     def step(self, event: ev.Event) -> None:
         """After CLOSE the source may forget as well."""
+        held, name = self.state.at in PROMISED, self.name
         super().step(event)
+        if held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
+            self._remember(name)
         if self.state.unstarted and self.state.unstarted == self.state.mid:
             self.boot_unstarted()
         if isinstance(event, ev.Received) and isinstance(event.message, rec.Close):
             mid = event.message.mid
             if mid not in self.state.owned and self.state.at is not At.BROKEN:
                 self.say({"type": "forgotten", "mid": mid}, reply=True)
+
+    def _remember(self, name: str) -> None:
+        """A line of the history here as well: that it came, or did not."""
+        here = self.means.manager.configuration.server.name
+        came = self.state.at is At.OWNER
+        if came or self.state.at is At.NONE:
+            self.means.manager.remember(self.peer, f"ldm migrate-domain {name} {here}",
+                                        text="" if came else self._why or "the source gave it up")
+        self._why = ""
 
     # -- effects
 
@@ -153,7 +168,7 @@ class TargetSide(Attempt):
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
                 self._forget()
-                self.run_job(self._create, failed=lambda why: ev.Created((why,)))
+                self.run_job(self._create, failed=self._not_created)
             case ev.Verify():
                 self._verifying = True
                 self._verify()
@@ -235,7 +250,8 @@ class TargetSide(Attempt):
         """The worker, with the guest's memory."""
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=guest)
         secret = secrets.token_bytes(SECRET_BYTES)
-        self._data = {"mid": self.state.mid, "secret": secret, "port": 0}
+        self._data = {"mid": self.state.mid, "secret": secret, "port": 0,
+                      "cpus": control_cpus(self.means.manager.configuration)}
         if self.means.settings.handover == samehost.AUTO:
             self._wait_for_hand(number, guest, secret)
         identity = self.means.identity
@@ -287,8 +303,18 @@ class TargetSide(Attempt):
         elif kind == ENDED and (self._received is None or self.state.partial):
             self._failed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}"))
 
-    def _failed(self, why: str) -> None:
+    def _not_created(self, why: str) -> ev.Event:
+        self._tell_why(why)
+        return ev.Created((why,))
+
+    def _tell_why(self, why: str) -> None:
+        """Before NEVER: here in log and history, and there for the person who waits."""
+        self._why = rec.line_of(why)
         self.log(why)
+        self.say({"type": "why", "text": rec.line_of(why)})
+
+    def _failed(self, why: str) -> None:
+        self._tell_why(why)
         if self.state.at is At.CREATING:
             self.step(ev.Created((why,)))
         else:
@@ -382,7 +408,7 @@ class TargetSide(Attempt):
         return ev.Verified(found, partial=bool(received.get("missing")))
 
     def _not_loaded(self, why: str) -> ev.Event:
-        self.log(f"the machine does not take the state: {why}")
+        self._tell_why(f"the machine does not take the state: {why}")
         return ev.TransferFailed(rec.line_of(why))
 
     # -- the decision

@@ -110,6 +110,7 @@ class MovingMachine(FakeMachine):
         self.states: dict[int, bytes] = {}
         self.open_disks: set[int] = set()
         self.watch = watch
+        self.manner, self.itself = "allow", 0
         self.up = True
         self.lent = self.adopted = 0
         self.refuses_memory = False
@@ -221,9 +222,30 @@ class MovingMachine(FakeMachine):
         return {}
 
     def op_guest_suspend(self, guest: int) -> dict[str, Any]:
-        self._running(guest).state = "suspended"
+        found = self._running(guest)
+        found.state, found.code = "suspended", 0
         self.emit("guest.state", guest=guest, state="suspended", why="suspended", code=0)
         return {}
+
+    def op_guest_suspend_request(self, guest: int) -> dict[str, Any]:
+        """domain-suspend; the guest does as `manner` says: allow, refuse, fail, stay, deaf."""
+        found, request = self._running(guest), next(self._requests)
+        if "domain-suspend" not in found.services:
+            raise HypervisorError("no-service", f"guest {guest} has not registered domain-suspend")
+        words = {"allow": [0], "refuse": [1], "fail": [0, 4], "stay": [0], "deaf": []}[self.manner]
+        for count in range(1, len(words) + 1):
+            self.emit("guest.reply", guest=guest, request=request, service="domain-suspend", result=words[count - 1],
+                      reason="an agent said no" if words[count - 1] else "", phases=words[:count])
+        if self.manner == "allow":
+            self.suspends_itself(guest)
+        return {"request": request}
+
+    def suspends_itself(self, guest: int) -> None:
+        """MACH_SUSPEND."""
+        found = self._running(guest)
+        found.state, found.why, found.code = "suspended", "suspended", 1
+        self.itself += 1
+        self.emit("guest.state", guest=guest, state="suspended", why="suspended", code=1)
 
     def op_guest_resume(self, guest: int) -> dict[str, Any]:
         found = self._guest(guest)

@@ -28,8 +28,9 @@ SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-f
 DEMO_ARGS ?=
 DEVICES_BENCH_ARGS ?=
 STREAM_BENCH_ARGS ?=
+MIGRATION_BENCH_ARGS ?=
 
-.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-room bench-stream linux images sanitize clean distclean help lint types
+.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-migration bench-room bench-stream linux images sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -90,6 +91,10 @@ bench-devices: build
 ## bench-stream: a migration's transfer engine beside bare sockets
 bench-stream: build
 	$(PY) tests/benchmarks/stream.py $(STREAM_BENCH_ARGS)
+
+## bench-migration: live migrations of Linux beside QEMU's, quick; MIGRATION_BENCH_ARGS=--full for the whole matrix
+bench-migration: build
+	$(PY) tests/benchmarks/migration.py $(MIGRATION_BENCH_ARGS)
 
 ## linux: the Linux guest, from Debian's sources (docs/howto/linux.md); kept in a cache folder
 linux:

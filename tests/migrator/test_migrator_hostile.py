@@ -163,8 +163,14 @@ def test_a_source_that_lies_does_not_touch_a_domain_that_is_here(pair: Pair, see
 def test_guesses_all_at_once_are_no_more_than_one_after_another(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried = list[str]()
-    monkeypatch.setattr(door, "check_password", lambda path, user, password: tried.append(password))
+    tried, others = list[str](), threading.Event()
+
+    def wrong(path: Path, user: str, password: str) -> bool:
+        tried.append(password)
+        others.wait(0.3)  # what is looked at meanwhile is counted
+        return False
+
+    monkeypatch.setattr(door, "check_password", wrong)
     identity = stranger(tmp_path)
 
     def guess(site: Site, number: int) -> None:

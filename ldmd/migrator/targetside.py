@@ -75,8 +75,7 @@ class TargetSide(Attempt):
     @property
     def holds(self) -> bool:
         """The domain is this side's to care for: nobody else starts, stops or changes it."""
-        starting = self.state.at is At.OWNER and not self.idle
-        return self.state.at in PROMISED or self.state.at is At.BROKEN or starting
+        return self.state.at in PROMISED or self.state.at is At.BROKEN or self.entering(At.OWNER)
 
     @property
     def name(self) -> str:

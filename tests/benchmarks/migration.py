@@ -5,7 +5,8 @@
 Ours is `ldm migrate-domain -c` of a Linux domain between a T4 and a T5 with all that belongs to it: rules, TLS 1.3,
 journals on both sides, every page verified. QEMU migrates an x86-64 TCG guest (it cannot migrate sparc64 machines),
 plain over TCP and with TLS. Both guests run `migrating/dirtier.c`, which checks every page that it writes. Engines take
-turns. `down`: the pause as each engine measures it. CPU: all processes of the engine, the guest's work included.
+turns. `total`: until it runs there (ours hashes all memory again afterwards, before it is let go). `down`: the pause
+as each engine measures it. CPU: all processes of the engine, without the guest's own at its pace of before.
 `tcp`, `tls`: a bare copy of 256 MiB between two processes in the same run.
 
 Quick (minutes): 256 MiB, idle and 50 MiB/s. Full (hours): 1 to 8 GiB, rates up to 1000 MiB/s, a capped link with and
@@ -42,7 +43,7 @@ FULL = (
     *(Cell(fill=1024, rate=rate, region=region) for rate in (60, 200, 1000) for region in (64, 256)),
     Cell(fill=1024, rate=60, region=256, cap=GIGABIT), Cell(fill=1024, rate=200, region=256, cap=GIGABIT),
 )  # fmt: skip
-QUICK_MODES = ("qemu", "qemu multifd", "qemu multifd prealloc")
+QUICK_MODES = ("qemu", "qemu multifd", "qemu multifd prealloc", "qemu tls")
 Rows = dict[tuple[str, str], list[Figures]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Of one migration. `alive`: the guest's program went on there, and found its memory as it should be."""
+    """Of one migration. `total_ms`: until it runs there. `alive`: its program went on there, with its memory as it was.
+
+    `cpu_seconds`: of all processes, without what the guest took at its pace of before.
+    """
 
     total_ms: float
     downtime_ms: float
@@ -54,6 +58,22 @@ def cpu_seconds(pids: Iterable[int]) -> float:
             continue
         found += sum(map(int, fields[11:15])) / TICKS
     return found
+
+
+class CpuMeter:
+    """CPU that processes take beyond what they took in the second before."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = tuple(pids)
+        at, used = time.monotonic(), cpu_seconds(self._pids)
+        time.sleep(1.0)
+        self._begun, self._used = time.monotonic(), cpu_seconds(self._pids)
+        self._pace = (self._used - used) / (self._begun - at)
+
+    def read(self) -> float:
+        """Seconds so far."""
+        took = time.monotonic() - self._begun
+        return max(0.0, cpu_seconds(self._pids) - self._used - self._pace * took)
 
 
 def share(values: list[float], part: float) -> float:

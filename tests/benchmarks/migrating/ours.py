@@ -7,19 +7,19 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 from linux_found import find_linux
 from room_support import Console, Shell, free_ports
 
-from migrating.figures import Cell, Figures, cpu_seconds
+from migrating.figures import Cell, CpuMeter, Figures
 from migrating.x86guest import MissingError, compile_dirtier
 
 PROMPT = b"sun4v# "
 PORTS = 4
 SECONDS = 600
 TICKS_AFTER = 5
+SUSPEND = 4  # the phase in which the domain stands still
 MACHINES = (("alpha", "t4-1"), ("beta", "t5-2"))
 _SERVER = """
 [server.{name}]
@@ -138,14 +138,14 @@ class Room:
 
     def move(self) -> Figures:
         """One migration to the other server."""
-        pids = self._pids()
-        before, begun = cpu_seconds(pids), time.monotonic()
+        meter = CpuMeter(self._pids())
         self.shell.ldm("-m", self.where, "migrate-domain", "-c", "mover", self.other)
-        total, cpu = time.monotonic() - begun, cpu_seconds(pids) - before
+        cpu = meter.read()
         records = self.shell.home / "machines" / self.where / "ldmd" / "migrations"
         record = json.loads(max(records.glob("*.json")).read_text())
         self.where, self.other = self.other, self.where
         summary = record["summary"]
-        copying = (record["ended_at"] - record["started_at"]) * 1000
-        return Figures(total_ms=min(copying, total * 1000), downtime_ms=float(summary["downtime_ms"]), cpu_seconds=cpu,
-                       wire_bytes=int(summary["bytes"]), rounds=int(summary["rounds"]), alive=self._alive())
+        paused = next(each["at"] for each in record["phases"] if each["phase"] == SUSPEND)
+        return Figures(total_ms=paused * 1000 + summary["downtime_ms"], downtime_ms=float(summary["downtime_ms"]),
+                       cpu_seconds=cpu, wire_bytes=int(summary["bytes"]), rounds=int(summary["rounds"]),
+                       alive=self._alive())

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrating.figures import Cell, Figures, cpu_seconds
+from migrating.figures import Cell, CpuMeter, Figures
 from migrating.x86guest import X86Guest
 
 COME_UP_SECONDS = 240
@@ -183,10 +183,10 @@ def move(guest: X86Guest, cell: Cell, mode: Mode) -> Figures:
                     _set_up(qmp, mode, cell)
                 uri = f"tcp:127.0.0.1:{_free_port()}"
                 target("migrate-incoming", uri=uri)
-                before = cpu_seconds((one, other))
+                meter = CpuMeter((one, other))
                 source("migrate", uri=uri)
                 found = _wait(source)
-                cpu = cpu_seconds((one, other)) - before
+                cpu = meter.read()
                 if found["status"] == "failed":
                     raise QemuError(f"it failed: {found.get('error-desc')}")
                 return _figures(folder, found, cpu)

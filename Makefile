@@ -32,8 +32,9 @@ COVER_TESTS  = $(wildcard tests/unit tests/isa tests/hcall tests/firmware tests/
 DEMO_ARGS ?=
 DEVICES_BENCH_ARGS ?=
 STREAM_BENCH_ARGS ?=
+MIGRATION_BENCH_ARGS ?=
 
-.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-room bench-stream coverage linux images mutate sanitize clean distclean help lint types
+.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-migration bench-room bench-stream coverage linux images mutate sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -94,6 +95,10 @@ bench-devices: build
 ## bench-stream: a migration's transfer engine beside bare sockets
 bench-stream: build
 	$(PY) tests/benchmarks/stream.py $(STREAM_BENCH_ARGS)
+
+## bench-migration: live migrations of Linux beside QEMU's, quick; MIGRATION_BENCH_ARGS=--full for the whole matrix
+bench-migration: build
+	$(PY) tests/benchmarks/migration.py $(MIGRATION_BENCH_ARGS)
 
 ## linux: the Linux guest, from Debian's sources (docs/howto/linux.md); kept in a cache folder
 linux:

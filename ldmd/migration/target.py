@@ -149,7 +149,7 @@ class Target:
             case MachineDied() if state.at is At.OWNER and state.missing:
                 return self.lost(state, [])
             case MachineDied():
-                return self.drop(state, []) if state.at in PROMISED - {At.TAKING} else (state, [])
+                return self.drop(state, [Send(Never(state.mid))]) if state.at in PROMISED - {At.TAKING} else (state, [])
             case JournalFailed():
                 return replace(state, at=At.BROKEN), [Tell("the journal of the migration cannot be written")]
             case _:
@@ -313,6 +313,8 @@ class Target:
             again += [SetTimer(Timer.DOUBT), Send(Ready(state.mid, state.digest))]
         elif state.at in PROMISED:
             again.append(SetTimer(None))
+        elif state.at is At.NONE and 0 < state.mid == state.newest and state.mid not in state.owned:
+            again.append(Send(Never(state.mid)))  # given up while it could not be said; the source may stand still
         return state, again
 
     def link_down(self, state: State) -> Step:

@@ -53,6 +53,7 @@ class Attempt:
     def __init__(self, means: Means, uuid: str, machine: Any, state: Any) -> None:
         self.means, self.uuid = means, uuid
         self.machine, self.state = machine, state
+        self.carried: Any = None  # the state whose effects were all carried out
         self.told: list[str] = []
         self.tellings = 0
         self.percent = 0
@@ -101,6 +102,10 @@ class Attempt:
         """Nothing waits to be taken up, and nothing is being carried out."""
         with self._lock:
             return not self._inbox and not self._busy
+
+    def entering(self, at: Any) -> bool:
+        """Is it in this state, and what belongs to that still under way? Later events of it are no such thing."""
+        return self.state.at is at and not self.idle and (self.carried is None or self.carried.at is not at)
 
     def end(self) -> None:
         """The manager ends: the thread, the links and the worker go; nothing is decided by that."""
@@ -186,6 +191,7 @@ class Attempt:
             follow = self._perform(effects)
             if follow is not None:
                 queue.append(follow)
+        self.carried = self.state
         self.stepped()
 
     def _perform(self, effects: list[ev.Effect]) -> ev.Event | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import threading
 from collections.abc import Callable
 
 from ldmd.messages import RefusedError
@@ -24,6 +25,7 @@ class Door:
     def __init__(self, means: Means, target_for: Callable[[str], TargetSide]) -> None:
         self._means, self._target_for = means, target_for
         self._guesses = Guesses(means.manager.clock.monotonic)
+        self._guessing = threading.Lock()  # many guesses at one time are no more than one after another
         self._listener: Listener | None = None
 
     def open(self, address: tuple[str, int]) -> tuple[str, int]:
@@ -70,13 +72,14 @@ class Door:
             return mark in trusted(means.directory).values()
         if join.how == greeting.SESSION:
             return mark in means.note("target", join.uuid).get("sessions", [])
-        if self._guesses.blocked(address):
+        with self._guessing:
+            if self._guesses.blocked(address):
+                return False
+            if check_password(means.directory / FILE, join.user, join.password):
+                self._guesses.right(address)
+                return True
+            self._guesses.wrong(address)
             return False
-        if check_password(means.directory / FILE, join.user, join.password):
-            self._guesses.right(address)
-            return True
-        self._guesses.wrong(address)
-        return False
 
     def _arrived(self, join: Join, pem: str, link: Link) -> None:
         try:

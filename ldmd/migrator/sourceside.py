@@ -117,7 +117,7 @@ class SourceSide(Attempt):
     @property
     def holds(self) -> bool:
         """The domain is this attempt's to care for: nobody else starts, stops or changes it."""
-        return not self.settled or (self.state.at is At.DONE and not self.idle)
+        return not self.settled or self.entering(At.DONE)
 
     @property
     def expects_stop(self) -> bool:

@@ -81,7 +81,7 @@ class TargetSide(Attempt):
     @property
     def holds(self) -> bool:
         """The domain is this side's to care for: nobody else starts, stops or changes it."""
-        starting = self.state.at is At.OWNER and (not self.idle or self.state.missing != 0)
+        starting = self.entering(At.OWNER) or (self.state.at is At.OWNER and self.state.missing != 0)
         return self.state.at in PROMISED or self.state.at is At.BROKEN or starting
 
     @property

@@ -25,6 +25,7 @@ class _Relayed(Worker):
         if event == "listening":
             port = fields["port"]
             assert isinstance(port, int)
+            self._workers.on_listening(port)
             fields["port"] = self._workers.relayed(port)
         self._workers.on_event(event)
         super().tell(event, **fields)
@@ -63,6 +64,7 @@ class RealWorkers:
         self.relays: list[Relay] = []
         self.on_event: Callable[[str], None] = lambda event: None
         """Called before each event that a worker tells."""
+        self.on_listening: Callable[[int], object] = lambda port: None
 
     def start(self, end: socket.socket) -> _Life:
         return _Life(end.dup(), self)

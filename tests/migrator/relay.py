@@ -23,6 +23,8 @@ class Relay:
         self._damage: set[int] = set()
         self._ended = False
         self.damaged = 0
+        self.tapes: list[bytearray] = []
+        """What each connection has sent to the port."""
         self._sockets: list[socket.socket] = []  # that stand
         self._all: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -100,10 +102,11 @@ class Relay:
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._change:
                 self._sockets += [near, far]
-            self._start(self._pump, near, far, 0)
-            self._start(self._pump, far, near, 1)
+            self.tapes.append(bytearray())
+            self._start(self._pump, near, far, 0, self.tapes[-1])
+            self._start(self._pump, far, near, 1, bytearray())
 
-    def _pump(self, near: socket.socket, far: socket.socket, direction: int) -> None:
+    def _pump(self, near: socket.socket, far: socket.socket, direction: int, tape: bytearray) -> None:
         def free() -> bool:
             return direction not in self._held or near not in self._sockets
 
@@ -113,6 +116,7 @@ class Relay:
                     self._change.wait_for(free)
                     if near not in self._sockets:
                         break  # it was cut meanwhile
+                    tape += data
                     data = self._changed(data, direction)
                 far.sendall(data)
         for each in (near, far):

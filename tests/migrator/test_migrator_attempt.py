@@ -174,6 +174,20 @@ def test_no_event_of_a_job_comes_after_it_was_stopped(bare: Bare) -> None:
     assert ev.Suspended() not in script(bare).events and bare.stops == 1
 
 
+def test_a_state_is_entered_until_its_effects_are_carried_out_and_not_again(bare: Bare) -> None:
+    """What holds a domain is that it begins to run; not a late `close` of an attempt that ended."""
+    seen: list[bool] = []
+    bare.state = SimpleNamespace(phase=1, at="new")
+    script(bare).step = lambda state, event: (  # type: ignore[method-assign]
+        SimpleNamespace(phase=1, at="owner"), [ev.CloseDisks()])
+    bare.carry_out = lambda effect: seen.append(bare.entering("owner"))  # type: ignore[method-assign]
+    bare.post(ev.Begin())
+    calm(bare)
+    bare.post(ev.LinkUp())
+    calm(bare)
+    assert seen == [True, False] and not bare.entering("owner")
+
+
 def test_a_job_that_fails_says_why(bare: Bare) -> None:
     def fails(number: int) -> ev.Event:
         raise message("store.full", path="x", problem="full")

@@ -39,7 +39,8 @@ def look(shell: Shell, where: str, number: int) -> None:
     """Nothing has failed so far, the kernel is silent, and the loads go on."""
     console = at_prompt(console_port(shell, where, "mover"))
     said = console.do("cat /tmp/failed 2>&-; dmesg; head -n 9 /tmp/*.count", PROMPT)
-    print(f"after {number} moves: {' '.join(re.findall(r'[a-z]+.count|[0-9]+(?=[^0-9]|$)', said))}")
+    counts = re.findall(r"/tmp/(\w+).count <==\s+(\d+)", said)
+    print(f"after {number} moves: {' '.join('='.join(each) for each in counts)}")
     assert "FAILED" not in said and complaints(said) == [], said
     console.socket.close()
 

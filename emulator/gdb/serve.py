@@ -18,6 +18,8 @@ from emulator.gdb.wire import Mark, Reader, frame
 
 CHUNK_BYTES = 1 << 16
 SEND_SECONDS = 30.0
+LEAVE_SECONDS = 2.0
+"""How long a client that was refused may take to close its end."""
 MOST_REPEATS = 16
 """So often in a row a client may ask for the same answer again."""
 
@@ -71,6 +73,14 @@ class SocketStream:
     def send(self, data: bytes) -> None:
         """All of it."""
         self._sock.sendall(data)
+
+    def hear_out(self) -> None:
+        """Nothing more comes from us; a socket that is closed with input unread would lose what was sent."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(LEAVE_SECONDS)
+            while self._sock.recv(CHUNK_BYTES):
+                pass
 
 
 class PipeStream:

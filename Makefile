@@ -24,12 +24,16 @@ SAN_TESTS    = $(wildcard tests/unit/test_loader.py tests/unit/test_machine*.py 
 # Found by the compiler, so that it fits the compiler that built the core. ${CC:-cc} as in emulator/_build_core.py.
 SAN_PRELOAD  = $$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)
 
+# What `make coverage` runs: the parts, without whole rooms and without Linux.
+COVER_TESTS  = $(wildcard tests/unit tests/isa tests/hcall tests/firmware tests/cli tests/devices tests/planner tests/manager \
+                 tests/migration tests/migrator tests/services tests/vntsd tests/stream)
+
 .DEFAULT_GOAL = build
 DEMO_ARGS ?=
 DEVICES_BENCH_ARGS ?=
 STREAM_BENCH_ARGS ?=
 
-.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-room bench-stream linux images sanitize clean distclean help lint types
+.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-room bench-stream coverage linux images mutate sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -105,6 +109,26 @@ sanitize: $(READY)
 	env LD_PRELOAD="$(SAN_PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=address \
 	  $(VENV)/bin/pytest -m "not nosan" $(SAN_TESTS) $(PYTEST_ARGS)
+
+## coverage: what the quicker tests reach, of the C core (gcov) and of Python; reports in build/coverage
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	find build -path 'build/core-coverage/*.gcda' -delete
+	env S4V_VARIANT=coverage S4V_WERROR=0 CFLAGS="--coverage -O1 -fprofile-update=atomic" LDFLAGS=--coverage \
+	  $(PY) -W ignore setup.py -q build --build-lib build/coverage/lib
+	env PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_FILE=$(CURDIR)/build/coverage/python \
+	  $(PY) -m coverage run -m pytest -q -m "not slow" -p no:cacheprovider $(COVER_TESTS) $(PYTEST_ARGS)
+	cd build/coverage && COVERAGE_FILE=python ../../$(PY) -m coverage combine -q --rcfile=../../pyproject.toml
+	$(VENV)/bin/gcovr --root csrc --object-directory build/core-coverage --exclude csrc/tests --exclude-throw-branches \
+	  --gcov-ignore-errors=no_working_dir_found --merge-mode-functions=separate \
+	  --txt build/coverage/core.txt --html-details build/coverage/core.html --print-summary
+	COVERAGE_FILE=build/coverage/python $(PY) -m coverage html -q --directory build/coverage/python-html
+	COVERAGE_FILE=build/coverage/python $(PY) -m coverage report --sort=cover > build/coverage/python.txt
+	tail -1 build/coverage/python.txt
+
+## mutate: take out marks, barriers, rules and syncs, one by one, and see that tests fail (tests/mutation)
+mutate: build
+	$(PY) tests/mutation/mutate.py
 
 ## clean: what was built, but not the virtual environment
 clean:

@@ -113,6 +113,7 @@ uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 
 /* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
+int s4v_strand_fail(s4v_machine *, uint32_t strand);             /* it is broken: state 3 from now on, between runs */
 int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
 
 /* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f31 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
@@ -162,6 +163,14 @@ int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
 void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
 /* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
 void s4v_memory_scrub(s4v_machine *);
+/* Memory that changes its machine by its memfds (a hand-over on one host); while nothing runs, before the first run here.
+ * Adopt: the memory is that of these blocks from now on, which are at the same real addresses however they are cut, as the
+ * other machine's s4v_memory_block() tells them (map_fd and the map's offsets do not count: marks begin clear). Nothing is
+ * copied and nothing written. S4V_EINVAL: they are not, or begin in their memfd at no multiple of 2 MiB, or the descriptor
+ * is not that of sealed memory; S4V_EBUSY, S4V_ENOMEM: then nothing has changed, and err says why.
+ * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
+int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
+int s4v_memory_part(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -190,6 +199,7 @@ enum {
   S4V_WATCH_SOFT_STATE = 2 /* it sets its soft state */
 };
 void s4v_watch(s4v_machine *, uint32_t what);
+uint32_t s4v_watched(const s4v_machine *);                       /* what of it has not happened yet */
 
 /* State: architectural state of every strand, the hypervisor and populated memory. */
 int64_t s4v_state_size(const s4v_machine *);
@@ -278,11 +288,12 @@ typedef struct s4v_crypto {
   uint32_t strand_count;
   uint32_t entries;       /* of the guest's queue, 0: not configured */
   uint32_t strands[8];
+  uint64_t jobs, errors;  /* descriptors and blocks worked off, and of them failed; since it is here */
 } s4v_crypto;
 int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
 
 /* Channels (LDC), numbers below `channels` of the configuration; devinos of channel n: TX 2n, RX 2n + 1 of the channel-devices. At the other end of a
- * channel is the client (host) or another endpoint of this domain. S4V_EINVAL: the number is taken or out of range;
+ * channel is the client (host), another endpoint of this domain, or one of another domain (wire). S4V_EINVAL: the number is taken or out of range;
  * S4V_ENOENT, of all the others: there is no such channel, or the client is not at its other end. */
 typedef struct s4v_ldc {
   uint32_t host;          /* 1: the client is at the other end */
@@ -292,6 +303,8 @@ typedef struct s4v_ldc {
   uint32_t rx_entries;
   uint32_t tx_packets;    /* packets for the client */
   uint32_t rx_room;       /* packets the guest has room for */
+  uint32_t wire;          /* 1: the other end is another domain's, or will be */
+  uint32_t wired;         /* 1: a wire is plugged in */
   uint32_t pad;
   uint64_t map_entries;
   uint64_t export_bytes;  /* memory the client exports */
@@ -300,6 +313,17 @@ typedef struct s4v_ldc {
 int s4v_ldc_add(s4v_machine *, uint32_t channel);                /* with the client at the other end, not up */
 int s4v_ldc_connect(s4v_machine *, uint32_t a, uint32_t b);
 int s4v_ldc_remove(s4v_machine *, uint32_t channel);             /* of a connected pair: both */
+/* Channels between two machines of a process. An endpoint is DOWN for its guest until both its own and the other's end, side
+ * 0 and 1 of a wire, are plugged in, each between runs of its own machine; from then on packets go through the wire, and
+ * LDC_COPY reaches what the other guest has exported on its endpoint, as its map table allows. LDC_MAPIN does not. Whoever
+ * is plugged in anew is seen as RESET, whoever goes as DOWN. Wires are no part of the state image: after a load they are
+ * out. S4V_EINVAL: number, side or end is taken. */
+typedef struct s4v_wire s4v_wire;
+s4v_wire *s4v_wire_new(void);                                    /* NULL: no host memory */
+void s4v_wire_release(s4v_wire *);                               /* it lives on while ends are plugged in */
+int s4v_ldc_add_wire(s4v_machine *, uint32_t channel);
+int s4v_wire_plug(s4v_machine *, uint32_t channel, s4v_wire *, uint32_t side);
+int s4v_wire_unplug(s4v_machine *, uint32_t channel);            /* one that is out already is fine */
 int s4v_ldc_info(const s4v_machine *, uint32_t channel, s4v_ldc *out);
 int s4v_ldc_up(s4v_machine *, uint32_t channel, int up);         /* the guest sees UP or DOWN */
 int s4v_ldc_reset(s4v_machine *, uint32_t channel);              /* the guest sees RESET once */
@@ -318,6 +342,29 @@ int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
 
+/* Images: what is behind a disk whose bytes are not those of one file (csrc/vio/image.h). Counted: s4v_image_* makes one, a disk
+ * and an overlay hold theirs, s4v_image_drop() lets go. Any thread may use them. NULL: no host memory or descriptor. */
+typedef struct s4v_image s4v_image;
+enum { S4V_IMAGE_READ = 0, S4V_IMAGE_WRITE = 1, S4V_IMAGE_FLUSH = 2 };
+/* The client's disk: all n bytes, or none (flush). 0 or an errno. Called by threads of the machine, several at once. */
+typedef int (*s4v_image_io)(void *self, uint32_t kind, uint64_t offset, void *bytes, uint64_t n);
+typedef struct s4v_overlay_layout {
+  uint64_t size;          /* of the disk, in bytes */
+  uint64_t data_at, stable_at, recent_at; /* in the file: emulator/backends/overlay.py */
+  uint8_t kept;           /* 0: the file goes with us; neither maps nor flushes are needed */
+  uint8_t unstable;       /* the map has bits that the stable one in the file has not */
+  uint8_t pad[6];
+} s4v_overlay_layout;
+s4v_image *s4v_image_file(int fd, uint64_t base);
+s4v_image *s4v_image_client(s4v_image_io, void *self); /* `self` stays as long as anybody holds the image */
+s4v_image *s4v_image_overlay(int fd, const s4v_overlay_layout *, const void *map, size_t map_bytes, s4v_image *below);
+void s4v_image_drop(s4v_image *);
+int s4v_image_read(s4v_image *, uint64_t offset, void *, uint64_t n);        /* 0 or an errno, as the following */
+int s4v_image_write(s4v_image *, uint64_t offset, const void *, uint64_t n);
+int s4v_image_flush(s4v_image *);
+int s4v_overlay_map(s4v_image *, void *map, size_t map_bytes);  /* S4V_EINVAL: no overlay, or another size */
+int s4v_overlay_failed(s4v_image *);                            /* errno of the last write or flush */
+
 /* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
  * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
  * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
@@ -329,9 +376,12 @@ typedef struct s4v_disk_file {
   uint64_t blocks;        /* its size */
   uint8_t read_only;
   uint8_t stable;         /* a write is on stable storage before it is done */
-  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
-  uint8_t pad[5];
+  uint8_t slice;          /* the disk is one slice, number 0 */
+  uint8_t sliced;         /* slice_* hold; else, or after a write to the first 64 blocks, slices are the client's */
+  uint8_t pad[4];
   uint8_t status[256];    /* errno of the host -> what the guest reads */
+  s4v_image *image;       /* instead of a file; NULL: none */
+  uint64_t slice_start[8], slice_blocks[8]; /* in blocks; of a slice that is not there 0 */
 } s4v_disk_file;
 typedef struct s4v_disk_ring {
   uint32_t entries;       /* 1 to 65536 */
@@ -428,6 +478,9 @@ int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
+/* For tests as well: what the strands' soft TLBs know of some pages is gone, as if other pages had taken their places. An
+ * entry goes where bit (its number mod 64) of `mask` is set. A guest may see it: `s4v_digest()` does. */
+void s4v_forget_translations(s4v_machine *, uint64_t mask);
 
 /* The instruction table. */
 int s4v_isa_count(void);
@@ -485,6 +538,9 @@ void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
 /* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into
  * `examples` (numbers). *looked: pages with a hash so far; *at is where to go on. At the end pages are added that have gone. */
 int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *looked, uint64_t *examples, uint32_t max);
+/* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
+ * which moves on; pages with bytes so far. */
+int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

@@ -224,6 +224,11 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         if status != 0:
             raise StrandError(f"strand {strand} cannot be started at {pc:#x} (core: {status})")
 
+    def strand_fail(self, strand: int) -> None:
+        """It is in state ERROR from now on."""
+        if lib.s4v_strand_fail(self._machine, strand) != 0:
+            raise StrandError(f"no strand {strand}")
+
     def strand_state(self, strand: int) -> int:
         """1 stopped, 2 running, 3 error, as the CPU_STATE hypercall has it."""
         state = int(lib.s4v_strand_state(self._machine, strand))
@@ -401,6 +406,14 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         while lib.s4v_crypto_info(self._machine, n, out) == 0:
             yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
             n += 1
+
+    def crypto_counters(self) -> dict[int, tuple[int, int]]:
+        """By devino: what a unit has worked off since it is here, and how much of it failed."""
+        out, n, found = ffi.new("s4v_crypto *"), 0, {}
+        while lib.s4v_crypto_info(self._machine, n, out) == 0:
+            found[int(out.devino)] = int(out.jobs), int(out.errors)
+            n += 1
+        return found
 
     # -- machine description
 

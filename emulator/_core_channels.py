@@ -8,6 +8,16 @@ from emulator._core_cffi import ffi, lib
 from emulator.errors import AddressError, ChannelError, CoreError
 
 
+class Wire:
+    """A wire between two machines of this process (`s4v_wire`); it lives as long as ends are plugged in."""
+
+    def __init__(self) -> None:
+        raw = lib.s4v_wire_new()
+        if raw == ffi.NULL:
+            raise CoreError("the host has not enough memory for a wire")
+        self.raw = ffi.gc(raw, lib.s4v_wire_release)
+
+
 class ChannelCalls:
     """Mixed into `Core`; `_machine` is its machine, while it does not run."""
 
@@ -34,6 +44,18 @@ class ChannelCalls:
         """Two endpoints of the guest, connected."""
         self._channel_status(lib.s4v_ldc_connect(self._machine, one, other), one)
 
+    def ldc_add_wire(self, channel: int) -> None:
+        """An endpoint whose other end is, or will be, another machine's."""
+        self._channel_status(lib.s4v_ldc_add_wire(self._machine, channel), channel)
+
+    def wire_plug(self, channel: int, wire: Wire, side: int) -> None:
+        """Plug in an end of a wire."""
+        self._channel_status(lib.s4v_wire_plug(self._machine, channel, wire.raw, side), channel)
+
+    def wire_unplug(self, channel: int) -> None:
+        """Take it out."""
+        self._channel_status(lib.s4v_wire_unplug(self._machine, channel), channel)
+
     def ldc_remove(self, channel: int) -> None:
         """Remove a channel; of a connected pair, both endpoints."""
         self._channel_status(lib.s4v_ldc_remove(self._machine, channel), channel)
@@ -44,12 +66,18 @@ class ChannelCalls:
         self._channel_status(lib.s4v_ldc_info(self._machine, channel, raw), channel)
         names = ("peer", "tx_entries", "rx_entries", "tx_packets", "rx_room", "map_entries", "export_bytes",
                  "resets")  # fmt: skip
-        return {"host": bool(raw.host), "up": bool(raw.up), **{name: int(getattr(raw, name)) for name in names}}
+        flags = {name: bool(getattr(raw, name)) for name in ("host", "wire", "wired", "up")}
+        return flags | {name: int(getattr(raw, name)) for name in names}
 
     def ldc_there(self, channel: int) -> bool:
         """Is there such a channel, with the client at its other end?"""
         raw = ffi.new("s4v_ldc *")
         return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.host)
+
+    def ldc_wire(self, channel: int) -> bool:
+        """Is there such a channel, for a wire?"""
+        raw = ffi.new("s4v_ldc *")
+        return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.wire)
 
     def ldc_up(self, channel: int, up: bool) -> None:
         """UP or DOWN for the guest."""

@@ -23,6 +23,14 @@ class FirmwareCalls:
         """End the run, as `kick` does, when the guest next writes to its console, or sets its soft state."""
         what = (lib.S4V_WATCH_OUTPUT if output else 0) | (lib.S4V_WATCH_SOFT_STATE if soft_state else 0)
         lib.s4v_watch(self._machine, what)
+        self._watched = what
+
+    _watched = 0
+
+    @property
+    def noticed(self) -> bool:
+        """Has anything happened of what was watched for?"""
+        return int(lib.s4v_watched(self._machine)) != self._watched
 
     def firmware_map(self, va: int, size_bytes: int, ra: int) -> None:
         """A translation. Raises ConfigError where it is none or the list is full, AddressError without memory."""

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from emulator._core_cffi import ffi, lib
-from emulator.errors import BusyError, ClosedError, CoreError, StateError
+from emulator.descriptors import DescriptorsError, said_exhausted
+from emulator.errors import AddressError, BusyError, ClosedError, CoreError, StateError
 
 _ERROR_BYTES = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptedBlock:
+    """A block of another machine's memory: where it is seen, and where its bytes are."""
+
+    ra: int
+    size_bytes: int
+    memory_fd: int
+    memory_offset: int
 
 
 class MovingCalls:
@@ -46,6 +59,26 @@ class MovingCalls:
     def memory_scrub(self) -> None:
         """`s4v_memory_scrub`."""
         lib.s4v_memory_scrub(self._machine)
+
+    def memory_adopt(self, blocks: Sequence[AdoptedBlock]) -> None:
+        """`s4v_memory_adopt`. Raises AddressError (they do not fit), BusyError, DescriptorsError, CoreError."""
+        raw, message = ffi.new("s4v_block[]", len(blocks)), ffi.new("char[]", _ERROR_BYTES)
+        for slot, block in zip(raw, blocks, strict=True):
+            slot.ra, slot.bytes, slot.memory_offset = block.ra, block.size_bytes, block.memory_offset
+            slot.memory_fd = block.memory_fd
+        status = lib.s4v_memory_adopt(self._machine, raw, len(blocks), message, _ERROR_BYTES)
+        if status == 0:
+            return
+        text = ffi.string(message).decode("utf-8", "replace")
+        if said_exhausted(text):
+            raise DescriptorsError
+        raise {lib.S4V_EINVAL: AddressError, lib.S4V_EBUSY: BusyError}.get(status, CoreError)(
+            f"memory cannot be taken over: {text}")
+
+    def memory_part(self) -> None:
+        """`s4v_memory_part`. Raises CoreError."""
+        if lib.s4v_memory_part(self._machine) != 0:
+            raise CoreError("the host has not enough memory to let go of the guest's")
 
     # -- from any thread, also while the machine runs
 

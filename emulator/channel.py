@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from emulator import _core
+from emulator._core_channels import Wire
 from emulator.errors import ChannelError
 
 PACKET_BYTES = 64
+__all__ = ["PACKET_BYTES", "Channel", "ChannelInfo", "Wire"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +19,10 @@ class ChannelInfo:
 
     host: bool
     """True: the client is at the other end; False: another endpoint of the guest, `peer`."""
+    wire: bool
+    """True: the other end is, or will be, another machine's (`Machine.plug_wire`)."""
+    wired: bool
+    """True: a wire is plugged in."""
     peer: int
     up: bool
     """True: the client has said so (`Channel.up`)."""
@@ -108,7 +115,7 @@ class Channel:
     # -- the data path of a virtual disk: `emulator.devices.datapath` has the words for it
 
     def disk_open(
-        self, file: dict[str, int | bytes], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
+        self, file: dict[str, Any], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
     ) -> None:
         """Another file and ring of descriptors."""
         self._core.disk_open(self.number, file, entries=entries, entry_bytes=entry_bytes, cookies=cookies)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from emulator import _core
 from emulator.backends.file import Backend
-from emulator.channel import Channel
+from emulator.channel import Channel, Wire
 from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
@@ -318,8 +318,8 @@ class Machine(MachineDebug, MachineMoving):
                 if self.on_notice is not None:
                     self.on_notice()
             elif raw.reason == StopReason.KICK.value and not self._kicked:
-                self.devices.poll()
-                if self.on_notice is not None and self.on_notice():
+                self.devices.poll()  # most kicks are frames: nothing to look at
+                if self.on_notice is not None and self._core.noticed and self.on_notice():
                     return replace(Stop.from_core(raw), insns=done)
             elif raw.reason != StopReason.CHANNEL.value or not self.devices.service(raw.code):
                 self._kicked &= raw.reason != StopReason.KICK.value
@@ -469,6 +469,27 @@ class Machine(MachineDebug, MachineMoving):
     def connect_channels(self, one: int, other: int) -> None:
         """Two endpoints of the guest with each other at the other end. Raises ChannelError."""
         self._core.ldc_connect(one, other)
+
+    def add_wire_channel(self, number: int) -> None:
+        """An endpoint whose other end is another machine's: DOWN until a wire is plugged in on both sides.
+
+        Raises ChannelError where the number is taken.
+        """
+        self._core.ldc_add_wire(number)
+
+    def is_wire_channel(self, number: int) -> bool:
+        """Is there such an endpoint?"""
+        return self._core.ldc_wire(number)
+
+    def plug_wire(self, number: int, wire: Wire, side: int) -> None:
+        """Plug end 0 or 1 of a wire into an endpoint of `add_wire_channel`. Between runs of this machine; the other one
+        may run. Raises ChannelError where the end or the endpoint is taken.
+        """
+        self._core.wire_plug(number, wire, side)
+
+    def unplug_wire(self, number: int) -> None:
+        """Take it out: the other end sees the channel DOWN. One that is out is fine. Raises ChannelError."""
+        self._core.wire_unplug(number)
 
     def remove_channel(self, number: int) -> None:
         """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""

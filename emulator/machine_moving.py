@@ -7,9 +7,11 @@ docs/internals/moving.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emulator import _core
+from emulator._core_moving import AdoptedBlock
 from emulator.devices.device import Devices
 from emulator.errors import StateError
 from emulator.firmware.openboot import OpenBoot
@@ -92,6 +94,18 @@ class MachineMoving(MachineResources):
     def scrub(self) -> None:
         """All memory becomes zero, also for other processes that have its descriptors."""
         self._core.memory_scrub()
+
+    def adopt(self, blocks: Sequence[AdoptedBlock]) -> None:
+        """Have the memory of another machine of this host, by its memfds, in the place of its own. Nothing is written.
+
+        Before the first run. The descriptors stay the caller's. Raises AddressError where the blocks are not at the
+        same real addresses, or cannot be mapped; then nothing has changed.
+        """
+        self._core.memory_adopt(blocks)
+
+    def part(self) -> None:
+        """The memory is another machine's: whatever is written here from now on goes nowhere."""
+        self._core.memory_part()
 
     # -- from any thread
 

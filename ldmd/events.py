@@ -20,6 +20,8 @@ FAILURES = frozenset({"panic", "watchdog", "error"})
 """Why a guest changed its state, where that is a failure of the domain; a stop and a reboot are none."""
 PANIC = "panicking"
 """In the soft state of Linux and Solaris."""
+ITSELF = 1
+"""Code of `suspended` where the guest called MACH_SUSPEND (emulator/hvctl/protocol.md)."""
 VARIABLE_LIMIT = 8192
 """Longest value of a variable, in characters, that a guest may have kept."""
 VARIABLES_LIMIT = 256
@@ -90,8 +92,20 @@ class Reactions:
             manager.log.notice(f"{domain.name} runs, though nobody started it here")
             manager.note(manager.configuration.with_domain(
                 domain.but(state=State.ACTIVE, started_at=manager.clock.now())))
+        elif status.get("state") == "suspended" and why == "suspended":
+            self.let_go_on(domain, status)
         if why in FAILURES:
             self._failed(domain)
+
+    def let_go_on(self, domain: Domain, status: Mapping[str, Any]) -> None:
+        """A system that suspended itself, while no migration wants that (any more): nobody else would resume it."""
+        if status.get("code") != ITSELF or domain.binding is None:
+            return
+        self._manager.log.notice(f"{domain.name} suspended itself, and no migration waits for that: it is resumed")
+        try:
+            self._manager.hypervisor.call("guest.resume", guest=domain.binding.id)
+        except HypervisorError as error:
+            self._manager.log.warning(f"{domain.name} cannot be resumed ({error.code}): {error.text}")
 
     def _status(self, domain: Domain) -> Mapping[str, Any] | None:
         if domain.binding is None:

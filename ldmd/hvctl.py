@@ -10,7 +10,7 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,10 @@ class Link:
 
     def call_fds(self, op: str, /, **arguments: Any) -> tuple[Any, list[int]]:
         """One request; its result and the descriptors that came with it, which are the caller's to close."""
+        return self.call_with(op, (), **arguments)
+
+    def call_with(self, op: str, with_fds: Sequence[int], /, **arguments: Any) -> tuple[Any, list[int]]:
+        """The same, with descriptors that go along; they stay the caller's."""
         if op == "hello":
             return self._hello, []
         waiting = _Waiting()
@@ -134,7 +138,7 @@ class Link:
             self._waiting[number] = waiting
         try:
             with self._sending:
-                send(sock, {"id": number, "op": op, "args": arguments})
+                send(sock, {"id": number, "op": op, "args": arguments}, with_fds)
         except WireError as error:
             self._forget(number)
             raise HypervisorError("args", str(error)) from error

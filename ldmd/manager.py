@@ -41,7 +41,7 @@ from ldmd.store import Record, Step, Store
 REPLIES_KEPT = 256
 READS_UNWRITTEN = 32
 """The history of commands that only read is written in groups of so many, or with the next one that writes."""
-HVCTL_VERSION = (1, 1)
+HVCTL_VERSION = (1, 2)
 
 
 class Machine(Hypervisor, Protocol):

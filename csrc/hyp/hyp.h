@@ -87,6 +87,9 @@ struct domain {
   struct firmware_maps firmware;
   u64 (*elapsed_seconds)(struct domain *);
   u32 (*host_packets)(struct domain *, u32 channel); /* NULL: all packets are the client's */
+  u32 news; /* other domains have something for this one (domain_tell) */
+  void (*ring)(struct domain *);
+  pthread_rwlock_t reach; /* held for reading by other domains that copy from and to its memory (ldc_wire.h) */
   u32 watched; /* enum watched: what `noticed` shall be told of, once; no state */
   void (*noticed)(struct domain *);
 };
@@ -122,6 +125,11 @@ u64 hyp_report_error(struct domain *, struct strand *, bool resumable, const str
 bool blob_set(struct blob *, const void *bytes, size_t n); /* a copy; false: too large, or no host memory */
 void blob_save(const struct blob *, struct writer *);
 bool blob_load(struct blob *, struct reader *);
+
+/* By any thread that keeps the domain from going away: it is to look, soon, at what others have for it. */
+static inline void domain_tell(struct domain *d) {
+  if (!__atomic_exchange_n(&d->news, 1, __ATOMIC_SEQ_CST)) d->ring(d);
+}
 
 static inline void domain_notice(struct domain *d, u32 what) {
   if (!(d->watched & what)) return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hyp/hyp.h"
+#include "hyp/ldc_wire.h"
 
 enum { MAX_QUEUE_BYTES = 1 << 24 };
 
@@ -21,6 +22,8 @@ static void add(struct domain *d, u32 id, enum ldc_kind kind, u32 peer) {
 
 void ldc_add_host(struct domain *d, u32 id) { add(d, id, LDC_HOST, 0); }
 
+void ldc_add_wire(struct domain *d, u32 id) { add(d, id, LDC_WIRE, 0); }
+
 void ldc_connect(struct domain *d, u32 a, u32 b) {
   add(d, a, LDC_GUEST, b);
   add(d, b, LDC_GUEST, a);
@@ -30,6 +33,7 @@ void ldc_remove(struct domain *d, u32 id) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
   u32 peer = e->peer;
   bool pair = e->kind == LDC_GUEST;
+  wire_unplug(d, id);
   mapin_drop(d, id);
   free(e->exported);
   *e = (struct ldc_endpoint){0};
@@ -63,6 +67,7 @@ void ldc_free(struct channels *c) {
 
 void ldc_clear(struct domain *d) {
   u32 count = d->channels.count;
+  wires_unplug(d);
   mapin_drop_all(d);
   ldc_free(&d->channels);
   d->channels.revokes = 0;
@@ -81,7 +86,8 @@ void ldc_unconfigure(struct domain *d) {
     struct ldc_endpoint *e = &d->channels.endpoint[id];
     if (e->kind == LDC_NONE) continue;
     e->tx = e->rx = (struct ldc_queue){0};
-    e->map_base = e->map_entries = 0;
+    wire_set_map(e, 0, 0);
+    wire_configured(d, id);
     e->reset = e->rx_event = e->tx_event = e->host_waits = 0;
     e->resets++;
   }
@@ -118,7 +124,9 @@ bool ldc_level(const struct domain *d, u32 devino) {
 }
 
 u32 ldc_state(struct domain *d, struct ldc_endpoint *e) {
-  bool there = e->kind == LDC_HOST ? e->up : d->channels.endpoint[e->peer].rx.bytes != 0;
+  bool there = e->kind == LDC_HOST   ? e->up
+               : e->kind == LDC_WIRE ? wire_there(e)
+                                     : d->channels.endpoint[e->peer].rx.bytes != 0;
   if (!there) return LDC_DOWN;
   if (!e->reset) return LDC_UP;
   e->reset = 0;
@@ -142,6 +150,7 @@ bool ldc_pump(struct domain *d, u32 id) {
   struct ldc_queue *from = &e->tx, *to = &d->channels.endpoint[e->peer].rx;
   u8 packet[LDC_PACKET];
   bool moved = false;
+  if (e->kind == LDC_WIRE) return wire_pump(d, id);
   if (e->kind != LDC_GUEST) return false;
   while (queue_used(from) && queue_room(to)) {
     take(d, from, packet);
@@ -154,6 +163,7 @@ bool ldc_pump(struct domain *d, u32 id) {
 /* The RX queue of an endpoint has room: what its peer could not send comes, and the peer hears of it. */
 bool ldc_pull(struct domain *d, u32 id) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
+  if (e->kind == LDC_WIRE) return wire_look(d, id);
   if (e->kind != LDC_GUEST || !queue_used(&d->channels.endpoint[e->peer].tx)) return false;
   bool sent = ldc_pump(d, e->peer);
   d->channels.endpoint[e->peer].tx_event = 1;
@@ -164,6 +174,7 @@ bool ldc_pull(struct domain *d, u32 id) {
 bool ldc_rx_changed(struct domain *d, u32 id) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
   e->resets++;
+  if (e->kind == LDC_WIRE) wire_configured(d, id);
   if (e->kind != LDC_GUEST) return false;
   d->channels.endpoint[e->peer].reset = e->rx.bytes != 0;
   bool sent = announce(d, e->peer);
@@ -256,7 +267,7 @@ static bool load_endpoint(const struct domain *d, struct ldc_endpoint *e, struct
   if (!load_export(e, in)) return false;
   if (e->map_entries > LDC_MAP_ENTRIES || (e->map_entries & (e->map_entries - 1))) return false;
   if (e->map_entries && !ram_backed(d->env.ram, RA(e->map_base), e->map_entries * LDC_MAP_BYTES)) return false;
-  return (e->kind == LDC_HOST || e->kind == LDC_GUEST) &&
+  return (e->kind == LDC_HOST || e->kind == LDC_GUEST || e->kind == LDC_WIRE) &&
          (e->up | e->reset | e->rx_event | e->tx_event | e->host_waits) <= 1;
 }
 

@@ -1,6 +1,7 @@
 /* ldc.h - logical domain channels: queues, states, packets, exported memory (ldc-vio-ds 1).
  *
  *   guest TX queue --> other endpoint of this domain: its RX queue    (LDC_GUEST)
+ *                  --> an endpoint of another domain, ldc_wire.h      (LDC_WIRE)
  *                  --> the client, which takes packets from the queue (LDC_HOST)
  *
  * What finds no room stays in the TX queue. Devinos of channel n: TX 2n, RX 2n + 1.
@@ -11,7 +12,7 @@
 
 enum { LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24,
        LDC_EXPORT_MOST = 16 << 20 };
-enum ldc_kind { LDC_NONE = 0, LDC_HOST = 1, LDC_GUEST = 2 };
+enum ldc_kind { LDC_NONE = 0, LDC_HOST = 1, LDC_GUEST = 2, LDC_WIRE = 3 };
 enum ldc_state { LDC_DOWN = 0, LDC_UP = 1, LDC_RESET = 2 };
 
 /* A ring of packets in guest memory. bytes 0: not configured. head, tail: byte offsets; empty: equal. */
@@ -34,6 +35,9 @@ struct ldc_queue { LDC_QUEUE_FIELDS(HYP_MEMBER) };
 struct ldc_endpoint {
   struct ldc_queue tx, rx;
   u8 *exported; /* export_bytes and EXPORT_MARKS, on the heap */
+  struct ldc_wire *wire; /* LDC_WIRE: NULL, nobody is at the other end. No state, as the next two */
+  u32 next_wired;        /* endpoint with a wire + 1; 0: the last */
+  u8 side;               /* our end of the wire */
   LDC_FIELDS(HYP_MEMBER)
 };
 
@@ -51,6 +55,7 @@ enum { LDC_MAPINS = 1024, EXPORT_MARKS = 3 };
 
 struct channels {
   u32 count;         /* endpoints that this machine can have: numbers below it */
+  u32 first_wired;   /* endpoint with a wire + 1; 0: none. No state */
   u64 revokes;       /* revocation cookies given out */
   struct ldc_mapin mapin[LDC_MAPINS];
   struct ldc_endpoint endpoint[LDC_ENDPOINTS];
@@ -58,6 +63,7 @@ struct channels {
 
 void ldc_add_host(struct domain *, u32 id);
 void ldc_connect(struct domain *, u32 a, u32 b);
+void ldc_add_wire(struct domain *, u32 id);             /* DOWN until a wire is plugged in */
 void ldc_remove(struct domain *, u32 id);              /* a connected one with its peer */
 void ldc_unconfigure(struct domain *);                 /* domain reset: queues and tables go, channels stay */
 void ldc_reset_all(struct domain *);                   /* every channel is to report RESET: the other ends are new */

@@ -1,6 +1,7 @@
 /* ldc_calls.c - LDC_* calls for queues (sun4v-hypercalls 7). */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
+#include "hyp/ldc_wire.h"
 
 enum { MAX_PACKETS = 1 << 18 };
 
@@ -78,6 +79,7 @@ static u32 queue_state(struct strand *s, struct domain *d, struct ldc_endpoint *
 u32 hc_ldc_tx_get_state(struct strand *s, struct domain *d) {
   struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
+  wire_look(d, id_of(d, e));
   e->tx_event = 0;
   return queue_state(s, d, e, &e->tx);
 }
@@ -85,6 +87,7 @@ u32 hc_ldc_tx_get_state(struct strand *s, struct domain *d) {
 u32 hc_ldc_rx_get_state(struct strand *s, struct domain *d) {
   struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
+  wire_look(d, id_of(d, e));
   e->rx_event = 0;
   return queue_state(s, d, e, &e->rx);
 }

@@ -5,6 +5,7 @@
  */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
+#include "hyp/ldc_wire.h"
 
 enum { COPY_MOST = 1 << 20, COPY_CHUNK = 4096, RIGHTS = 0x7f0, MAX_SIZE_CODE = 7 };
 #define ENTRY_RA 0x00ffffffffffe000ull
@@ -17,8 +18,7 @@ u32 hc_ldc_set_map_table(struct strand *s, struct domain *d) {
   if (n == 1 || (n & (n - 1)) || n > LDC_MAP_ENTRIES) return hc_status(s, HV_EINVAL);
   if (n && (base & (n * LDC_MAP_BYTES - 1))) return hc_status(s, HV_EBADALIGN);
   if (n && !ram_backed(s->env->ram, RA(base), n * LDC_MAP_BYTES)) return hc_status(s, HV_ENORADDR);
-  e->map_base = n ? base : 0;
-  e->map_entries = n;
+  wire_set_map(e, n ? base : 0, n);
   return hc_status(s, HV_EOK);
 }
 
@@ -83,6 +83,11 @@ u32 hc_ldc_copy(struct strand *s, struct domain *d) {
   if (e->kind == LDC_HOST) {
     u32 status = length ? copy_exported(d, e, out != 0, cookie, local, &length) : HV_EOK;
     if (!status) hv_ret(s, 1, length);
+    return hc_status(s, status);
+  }
+  if (e->kind == LDC_WIRE) {
+    u32 status = wire_copy(d, e, out != 0, cookie, local, length, &copied);
+    if (!status) hv_ret(s, 1, copied);
     return hc_status(s, status);
   }
   const struct ldc_endpoint *exporter = &d->channels.endpoint[e->peer];

@@ -136,6 +136,7 @@ u32 hc_ldc_mapin(struct strand *s, struct domain *d) {
   u64 cookie = hv_arg(s, 1), perms = HOST_RIGHTS;
   struct ldc_mapin made = {0}, *slot = free_mapin(d);
   if (!e) return hc_status(s, HV_ECHANNEL);
+  if (e->kind == LDC_WIRE) return hc_status(s, HV_ENOTSUPPORTED); /* nobody could take such a page back in time */
   bool host = e->kind == LDC_HOST;
   const struct ldc_endpoint *exporter = host ? e : &d->channels.endpoint[e->peer];
   u32 status = host ? host_page(e, cookie, &made) : guest_page(d, exporter, cookie, &made);

@@ -87,12 +87,16 @@ static bool make_memory(s4v_machine *m, char *err, size_t err_bytes) {
   return !m->config.memory_bytes || s4v_memory_add(m, 0, 0, m->config.memory_bytes, err, err_bytes) == S4V_OK;
 }
 
+static void ring(struct domain *d) { bell_ring(&((s4v_machine *)(void *)d)->crew.bell); }
+
 static s4v_machine *made(const s4v_config *config, char *err, size_t err_bytes) {
   s4v_machine *m = pages_new(sizeof *m);
   snprintf(err, err_bytes, "the host has not enough memory for this machine");
   if (!m) return NULL;
   m->config = m->server = *config;
   pthread_mutex_init(&m->domain.beside.lock, NULL);
+  pthread_rwlock_init(&m->domain.reach, NULL);
+  m->domain.ring = ring;
   if (make_parts(m) && make_memory(m, err, err_bytes)) return m;
   s4v_machine_free(m);
   return NULL;
@@ -118,6 +122,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
+  wires_unplug(&m->domain);
   vio_free(m->vio);
   strands_free(m);
   codestore_free(m->domain.env.store);
@@ -126,6 +131,7 @@ void s4v_machine_free(s4v_machine *m) {
   ldc_free(&m->domain.channels);
   ram_free(m->domain.env.ram);
   physmem_free(m->physmem);
+  pthread_rwlock_destroy(&m->domain.reach);
   pthread_mutex_destroy(&m->domain.beside.lock);
   pages_free(m, sizeof *m);
 }
@@ -183,6 +189,8 @@ void s4v_watch(s4v_machine *m, uint32_t what) {
   m->domain.noticed = noticed;
   m->domain.watched = what;
 }
+
+uint32_t s4v_watched(const s4v_machine *m) { return m->domain.watched; }
 
 size_t s4v_console_write(s4v_machine *m, const void *buf, size_t len) {
   return console_put(&m->domain.output, buf, len > CONSOLE_BYTES ? CONSOLE_BYTES : (u32)len);

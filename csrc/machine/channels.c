@@ -24,6 +24,34 @@ int s4v_ldc_connect(s4v_machine *m, uint32_t a, uint32_t b) {
   return S4V_OK;
 }
 
+int s4v_ldc_add_wire(s4v_machine *m, uint32_t id) {
+  if (id >= m->domain.channels.count || channel_there(m, id)) return S4V_EINVAL;
+  ldc_add_wire(&m->domain, id);
+  return S4V_OK;
+}
+
+s4v_wire *s4v_wire_new(void) { return (s4v_wire *)(void *)wire_new(); }
+
+void s4v_wire_release(s4v_wire *w) {
+  if (w) wire_release((struct ldc_wire *)(void *)w);
+}
+
+static bool wire_channel(const s4v_machine *m, u32 id) {
+  return id < m->domain.channels.count && m->domain.channels.endpoint[id].kind == LDC_WIRE;
+}
+
+int s4v_wire_plug(s4v_machine *m, uint32_t id, s4v_wire *w, uint32_t side) {
+  if (!wire_channel(m, id)) return S4V_ENOENT;
+  if (side > 1 || !wire_plug(&m->domain, id, (struct ldc_wire *)(void *)w, side)) return S4V_EINVAL;
+  return S4V_OK;
+}
+
+int s4v_wire_unplug(s4v_machine *m, uint32_t id) {
+  if (!wire_channel(m, id)) return S4V_ENOENT;
+  wire_unplug(&m->domain, id);
+  return S4V_OK;
+}
+
 int s4v_ldc_remove(s4v_machine *m, uint32_t id) {
   if (!channel_there(m, id)) return S4V_ENOENT;
   if (m->vio) vdisk_close(m->vio, id);
@@ -37,7 +65,7 @@ int s4v_ldc_info(const s4v_machine *m, uint32_t id, s4v_ldc *out) {
   u64 used = e->rx.bytes ? (e->rx.tail - e->rx.head) & (e->rx.bytes - 1) : 0;
   u64 waiting = e->tx.bytes ? (e->tx.tail - e->tx.head) & (e->tx.bytes - 1) : 0;
   *out = (s4v_ldc){
-      .host = e->kind == LDC_HOST, .peer = e->peer, .up = e->up, .tx_entries = (u32)(e->tx.bytes / LDC_PACKET),
+      .host = e->kind == LDC_HOST, .wire = e->kind == LDC_WIRE, .wired = e->wire != NULL, .peer = e->peer, .up = e->up, .tx_entries = (u32)(e->tx.bytes / LDC_PACKET),
       .rx_entries = (u32)(e->rx.bytes / LDC_PACKET), .tx_packets = (u32)(waiting / LDC_PACKET),
       .rx_room = e->rx.bytes ? (u32)((e->rx.bytes - used) / LDC_PACKET - 1) : 0, .map_entries = e->map_entries,
       .export_bytes = e->export_bytes, .resets = e->resets,

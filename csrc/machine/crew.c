@@ -246,6 +246,7 @@ static void open_run(s4v_machine *m, u64 budget) {
 static bool all_idle(s4v_machine *m) {
   struct crew *c = &m->crew;
   if (c->running || m->domain.services.watchdog_tick || machine_disks_busy(m)) return false;
+  if (machine_expects_news(m)) return false;
   for (u32 i = 0; i < m->domain.strand_count; i++)
     if (strand_ready(m->domain.strands[i]) || timer_ns(worker_at(m, i))) return false;
   return true;

@@ -52,6 +52,10 @@ int s4v_watchpoint_remove(s4v_machine *m, uint64_t va, uint64_t bytes, uint32_t 
   return S4V_ENOENT;
 }
 
+void s4v_forget_translations(s4v_machine *m, uint64_t mask) {
+  for (u32 i = 0; i < m->domain.strand_count; i++) mmu_forget_some(m->domain.strands[i], mask);
+}
+
 /* By the strand's own translations, or those of another one in the same contexts. */
 static bool look(s4v_machine *m, struct strand *s, u64 va, u64 *ra) {
   bool found = mmu_look(s, va, ra);

@@ -2,6 +2,7 @@
 #ifndef S4V_MACHINE_MACHINE_H
 #define S4V_MACHINE_MACHINE_H
 #include "hyp/hyp.h"
+#include "hyp/ldc_wire.h"
 #include "machine/crew.h"
 #include "strand/watch.h"
 #include "sun4v.h"
@@ -65,6 +66,8 @@ u64 machine_ticks_ns(const s4v_machine *, u64 ticks); /* host time until TICK ha
 
 /* run.c */
 void machine_new_turn(s4v_machine *);
+bool machine_expects_news(const s4v_machine *); /* from other domains, at any time: a guest that waits is not idle */
+bool machine_has_news(const s4v_machine *);
 bool machine_run_ends(s4v_machine *, s4v_stop *); /* kick, suspend, watchdog, time */
 void machine_fill_stop(s4v_machine *, struct strand *, u32 why, s4v_stop *);
 

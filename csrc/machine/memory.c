@@ -77,13 +77,15 @@ static int make_blocks(s4v_machine *m, u64 pa, u64 bytes) {
 int s4v_memory_add(s4v_machine *m, uint64_t ra, uint64_t pa, uint64_t bytes, char *err, size_t err_bytes) {
   int status = check_new(m, ra, pa, bytes, err, err_bytes);
   if (status) return status;
+  pthread_rwlock_wrlock(&m->domain.reach);
   int rc = make_blocks(m, pa, bytes);
   if (!rc) rc = ram_add_segment(m->domain.env.ram, RA(ra), bytes, PA(pa));
-  if (rc) {
+  if (!rc)
+    ram_join(m->domain.env.ram);
+  else
     physmem_discard(m->physmem, PA(pa), bytes);
-    return refuse(S4V_ENOMEM, err, err_bytes, "the host gives no memory for it: %s", strerror(-rc));
-  }
-  ram_join(m->domain.env.ram);
+  pthread_rwlock_unlock(&m->domain.reach);
+  if (rc) return refuse(S4V_ENOMEM, err, err_bytes, "the host gives no memory for it: %s", strerror(-rc));
   return S4V_OK;
 }
 
@@ -144,8 +146,10 @@ int s4v_memory_remove(s4v_machine *m, uint64_t ra, uint64_t bytes, char *err, si
   if (!extents) return refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory to take it away");
   machine_disks_settle(m);
   machine_drop_code(m); /* before the bytes that say where code is */
+  pthread_rwlock_wrlock(&m->domain.reach);
   status = take_away(m, ra, bytes, err, err_bytes);
   for (size_t i = 0; !status && i < count; i++) physmem_discard(m->physmem, PA(extents[i].pa), extents[i].bytes);
+  pthread_rwlock_unlock(&m->domain.reach);
   free(extents);
   if (!status) hyp_forget_translations(&m->domain);
   return status;
@@ -157,10 +161,10 @@ int s4v_memory_block(const s4v_machine *m, uint32_t n, s4v_block *out) {
   u64 bytes;
   if (ram_piece(m->domain.env.ram, n, &ra, &bytes, &pa)) return S4V_ENOENT;
   const struct mblock *b = physmem_find(m->physmem, pa);
-  u64 offset = pa.v - b->base.v;
+  u64 offset = b->offset + (pa.v - b->base.v);
   *out = (s4v_block){
       .ra = ra.v, .pa = pa.v, .bytes = bytes, .memory_offset = offset, .page_map_offset = offset >> PAGE_BITS,
-      .region_map_offset = mblock_region_offset(b->bytes), .memory_fd = b->fd, .map_fd = b->map_fd,
+      .region_map_offset = mblock_region_offset(b->offset + b->bytes), .memory_fd = b->fd, .map_fd = b->map_fd,
   };
   return S4V_OK;
 }

@@ -6,7 +6,7 @@
 #include "strand/share.h"
 
 #define NS_PER_SECOND 1000000000ull
-enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17 };
+enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17, NEWS_STRETCH = 1 << 14 };
 
 static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting; }
 
@@ -86,10 +86,14 @@ static void next_turn(s4v_machine *m) {
   machine_new_turn(m);
 }
 
+bool machine_expects_news(const s4v_machine *m) { return m->domain.channels.first_wired != 0; }
+bool machine_has_news(const s4v_machine *m) { return __atomic_load_n(&m->domain.news, __ATOMIC_SEQ_CST) != 0; }
+
 /* Real time: so long, to the end of the run's time, or to a kick. */
 static void nap(s4v_machine *m, u64 ns) {
   u32 seen = __atomic_load_n(&m->crew.bell, __ATOMIC_SEQ_CST);
   if (__atomic_load_n(&m->kicked, __ATOMIC_SEQ_CST) || __atomic_load_n(&m->disk_news, __ATOMIC_SEQ_CST)) return;
+  if (machine_has_news(m)) return;
   u64 now = machine_host_ns();
   if (m->deadline_ns && now + ns > m->deadline_ns) ns = m->deadline_ns > now ? m->deadline_ns - now : 0;
   if (ns) bell_wait(&m->crew.bell, seen, ns);
@@ -102,14 +106,15 @@ static u64 ticks_left(const s4v_machine *m) { return m->deadline_tick ? m->deadl
 static bool idle(s4v_machine *m) {
   u64 ticks = next_timer(m), left = ticks_left(m);
   if (ticks > left) ticks = left;
-  if (ticks == ~(u64)0 && !machine_disks_busy(m)) return false;
+  bool called = machine_disks_busy(m) || (machine_expects_news(m) && !m->config.deterministic);
+  if (ticks == ~(u64)0 && !called) return false;
   if (m->config.deterministic) {
     m->tick_base += ticks;
     if (ticks) m->tick_fraction = 0;
     wake_waiting(m);
     return true;
   }
-  nap(m, ticks == ~(u64)0 ? NS_PER_SECOND : machine_ticks_ns(m, ticks)); /* ~0: a disk will wake it */
+  nap(m, ticks == ~(u64)0 ? NS_PER_SECOND : machine_ticks_ns(m, ticks)); /* ~0: somebody will wake it */
   return true; /* the caller looks for a kick and wakes whose time has come */
 }
 
@@ -137,6 +142,7 @@ void machine_fill_stop(s4v_machine *m, struct strand *s, u32 why, s4v_stop *stop
 static u64 stretch(s4v_machine *m, struct strand *s, u64 left) {
   u64 n = active_count(m) > 1 ? m->turn_left : LONG_STRETCH;
   if (!m->config.deterministic && n > REAL_TIME_STRETCH) n = REAL_TIME_STRETCH;
+  if (!m->config.deterministic && n > NEWS_STRETCH && machine_expects_news(m)) n = NEWS_STRETCH;
   u64 ticks = next_timer(m), end = ticks_left(m);
   if (ticks > end) ticks = end;
   if (ticks != ~(u64)0) {
@@ -175,6 +181,10 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
 static void stop_init(s4v_stop *stop) { *stop = (s4v_stop){.reason = S4V_STOP_BUDGET}; }
 
 bool machine_run_ends(s4v_machine *m, s4v_stop *stop) {
+  if (machine_has_news(m)) {
+    __atomic_store_n(&m->domain.news, 0, __ATOMIC_SEQ_CST);
+    wires_look(&m->domain);
+  }
   if (machine_disks_look(m)) __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
   if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {
     stop->reason = S4V_STOP_KICK;

@@ -20,11 +20,13 @@ struct mblock {
   pa_t base;
   u64 bytes;      /* multiple of 8 KiB */
   u8 *host;       /* host address of base; 2 MiB aligned */
+  u8 *marks;      /* the map memfd, mapped */
   u8 *page_map;   /* bytes >> PAGE_BITS dirty bytes, in the map memfd */
   u8 *region_map; /* one per 2 MiB, behind the pages in the same memfd */
   u8 *code_map;   /* bytes >> PAGE_BITS, process-private: 1 while decoded code of the page exists */
   int fd;         /* memfd of the memory */
-  int map_fd;     /* memfd of page_map (offset 0) and region_map (offset mblock_region_offset()) */
+  u64 offset;     /* of base in it: 0, but where the memfd came from another machine; a multiple of 2 MiB */
+  int map_fd;     /* memfd of the marks, laid out for offset + bytes of memory (mblock_region_offset()) */
   u32 users;      /* spans of segments that lie over it */
 };
 
@@ -38,6 +40,7 @@ static inline u64 mblock_regions(u64 bytes) {
 static inline u64 mblock_region_offset(u64 bytes) { return (mblock_pages(bytes) + PAGE_BYTES - 1) & PAGE_MASK; }
 
 struct physmem;
+struct ram;
 
 struct physmem *physmem_new(void);                                    /* NULL: out of memory */
 void physmem_free(struct physmem *);                                  /* every ram over it is freed first */
@@ -50,9 +53,20 @@ const struct mblock *physmem_find(const struct physmem *, pa_t);      /* block h
  * Blocks that no segment uses any more are removed. */
 void physmem_discard(struct physmem *, pa_t, u64 bytes);
 size_t physmem_block_count(const struct physmem *);
+/* A range of physical memory whose bytes are in another machine's memfd, at `offset`, from now on. */
+struct physmem_loan {
+  pa_t base;
+  u64 bytes, offset;
+  int fd; /* duplicated */
+};
+/* The blocks are these from now on, ascending by base, and cover what the old ones do; bytes and marks of the old ones are
+ * gone, new marks are clear. -EINVAL: not that, or a descriptor that is no sealed memory of that size, or an offset that
+ * is not of 2 MiB; -EBUSY: a range is mapped; -ENOMEM, -EMFILE. Then nothing has changed. `ram` is the only one over it. */
+int physmem_exchange(struct physmem *, struct ram *, const struct physmem_loan *, size_t count);
+/* This process has the memory no more: its addresses hold zeros of their own, whatever is written there. 0, -ENOMEM. */
+int physmem_part(struct physmem *);
 const struct mblock *physmem_block(const struct physmem *, size_t i);
 
-struct ram;
 struct ram *ram_new(struct physmem *);
 void ram_free(struct ram *);
 /* A segment may run over adjoining blocks. -EINVAL: alignment (8 KiB), RA overlap, PA not wholly in blocks; -ENOMEM. */

@@ -35,6 +35,9 @@ static inline u64 u64_max(u64 a, u64 b) { return a > b ? a : b; }
 int array_reserve(void **array, size_t *room, size_t count, size_t item_bytes);
 
 int mblock_new(struct mblock **out, pa_t base, u64 bytes, const char *label);
+/* Over bytes [offset, offset + bytes) of a memfd that another process made. -EINVAL: it is none of ours, or too short. */
+int mblock_borrow(struct mblock **out, const struct physmem_loan *);
+int mblock_part(struct mblock *);
 void mblock_free(struct mblock *);
 void mblock_mark(const struct mblock *, u64 first_page, u64 end_page);
 /* Marks, and tells the code listener, for bytes [offset, offset + bytes) of the block; bytes > 0. */

@@ -90,6 +90,16 @@ static void spans_insert(struct ram *ram, const struct segment *seg, size_t n) {
   }
 }
 
+int ram_room(struct ram *ram, size_t spans) { return ram_reserve(ram, 1, spans); }
+
+void ram_lay(struct ram *ram) {
+  ram->span_count = 0;
+  for (size_t i = 0; i < ram->segment_count; i++) {
+    const struct segment *seg = ram->segments + i;
+    spans_insert(ram, seg, blocks_under(ram->pm, seg->pa, seg->pa + (seg->bytes - 1)));
+  }
+}
+
 int ram_add_segment(struct ram *ram, ra_t ra, u64 bytes, pa_t pa) {
   u64 ra_last, pa_last;
   if ((ra.v | pa.v | bytes) & ~PAGE_MASK) return -EINVAL;

@@ -19,6 +19,8 @@ struct ram {
   size_t span_count;
 };
 
+int ram_room(struct ram *, size_t spans); /* for so many spans more than there are; -ENOMEM */
+void ram_lay(struct ram *);               /* the spans anew, over the blocks there are now; there is room */
 const struct span *ram_span(const struct ram *, u64 ra);       /* the span holding ra, or NULL */
 const struct span *ram_spans_from(const struct ram *, u64 ra); /* first span that may hold bytes at or above ra */
 

@@ -71,7 +71,8 @@ struct punch {
 static void punch_extent(void *ctx, u64 from, u64 to) {
   const struct punch *p = ctx;
   int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  if (fallocate(p->block->fd, mode, (off_t)from, (off_t)(to - from)) != 0) memset(p->block->host + from, 0, to - from);
+  off_t at = (off_t)(p->block->offset + from);
+  if (fallocate(p->block->fd, mode, at, (off_t)(to - from)) != 0) memset(p->block->host + from, 0, to - from);
   mblock_written(p->pm, p->block, from, to - from);
 }
 

@@ -12,6 +12,7 @@ from emulator.mdesc import Port, VirtualDevice
 CHANNEL_DEVICES = "/virtual-devices@100/channel-devices@200"
 SWITCH_MAC = 0x0014_4FFB_0001
 """The address of a switch's end where nobody has given it one."""
+MAC_BITS = 48
 FRAME_EXTRA = 18
 """Bytes of header and VLAN tag that a frame has besides the MTU."""
 
@@ -33,18 +34,24 @@ def net_node(
     frame_bytes: int = DEFAULT_MTU,
     switch_mac: int = SWITCH_MAC,
     link_states: bool = False,
+    peers: Sequence[tuple[int, int]] = (),
 ) -> VirtualDevice:
-    """A network interface with one port, the switch's. Raises ConfigError for a frame size that cannot be."""
+    """A network interface with a port to its switch, and one to each peer: (channel, MAC address).
+
+    Raises ConfigError for a frame size that cannot be.
+    """
     if not DEFAULT_MTU <= frame_bytes <= MAX_FRAME:
         raise ConfigError(f"the largest frame has {DEFAULT_MTU} to {MAX_FRAME} bytes, not {frame_bytes}")
-    port = Port(0, (channel,), (("remote-mac-address", switch_mac), ("switch-port", 0)))
+    ports = [Port(0, (channel,), (("remote-mac-address", switch_mac), ("switch-port", 0)))]
+    # A guest tells ports by their numbers alone: another peer, or another channel to it, is another port.
+    ports += [Port(to << MAC_BITS | address, (to,), (("remote-mac-address", address),)) for to, address in peers]
     properties = (
         ("local-mac-address", mac), ("mtu", frame_bytes - FRAME_EXTRA), ("default-vlan-id", default_vlan),
         ("port-vlan-id", default_vlan if pvid is None else pvid),
     )  # fmt: skip
     vlans = (("vlan-id", b"".join(vid.to_bytes(8, "big") for vid in vids)),) if vids else ()
     link = (("linkprop", 1),) if link_states else ()
-    return VirtualDevice("network", number, (*properties, *vlans, *link), (port,))
+    return VirtualDevice("network", number, (*properties, *vlans, *link), tuple(ports))
 
 
 def aliases(disks: Sequence[tuple[str, int]], nets: Sequence[tuple[str, int]]) -> dict[str, str]:

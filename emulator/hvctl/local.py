@@ -6,7 +6,7 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -54,9 +54,13 @@ class LocalHvctl:
 
     def call_fds(self, op: str, /, **arguments: Any) -> tuple[Any, list[int]]:
         """One request; its result, and descriptors, which are the caller's to close."""
+        return self.call_with(op, (), **arguments)
+
+    def call_with(self, op: str, with_fds: Sequence[int], /, **arguments: Any) -> tuple[Any, list[int]]:
+        """The same, with descriptors that go along; they stay the caller's."""
         try:
             request = decode(encode({"op": op, "args": arguments})[4:])
-            result = perform(self.server, self, self._station, request)
+            result = perform(self.server, self, self._station, request, [os.dup(fd) for fd in with_fds])
             if isinstance(result, Future):
                 result = result.result(CALL_SECONDS)
             fds = result.fds if isinstance(result, Answer) else []

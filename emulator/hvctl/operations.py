@@ -18,6 +18,9 @@ from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
 from emulator.fields import Fields
 from emulator.hvctl.debugging import DEBUGGING
+from emulator.hvctl.fault_operations import FAULT_OPERATIONS
+from emulator.hvctl.memory_operations import MEMORY_OPERATIONS
+from emulator.hvctl.wire import close_all
 from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
@@ -107,6 +110,14 @@ class Call:
     session: Session
     station: Station
     args: Fields
+    fds: list[int] = field(default_factory=list)
+    """Descriptors that came with it; closed when it is done, but those that were taken."""
+
+    def take_fds(self) -> list[int]:
+        """The descriptors, the handler's from now on."""
+        mine = list(self.fds)
+        self.fds.clear()
+        return mine
 
     def guest(self) -> int:
         """The argument `guest`."""
@@ -119,8 +130,18 @@ class Call:
         return self.server.ask(number, action)
 
 
-def perform(server: Server, session: Session, station: Station, message: dict[str, object]) -> Result:
-    """What a request asks for. Raises EmulatorError."""
+def perform(server: Server, session: Session, station: Station, message: dict[str, object],
+            fds: Sequence[int] = ()) -> Result:  # fmt: skip
+    """What a request asks for. Its descriptors are this function's. Raises EmulatorError."""
+    mine = list(fds)
+    try:
+        return _perform(server, session, station, message, mine)
+    finally:
+        close_all(mine)
+
+
+def _perform(server: Server, session: Session, station: Station, message: dict[str, object],
+             fds: list[int]) -> Result:  # fmt: skip
     op, args = message.get("op"), message.get("args", {})
     if not isinstance(op, str):
         raise ArgumentError("op: the name of an operation is wanted")
@@ -129,7 +150,7 @@ def perform(server: Server, session: Session, station: Station, message: dict[st
         raise UnknownOperationError(f"unknown operation {op[:80]!r}")
     if not session.greeted and op != "hello":
         raise HelloError("the first request is hello")
-    return handler(Call(server, session, station, Fields(args, "", ArgumentError)))
+    return handler(Call(server, session, station, Fields(args, "", ArgumentError), fds))
 
 
 def _hello(call: Call) -> Result:
@@ -461,6 +482,8 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "memory.descriptors": _descriptors,
     "memory.barrier": _barrier,
     "memory.limit": _limit,
+    **FAULT_OPERATIONS,
+    **MEMORY_OPERATIONS,
     "console.open": _open_console,
     "console.break": _nothing(lambda guest: guest.send_break()),
     **DEBUGGING,

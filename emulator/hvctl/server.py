@@ -24,7 +24,7 @@ from emulator.errors import EmulatorError
 from emulator.hvctl import operations
 from emulator.hvctl.operations import Answer, Station, error_answer
 from emulator.hvctl.streams import Streams
-from emulator.hvctl.wire import MAX_REQUEST, EndError, Outbox, Receiver, WireError, close_all, encode
+from emulator.hvctl.wire import MAX_FDS, MAX_REQUEST, EndError, Outbox, Receiver, WireError, close_all, encode
 from emulator.server.errors import ArgumentError
 from emulator.server.events import Event
 from emulator.server.guest import Guest
@@ -50,7 +50,7 @@ class Client:
         self.hvctl, self.sock = hvctl, sock
         self.greeted = False
         self.debugging: set[int] = set()
-        self.receiver = Receiver(sock, max_bytes=MAX_REQUEST)
+        self.receiver = Receiver(sock, max_bytes=MAX_REQUEST, max_fds=MAX_FDS)
         self.outbox = Outbox(OUTBOX_BYTES)
         self.waiting = 0
         self.open = True
@@ -67,20 +67,23 @@ class Client:
             frame = self.receiver.receive()
             if frame is None:
                 return
-            self.request(frame.message)
+            fds, frame.fds = frame.fds, []
+            self.request(frame.message, fds)
 
-    def request(self, message: dict[str, object]) -> None:
-        """Answer a request, now or when its guest has had its turn."""
+    def request(self, message: dict[str, object], fds: list[int]) -> None:
+        """Answer a request, now or when its guest has had its turn. The descriptors are this function's."""
         number = message.get("id")
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_NUMBER:
+            close_all(fds)
             error = {"code": "request", "text": f"id: a number from 0 to {MAX_NUMBER} is wanted"}
             self.put({"id": None, "error": error})
             return
         try:
             unknown = message.keys() - {"id", "op", "args"}
             if unknown:
+                close_all(fds)
                 raise ArgumentError(f"unknown: {', '.join(sorted(unknown))[:80]}")
-            result = operations.perform(self.hvctl.server, self, self.hvctl.station, message)
+            result = operations.perform(self.hvctl.server, self, self.hvctl.station, message, fds)
         except Exception as error:
             self.refuse(number, error)
             return

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from emulator.errors import ClosedError, EmulatorError
@@ -30,9 +31,10 @@ from emulator.machine_resources import Busy
 from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
+from emulator.server.faulting import strike
 from emulator.server.frame import Housing, build_machine, memory_descriptors
 from emulator.server.guest_debug import GuestDebug
-from emulator.server.guest_moving import RECEIVED, RECEIVING, SUSPENDED, GuestMoving
+from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -47,7 +49,7 @@ MAX_REQUESTS = 1024
 NO_BUDGET = (1 << 64) - 1
 LOOK_SECONDS = 0.01
 """Between two looks at the console of a guest that is writing, or has not taken all its input."""
-DEFINED, RUNNING, HALTED = "defined", "running", "halted"
+DEFINED, HALTED = "defined", "halted"
 
 
 class QueueError(EmulatorError):
@@ -85,6 +87,7 @@ class Guest(GuestMoving, GuestDebug):
         self._stopped_at = 0.0  # host's time of day when it was suspended last
         self._program: Program | None = None
         self._new_description = False  # of a received guest: its system is to be told
+        self._lent = False  # another machine has its memory too, or will: not to be written when it goes
         self._buffer: StateBuffer | None = None  # for the state of a guest that is received
 
     # -- from any thread
@@ -174,6 +177,8 @@ class Guest(GuestMoving, GuestDebug):
         if machine is None or self.state != RUNNING or (self.debugger is not None and self.debugger.standing):
             return False
         try:
+            if self._housing.faults.injector.armed and not self.take_faults():
+                return False
             return self._run(machine, until_ns)
         except Exception as error:
             LOG.exception("guest %d (%s) failed", self.spec.id, self.spec.name)
@@ -202,6 +207,18 @@ class Guest(GuestMoving, GuestDebug):
         if outcome is Outcome.WAIT:
             return said or self.console.typed or bool(self._queue)
         return until_ns is None or outcome is Outcome.AGAIN
+
+    def take_faults(self) -> bool:
+        """What faults.due says. True: it runs on."""
+        machine = self._machine
+        if machine is not None and self.state == RUNNING:
+            strike(self, machine, self._housing.faults)
+        return self._machine is not None and self.state == RUNNING
+
+    def reconsider_disks(self) -> None:
+        """Rules about its disks have come or gone."""
+        if self._plugs is not None:
+            self._plugs.reconsider()
 
     def _go(self, machine: Machine, until_ns: int | None) -> Stop:
         """Let the machine run, as `turn` is to."""
@@ -244,8 +261,11 @@ class Guest(GuestMoving, GuestDebug):
             self.requests.abandon("the guest was reset")
             self._debug_reset()
             machine.reset()
+            self._settle_links()
             self._attentive = True
         else:
+            if self._plugs is not None:
+                self._plugs.links.cut()
             machine.drain()
         self._stopped_at = time.time()
         self.tell(ending.state, ending.why, code=ending.code, text=ending.text)
@@ -277,6 +297,7 @@ class Guest(GuestMoving, GuestDebug):
             variables = Variables.lenient(dict(self.spec.variables), changed=self._variable_set)
             self.requests.connect(machine, self.spec, on_variable=self._variable_set)
             plugs.apply(self.spec)
+            plugs.links.join()
             machine.power_on(program, variables=variables)
         except BaseException:
             plugs.close()
@@ -309,7 +330,8 @@ class Guest(GuestMoving, GuestDebug):
         if self._housing.deterministic:
             started_ns = int(self._clock() * 1e9)
             clock = lambda: started_ns + machine.time_ns  # noqa: E731
-        return Surroundings(self._around.disks, self._around.switches, self.wake, clock)
+        return Surroundings(
+            self._around.disks, self._around.switches, self.wake, clock, self._housing.faults.injector)
 
     def stop(self, *, taken: bool = False) -> None:
         """Power off at once; `taken`: it goes on elsewhere. Raises GuestStateError where it is not on."""
@@ -335,8 +357,7 @@ class Guest(GuestMoving, GuestDebug):
         buffer, self._buffer = self._buffer, None
         if buffer is not None:
             buffer.close()
-        if machine is not None and self.state in (RECEIVING, RECEIVED):
-            machine.scrub()  # others have its memory as well
+        self._let_go(machine)
         self.requests.abandon("the guest has ended")
         self.console.forget_input()
         self.started_at = None
@@ -348,14 +369,30 @@ class Guest(GuestMoving, GuestDebug):
                 LOG.exception("guest %d (%s): trouble at its end", self.spec.id, self.spec.name)
         self.snapshot = self.snapshot.ended()
 
+    def _let_go(self, machine: Machine | None) -> None:
+        """Before its devices are closed, which may write: memory that another machine has, or may have, is not touched;
+        what came here and never ran is scrubbed, since others have its descriptors.
+        """
+        lent, self._lent = self._lent, False
+        if machine is not None and lent:
+            machine.part()
+        elif machine is not None and self.state in (RECEIVING, RECEIVED):
+            machine.scrub()
+
     def reset(self) -> None:
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
         machine = self._arrived()
         self.requests.abandon("the guest was reset")
         self._debug_reset()
         machine.reset()
+        self._settle_links()
         self._attentive = True
         self.tell(RUNNING, "reset")
+
+    def _settle_links(self) -> None:
+        """A guest that begins anew reads its machine description: no end is what it was."""
+        if self._plugs is not None:
+            self._plugs.links.settle()
 
     def suspend(self) -> None:
         """Let its strands stand still, and what was asked of its disks be done.
@@ -366,6 +403,8 @@ class Guest(GuestMoving, GuestDebug):
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
         self.undebugged("it can be suspended")
+        if self._plugs is not None:
+            self._plugs.links.cut()
         machine.drain()
         self._stopped_at = time.time()
         self.tell(SUSPENDED, "suspended")
@@ -385,9 +424,11 @@ class Guest(GuestMoving, GuestDebug):
         elif plugs.released:
             plugs.arrive(unplugged=False)
             machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        plugs.links.join()
         if machine.suspended:
             machine.resume()
         self._attentive = True
+        self._lent = False  # it is this one's alone: who else has it does not use it any more
         self.tell(RUNNING, "resumed")
 
     def leave(self) -> None:
@@ -454,10 +495,13 @@ class Guest(GuestMoving, GuestDebug):
         changed: list[str] = []
         if self.state in (RECEIVING, RECEIVED):
             spec = spec.but(variables=self.spec.variables)  # those that count come with it
-            if spec.but(generation=None) != self.spec.but(generation=None):
+            if _without_links(spec) != _without_links(self.spec):
                 raise GuestStateError(f"{self.spec.name} is {self.state}: it cannot be changed before it runs here")
+            changed = self.relink(spec)
         if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
+            if self.state == RUNNING and any(each.startswith("link on channel") for each in changed):
+                self.requests.tell_description()
         self.spec = spec
         if self._machine is not None:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)
@@ -501,6 +545,11 @@ class Guest(GuestMoving, GuestDebug):
         """Firmware or guest has set a variable."""
         self.spec = merged_variables(self.spec, {name: value})
         self.requests.said.say("guest.variable", name, name=name, value=value)
+
+
+def _without_links(spec: GuestSpec) -> GuestSpec:
+    """Links come and go with other guests, also while this one is on its way."""
+    return spec.but(generation=None, nets=tuple(replace(net, peers=()) for net in spec.nets))
 
 
 def check_same(old: GuestSpec, new: GuestSpec) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from emulator._core_moving import AdoptedBlock
 from emulator.firmware.openboot import PROGRAM_VARIABLES
 from emulator.firmware.program import Program
 from emulator.firmware.variables import Variables
@@ -13,7 +15,7 @@ from emulator.hypervisor import SoftState
 from emulator.machine import Machine
 from emulator.server.console import GuestConsole
 from emulator.server.errors import GuestStateError, SpecError
-from emulator.server.frame import Housing, build_machine
+from emulator.server.frame import Housing, build_machine, memory_descriptors
 from emulator.server.moving import Journey, describe_here, load_state, save_state
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.requests import Requests
@@ -21,7 +23,7 @@ from emulator.server.spec import GuestSpec
 from emulator.server.stateimage import StateBuffer
 from emulator.server.status import Snapshot, take_snapshot
 
-SUSPENDED, RECEIVING, RECEIVED = "suspended", "receiving", "received"
+RUNNING, SUSPENDED, RECEIVING, RECEIVED = "running", "suspended", "receiving", "received"
 """The last two: it comes from another server. Memory is there; the state as well, but it has never run here."""
 BARRIER_SECONDS = 5.0
 MOST_AWAY_SECONDS = 10**9
@@ -46,6 +48,7 @@ class GuestMoving:
     _program: Program | None
     _new_description: bool
     _buffer: StateBuffer | None
+    _lent: bool
 
     def powered(self) -> Machine:
         """See `Guest`."""
@@ -140,6 +143,25 @@ class GuestMoving:
         self.snapshot = take_snapshot(machine, self.requests.services, plugs)
         self.tell(RECEIVED, "received")
 
+    def lend(self) -> tuple[dict[str, Any], list[int]]:
+        """Its memory, for another machine of this host to have it one day: `descriptors`, and when this guest goes
+        without having been resumed, nothing is written to that memory any more. Raises GuestStateError.
+        """
+        machine = self.powered()
+        if self.state not in (RUNNING, SUSPENDED):
+            raise GuestStateError(f"{self.spec.name} is {self.state}")
+        found = memory_descriptors(machine)
+        self._lent = True
+        return found
+
+    def adopt(self, blocks: Sequence[AdoptedBlock]) -> None:
+        """Have another guest's memory, which stays that one's until `resume`: nothing here writes it before, and a
+        guest that goes before lets go of it. Raises GuestStateError, AddressError: then it has its own as before.
+        """
+        machine, _ = self._receives()
+        machine.adopt(blocks)
+        self._lent = True
+
     def _take_variables(self, own: dict[str, str]) -> None:
         """Variables that the guest has set and who specified it has not heard of; not those of a kernel file's boot."""
         told = Variables.lenient(dict(self.spec.variables)).save()
@@ -153,6 +175,14 @@ class GuestMoving:
         if self.state != RECEIVING:
             raise GuestStateError(f"{self.spec.name} is {self.state}, and does not wait for a state")
         return machine, self._plugs
+
+    def relink(self, spec: GuestSpec) -> list[str]:
+        """Other links for a guest that is on its way here."""
+        machine, plugs = self.powered(), self._plugs
+        changed = plugs.links.want(spec.nets) if plugs is not None else []
+        if self.state == RECEIVED:
+            self._new_description |= describe_here(machine, self._housing, spec)
+        return changed
 
     def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
         """A guest that was received runs for the first time."""

@@ -19,12 +19,15 @@ from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import VnetPort
 from emulator.errors import ConfigError
+from emulator.faults.disk import FaultyDisk
+from emulator.faults.injector import Injector
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
 from emulator.server.paths import PathDisk, PathGroup, Way
 from emulator.server.spec import Disk, DiskPath, GuestSpec, Net
 from emulator.server.switches import Switches, unplug
+from emulator.server.vnetlinks import NetLinks
 
 LOG = logging.getLogger("sun4v.machine")
 SERVICES = "domain-services"
@@ -87,6 +90,7 @@ class Surroundings:
     switches: Switches
     wake: Callable[[], None]
     clock: Callable[[], int] | None = field(default=None)
+    faults: Injector = field(default_factory=Injector)
 
 
 class Plugs:
@@ -99,6 +103,7 @@ class Plugs:
         self._nets: dict[str, _NetPlug] = {}
         self._groups: dict[str, PathGroup] = {}  # of disks with several paths
         self._wanted: tuple[Disk, ...] = ()
+        self.links = NetLinks(machine, around.switches.wires, self._listens)
 
     @property
     def errors(self) -> dict[str, str]:
@@ -117,10 +122,17 @@ class Plugs:
         assert isinstance(device, DomainServices)
         return device
 
+    def _listens(self) -> bool:
+        """Does the guest read its machine description anew when it is told to, and may it be told?"""
+        return SERVICES in {device.name for device in self._machine.devices} and self.services.reads_descriptions
+
     def close(self) -> None:
         """Unplug everything. The machine's devices are of no use after that."""
+        self.links.cut()
         for net in self._nets.values():
             self._close_net(net)
+        for disk in self._disks.values():
+            disk.device.quiet()
         for disk in self._disks.values():
             disk.backend.close()
         self._disks, self._nets, self._groups = {}, {}, {}
@@ -131,6 +143,8 @@ class Plugs:
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
         changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
+        self.links.give_way([*(channel for _, channel in paths), *(net.channel for net in spec.nets)])
+        changed += self.links.want(spec.nets)
         changed += self._apply_disks(paths)
         self._wanted = spec.disks
         self._settle_groups(self._wanted)
@@ -169,6 +183,7 @@ class Plugs:
         devices += [plug.device for plug in self._nets.values()]
         for device in devices:
             device.online = device.channel.up
+        self.links.loaded()
 
     def arrive(self, *, unplugged: bool) -> None:
         """Open the disks, and with `unplugged` plug in the networks: the guest runs here from now on.
@@ -202,7 +217,7 @@ class Plugs:
         if not plug.path.online:
             return NoDisk(), ""
         try:
-            return self._around.disks.open(plug.path), ""
+            return self._faulty(plug.disk, self._around.disks.open(plug.path)), ""
         except BackendError as error:
             return NoDisk(), str(error)
 
@@ -220,6 +235,7 @@ class Plugs:
     def _remove_disks(self, wanted: _Paths) -> Iterator[str]:
         for key in [key for key in self._disks if key not in wanted]:
             plug = self._disks.pop(key)
+            self._drain_group(key[0])
             self._machine.detach(plug.device.name)
             plug.backend.close()
             yield f"disk {key[0]} removed"
@@ -256,6 +272,7 @@ class Plugs:
         grouped = isinstance(plug.device.backend, PathDisk)  # then the group says whether its channel is up
         if not grouped:
             plug.device.set_online(False)
+        self._drain_group(plug.disk)
         plug.backend.close()
         plug.backend, plug.error = self._open(plug.device.name, path)
         plug.path = path
@@ -263,6 +280,12 @@ class Plugs:
         if not grouped:
             plug.device.backend = plug.backend
             plug.device.set_online(path.online and not plug.error)
+
+    def _drain_group(self, disk: str) -> None:
+        """No request is on its way on any path of a disk: one may be closed."""
+        for (name, _), plug in self._disks.items():
+            if name == disk and disk in self._groups:
+                plug.device.drain()
 
     def _settle_groups(self, disks: Iterable[Disk]) -> None:
         """Which channels of disks with several paths are up, and where they lead."""
@@ -302,10 +325,19 @@ class Plugs:
         if not path.online or self._away:
             return NoDisk(), ""
         try:
-            return self._around.disks.open(path), ""
+            return self._faulty(name.removeprefix("disk ").rpartition(":")[0], self._around.disks.open(path)), ""
         except BackendError as error:
             LOG.warning("%s: disk %s is not there: %s", self._guest, name, error)
             return NoDisk(), str(error)
+
+    def _faulty(self, disk: str, backend: Backend) -> Backend:
+        return FaultyDisk(backend, self._around.faults, domain=self._guest, disk=disk,
+                          real_time=not self._machine.deterministic)
+
+    def reconsider(self) -> None:
+        """Faults of the disks have come or gone: who serves plain requests is decided anew."""
+        for plug in self._disks.values():
+            plug.device.reconsider()
 
     # -- networks
 
@@ -436,6 +468,7 @@ def _differs(now: Net, wanted: Net | None) -> bool:
     places = {
         "online": True, "switch": "", "alt_macs": (), "maxbw_bps": None, "pvid": 1, "vids": (), "capture": None,
         "pvlan": None, "protection": (), "allowed_ips": (), "allowed_dhcp_cids": (), "cos": 0, "linkprop": "",
+        "peers": (),
     }  # fmt: skip
     return _same(now, places) != _same(wanted, places)
 

@@ -104,6 +104,8 @@ class Net:
     allowed_ips: tuple[str, ...] = ()
     allowed_dhcp_cids: tuple[str, ...] = ()
     cos: int = 0
+    peers: tuple[tuple[int, int], ...] = ()
+    """Links to other networks of the switch: a channel, and the MAC address of the other one."""
 
     def guard(self) -> Guard | None:
         """What its switch lets through of it. Raises ValueError for an address that is none."""
@@ -165,6 +167,7 @@ class GuestSpec:
             for name in ("alt_macs", "vids", "protection", "allowed_ips", "allowed_dhcp_cids"):
                 net[name] = list(net[name])
             net["pvlan"] = net["pvlan"] and list(net["pvlan"])
+            net["peers"] = [list(pair) for pair in net["peers"]]
         data["disks"], data["nets"] = list(data["disks"]), list(data["nets"])
         return data
 
@@ -316,6 +319,7 @@ def _net(fields: Fields) -> Net:
         allowed_ips=fields.texts("allowed_ips", []),
         allowed_dhcp_cids=fields.texts("allowed_dhcp_cids", []),
         cos=fields.number("cos", 0, 7, 0),
+        peers=_peers(fields),
     )
     fields.end()
     try:
@@ -323,6 +327,15 @@ def _net(fields: Fields) -> Net:
     except ValueError as error:
         raise fields.wrong("allowed_ips", "IP addresses", str(error)) from None
     return net
+
+
+def _peers(fields: Fields) -> tuple[tuple[int, int], ...]:
+    pairs = [(channel, mac) for channel, mac in fields.tuples("peers", 2, [])]
+    if any(not 0 <= channel <= MAX_CHANNEL or not 0 <= mac < 1 << MAC_BITS for channel, mac in pairs):
+        raise fields.wrong("peers", f"channels up to {MAX_CHANNEL}, and MAC addresses,", pairs[:4])
+    if len({mac for _, mac in pairs}) < len(pairs) or len(pairs) > MAX_DEVICES:
+        raise fields.wrong("peers", f"at most {MAX_DEVICES}, each of another address,", pairs[:4])
+    return tuple(pairs)
 
 
 def _pvlan(fields: Fields) -> tuple[int, int] | None:
@@ -355,7 +368,7 @@ def _check_names(spec: GuestSpec) -> None:
 
 def _check_channels(spec: GuestSpec) -> None:
     channels = [spec.services_channel, *(path.channel for disk in spec.disks for path in disk.paths)]
-    channels += [net.channel for net in spec.nets]
+    channels += [channel for net in spec.nets for channel in (net.channel, *(peer[0] for peer in net.peers))]
     twice = {channel for channel in channels if channels.count(channel) > 1}
     if twice:
         raise SpecError(f"spec: channel {min(twice)} is used twice")

@@ -10,6 +10,8 @@ from emulator.machine import Machine
 from emulator.traps import trap_name
 
 MAX_TL = 2
+ITSELF = 1
+"""Code of `suspended`: the guest called MACH_SUSPEND; 0: it was stopped from outside."""
 
 
 class Outcome(enum.Enum):
@@ -46,7 +48,7 @@ def judge(  # noqa: PLR0911 - one line for each reason
         case StopReason.EXPIRED:
             return Ending("running", "watchdog", text="the time given to MACH_SET_WATCHDOG is over")
         case StopReason.SUSPEND:
-            return Ending("suspended", "suspended", text="the guest suspended itself (MACH_SUSPEND)")
+            return Ending("suspended", "suspended", code=ITSELF, text="the guest suspended itself (MACH_SUSPEND)")
         case StopReason.FIRMWARE:
             working = machine.firmware is not None and machine.firmware.working
             return Outcome.ON if working else Outcome.WAIT

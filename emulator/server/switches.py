@@ -13,6 +13,7 @@ from emulator.netdev import check_device
 from emulator.server.errors import SpecError
 from emulator.server.links import Networks, UplinkPort
 from emulator.server.spec import LEAST_MTU, MAC_BITS, MAX_MTU, MAX_NAME
+from emulator.server.vnetlinks import Wires
 
 MAX_SWITCHES = 512
 CLUSTER = "sc"
@@ -69,6 +70,8 @@ class Switches:
 
     def __init__(self, networks: Networks | None = None) -> None:
         self.networks = networks or Networks()
+        self.wires = Wires()
+        """Links between networks of one switch, which do not go through it."""
         self._lock = threading.Lock()
         self._switches: dict[str, tuple[SwitchSpec, Switch]] = {}
         self._uplinks: dict[str, UplinkPort] = {}

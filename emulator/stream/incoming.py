@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ACK_EVERY = 4
 ALIVE_SECONDS = 2.0
 ATTACH_SECONDS = 10.0
+REFUSED_SECONDS = 2.0
+"""How long a source that was refused has to read why, and to hang up."""
 _GREETING_BYTES = 1 << 18
 _DATA_BYTES = 1 << 20
 _POLL_MS = 500
@@ -131,8 +133,15 @@ class Incoming:
         return receiver.channel(chunk.channel)
 
     def _refuse(self, code: str, text: str) -> None:
+        """Tell why, and let it be read: to close a socket on which more has come would take back what was sent."""
+        until = time.monotonic() + REFUSED_SECONDS
+        rest = bytearray(1 << 16)
         try:
             self._send(Type.REFUSE, body=chunks.pack({"code": code, "text": text[:900]}))
+            while not self._dead and (left := until - time.monotonic()) > 0:
+                self._link.settimeout(left)
+                if self._link.recv_into(rest) == 0:
+                    return
         except (OSError, WireError):
             return
 

@@ -55,11 +55,16 @@ const char *boot_option(const char *name) {
  * that come and go. */
 bool release_is_old(void) {
   const char *release = boot_option("release");
-  return release && strcmp(release, "old") == 0;
+  return release && (strcmp(release, "old") == 0 || strcmp(release, "older") == 0);
 }
 
 const char *release_name(void) { return release_is_old() ? "5.10" : "5.11"; }
-const char *release_version(void) { return release_is_old() ? "Generic_142909-17" : "11.3"; }
+
+/* The kernel's patch is how a system of 5.10 tells its update: 10/09, 9/10. */
+const char *release_version(void) {
+  if (!release_is_old()) return "11.3";
+  return strcmp(boot_option("release"), "old") == 0 ? "Generic_142909-17" : "Generic_141444-09";
+}
 
 const char *host_name(void) {
   const char *name = boot_option("hostname");

@@ -172,9 +172,22 @@ int command_sleep(int argc, char **argv) {
   return 0;
 }
 
+static bool suspend_word(const char *word) {
+  static const char *const words[] = {
+      [SUSPEND_ALLOW] = "allow", [SUSPEND_REFUSE] = "refuse", [SUSPEND_STAY] = "stay", [SUSPEND_DEAF] = "deaf"};
+  for (u32 i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcmp(word, words[i]) == 0) {
+      suspend_manner_set((enum suspend_manner)i);
+      return true;
+    }
+  if (strcmp(word, "count") != 0) return false;
+  printf("%lu\n", suspend_count());
+  return true;
+}
+
 int command_suspend(int argc, char **argv) {
-  (void)argv;
-  if (argc > 1) return COMMAND_USAGE;
+  if (argc > 2) return COMMAND_USAGE;
+  if (argc == 2) return suspend_word(argv[1]) ? 0 : COMMAND_USAGE;
   u64 status = system_suspend();
   if (status) printf("suspend: status %lu\n", status);
   return status ? 1 : 0;

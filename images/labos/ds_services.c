@@ -62,12 +62,20 @@ static void answer_resumed(const struct ds_request *r) {
   while (!answer_suspend(r, true, POST_SUCCESS, 0, "") && clock_ns() < limit) thread_sleep_ns(NS_PER_SECOND / 10);
 }
 
+/* A system may refuse, or not do what it said: the command `suspend` says how this one behaves. */
 static void suspend(const struct ds_request *r) {
+  enum suspend_manner manner = suspend_manner();
+  if (manner == SUSPEND_DEAF) return;
+  if (manner == SUSPEND_REFUSE) {
+    answer_suspend(r, false, PRE_FAILURE, 1, "an agent of the system refused");
+    return;
+  }
   if (r->bytes < 8 || get64(r->data) != 0) {
     answer_suspend(r, false, INVALID_MESSAGE, 0, "unknown type of suspend");
     return;
   }
   if (!answer_suspend(r, false, PRE_SUCCESS, 0, "")) return; /* who asked is gone */
+  if (manner == SUSPEND_STAY) return;
   u64 status = system_suspend();
   char reason[64];
   snprintf(reason, sizeof reason, "MACH_SUSPEND returned %lu", status);

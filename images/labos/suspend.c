@@ -16,7 +16,11 @@ static struct spinlock lock = SPINLOCK("suspend");
 static volatile bool busy;
 static u64 count;
 
+static volatile enum suspend_manner manners;
+
 u64 suspend_count(void) { return count; }
+enum suspend_manner suspend_manner(void) { return manners; }
+void suspend_manner_set(enum suspend_manner manner) { manners = manner; }
 
 void suspend_hook_add(struct suspend_hook *hook) {
   lock_acquire(&lock);

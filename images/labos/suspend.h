@@ -18,6 +18,11 @@ void suspend_hook_add(struct suspend_hook *hook);
 u64 system_suspend(void);
 u64 suspend_count(void); /* successful ones since boot */
 
+/* How the manager's requests are met: fulfilled, refused, promised and not done, not answered. */
+enum suspend_manner { SUSPEND_ALLOW, SUSPEND_REFUSE, SUSPEND_STAY, SUSPEND_DEAF };
+enum suspend_manner suspend_manner(void);
+void suspend_manner_set(enum suspend_manner manner);
+
 void system_halt(void) __attribute__((noreturn));   /* MACH_EXIT 0 */
 void system_reboot(void) __attribute__((noreturn)); /* MACH_SIR */
 void panic(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

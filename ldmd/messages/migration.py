@@ -86,6 +86,12 @@ TABLE = (
             "", "wait until its operating system runs, or stop it and migrate it bound"),
     Message("migration.silent", "Migration is not supported while the operating system of the domain {name} has not "
             "said that it runs", "", "wait until it runs, or stop it and migrate it bound"),
+    Message("migration.suspend-refused", "The operating system of LDom {name} refuses to suspend: {reason}",
+            "it was asked by the domain service domain-suspend; the domain runs on here",
+            "do away with what keeps it from that, and migrate it again"),
+    Message("migration.suspend-silent", "The operating system of LDom {name} did not suspend in {seconds} seconds",
+            "it has the domain service domain-suspend, and {what}; the domain runs on here",
+            "see what it is doing; suspend-seconds of [migration] in ldmd.toml gives it more time"),
     Message("migration.busy", "Another migration is under way on the {side} machine {machine}",
             "LDom {other} migrates", "wait until it has ended: `ldm list -o status {other}`"),
     Message("migration.operation", "Another operation on LDom {name} is under way", "{operation} runs",

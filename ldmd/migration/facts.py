@@ -320,6 +320,8 @@ def _bad_vcpus(vcpus: tuple[tuple[int, int], ...]) -> str:
 def _bad_devices(devices: tuple[BoundDevice, ...]) -> str:
     used = [channel for device in devices for channel in device.channels]
     good = len(devices) <= MOST_DEVICES and len(set(used)) == len(used) and all(0 < each < 1 << 16 for each in used)
+    good = good and all(len(each.peers) < max(1, len(each.channels)) for each in devices)
+    good = good and all(0 <= peer < 1 << 48 for each in devices for peer in each.peers)
     return "" if good and all(0 <= device.number < 1 << 16 for device in devices) else "its devices"
 
 

@@ -10,6 +10,7 @@ from ldmd.messages import refuse
 from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
+from ldmd.migrator.asking import texts
 from ldmd.migrator.guestops import domain_of, ran
 from ldmd.migrator.means import Means
 from ldmd.migrator.sourceside import SourceSide
@@ -79,7 +80,7 @@ class Holding:
                 continue
             if not self.doubts(each):
                 refuse("migration.blocked", command=command, name=each.name)
-            if each.name in _texts(arguments):
+            if each.name in texts(arguments):
                 refuse("migration.held", name=each.name, why=each.told[-1] if each.told else "")
 
     def check_change(self, old: Configuration, new: Configuration) -> None:
@@ -98,7 +99,7 @@ class Holding:
             what = "was reset" if why in ("reset", "panic", "watchdog") else "stopped"
             held.post(ev.TransferFailed(f"the domain {what} ({why})"))
             return False
-        return True
+        return not isinstance(held, SourceSide) or why != "suspended" or held.expects_stop
 
     def before_agreement(self, stored: Configuration, *, power_on: bool) -> Configuration:
         """Images that were received are gone with their machine; which domains ran is remembered."""
@@ -148,13 +149,3 @@ class Holding:
         if not self.means.machine_alive():
             self.powered_on()
 
-
-def _texts(value: Any) -> set[str]:
-    """All texts in the arguments of an operation."""
-    if isinstance(value, str):
-        return {value}
-    if isinstance(value, Mapping):
-        return set().union(*(_texts(each) for each in value.values())) if value else set()
-    if isinstance(value, list | tuple):
-        return set().union(*(_texts(each) for each in value)) if value else set()
-    return set()

@@ -45,7 +45,7 @@ def _backends(configuration: Configuration, names: Iterable[tuple[str, str]]) ->
 
 
 def known_of(means: Means, facts: GuestFacts | None, *, migrations: tuple[str, ...] = (),
-             enabled: bool = True) -> Known:
+             enabled: bool = True, operation: str = "") -> Known:
     """For the facts of either side. `facts`: of the domain, whose volumes are looked at."""
     looked = {}
     if facts is not None:
@@ -53,4 +53,4 @@ def known_of(means: Means, facts: GuestFacts | None, *, migrations: tuple[str, .
         looked = {path: look(path) for path in _backends(means.manager.configuration, names)}
     return Known(identities={path: found[0] for path, found in looked.items()},
                  gpt=tuple(path for path, found in looked.items() if found[1]), migrations=migrations,
-                 enabled=enabled)
+                 enabled=enabled, operation=operation)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ldmd.messages import RefusedError, message, refuse
 from ldmd.migration import events as ev
@@ -24,6 +24,7 @@ from ldmd.migration.facts import GuestFacts, guest_facts
 from ldmd.migration.phases import Kind
 from ldmd.migration.rule import Options
 from ldmd.migrator import greeting
+from ldmd.migrator.asking import ask_system, other_operation
 from ldmd.migrator.connector import Visit, visit
 from ldmd.migrator.door import Door
 from ldmd.migrator.greeting import Join
@@ -37,7 +38,7 @@ from ldmd.migrator.sourceside import SourceSide
 from ldmd.migrator.targetside import TargetSide
 from ldmd.model import Domain
 from ldmd.operations.arguments import Arguments
-from ldmd.operations.context import HypervisorError
+from ldmd.operations.context import Context, HypervisorError
 from ldmd.operations.registry import OPERATIONS
 
 FOR_EVER = 1e9
@@ -53,6 +54,7 @@ class Migrations(Holding):
     def __init__(self, means: Means) -> None:
         super().__init__(means)
         self._starting = ""  # the domain whose migration begins
+        self._system: Mapping[str, Any] = {}  # and what its system said of itself
         self._door = Door(means, self.target_for)
 
     # -- life
@@ -63,6 +65,10 @@ class Migrations(Holding):
             self.target_for(uuid)
         for uuid in self.means.sources.uuids():
             self._restart_source(uuid)
+        for status in self.means.manager.hypervisor.call("guest.list"):
+            if status.get("state") == "suspended":  # perhaps while nobody listened; the event is a hint
+                self.means.manager.handle({"event": "guest.state", "guest": status["guest"], "state": "suspended",
+                                           "why": "suspended"})
 
     def listen(self, address: tuple[str, int] | None = None) -> tuple[str, int]:
         """Let others in. `address`: else that of the settings. Raises OSError."""
@@ -143,9 +149,10 @@ class Migrations(Holding):
         self._check_free(domain)
         self._starting = name
         try:
-            return self._start(domain, target, options, job)
+            self._system = ask_system(cast(Context, job), domain)
+            return self._start(manager.configuration.find(name) or domain, target, options, job)
         finally:
-            self._starting = ""
+            self._starting, self._system = "", {}
 
     def _check_free(self, domain: Domain) -> None:
         machine = self.means.manager.configuration.server.name
@@ -206,11 +213,13 @@ class Migrations(Holding):
 
     def _facts(self, domain: Domain, *, crypto: int | None = None) -> GuestFacts:
         manager = self.means.manager
-        status = status_of(manager, domain.uuid) if domain.binding is not None else {}
+        status = {**status_of(manager, domain.uuid), "os": self._system} if domain.binding is not None else {}
+        operation = other_operation(manager.book.running(), domain.name)
         if crypto is not None:
             domain = domain.but(crypto=crypto)
         found = guest_facts(manager.configuration, domain, status=status, known=known_of(self.means, None))
-        return guest_facts(manager.configuration, domain, status=status, known=known_of(self.means, found))
+        known = known_of(self.means, found, operation=operation)
+        return guest_facts(manager.configuration, domain, status=status, known=known)
 
     def _attempt(self, domain: Domain, target: Target, options: MoveOptions, job: MoveJob, *,
                  crypto: int) -> MoveOutcome:
@@ -271,7 +280,8 @@ class Migrations(Holding):
             visited.peer.same_home and visited.welcome.home != "" and visited.welcome.home == self._door.home_token)
         lease = bool(domain.vdisks) and shared and means.lease_directory is not None and not options.dry_run
         plan = src.Plan(mid, uuid, kind, lease, target.host, dry_run=options.dry_run)
-        asked = Options(force=options.force, dry_run=options.dry_run, new_name=target.name or "")
+        asked = Options(force=options.force, dry_run=options.dry_run, new_name=target.name or "",
+                        strict_storage=means.settings.strict_storage)
         note = {"host": target.host, "name": domain.name, "name_there": target.name or domain.name,
                 "pin": fingerprint(visited.certificate)}
         attempt = self._source(plan, note, facts=facts, options=asked)

@@ -27,6 +27,7 @@ class BoundDevice:
     name: str
     number: int
     channels: tuple[int, ...]
+    peers: tuple[int, ...] = ()  # of a network: MAC addresses of those at the other ends of the further channels
 
 
 @dataclass(frozen=True, kw_only=True)

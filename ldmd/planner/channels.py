@@ -5,18 +5,18 @@ the `Domain` and then calls it. What is there keeps its number and channels; wha
 Channel 0 of a domain is that of domain services.
 
 A disk has one channel for each path of its multipath group. A network device has one to its switch, and where the
-switch has inter-vnet links one to each other network device on it. Endpoints are limited, per domain and on the whole
-server (platforms: `channels`): the domain that serves has an endpoint for each channel as well.
+switch has inter-vnet links one to each other network device on it with which it may talk past the switch. Endpoints
+are limited, per domain and on the whole server (platforms: `channels`): the domain that serves has an endpoint for
+each channel as well.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ldmd.messages import refuse
-from ldmd.model import BoundDevice, Configuration, Domain, Vdisk, Volume
+from ldmd.model import BoundDevice, Configuration, Domain, Vdisk, Vnet, Volume, Vsw
 from ldmd.planner.hardware import hardware
 
 SERVICES_CHANNEL = 0
@@ -32,6 +32,7 @@ class Wanted:
     name: str
     number: int | None  # as asked for with id=
     channels: int
+    peers: tuple[int, ...] = ()  # of a network: those behind all channels but the first
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,38 @@ def disk_paths(configuration: Configuration, disk: Vdisk) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def links_of(configuration: Configuration) -> dict[str, int]:
-    """By switch: how many other networks each network on it has a link to. One look at all domains."""
-    bound = Counter(net.service for domain in configuration.domains if domain.binding is not None
-                    for net in domain.vnets)
-    links = {}
+Links = Mapping[tuple[str, str], tuple[int, ...]]
+"""MAC addresses of the networks that each (domain, network) has links to."""
+
+
+def links_of(configuration: Configuration) -> Links:
+    """The links between networks of bound domains. One look at all domains."""
+    on: dict[str, list[tuple[Domain, Vnet]]] = {}
+    for domain in configuration.domains:
+        if domain.binding is not None and not domain.control:  # in the control domain nobody is there to answer
+            for net in domain.vnets:
+                on.setdefault(net.service, []).append((domain, net))
+    links: dict[tuple[str, str], tuple[int, ...]] = {}
     for _, switch in configuration.switches():
-        count = bound[switch.name]
-        none = switch.inter_vnet_link == "off" or (
-            switch.inter_vnet_link == "auto" and count > INTER_VNET_LINK_LIMIT)
-        links[switch.name] = 0 if none else max(0, count - 1)
+        users = on.get(switch.name, [])
+        if switch.inter_vnet_link == "off" or (
+                switch.inter_vnet_link == "auto" and len(users) > INTER_VNET_LINK_LIMIT):
+            continue
+        for domain, net in users:
+            links[domain.name, net.name] = tuple(
+                other.mac for _, other in users if other.mac != net.mac and may_link(switch, net, other))
     return links
 
 
-def wanted_devices(configuration: Configuration, domain: Domain, links: Mapping[str, int] | None = None
+def may_link(switch: Vsw, one: Vnet, other: Vnet) -> bool:
+    """Would frames between the two be the same without the switch? It alone keeps VLANs apart, limits and guards."""
+    if any(net.pvlan or net.protection or net.maxbw_bps is not None for net in (one, other)):
+        return False
+    vlans = [(switch.default_vlan if net.pvid is None else net.pvid, frozenset(net.vids)) for net in (one, other)]
+    return vlans[0] == vlans[1]
+
+
+def wanted_devices(configuration: Configuration, domain: Domain, links: Links | None = None
                    ) -> Iterator[Wanted]:
     """The devices of a domain in the order in which they get numbers and channels. `links`: those of `links_of`."""
     if links is None:
@@ -81,7 +100,8 @@ def wanted_devices(configuration: Configuration, domain: Domain, links: Mapping[
     for disk in domain.vdisks:
         yield Wanted("disk", disk.name, disk.id, max(1, len(disk_paths(configuration, disk))))
     for net in domain.vnets:
-        yield Wanted("network", net.name, net.id, 1 + links.get(net.service, 0))
+        peers = links.get((domain.name, net.name), ())
+        yield Wanted("network", net.name, net.id, 1 + len(peers), peers)
     for adapter in domain.vhbas:
         yield Wanted("vhba", adapter.name, adapter.id, 1)
     for client in domain.vdpccs:
@@ -104,23 +124,33 @@ def settle(configuration: Configuration) -> Configuration:
     return settled
 
 
-def _settled(configuration: Configuration, domain: Domain, links: Mapping[str, int]) -> tuple[BoundDevice, ...]:
+def _settled(configuration: Configuration, domain: Domain, links: Links) -> tuple[BoundDevice, ...]:
     if domain.binding is None:
         return ()
     wanted = tuple(wanted_devices(configuration, domain, links))
     have = {(device.kind, device.name): device for device in domain.binding.devices}
     numbers = _numbers(domain, wanted, have)
-    kept = {(each.kind, each.name): have[each.kind, each.name].channels[: each.channels]
-            for each in wanted if (each.kind, each.name) in have}
-    used = {SERVICES_CHANNEL, *(channel for channels in kept.values() for channel in channels)}
+    kept = {(each.kind, each.name): _kept(each, have.get((each.kind, each.name))) for each in wanted}
+    used = {SERVICES_CHANNEL, *(channel for channels in kept.values() for channel in channels if channel is not None)}
     devices = []
     for each in wanted:
-        channels = list(kept.get((each.kind, each.name), ()))
-        while len(channels) < each.channels:
-            channels.append(lowest_free(used))
+        channels = []
+        for channel in kept[each.kind, each.name]:
+            channels.append(lowest_free(used) if channel is None else channel)
             used.add(channels[-1])
-        devices.append(BoundDevice(each.kind, each.name, numbers[each.kind, each.name], tuple(channels)))
+        number = numbers[each.kind, each.name]
+        devices.append(BoundDevice(each.kind, each.name, number, tuple(channels), each.peers))
     return tuple(devices)
+
+
+def _kept(wanted: Wanted, have: BoundDevice | None) -> list[int | None]:
+    """The channels of a device in their order, None for each that is new. A link's goes with its peer."""
+    if have is None:
+        return [None] * wanted.channels
+    own = list(have.channels[: wanted.channels - len(wanted.peers)])
+    links = dict(zip(have.peers, have.channels[1:], strict=False))
+    services = wanted.channels - len(wanted.peers)
+    return [*own, *[None] * (services - len(own)), *(links.get(peer) for peer in wanted.peers)]
 
 
 def _numbers(domain: Domain, wanted: Iterable[Wanted],

@@ -131,6 +131,7 @@ def _net(configuration: Configuration, domain: Domain, net: Vnet) -> Spec:
         "name": net.name,
         "number": device.number,
         "channel": device.channels[0],
+        "peers": [list(pair) for pair in zip(device.channels[1:], device.peers, strict=False)],
         "mac": net.mac,
         "alt_macs": list(net.alt_macs),
         "switch": net.service,

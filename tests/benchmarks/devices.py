@@ -1,9 +1,10 @@
 """Disk and network of Linux guests: MB/s, requests and packets a second, round trips; ours beside QEMU's virtio.
 
-    python tests/benchmarks/devices.py [--runs 3] [--engines sun4v,two,qemu] [--scale 1.0] [--json FILE]
+    python tests/benchmarks/devices.py [--runs 3] [--engines sun4v,switch,two,qemu] [--scale 1.0] [--json FILE]
 
 The same kernel and the same program (`load blockio`, `load netload`; images/linux/programs) run in every guest. `sun4v`
-is one machine process, with both guests of the network on it; `two` is two machines, joined by their network devices
+is one machine process, with both guests of the network on it and a link between them; `switch` the same with all frames
+through the switch; `two` is two machines, joined by their network devices
 (network rows only); `qemu` is one qemu-system-sparc64 for a guest, with virtio-blk-pci and virtio-net-pci, two of them
 joined by a socket. Disks are raw files in the same folder. Runs are interleaved; the table has medians, the share of
 the host's CPU (of one processor, all processes of the engine together), and ours over QEMU's: above 1 we are faster.
@@ -36,6 +37,7 @@ sys.path.insert(0, str(ROOT / "images" / "linux"))
 from linuxbuild.command import find_result  # noqa: E402
 from linuxbuild.cpio import Archive  # noqa: E402
 
+from emulator.backends.qcow2 import create_qcow2  # noqa: E402
 from emulator.hvctl.client import Hvctl  # noqa: E402
 from emulator.places import holder, place  # noqa: E402
 from emulator.power.children import end  # noqa: E402
@@ -149,15 +151,39 @@ def start(hvctl: Hvctl, number: int, kernel: Path, initrd: Path, role: str, **de
     return console
 
 
-def net(number: int) -> list[dict[str, Any]]:
-    return [{"name": "net0", "number": 0, "channel": 1, "mac": 0x00144F100000 + number, "switch": "lan"}]
+def net(number: int, *, peers: list[int] | None = None) -> list[dict[str, Any]]:
+    """`peers`: numbers of guests to which there are links past the switch."""
+    links = [[2 + place, 0x00144F100000 + peer] for place, peer in enumerate(peers or [])]
+    return [{"name": "net0", "number": 0, "channel": 1, "mac": 0x00144F100000 + number, "switch": "lan",
+             "peers": links}]  # fmt: skip
 
 
+KINDS = ("overlay", "qcow2", "mpgroup")  # backends of the disk, for --engines
 SWITCH = {"name": "lan", "net_dev": "net0"}
 
 
 @contextmanager
-def ours(files: Files, role: str, machines: int) -> Iterator[Guest]:
+def backed(files: Files, kind: str) -> Iterator[dict[str, Any]]:
+    """disk0 of a guest, with another backend than the raw file itself."""
+    disk = {"name": "disk0", "number": 0, "channels": [1], "backend": str(files.disk)}
+    other = files.disk.with_name(f"disk.{kind}")
+    with ExitStack() as stack:
+        stack.callback(other.unlink, missing_ok=True)
+        if kind == "overlay":
+            disk["overlay"] = str(other)
+        elif kind == "qcow2":
+            create_qcow2(other, files.disk.stat().st_size)
+            disk["backend"] = str(other)
+        elif kind == "mpgroup":
+            paths = [{"channel": channel, "backend": str(files.disk)} for channel in (1, 2)]
+            disk = {"name": "disk0", "number": 0, "channels": [1, 2], "paths": paths}
+        yield disk
+
+
+@contextmanager
+def ours(
+    files: Files, role: str, machines: int, *, kind: str = "raw", links: bool = False
+) -> Iterator[Guest]:
     with ExitStack() as stack:
         found = [stack.enter_context(machine(f"bench{i}")) for i in range(machines)]
         for hvctl, _ in found:
@@ -165,11 +191,11 @@ def ours(files: Files, role: str, machines: int) -> Iterator[Guest]:
         first, last = found[0][0], found[-1][0]
         pids = [pid for _, pid in found]
         if role == "disk":
-            disk = {"name": "disk0", "number": 0, "channels": [1], "backend": str(files.disk)}
+            disk = stack.enter_context(backed(files, kind))
             yield Guest(start(first, 1, files.kernel, files.ours, "disk", disks=[disk]), pids)
             return
-        start(first, 1, files.kernel, files.ours, "serve", nets=net(1))
-        yield Guest(start(last, 2, files.kernel, files.ours, "ask", nets=net(2)), pids)
+        start(first, 1, files.kernel, files.ours, "serve", nets=net(1, peers=[2] if links else []))
+        yield Guest(start(last, 2, files.kernel, files.ours, "ask", nets=net(2, peers=[1] if links else [])), pids)
 
 
 @contextmanager
@@ -215,8 +241,9 @@ class Files:
 
 
 def engines(files: Files) -> dict[str, Any]:
-    return {"sun4v": lambda role: ours(files, role, 1), "two": lambda role: ours(files, role, 2),
-            "qemu": lambda role: qemu(files, role)}
+    kinds = {kind: lambda role, kind=kind: ours(files, role, 1, kind=kind) for kind in KINDS}
+    return {"sun4v": lambda role: ours(files, role, 1, links=True), "switch": lambda role: ours(files, role, 1),
+            "two": lambda role: ours(files, role, 2), "qemu": lambda role: qemu(files, role), **kinds}
 
 
 # -- measuring
@@ -275,7 +302,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="interleaved runs; the median counts (default 3)")
     words = {"type": lambda text: text.split(",")}
-    parser.add_argument("--engines", **words, default=["sun4v", "two", "qemu"], metavar="NAME,...")
+    parser.add_argument("--engines", **words, default=["sun4v", "switch", "two", "qemu"], metavar="NAME,...")
     parser.add_argument("--roles", **words, default=["disk", "ask"], metavar="disk,ask")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the work")
     parser.add_argument("--linux", type=Path, metavar="FOLDER", help="what images/linux/build has made")
@@ -313,7 +340,7 @@ def main(argv: list[str]) -> int:
             for turn in range(options.runs):
                 for role, names in (("disk", list(DISK_ROWS)), ("ask", list(NET_ROWS))):
                     for engine in options.engines:
-                        if role not in options.roles or (role == "disk" and engine == "two"):
+                        if role not in options.roles or engine in {"disk": ("switch", "two"), "ask": KINDS}[role]:
                             continue
                         with known[engine](role) as guest:
                             watch(guest, engine, {each: rows[each] for each in names})

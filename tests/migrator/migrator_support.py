@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from domain_support import Room, guest, ready
 from fake_workers import FakeWorkers
 from manager_support import run
 from moving_machine import ManualClock, MovingMachine, Watch
+from real_workers import RealWorkers
+from relay import Relay
 
 from ldmd.jobs import Outcome
 from ldmd.log import Log
@@ -30,15 +33,21 @@ from ldmd.store import Store
 PATIENCE = 30.0
 """Seconds of real time after which a test is lost."""
 PAUSE = 0.005
+PACE = Pace()
+Relays = tuple[Relay | None, Relay | None]
+NO_RELAYS: Relays = (None, None)
 STAMP = b"what the domain had in its memory"
 
 
 class Site:
     """A machine, its manager and what moves domains; `kill` and `restart` as of a process."""
 
-    def __init__(self, name: str, directory: Path, watch: Watch, workers: FakeWorkers, *, platform: str = "t5-2",
-                 settings: Settings | None = None) -> None:
+    def __init__(self, name: str, directory: Path, watch: Watch, workers: FakeWorkers | RealWorkers, *,
+                 platform: str = "t5-2", settings: Settings | None = None, pace: Pace = PACE,
+                 relay: Relay | None = None) -> None:
         self.name, self.directory, self.workers = name, directory, workers
+        self.pace, self.relay = pace, relay
+        self.full = False
         self.settings = settings or Settings()
         self.machine = MovingMachine(platform, "64G", name=name, clock=ManualClock(), watch=watch)
         directory.mkdir()
@@ -49,7 +58,7 @@ class Site:
         self.lines: list[str] = []
         self.others: list[Site] = []
         seed = sum(name.encode())
-        self.room: Room = ready(platform, machine=self.machine, store=Store(self.path), name=name, seed=seed)
+        self.room: Room = ready(platform, machine=self.machine, store=self._store(), name=name, seed=seed)
         self.manager = self.room.manager
         self.migrations: Migrations
         self._attach(start=False)
@@ -57,10 +66,18 @@ class Site:
     def _means(self) -> Means:
         return Means(self.manager, self.directory, self.identity, settings=self.settings,
                      start_worker=self.workers.start, step=self._step, machine_alive=lambda: self.machine.up,
-                     retry_seconds=0.02, pace=Pace())
+                     retry_seconds=0.02, pace=self.pace)
 
     def _step(self, where: str) -> None:
         self.step(where)
+
+    def _store(self) -> Store:
+        return Store(self.path, step=self._storing)
+
+    def _storing(self, where: str) -> None:
+        """A step of the store; where the disk is full, no transaction comes through."""
+        if self.full and where.endswith(".written"):
+            raise sqlite3.OperationalError("database or disk is full")
 
     def _attach(self, *, start: bool) -> None:
         self.migrations = Migrations(self._means())
@@ -85,8 +102,11 @@ class Site:
     def knows(self, other: Site) -> None:
         """How it finds the other one."""
         der = read_certificate(other.directory / "server.crt")
+        port = other.address[1]
+        if other.relay is not None:
+            other.relay.to, port = port, other.relay.port
         (self.directory / "hosts.toml").write_text(
-            f'[{other.name}]\naddress = "127.0.0.1"\nport = {other.address[1]}\nfingerprint = "{fingerprint(der)}"\n',
+            f'[{other.name}]\naddress = "127.0.0.1"\nport = {port}\nfingerprint = "{fingerprint(der)}"\n',
             encoding="utf-8")
 
     def trusts(self, other: Site) -> None:
@@ -105,7 +125,7 @@ class Site:
 
     def restart(self) -> None:
         self.machine.listen(lambda event: None)
-        self.manager = Manager(self.machine, Store(self.path), clock=self.clock, rng=Random(1),
+        self.manager = Manager(self.machine, self._store(), clock=self.clock, rng=Random(1),
                                log=Log(self.lines.append, now=self.clock.now))
         self.room.manager = self.manager
         self._attach(start=True)
@@ -131,10 +151,15 @@ class Site:
 class Pair:
     """alpha, which has a booted domain ldg1, and beta."""
 
-    def __init__(self, tmp_path: Path, *, upto: str = "booted", settings: Settings | None = None) -> None:
+    def __init__(self, tmp_path: Path, *, upto: str = "booted", settings: Settings | None = None,
+                 real: RealWorkers | None = None, pace: Pace = PACE, relays: Relays = NO_RELAYS) -> None:
         self.watch, self.workers = Watch(), FakeWorkers()
-        self.alpha = Site("alpha", tmp_path / "alpha", self.watch, self.workers, settings=settings)
-        self.beta = Site("beta", tmp_path / "beta", self.watch, self.workers, settings=settings)
+        self.real, self.relays = real, relays
+        workers = real or self.workers
+        self.alpha = Site("alpha", tmp_path / "alpha", self.watch, workers, settings=settings, pace=pace,
+                          relay=relays[0])
+        self.beta = Site("beta", tmp_path / "beta", self.watch, workers, settings=settings, pace=pace,
+                         relay=relays[1])
         for one, other in ((self.alpha, self.beta), (self.beta, self.alpha)):
             one.others.append(other)
             one.knows(other)
@@ -148,6 +173,9 @@ class Pair:
     def close(self) -> None:
         self.alpha.close()
         self.beta.close()
+        for each in (*self.relays, self.real):
+            if each is not None:
+                each.close()
         assert self.watch.wrong == []
 
     def move(self, source: Site | None = None, target: str = "beta", **options: Any) -> Moving:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from manager_support import FakeGuest, FakeMachine, VirtualClock
@@ -15,6 +16,10 @@ from ldmd.operations.context import HypervisorError
 
 PAGE = 8192
 POLL_SECONDS = 0.01
+REGION = 2 << 20
+F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4
+WORK_AT = 5000 * PAGE + 16
+WORK_PAGES = 40
 
 
 class ManualClock(VirtualClock):
@@ -49,6 +54,8 @@ class Watch:
         self.machines: list[MovingMachine] = []
         self.wrong: list[str] = []
         self.lock = threading.Lock()
+        self.acknowledged = 0  # the last work that somebody outside was told of
+        self.boots = 0  # starts that begin with empty memory
 
     def runs(self, machine: MovingMachine, uuid: str) -> None:
         with self.lock:
@@ -56,6 +63,31 @@ class Watch:
                        if guest.spec["uuid"] == uuid and guest.state == "running"]
             if len(running) > 1:
                 self.wrong.append(f"two copies run: {running}")
+
+    def work(self, uuid: str) -> None:
+        """Whoever runs the domain does a piece of work, and acknowledges it: nobody may forget it from then on."""
+        for machine in self.machines:
+            with machine.turn:
+                number = machine.running(uuid)
+                if number is not None:
+                    self.acknowledged += 1
+                    machine.write(number, WORK_AT, self.acknowledged.to_bytes(8, "big"))
+                    page = 2 + self.acknowledged % WORK_PAGES
+                    machine.write(number, page * PAGE, self.acknowledged.to_bytes(8, "big") * 8)
+                    if number not in machine.open_disks:
+                        self.wrong.append(f"{machine.name} runs with its disks closed")
+                    return
+
+    def kept(self, machine: MovingMachine, uuid: str) -> bool:
+        """Is all there that was acknowledged?"""
+        with machine.turn:
+            number = machine.running(uuid)
+            if number is None:
+                return False
+            last = int.from_bytes(machine.peek(number, WORK_AT, 8), "big")
+            pages = range(max(1, self.acknowledged - WORK_PAGES + 1), self.acknowledged + 1)
+            return last == self.acknowledged and all(
+                machine.peek(number, (2 + n % WORK_PAGES) * PAGE, 64) == n.to_bytes(8, "big") * 8 for n in pages)
 
     def started_image(self, machine: MovingMachine, uuid: str, memory: str) -> None:
         for each in self.machines:
@@ -73,11 +105,16 @@ class MovingMachine(FakeMachine):
     def __init__(self, *given: Any, watch: Watch | None = None, **more: Any) -> None:
         super().__init__(*given, **more)
         self.memory: dict[int, int] = {}
+        self.maps: dict[int, int] = {}
         self.buffers: dict[int, int] = {}
         self.states: dict[int, bytes] = {}
         self.open_disks: set[int] = set()
         self.watch = watch
         self.up = True
+        self.lent = self.adopted = 0
+        self.refuses_memory = False
+        self.given: list[int] = []
+        self.busy = 0  # so many barriers are refused
         self.turn = threading.RLock()
         if watch is not None:
             watch.machines.append(self)
@@ -97,6 +134,11 @@ class MovingMachine(FakeMachine):
             self.fds: list[int] = []
             result = super().call(op, **arguments)
             return result, self.fds
+
+    def call_with(self, op: str, with_fds: Sequence[int], /, **arguments: Any) -> tuple[Any, list[int]]:
+        with self.turn:
+            self.given = list(with_fds)
+            return self.call_fds(op, **arguments)
 
     def emit(self, event: str, **details: Any) -> None:
         if self._listener is not None:
@@ -121,17 +163,31 @@ class MovingMachine(FakeMachine):
 
     def _make_memory(self, number: int, spec: Mapping[str, Any]) -> None:
         self._forget(number)
-        self.memory[number] = os.memfd_create(f"guest-{number}", os.MFD_CLOEXEC)
-        os.ftruncate(self.memory[number], sum(size for _, _, size in spec["memory"]))
+        size = sum(size for _, _, size in spec["memory"])
+        self.memory[number] = sealed(size)
+        self.maps[number] = sealed(size // PAGE + size // REGION + PAGE)
 
     def _forget(self, number: int) -> None:
-        for table in (self.memory, self.buffers):
+        for table in (self.memory, self.maps, self.buffers):
             fd = table.pop(number, None)
             if fd is not None:
                 os.close(fd)
 
     def poke(self, number: int, at: int, data: bytes) -> None:
         os.pwrite(self.memory[number], data, at)
+
+    def running(self, uuid: str) -> int | None:
+        """The guest's number, where it runs here."""
+        found = (number for number, each in self.guests.items()
+                 if each.spec["uuid"] == uuid and each.state == "running" and number in self.memory)
+        return next(found, None)
+
+    def write(self, number: int, at: int, data: bytes) -> None:
+        """A store of the guest, and its marks: page, then region."""
+        os.pwrite(self.memory[number], data, at)
+        size = os.fstat(self.memory[number]).st_size
+        os.pwrite(self.maps[number], b"\1", at // PAGE)
+        os.pwrite(self.maps[number], b"\1", size // PAGE + at // REGION)
 
     def peek(self, number: int, at: int, length: int) -> bytes:
         return os.pread(self.memory[number], length, at)
@@ -143,6 +199,8 @@ class MovingMachine(FakeMachine):
 
     def op_guest_start(self, guest: int) -> dict[str, Any]:
         self._make_memory(guest, self._guest(guest).spec)
+        if self.watch is not None:
+            self.watch.acknowledged, self.watch.boots = 0, self.watch.boots + 1
         found = super().op_guest_start(guest)
         self.open_disks.add(guest)
         self._runs(guest)
@@ -189,7 +247,7 @@ class MovingMachine(FakeMachine):
         found = self._guest(guest)
         if found.state != "suspended":
             raise HypervisorError("state", f"guest {guest} is not suspended")
-        image = f"state of {found.spec['uuid']}".encode()
+        image = f"state of {found.spec['uuid']} {os.urandom(8).hex()}".encode()
         fd = os.memfd_create("state", os.MFD_CLOEXEC)
         os.write(fd, image)
         self.fds.append(fd)
@@ -208,8 +266,7 @@ class MovingMachine(FakeMachine):
     def op_guest_state_buffer(self, guest: int, bytes: int) -> dict[str, Any]:
         if self._guest(guest).state != "receiving":
             raise HypervisorError("state", "not receiving")
-        fd = os.memfd_create("buffer", os.MFD_CLOEXEC)
-        os.ftruncate(fd, bytes)
+        fd = sealed(bytes)
         old = self.buffers.pop(guest, None)
         if old is not None:
             os.close(old)
@@ -222,7 +279,7 @@ class MovingMachine(FakeMachine):
         if hashlib.sha256(image).digest() != sha256:
             raise HypervisorError("state", "the state is damaged")
         found = self._guest(guest)
-        if image.decode() != f"state of {found.spec['uuid']}":
+        if not image.decode().startswith(f"state of {found.spec['uuid']}"):
             raise HypervisorError("state", "another guest's")
         found.state = "received"
         self.emit("guest.state", guest=guest, state="received", why="received", code=0)
@@ -237,20 +294,46 @@ class MovingMachine(FakeMachine):
 
     def op_memory_descriptors(self, guest: int) -> dict[str, Any]:
         blocks, at = [], 0
+        pages = os.fstat(self.memory[guest]).st_size // PAGE
         for ra, pa, size in self._guest(guest).spec["memory"]:
             blocks.append({"ra": ra, "pa": pa, "size": size, "memory": 0, "map": 1, "memory_offset": at,
-                           "page_map_offset": at // PAGE, "region_map_offset": 0})
+                           "page_map_offset": at // PAGE, "region_map_offset": pages})
             at += size
-        self.fds += [os.dup(self.memory[guest]), os.dup(self.memory[guest])]
+        self.fds += [os.dup(self.memory[guest]), os.dup(self.maps[guest])]
         return {"blocks": blocks}
 
+    def op_memory_lend(self, guest: int) -> dict[str, Any]:
+        self.lent += 1
+        return self.op_memory_descriptors(guest)
+
+    def op_memory_adopt(self, guest: int, blocks: list[dict[str, int]]) -> dict[str, Any]:
+        if self.refuses_memory or self._guest(guest).state != "receiving":
+            raise HypervisorError("address", "memory cannot be taken over")
+        assert [each["ra"] for each in blocks] == [each[0] for each in self._guest(guest).spec["memory"]]
+        os.close(self.memory[guest])
+        self.memory[guest] = os.dup(self.given[blocks[0]["memory"]])
+        self.adopted += 1
+        return {}
+
     def op_memory_barrier(self, guest: int) -> dict[str, Any]:
-        self._running(guest)
+        if self._guest(guest).state not in ("running", "suspended"):
+            raise HypervisorError("state", f"guest {guest} is {self._guest(guest).state}")
+        if self.busy:
+            self.busy -= 1
+            raise HypervisorError("busy", "a strand is in one hypercall for long")
         return {}
 
     def op_memory_limit(self, guest: int, pages_per_second: int | None) -> dict[str, Any]:
         self._guest(guest)
         return {}
+
+
+def sealed(size: int) -> int:
+    """A memfd of a size that stays."""
+    fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
+    return fd
 
 
 def digest_of(fd: int) -> str:

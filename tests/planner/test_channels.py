@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from planner_support import disk, guest, net, shrunk
 
@@ -79,3 +81,37 @@ def test_more_endpoints_than_the_platform_has_are_refused() -> None:
     with pytest.raises(RefusedError) as refused:
         settle(shrunk("netra-t5220", 32).with_domain(domain))
     assert refused.value.code == "channels.domain" and "512" in refused.value.cause
+
+
+def link_ends(configuration: Configuration) -> set[frozenset[tuple[str, int]]]:
+    """Both ends of each link: names of the domains, and the channels there."""
+    ends: dict[frozenset[int], list[tuple[str, int]]] = {}
+    for domain in configuration.domains:
+        for device in domain.binding.devices if domain.binding else ():
+            own = {each.name: each.mac for each in domain.vnets}.get(device.name, 0)
+            for channel, peer in zip(device.channels[1:], device.peers, strict=True):
+                ends.setdefault(frozenset((own, peer)), []).append((domain.name, channel))
+    assert all(len(each) == 2 for each in ends.values())
+    return {frozenset(each) for each in ends.values()}
+
+
+def test_a_link_keeps_its_channels_when_another_comes_or_goes() -> None:
+    few = nets_on(shrunk(), 3)
+    links = link_ends(few)
+    assert len(links) == 3
+    without = settle(few.but(domains=tuple(each for each in few.domains if each.name != "g1")))
+    assert link_ends(without) == {each for each in links if "g1" not in dict(each)}
+    again = settle(without.with_domain(bound(guest("g5", vnets=(net("n0", 5),)), 2)))
+    assert link_ends(again) > link_ends(without) and len(link_ends(again)) == 3
+
+
+@pytest.mark.parametrize("change", [
+    {"pvid": 7}, {"vids": (5,)}, {"pvlan": "9,isolated"}, {"protection": ("mac-nospoof",)}, {"maxbw_bps": 10**6},
+])  # fmt: skip
+def test_what_only_the_switch_can_enforce_goes_through_it(change: dict[str, object]) -> None:
+    few = nets_on(shrunk(), 3)
+    domain = few.find("g1")
+    assert domain is not None
+    net = replace(domain.vnets[0], **change)  # type: ignore[arg-type]
+    changed = settle(few.with_domain(domain.but(vnets=(net,))))
+    assert link_ends(changed) == {each for each in link_ends(few) if "g1" not in dict(each)}

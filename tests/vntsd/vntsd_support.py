@@ -47,6 +47,21 @@ class Guests:
             got += await asyncio.wait_for(self._loop.sock_recv(stream, 4096), PATIENCE)
         assert got == wanted
 
+    def send_break(self, guest: int) -> None:
+        """What hvctl's console.break does; in a thread of its own."""
+        self._loop.call_soon_threadsafe(self._broken, guest)
+
+    def _broken(self, guest: int) -> None:
+        self.breaks.append(guest)
+        self._news.set()
+
+    async def broken(self, wanted: list[int]) -> None:
+        """Wait until these guests have been sent a break, and no other."""
+        while len(self.breaks) < len(wanted):
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), PATIENCE)
+        assert self.breaks == wanted
+
     async def prints(self, guest: int, data: bytes) -> None:
         """The guest prints something."""
         await self._loop.sock_sendall(await self._stream(guest), data)
@@ -103,7 +118,7 @@ async def serving(
     """A vntsd that serves these consoles."""
     guests = Guests()
     server = Vntsd(
-        settings or Settings(), open_stream=guests.open, send_break=guests.breaks.append, log_folder=log_folder,
+        settings or Settings(), open_stream=guests.open, send_break=guests.send_break, log_folder=log_folder,
         hostname=lambda: "alpha",
     )  # fmt: skip
     await server.apply(tuple(entries))

@@ -140,10 +140,10 @@ class Connection:
         if not data:
             return False
         items = list(self._reader.feed(data))
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for at, item in enumerate(items):
             if not isinstance(item, Mark):
                 # sent again since nobody answered in time, as while this process was starting
-                self._packet(item, again=self.session.client.ack and item == following)
+                self._packet(item, again=self.session.client.ack and items[at + 1 : at + 2] == [item])
             elif item is Mark.INTERRUPT:
                 self.session.interrupt()
             elif item is Mark.NAK and self.session.client.ack and self._repeats < MOST_REPEATS:

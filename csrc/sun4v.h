@@ -171,6 +171,14 @@ void s4v_memory_scrub(s4v_machine *);
  * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
 int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
 int s4v_memory_part(s4v_machine *);
+/* Post-copy: the guest will run while pages of its memory are missing (csrc/util/presence.h). Begin, before the first run: the
+ * memfd that a migration's worker maps, and the eventfd by which pages are asked for; the machine's own. S4V_EBUSY: begun
+ * already; S4V_ENOMEM. End, while nothing runs and nothing is missing: S4V_EBUSY else. Missing, give up (what is missing will never come:
+ * it is as if there were no memory): any thread. */
+int s4v_presence_begin(s4v_machine *, int32_t *fd, int32_t *bell);
+int s4v_presence_end(s4v_machine *);
+uint64_t s4v_presence_missing(const s4v_machine *);
+void s4v_presence_give_up(s4v_machine *);
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -434,6 +442,51 @@ int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
 int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
+/* A guest's port of a virtual switch: frames that wait for the guest, and flows: frames that come in there, from one address
+ * to another, go straight to another port for a second, unless it is told to forget them meanwhile. Any thread. */
+typedef struct s4v_netport s4v_netport;
+typedef struct s4v_net_counters { /* of what passed without the client, since the last call */
+  uint64_t in_frames, in_bytes, out_frames, out_bytes, dropped;
+} s4v_net_counters;
+s4v_netport *s4v_netport_new(void);                              /* NULL: no host memory */
+void s4v_netport_close(s4v_netport *);
+/* 0: as many wait as may; 1: it waits; 2: and the guest's machine knows. S4V_EINVAL: more than 16022 bytes; S4V_ENOMEM. */
+int s4v_netport_put(s4v_netport *, const void *frame, size_t len, int front, uint32_t most);
+int64_t s4v_netport_take(s4v_netport *, void *buf, size_t room); /* its bytes; S4V_ENOENT: none; S4V_EINVAL: room is too small */
+size_t s4v_netport_list(s4v_netport *, void *buf, size_t room);  /* all: length (4, host's order), frame; bytes wanted */
+uint32_t s4v_netport_waiting(s4v_netport *);
+void s4v_netport_clear(s4v_netport *);
+void s4v_netport_counted(s4v_netport *, s4v_net_counters *out);
+uint64_t s4v_netport_generation(s4v_netport *);
+void s4v_netport_forget(s4v_netport *);                          /* all flows */
+/* For frames of at most so many bytes with these 12 bytes of addresses, by a decision made under that generation; by the
+ * guest's thread. */
+void s4v_netport_flow(s4v_netport *, uint64_t generation, const void *addresses, uint32_t most, s4v_netport *to);
+
+/* A session of a virtual network whose rings C serves while the guest runs, as s4v_disk_lend does: frames without a flow are
+ * the client's, and stop the run (S4V_STOP_CHANNEL). The client's own ring is in exported memory: 128 descriptors of 48 bytes,
+ * from byte 8192 on a buffer of slot_bytes for each. */
+typedef struct s4v_net_lane {
+  uint64_t ident, out_ident; /* of the guest's ring, and the client's as the guest calls it */
+  uint64_t sequence;         /* of the client's next message about its ring */
+  uint32_t session;
+  uint32_t received, sent;   /* sequence numbers of the link */
+  uint32_t mtu, slot_bytes;
+  uint32_t next, first;      /* descriptor to fill, oldest that is not taken back */
+  uint32_t busy;             /* the guest has not said that it stopped */
+  uint32_t due;              /* taken back: it is to be told that frames are there */
+  uint32_t broken;           /* taken back: its ring was not there */
+} s4v_net_lane;
+/* S4V_EINVAL: a deterministic machine, or what cannot be; S4V_ENOENT, S4V_ENOMEM. */
+int s4v_net_lend(s4v_machine *, uint32_t channel, s4v_netport *, const s4v_disk_ring *, const s4v_net_lane *);
+int s4v_net_take_back(s4v_machine *, uint32_t channel, s4v_net_lane *out); /* S4V_ENOENT */
+int s4v_net_lent(const s4v_machine *, uint32_t channel);
+/* Goes on with the guest's messages. 1: something is the client's. `finish`: only with the one that is begun; 1: it is not
+ * done with, take frames and call again. */
+int s4v_net_serve(s4v_machine *, uint32_t channel, int finish);
+/* Frames for the client, as s4v_netport_list has them; bytes, 0: none. `room` at least 16026. */
+int64_t s4v_net_frames(s4v_machine *, uint32_t channel, void *buf, size_t room);
+
 /* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
  * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
  * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.
@@ -541,6 +594,16 @@ int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *lo
 /* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
  * which moves on; pages with bytes so far. */
 int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
+/* Post-copy. Source: `take` at most `most` pages from page `number` on, if they are pending, else nothing. Target: the presence file of the
+ * machine is mapped (S4V_EINVAL: it is none, or another memory's); ranges [first, end) of page numbers are missing; pages that threads of the machine ask
+ * for, by number. Once `serving`, apply takes only pages that are missing, and they are here then. */
+int s4v_stream_take_at(s4v_stream *, uint64_t number, uint32_t most, uint8_t *raw, s4v_stream_taken *out);
+int64_t s4v_stream_ranges(s4v_stream *, uint64_t *at, uint64_t *ranges, uint32_t max); /* pending, as [first, end) numbers */
+int s4v_stream_presence(s4v_stream *, int fd);
+int s4v_stream_missing(s4v_stream *, const uint64_t *ranges, uint32_t count);
+void s4v_stream_serve(s4v_stream *); /* both sides, from now on: a page that is taken is sent, even if it is what was sent last */
+uint32_t s4v_stream_asked(s4v_stream *, uint64_t *numbers, uint32_t max, int again);
+uint64_t s4v_stream_left(const s4v_stream *);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

@@ -80,6 +80,21 @@ class MovingCalls:
         if lib.s4v_memory_part(self._machine) != 0:
             raise CoreError("the host has not enough memory to let go of the guest's")
 
+    def presence_begin(self) -> tuple[int, int]:
+        """`s4v_presence_begin`: the file and the bell, the machine's own. Raises BusyError, CoreError."""
+        fd, bell = ffi.new("int32_t *"), ffi.new("int32_t *")
+        status = lib.s4v_presence_begin(self._machine, fd, bell)
+        if status == lib.S4V_EBUSY:
+            raise BusyError("pages of the guest are missing already")
+        if status != 0:
+            raise CoreError("the host has not enough memory")
+        return int(fd[0]), int(bell[0])
+
+    def presence_end(self) -> None:
+        """`s4v_presence_end`. Raises BusyError."""
+        if lib.s4v_presence_end(self._machine) != 0:
+            raise BusyError(f"{self.presence_missing()} pages of the guest are missing")
+
     # -- from any thread, also while the machine runs
 
     def barrier(self, timeout_ns: int) -> None:
@@ -88,6 +103,15 @@ class MovingCalls:
             raise ClosedError("the machine is closed")
         if lib.s4v_barrier(self._pointer, timeout_ns) != 0:
             raise BusyError("a strand has been in one hypercall for too long; ask again")
+
+    def presence_missing(self) -> int:
+        """`s4v_presence_missing`."""
+        return 0 if self._pointer is None else int(lib.s4v_presence_missing(self._pointer))
+
+    def presence_give_up(self) -> None:
+        """`s4v_presence_give_up`."""
+        if self._pointer is not None:
+            lib.s4v_presence_give_up(self._pointer)
 
     def dirty_limit(self, pages_per_second: int) -> None:
         """`s4v_dirty_limit`; 0: no limit."""

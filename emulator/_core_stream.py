@@ -6,7 +6,7 @@ One call a chunk, never one a page; meanwhile the interpreter's lock is free, so
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,7 +86,7 @@ class Chunk:
     argument: int = 0
     crc: int = 0
     major: int = 1
-    minor: int = 0
+    minor: int = 1
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,51 @@ class Image:
         if lib.s4v_stream_take(self._stream, buffer.pointer, out) != 0:
             raise StreamMemoryError("memory cannot be read")
         return Taken(pages=out.pages, zeros=out.zeros, raw_bytes=out.raw_bytes, looked=out.looked)
+
+    # -- pages that follow a guest that runs
+
+    def take_at(self, buffer: Buffer, number: int, most: int) -> Taken:
+        """Fetch pages from page number `number` on, where it is pending."""
+        out = ffi.new("s4v_stream_taken *")
+        status = lib.s4v_stream_take_at(self._stream, number, most, buffer.pointer, out)
+        if status == lib.S4V_EFORMAT:
+            raise ChunkError("a page is asked for that is not of this memory")
+        if status != 0:
+            raise StreamMemoryError("memory cannot be read")
+        return Taken(pages=out.pages, zeros=out.zeros, raw_bytes=out.raw_bytes, looked=out.looked)
+
+    def pending_ranges(self, most: int) -> Iterator[list[int]]:
+        """Pending pages as first and last number plus one, `most` ranges at a time; nothing is taken away."""
+        at, out = ffi.new("uint64_t *", 0), ffi.new("uint64_t[]", 2 * most)
+        while at[0] < self.pages:
+            count = int(lib.s4v_stream_ranges(self._stream, at, out, most))
+            if count:
+                yield [int(number) for number in out[0 : 2 * count]]
+
+    def presence(self, fd: int) -> None:
+        """Have the machine's file of pages that are missing. Raises StreamMemoryError."""
+        if lib.s4v_stream_presence(self._stream, fd) != 0:
+            raise StreamMemoryError("the descriptor is not the presence file of this memory")
+
+    def missing(self, ranges: Sequence[int]) -> None:
+        """Pages that come later: first number, last plus one, ... Raises ChunkError."""
+        raw = ffi.new("uint64_t[]", list(ranges))
+        if lib.s4v_stream_missing(self._stream, raw, len(ranges) // 2) != 0:
+            raise ChunkError("MISSING: pages that are not of this memory")
+
+    def serve(self) -> None:
+        """The guest runs: what is pending is sent whatever it is (source); what comes is there at once (target)."""
+        lib.s4v_stream_serve(self._stream)
+
+    def asked(self, most: int, *, again: bool = False) -> list[int]:
+        """Numbers of pages that the machine waits for; `again`: all of them, also those it was told before."""
+        out = ffi.new("uint64_t[]", most)
+        count = int(lib.s4v_stream_asked(self._stream, out, most, again))
+        return [int(number) for number in out[0:count]]
+
+    def left(self) -> int:
+        """Pages that are missing."""
+        return int(lib.s4v_stream_left(self._stream))
 
     def apply(self, raw_chunk: Any, pointer: Any, scratch: Buffer) -> None:
         """Put a payload into memory; through `Parser`."""

@@ -107,7 +107,27 @@ class MachineMoving(MachineResources):
         """The memory is another machine's: whatever is written here from now on goes nowhere."""
         self._core.memory_part()
 
+    def begin_missing(self) -> tuple[int, int]:
+        """Pages will come while the guest runs: the file that says which, and the bell by which they are asked for.
+
+        The descriptors are the machine's own. Before the first run. Raises BusyError.
+        """
+        return self._core.presence_begin()
+
+    def end_missing(self) -> None:
+        """All of them are here. Between runs. Raises BusyError."""
+        self._core.presence_end()
+
     # -- from any thread
+
+    @property
+    def missing_pages(self) -> int:
+        """Pages that are still to come."""
+        return self._core.presence_missing()
+
+    def give_up_missing(self) -> None:
+        """They will not come: who waits for one finds no memory there. The machine is to be closed."""
+        self._core.presence_give_up()
 
     def barrier(self, seconds: float) -> None:
         """Another process has cleared dirty marks: when this returns, what strands and devices write is marked again.

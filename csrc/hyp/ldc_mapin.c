@@ -122,7 +122,7 @@ static u32 guest_page(const struct domain *d, const struct ldc_endpoint *exporte
   m->code = (u8)(cookie >> 60);
   m->rights = (u8)((entry & MAP_RIGHTS) >> RIGHT_SHIFT);
   if (m->target & (page - 1)) return HV_EBADALIGN;
-  return ram_lookup(d->env.ram, RA(m->target), &ref) && ref.bytes >= page ? HV_EOK : HV_ENORADDR;
+  return ram_place(d->env.ram, RA(m->target), &ref) && ref.bytes >= page ? HV_EOK : HV_ENORADDR;
 }
 
 static struct ldc_mapin *free_mapin(struct domain *d) {
@@ -209,7 +209,7 @@ static bool whole(struct domain *d, const struct ldc_mapin *m) {
   if (!e || m->code > MOST_CODE || !m->rights || m->rights > (PLACE_READ | PLACE_WRITE | PLACE_EXECUTE)) return false;
   u64 page = page_of(m->code);
   if (page > d->env.mapped_stride || (m->target & (page - 1))) return false;
-  if (e->kind == LDC_GUEST) return ram_lookup(d->env.ram, RA(m->target), &ref) && ref.bytes >= page;
+  if (e->kind == LDC_GUEST) return ram_place(d->env.ram, RA(m->target), &ref) && ref.bytes >= page;
   return m->code == 0 && !(m->rights & PLACE_EXECUTE) && m->target < e->export_bytes;
 }
 

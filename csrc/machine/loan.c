@@ -98,6 +98,24 @@ int s4v_memory_adopt(s4v_machine *m, const s4v_block *blocks, uint32_t count, ch
   return status;
 }
 
+int s4v_presence_begin(s4v_machine *m, int32_t *fd, int32_t *bell) {
+  int rc = presence_begin(m->domain.env.ram);
+  if (rc) return rc == -EBUSY ? S4V_EBUSY : S4V_ENOMEM;
+  *fd = presence_fd(m->domain.env.ram);
+  *bell = presence_bell(m->domain.env.ram);
+  return S4V_OK;
+}
+
+int s4v_presence_end(s4v_machine *m) {
+  if (presence_missing(m->domain.env.ram)) return S4V_EBUSY;
+  presence_end(m->domain.env.ram);
+  return S4V_OK;
+}
+
+uint64_t s4v_presence_missing(const s4v_machine *m) { return presence_missing(m->domain.env.ram); }
+
+void s4v_presence_give_up(s4v_machine *m) { presence_give_up(m->domain.env.ram); }
+
 int s4v_memory_part(s4v_machine *m) {
   machine_disks_settle(m);
   machine_drop_code(m);

@@ -100,7 +100,7 @@ static struct extent *find_extents(const struct ram *ram, u64 ra, u64 bytes, siz
   for (u64 done = 0; done < bytes;) {
     struct extent *grown = realloc(found, (n + 1) * sizeof *found);
     struct ram_ref ref;
-    if (!grown || !ram_lookup(ram, RA(ra + done), &ref)) {
+    if (!grown || !ram_place(ram, RA(ra + done), &ref)) {
       free(grown ? grown : found);
       return NULL;
     }
@@ -172,7 +172,7 @@ int s4v_memory_block(const s4v_machine *m, uint32_t n, s4v_block *out) {
 uint64_t s4v_memory_run(const s4v_machine *m, uint64_t ra) {
   struct ram_ref ref;
   u64 bytes = 0;
-  while (ram_lookup(m->domain.env.ram, RA(ra + bytes), &ref)) bytes += ref.bytes;
+  while (ram_place(m->domain.env.ram, RA(ra + bytes), &ref)) bytes += ref.bytes;
   return bytes;
 }
 
@@ -188,8 +188,8 @@ int s4v_mem_write(s4v_machine *m, uint64_t ra, const void *buf, size_t len) {
 
 const void *s4v_mem_ptr(const s4v_machine *m, uint64_t ra, size_t len) {
   struct ram_ref ref;
-  if (!ram_lookup(m->domain.env.ram, RA(ra), &ref) || ref.bytes < len) return NULL;
-  return ref.host;
+  if (!ram_place(m->domain.env.ram, RA(ra), &ref) || ref.bytes < len) return NULL;
+  return ram_map(m->domain.env.ram, RA(ra), len ? len : 1, false);
 }
 
 /* ---- what a walk over memory meets: pieces by ascending real address, in each the physical addresses go on ---- */

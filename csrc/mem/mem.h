@@ -92,6 +92,18 @@ struct ram_ref {
   pa_t pa;
 };
 bool ram_lookup(const struct ram *, ra_t, struct ram_ref *out);
+/* The same for who does not touch bytes: it never waits for a page that is missing, and `bytes` is not cut short. */
+bool ram_place(const struct ram *, ra_t, struct ram_ref *out);
+
+/* Post-copy: the guest runs before all its memory is here (util/presence.h). While this is so, ram_lookup, ram_read,
+ * ram_write, ram_zero and ram_map wait for pages that are missing, ram_lookup's `bytes` end with the page, and segments do
+ * not change. Given up: what is missing is as if there were no memory. 0, -EBUSY, -ENOMEM. */
+int presence_begin(struct ram *);
+void presence_end(struct ram *); /* while nothing runs */
+int presence_fd(const struct ram *);   /* -1: none */
+int presence_bell(const struct ram *); /* eventfd: pages are asked for */
+u64 presence_missing(const struct ram *);
+void presence_give_up(struct ram *);   /* any thread */
 bool ram_backed(const struct ram *, ra_t, u64 bytes);                 /* whole range backed (across segments too) */
 
 /* The mark itself: call after the bytes are in. Plain stores on x86: the release order (bytes, page, region) is the

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem/presence.h"
+
 struct ram *ram_new(struct physmem *pm) {
   struct ram *ram = calloc(1, sizeof *ram);
   if (ram) ram->pm = pm;
@@ -19,6 +21,7 @@ struct ram *ram_new(struct physmem *pm) {
 
 void ram_free(struct ram *ram) {
   if (!ram) return;
+  presence_end(ram);
   pin_remove_all(ram->pm, ram);
   for (size_t i = 0; i < ram->span_count; i++) ram->spans[i].block->users--;
   free(ram->segments);
@@ -102,6 +105,7 @@ void ram_lay(struct ram *ram) {
 
 int ram_add_segment(struct ram *ram, ra_t ra, u64 bytes, pa_t pa) {
   u64 ra_last, pa_last;
+  if (ram->presence) return -EBUSY;
   if ((ra.v | pa.v | bytes) & ~PAGE_MASK) return -EINVAL;
   if (!range_last(ra.v, bytes, &ra_last) || !range_last(pa.v, bytes, &pa_last)) return -EINVAL;
   size_t at = segment_rank(ram, ra_last);
@@ -130,6 +134,7 @@ static void segments_drop(struct ram *ram, size_t from, size_t to) {
 
 int ram_remove_segment(struct ram *ram, ra_t ra) {
   size_t at = segment_rank(ram, ra.v);
+  if (ram->presence) return -EBUSY;
   if (at == 0 || ram->segments[at - 1].ra != ra.v) return -ENOENT;
   const struct segment *seg = ram->segments + at - 1;
   if (pin_overlaps(ram->pm, ram, seg->ra, seg->ra + (seg->bytes - 1))) return -EBUSY;
@@ -159,6 +164,7 @@ static void ram_cut(struct ram *ram, u64 at) {
 
 int ram_remove(struct ram *ram, ra_t ra, u64 bytes) {
   u64 last;
+  if (ram->presence) return -EBUSY;
   if ((ra.v | bytes) & ~PAGE_MASK || !range_last(ra.v, bytes, &last)) return -EINVAL;
   if (!ram_backed(ram, ra, bytes)) return -EFAULT;
   if (pin_overlaps(ram->pm, ram, ra.v, last)) return -EBUSY;
@@ -170,6 +176,7 @@ int ram_remove(struct ram *ram, ra_t ra, u64 bytes) {
 }
 
 void ram_join(struct ram *ram) {
+  if (ram->presence) return;
   size_t n = 0;
   for (size_t i = 1; i < ram->segment_count; i++) {
     struct segment *low = ram->segments + n;
@@ -213,9 +220,7 @@ int ram_piece(const struct ram *ram, size_t i, ra_t *ra, u64 *bytes, pa_t *pa) {
   return 0;
 }
 
-bool ram_lookup(const struct ram *ram, ra_t ra, struct ram_ref *out) {
-  const struct span *s = ram_span(ram, ra.v);
-  if (UNLIKELY(!s)) return false;
+static inline void place(const struct span *s, ra_t ra, struct ram_ref *out) {
   const struct mblock *b = s->block;
   u64 into = ra.v - s->ra, offset = s->offset + into;
   out->host = b->host + offset;
@@ -224,5 +229,21 @@ bool ram_lookup(const struct ram *ram, ra_t ra, struct ram_ref *out) {
   out->region = b->region_map + (offset >> REGION_BITS);
   out->code = b->code_map + (offset >> PAGE_BITS);
   out->pa = PA(b->base.v + offset);
+}
+
+bool ram_place(const struct ram *ram, ra_t ra, struct ram_ref *out) {
+  const struct span *s = ram_span(ram, ra.v);
+  if (s) place(s, ra, out);
+  return s != NULL;
+}
+
+bool ram_lookup(const struct ram *ram, ra_t ra, struct ram_ref *out) {
+  const struct span *s = ram_span(ram, ra.v);
+  if (UNLIKELY(!s)) return false;
+  place(s, ra, out);
+  if (UNLIKELY(s->missing != NULL)) {
+    out->bytes = u64_min(out->bytes, PAGE_BYTES - (ra.v & ~PAGE_MASK));
+    return presence_wait(ram, s, ra.v - s->ra, 1);
+  }
   return true;
 }

@@ -9,6 +9,7 @@ struct span {
   u64 ra, bytes;
   u64 offset; /* of its first byte in the block */
   struct mblock *block;
+  u8 *missing; /* of its first page (util/presence.h); NULL: all of them are here */
 };
 
 struct ram {
@@ -17,6 +18,7 @@ struct ram {
   size_t segment_count;
   struct span *spans; /* ascending by ra */
   size_t span_count;
+  struct presence *presence;
 };
 
 int ram_room(struct ram *, size_t spans); /* for so many spans more than there are; -ENOMEM */

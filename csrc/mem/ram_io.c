@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "mem/presence.h"
 #include "mem/ram.h"
 
 enum { PUNCH_BYTES = 1 << REGION_BITS }; /* below this a memset is cheaper than the system call and the later faults */
@@ -27,8 +28,21 @@ static u64 piece_bytes(const struct span *s, u64 ra, u64 left) { return u64_min(
 
 static u8 *piece_host(const struct span *s, u64 ra) { return s->block->host + s->offset + (ra - s->ra); }
 
+/* The range is backed, and all of it is here. */
+static bool ram_here(const struct ram *ram, u64 ra, u64 bytes) {
+  if (!ram_backed(ram, RA(ra), bytes)) return false;
+  if (LIKELY(!ram->presence)) return true;
+  for (u64 at = ra, left = bytes; left;) {
+    const struct span *s = ram_span(ram, at);
+    u64 n = u64_min(left, s->bytes - (at - s->ra));
+    if (!presence_wait(ram, s, at - s->ra, n)) return false;
+    at += n, left -= n;
+  }
+  return true;
+}
+
 bool ram_read(const struct ram *ram, ra_t ra, void *buf, u64 bytes) {
-  if (!ram_backed(ram, ra, bytes)) return false;
+  if (!ram_here(ram, ra.v, bytes)) return false;
   u8 *to = buf;
   for (u64 at = ra.v, left = bytes; left;) {
     const struct span *s = ram_span(ram, at);
@@ -40,7 +54,7 @@ bool ram_read(const struct ram *ram, ra_t ra, void *buf, u64 bytes) {
 }
 
 bool ram_write(struct ram *ram, ra_t ra, const void *buf, u64 bytes) {
-  if (!ram_backed(ram, ra, bytes)) return false;
+  if (!ram_here(ram, ra.v, bytes)) return false;
   const u8 *from = buf;
   for (u64 at = ra.v, left = bytes; left;) {
     const struct span *s = ram_span(ram, at);
@@ -94,7 +108,7 @@ static void zero_piece(const struct physmem *pm, const struct mblock *b, u64 fro
 }
 
 bool ram_zero(struct ram *ram, ra_t ra, u64 bytes) {
-  if (!ram_backed(ram, ra, bytes)) return false;
+  if (!ram_here(ram, ra.v, bytes)) return false;
   for (u64 at = ra.v, left = bytes; left;) {
     const struct span *s = ram_span(ram, at);
     u64 n = piece_bytes(s, at, left), offset = s->offset + (at - s->ra);
@@ -106,7 +120,7 @@ bool ram_zero(struct ram *ram, ra_t ra, u64 bytes) {
 
 /* The span of the first byte if [ra, ra + bytes) is contiguous in one block (segments may adjoin), else NULL. */
 static const struct span *ram_contiguous(const struct ram *ram, u64 ra, u64 bytes) {
-  if (bytes == 0 || !ram_backed(ram, RA(ra), bytes)) return NULL;
+  if (bytes == 0 || !ram_here(ram, ra, bytes)) return NULL;
   const struct span *first = ram_span(ram, ra);
   u64 offset = first->offset + (ra - first->ra);
   for (u64 done = 0; done < bytes;) {

@@ -124,6 +124,7 @@ void s4v_stream_free(s4v_stream *s) {
   }
   pages_free(s->table, s->pages * sizeof *s->table);
   pending_release(&s->pending);
+  presence_release(s);
   pthread_mutex_destroy(&s->lock);
   explicit_bzero(s->key, sizeof s->key);
   free(s);

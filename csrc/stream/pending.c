@@ -56,6 +56,15 @@ static u64 page_next(const struct pending *p, u64 at) {
   return w == p->word_count ? ~(u64)0 : w * BITS + (u64)__builtin_ctzll(p->words[w]);
 }
 
+bool pending_has(const struct pending *p, u64 page) { return p->words[page / BITS] >> page % BITS & 1; }
+
+u64 pending_run(const struct pending *p, u64 pages, u64 at, u64 *end) {
+  u64 first = at < pages ? page_next(p, at) : ~(u64)0;
+  if (first >= pages) return pages;
+  for (*end = first; *end < pages && pending_has(p, *end); (*end)++) {}
+  return first;
+}
+
 u64 pending_take(struct pending *p, u64 pages, u64 most, u64 *from) {
   if (p->count == 0 || most == 0) return 0;
   u64 first = page_next(p, p->cursor);

@@ -74,13 +74,17 @@ int s4v_stream_apply(s4v_stream *s, const s4v_stream_chunk *chunk, const uint8_t
   const u8 *numbers = raw + (u64)chunk->pages * PAGE_BYTES;
   struct applying a = {.chunk = chunk, .bytes = raw, .numbers = numbers, .zeros = numbers + chunk->pages * 8u};
   if (chunk->raw_bytes != (u32)chunk->pages * PAGE_BYTES + (u32)(chunk->pages + chunk->zeros) * 8 ||
-      !numbers_ok(s, a.numbers, chunk->pages) || !numbers_ok(s, a.zeros, chunk->zeros) || !disjoint(&a))
+      !numbers_ok(s, a.numbers, chunk->pages) || !numbers_ok(s, a.zeros, chunk->zeros) || !disjoint(&a) ||
+      !presence_all_missing(s, a.numbers, chunk->pages) || !presence_all_missing(s, a.zeros, chunk->zeros))
     return S4V_EFORMAT;
   int rc = 0;
   u32 length = 0;
   for (u32 i = 0; i < chunk->pages && rc == 0; i += length) rc = apply_run(s, &a, i, &length, scratch);
   for (u32 i = 0; i < chunk->zeros && rc == 0; i++) rc = apply_zero(s, number_at(a.zeros, i), scratch);
-  return rc;
+  if (rc) return rc;
+  presence_arrived(s, a.numbers, chunk->pages);
+  presence_arrived(s, a.zeros, chunk->zeros);
+  return 0;
 }
 
 static int wipe_extent(void *ctx, const struct piece *p, u64 from, u64 to) {

@@ -16,13 +16,14 @@ struct taking {
   u64 number[S4V_STREAM_CHUNK_PAGES], zero_number[S4V_STREAM_CHUNK_ZEROS];
   struct page_hash hash[S4V_STREAM_CHUNK_PAGES];
   u32 pages, zeros, looked;
+  u32 most; /* pages with bytes */
   u64 next; /* page index behind the last */
 };
 
 /* A run of pending pages of one piece, ascending within a payload. 0: none. */
 static u64 run_next(s4v_stream *s, const struct taking *t, u64 *from, const struct piece **piece) {
   pthread_mutex_lock(&s->lock);
-  u64 run = pending_take(&s->pending, s->pages, S4V_STREAM_CHUNK_PAGES - t->pages, from);
+  u64 run = pending_take(&s->pending, s->pages, t->most - t->pages, from);
   if (run && *from < t->next) { /* began anew: the next payload's */
     pending_add(&s->pending, *from, *from + run);
     s->pending.cursor = *from;
@@ -46,7 +47,7 @@ static void sort_page(const s4v_stream *s, struct taking *t, const struct piece 
   u64 number = piece_number(p, index);
   struct page_hash hash = {0};
   if (!page_is_zero(bytes)) hash = page_hash(s->key, bytes, number);
-  if (hash_value(hash) == hash_value(s->table[index])) return;
+  if (!s->serving && hash_value(hash) == hash_value(s->table[index])) return; /* else somebody may wait for it */
   if (hash_value(hash) == 0) {
     t->zero_index[t->zeros] = index;
     t->zero_number[t->zeros++] = number;
@@ -66,11 +67,12 @@ static void settle(s4v_stream *s, const struct taking *t) {
   pthread_mutex_unlock(&s->lock);
 }
 
-int s4v_stream_take(s4v_stream *s, uint8_t *raw, s4v_stream_taken *out) {
+static int take(s4v_stream *s, u32 most, uint8_t *raw, s4v_stream_taken *out) {
   struct taking t;
   t.pages = t.zeros = t.looked = 0;
+  t.most = most;
   t.next = 0;
-  while (t.pages < S4V_STREAM_CHUNK_PAGES && t.zeros + S4V_STREAM_CHUNK_PAGES <= S4V_STREAM_CHUNK_ZEROS &&
+  while (t.pages < most && t.zeros < most * (S4V_STREAM_CHUNK_ZEROS / S4V_STREAM_CHUNK_PAGES) && t.zeros + S4V_STREAM_CHUNK_PAGES <= S4V_STREAM_CHUNK_ZEROS &&
          t.looked < LOOK_AT) {
     u64 from;
     const struct piece *p;
@@ -91,6 +93,39 @@ int s4v_stream_take(s4v_stream *s, uint8_t *raw, s4v_stream_taken *out) {
     .raw_bytes = t.pages * PAGE_BYTES + (t.pages + t.zeros) * 8,
   };
   return 0;
+}
+
+int s4v_stream_take(s4v_stream *s, uint8_t *raw, s4v_stream_taken *out) { return take(s, S4V_STREAM_CHUNK_PAGES, raw, out); }
+
+int s4v_stream_take_at(s4v_stream *s, uint64_t number, uint32_t most, uint8_t *raw, s4v_stream_taken *out) {
+  const struct piece *p = image_find(s, number);
+  *out = (s4v_stream_taken){0};
+  if (!p || most == 0 || most > S4V_STREAM_CHUNK_PAGES) return S4V_EFORMAT;
+  pthread_mutex_lock(&s->lock);
+  bool there = pending_has(&s->pending, image_index(p, number));
+  if (there) s->pending.cursor = image_index(p, number); /* what is pushed goes on from there as well: it is wanted next */
+  pthread_mutex_unlock(&s->lock);
+  return there ? take(s, most, raw, out) : 0;
+}
+
+int64_t s4v_stream_ranges(s4v_stream *s, uint64_t *at, uint64_t *ranges, uint32_t max) {
+  u32 n = 0;
+  pthread_mutex_lock(&s->lock);
+  while (n < max) {
+    u64 end, first = pending_run(&s->pending, s->pages, *at, &end);
+    if (first == s->pages) {
+      *at = s->pages;
+      break;
+    }
+    const struct piece *p = image_piece(s, first);
+    if (end > p->first + p->pages) end = p->first + p->pages;
+    ranges[2 * n] = piece_number(p, first);
+    ranges[2 * n + 1] = piece_number(p, end - 1) + 1;
+    n++;
+    *at = end;
+  }
+  pthread_mutex_unlock(&s->lock);
+  return n;
 }
 
 static int look_extent(void *ctx, const struct piece *p, u64 from, u64 to) {

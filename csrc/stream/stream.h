@@ -54,6 +54,9 @@ struct s4v_stream {
   u64 hashed;              /* entries that are not 0 */
   u128 digest;
   struct pending pending;
+  struct presence_head *presence; /* of the machine that runs the guest; NULL: all pages come before it runs */
+  u64 presence_bytes;
+  bool serving;                   /* it runs */
   u32 count;
   struct piece pieces[];
 };
@@ -68,6 +71,11 @@ static inline u128 hash_value(struct page_hash h) { return (u128)h.hi << 64 | h.
 const struct piece *image_piece(const s4v_stream *, u64 index);
 const struct piece *image_find(const s4v_stream *, u64 number);
 /* Whole, or false. */
+u64 image_index(const struct piece *, u64 number); /* of a page number in the piece */
+void presence_release(s4v_stream *);
+/* Pages whose bytes are in memory are here; `missing`: all of them still were (else nothing may be written to them). */
+bool presence_all_missing(const s4v_stream *, const u8 *numbers, u32 count);
+void presence_arrived(s4v_stream *, const u8 *numbers, u32 count);
 bool image_read(const struct piece *, u64 index, u64 pages, u8 *out);
 bool image_write(const struct piece *, u64 index, u64 pages, const u8 *bytes);
 bool image_clear(const struct piece *, u64 index); /* a page of zeros, a hole where the host can make one */
@@ -78,6 +86,9 @@ int image_populated(const struct piece *, u64 from, u64 to, image_extent, void *
 int pending_init(struct pending *, u64 pages);
 void pending_release(struct pending *);
 u64 pending_add(struct pending *, u64 from, u64 to); /* how many were not set before */
+bool pending_has(const struct pending *, u64 page);
+/* First run from `at` on, [result, *end); `pages`: there is none. Nothing is taken away. */
+u64 pending_run(const struct pending *, u64 pages, u64 at, u64 *end);
 /* The next run of at most `most` pages, from the cursor on and around; taken away. 0: none. */
 u64 pending_take(struct pending *, u64 pages, u64 most, u64 *from);
 

@@ -60,4 +60,30 @@ def _block(item: Fields, fds: list[int]) -> AdoptedBlock:
     )  # fmt: skip
 
 
-MEMORY_OPERATIONS: Mapping[str, Callable[[Call], Result]] = {"memory.lend": _lend, "memory.adopt": _adopt}
+def _presence(call: Call) -> Result:
+    """Pages that come while the guest runs. What must not wait for the guest's turn does not: it may stand still."""
+    from emulator.hvctl.operations import Answer
+
+    number, what = call.guest(), call.args.text("what", "missing")
+    call.args.end()
+    guest = call.server.guest(number)
+    if what == "missing":
+        return {"missing": guest.missing_pages}
+    if what == "give-up":
+        guest.give_up_missing()
+        return {}
+    if what == "begin":
+        return call.server.ask(number, lambda it: Answer({}, it.begin_missing()))
+    if what != "end":
+        raise ArgumentError("what: missing, begin, end or give-up")
+
+    def end(it: Guest) -> dict[str, Any]:
+        it.end_missing()
+        return {}
+
+    return call.server.ask(number, end)
+
+
+MEMORY_OPERATIONS: Mapping[str, Callable[[Call], Result]] = {
+    "memory.lend": _lend, "memory.adopt": _adopt, "memory.presence": _presence,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -162,6 +163,18 @@ class GuestMoving:
         machine.adopt(blocks)
         self._lent = True
 
+    def begin_missing(self) -> list[int]:
+        """Pages of its memory will come while it runs (`Machine.begin_missing`): two descriptors, the caller's.
+
+        Raises GuestStateError.
+        """
+        machine, _ = self._receives()
+        return [os.dup(fd) for fd in machine.begin_missing()]
+
+    def end_missing(self) -> None:
+        """They are all here. Raises GuestStateError, BusyError."""
+        self.powered().end_missing()
+
     def _take_variables(self, own: dict[str, str]) -> None:
         """Variables that the guest has set and who specified it has not heard of; not those of a kernel file's boot."""
         told = Variables.lenient(dict(self.spec.variables)).save()
@@ -197,6 +210,17 @@ class GuestMoving:
         """`Machine.barrier`. From any thread. Raises GuestStateError, BusyError."""
         with self._kick_lock:
             self.powered().barrier(BARRIER_SECONDS)
+
+    @property
+    def missing_pages(self) -> int:
+        """Pages that are still to come. From any thread."""
+        with self._kick_lock:
+            return 0 if self._machine is None else self._machine.missing_pages
+
+    def give_up_missing(self) -> None:
+        """They will not come; it is to be stopped. From any thread. Raises GuestStateError."""
+        with self._kick_lock:
+            self.powered().give_up_missing()
 
     def limit_dirty(self, pages_per_second: int | None) -> None:
         """`Machine.limit_dirty`. From any thread. Raises GuestStateError."""

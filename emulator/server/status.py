@@ -51,6 +51,8 @@ class Snapshot:
     services: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
     paths: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    crypto: tuple[dict[str, object], ...] = ()
 
     def ended(self) -> Snapshot:
         """After the machine's end: only the count of instructions stays."""
@@ -70,7 +72,17 @@ def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | No
         services=services,
         errors=plugs.errors if plugs else {},
         paths=plugs.paths if plugs else {},
+        counters=plugs.counters if plugs else {},
+        crypto=_crypto(machine),
     )
+
+
+def _crypto(machine: Machine) -> tuple[dict[str, object], ...]:
+    done = machine.crypto_counters
+    return tuple(
+        {"kind": unit.kind, "devino": unit.ino, "jobs": done[unit.ino][0], "errors": done[unit.ino][1]}
+        for unit in machine.crypto_units
+    ) if done else ()  # fmt: skip
 
 
 def _soft_state(guest: Guest) -> dict[str, Any]:
@@ -102,7 +114,10 @@ def status(guest: Guest) -> dict[str, Any]:
         ],
         "services": list(seen.services),
         "memory_bytes": spec.memory_bytes,
+        "missing_pages": guest.missing_pages,
         "generation": spec.generation,
         "disks": dict(seen.errors),
         "paths": dict(seen.paths),
+        "disk_io": dict(seen.counters),
+        "crypto": list(seen.crypto),
     }

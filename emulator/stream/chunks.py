@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,26 +16,33 @@ from emulator._core_stream import KEY_BYTES, MAX_BYTES, Chunk, ChunkError
 from emulator.fields import Fields
 from emulator.hvctl import wire
 
-VERSION = (1, 0)
-FEATURES: frozenset[str] = frozenset({"zeros", "strict"})
+VERSION = (1, 1)
+POSTCOPY = "postcopy"
+FEATURES: frozenset[str] = frozenset({"zeros", "strict", POSTCOPY})
 """What this side can do beyond the first version's must: names, for `required` and `optional` of a HELLO."""
 DIGEST_BYTES = 16
 MAX_BODY = 1 << 16
 MAX_RANGES = 4096
+MAX_ASKED = 32
+"""Pages in one REQ."""
+MISSING_RANGES = 4096
+"""In one MISSING: two numbers each."""
 STATE_PIECE = 1 << 18
 _MAX_SEQUENCE = (1 << 64) - 1
 
 
 class Type(IntEnum):
-    """Types of chunks. Those up to FINAL are numbered on their channel and acknowledged."""
+    """Types of chunks. Those up to MISSING are numbered on their channel and acknowledged."""
 
     DATA = 1
     BARRIER = 2
     STATE = 3
     FINAL = 4
+    MISSING = 5
     ACK = 16
     NACK = 17
     RESULT = 18
+    REQ = 19
     HELLO = 32
     WELCOME = 33
     REFUSE = 34
@@ -74,12 +83,16 @@ class Welcome:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalBody:
-    """All memory was sent: its digest, how long the state is, and whether all is to be hashed again."""
+    """All memory was sent: its digest, how long the state is, and whether all is to be hashed again.
+
+    `missing`: all but the pages that MISSING named, which come when the guest runs.
+    """
 
     digest: bytes
     state_bytes: int
     sha256: bytes
     strict: bool
+    missing: bool = False
 
 
 def pack(body: dict[str, object]) -> bytes:
@@ -145,7 +158,21 @@ def parse_final(data: bytes, most_state: int) -> FinalBody:
     return FinalBody(
         digest=octets(fields, "digest", DIGEST_BYTES), state_bytes=fields.number("state_bytes", 0, most_state),
         sha256=octets(fields, "sha256", 32), strict=fields.flag("strict", False),
+        missing=fields.flag("missing", False),
     )  # fmt: skip
+
+
+def pack_numbers(numbers: Sequence[int]) -> bytes:
+    """Body of a REQ or MISSING: 8 bytes each, little-endian."""
+    return struct.pack(f"<{len(numbers)}Q", *numbers)
+
+
+def parse_numbers(data: bytes, where: str, *, most: int, pairs: bool = False) -> tuple[int, ...]:
+    """Of a REQ or MISSING. Raises ChunkError."""
+    count, rest = divmod(len(data), 8)
+    if rest or not 1 <= count <= most or (pairs and count % 2):
+        raise ChunkError(f"{where}: {len(data)} bytes of numbers")
+    return struct.unpack(f"<{count}Q", data)
 
 
 def parse_text(data: bytes) -> tuple[str, str]:

@@ -27,6 +27,8 @@ FIRST_LIMIT, NEXT_LIMIT = 0.5, 0.7
 LEAST_LIMIT = 64
 """Pages a second."""
 ROUNDS_BEFORE_LIMIT = 2
+LIMITS_BEFORE_POSTCOPY = 2
+HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ class Control:
         self._percent = 0.0
         self._last_left: int | None = None
         self._stalled = 0
+        self._judged = False  # of the round under way it is known that it stalls
         self._cleared_at = 0.0
         self.limit: int | None = None
         self.rtt_seconds = 0.0
@@ -95,6 +98,11 @@ class Control:
             self._ratio = max(0.1, (now.raw_bytes - first.raw_bytes) / (now.wire_bytes - first.wire_bytes))
         if now.at - self._cleared_at > 0.02:
             self._dirty_rate = now.marked * PAGE_BYTES / (now.at - self._cleared_at)
+
+    @property
+    def hopeless(self) -> bool:
+        """What can be done against the guest's writing was done, and rounds still do not get shorter."""
+        return self._stalled >= ROUNDS_BEFORE_LIMIT + (LIMITS_BEFORE_POSTCOPY if self._options.dirty_limit else 0)
 
     @property
     def rate(self) -> float:
@@ -170,8 +178,28 @@ class Control:
     def round_begins(self, left: int, now: Sample) -> bool:
         """A round has `left` pages. True: the guest's rate of dirtying is limited (more) from now on: `limit`."""
         last, self._last_left = self._last_left, left
-        if self.short_enough(now) or last is None or left <= STALLED * last:
+        judged, self._judged = self._judged, False
+        if judged or self.short_enough(now) or last is None or left <= STALLED * last:
             return False
+        return self._stalls()
+
+    def inside_round(self, now: Sample) -> bool:
+        """In a round it is clear already that it stalls: as `round_begins`, and not again at its end.
+
+        Marks only become more: as many as STALLED of the round's pages are a stall for certain. From half of the
+        round on what they grow by is taken to go on: that leads to more pages than the round has.
+        """
+        left = self._last_left
+        if self._judged or not left or self.short_enough(now):
+            return False
+        sent = left - now.pending
+        grows = sent >= HALF * left and now.marked * left > left * sent
+        if now.marked <= STALLED * left and not grows:
+            return False
+        self._judged = True
+        return self._stalls()
+
+    def _stalls(self) -> bool:
         self._stalled += 1
         if not self._options.dirty_limit or self._stalled < ROUNDS_BEFORE_LIMIT:
             return False

@@ -7,7 +7,9 @@ asked for again, once.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import os
 import select
 import socket
 import ssl
@@ -35,6 +37,9 @@ REFUSED_SECONDS = 2.0
 _GREETING_BYTES = 1 << 18
 _DATA_BYTES = 1 << 20
 _POLL_MS = 500
+_SOON_MS = 10
+MOST_AGAIN = 4096
+"""Threads of a machine that wait: each for one page."""
 
 
 class ViolationError(EmulatorError):
@@ -181,7 +186,11 @@ class Incoming:
         self._link.setblocking(False)
         poll = select.poll()
         poll.register(self._link.fileno(), select.POLLIN)
+        bell: int | None = None
         while not self._dead:
+            if bell is None and (bell := self._receiver.urgent(self._channel)) is not None:
+                poll.register(bell, select.POLLIN)
+                self._ask(again=True)
             chunk = self._inbox.chunk()
             if chunk is not None:
                 self._take(state, chunk)
@@ -197,11 +206,26 @@ class Incoming:
             if self._unanswered:
                 self._acknowledge(state)
             begun = time.monotonic_ns()
-            poll.poll(_POLL_MS)
+            ready = poll.poll(_POLL_MS if bell is not None or not self._receiver.finishing else _SOON_MS)
             self._idle_ns += time.monotonic_ns() - begun
+            if bell is not None and any(fd == bell for fd, _ in ready):
+                self._ask(again=False)
+
+    def _ask(self, *, again: bool) -> None:
+        """Have the pages sent that the machine waits for; `again`: on a new link."""
+        presence = self._receiver.urgent(self._channel)
+        if presence is not None and not again:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(presence)
+        most = MOST_AGAIN if again else chunks.MAX_ASKED
+        while numbers := self._receiver.image.asked(most, again=again):
+            for at in range(0, len(numbers), chunks.MAX_ASKED):
+                self._send(Type.REQ, body=chunks.pack_numbers(numbers[at : at + chunks.MAX_ASKED]))
+            if again:
+                return
 
     def _take(self, state: ChannelState, chunk: Chunk) -> None:
-        if chunk.mid != self._receiver.mid or chunk.channel != self._channel or not 1 <= chunk.type <= Type.FINAL:
+        if chunk.mid != self._receiver.mid or chunk.channel != self._channel or not 1 <= chunk.type <= Type.MISSING:
             raise ViolationError(f"a chunk of type {chunk.type}, migration {chunk.mid}, channel {chunk.channel}")
         if chunk.sequence <= state.applied:
             self._unanswered += 1
@@ -236,6 +260,15 @@ class Incoming:
                 self._barrier(state, chunk.round, chunks.octets(body, "digest", chunks.DIGEST_BYTES))
             elif self._channel != 0:
                 raise ViolationError("the state goes through channel 0")
+            elif chunk.type == Type.MISSING:
+                if self._receiver.finishing or chunks.POSTCOPY not in self._features:
+                    raise ViolationError("MISSING now")
+                ranges = chunks.parse_numbers(
+                    bytes(self._inbox.payload()), "MISSING", most=2 * chunks.MISSING_RANGES, pairs=True
+                )
+                self._receiver.begin_missing()
+                self._wait(state, self._receiver.presence_ready)
+                self._receiver.image.missing(ranges)
             elif chunk.type == Type.FINAL:
                 self._receiver.begin_state(bytes(self._inbox.payload()), self._receiver.rounds)
                 self._wait(state, self._receiver.state_ready)

@@ -60,6 +60,12 @@ class Looker:
         os.close(request.fd)
         raise RequestError("final: nothing is moved here")
 
+    def presence(self, fd: int, bell: int) -> None:
+        """It has none."""
+        os.close(fd)
+        os.close(bell)
+        raise RequestError("presence: nothing is moved here")
+
     def state(self, fd: int) -> None:
         """It has none."""
         os.close(fd)

@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from emulator._core_stream import Buffer, Chunk, ChunkError, Image, seal
+from emulator._core_stream import Buffer, Chunk, ChunkError, Image, Taken, seal
 from emulator.errors import EmulatorError
 from emulator.hvctl.wire import WireError
 from emulator.stream import chunks, links
@@ -26,6 +26,8 @@ from emulator.stream.codec import Chooser, Codec
 from emulator.stream.inbox import Inbox
 
 WINDOW = 16
+URGENT_PAGES = 4
+"""For one that is asked for: itself, and what will be asked for next."""
 RETRY_SECONDS = 0.1
 STRANGERS = 3
 """A wrong certificate so many times in a row is no damage on the way."""
@@ -100,6 +102,7 @@ class Engine(Protocol):
     def security(self) -> links.Security: ...  # noqa: D102
     def hello(self, channel: int, binding: bytes) -> bytes: ...  # noqa: D102
     def welcomed(self, body: chunks.Welcome, header: Chunk, binding: bytes) -> None: ...  # noqa: D102
+    def background(self, channel: int) -> bool: ...  # noqa: D102
     def enter(self) -> bool: ...  # noqa: D102
     def leave(self) -> None: ...  # noqa: D102
     def link_up(self, channel: int) -> None: ...  # noqa: D102
@@ -128,6 +131,8 @@ class Outgoing:
         self._next = 1
         self._link: links.Link | None = None
         self._resend: deque[Sent] = deque()
+        self._wanted: deque[int] = deque()  # pages that the target's guest waits for
+        self.asked = 0
         self._strangers = 0
         self.rtt_seconds = 0.0
 
@@ -145,6 +150,10 @@ class Outgoing:
     def in_flight(self) -> int:
         """Bytes that are not acknowledged."""
         return self.counters.wire_bytes - self.counters.acked_bytes
+
+    def quiet(self) -> bool:
+        """All that it was given was acknowledged."""
+        return not self._items and not self._unacked
 
     def hang_up(self) -> None:
         """End the link at once."""
@@ -285,13 +294,15 @@ class Outgoing:
             return None
         if self._items:
             return self._make_item(self._items.popleft())
+        if not self._wanted and not self.engine.background(self.number):
+            return None
         if not self.engine.enter():
             return None
         try:
             if self._items:  # a round has ended, and another begun, since the look above: its end goes first
                 return self._make_item(self._items.popleft())
             begun = time.perf_counter()
-            sent = self._fetch()
+            sent = self._fetch_wanted() or (self._fetch() if self.engine.background(self.number) else None)
             self.counters.fetch_seconds += time.perf_counter() - begun
             return sent
         finally:
@@ -309,6 +320,16 @@ class Outgoing:
             argument=item.argument,
         )  # fmt: skip
         return self._numbered(seal(chunk, body), None)
+
+    def _fetch_wanted(self) -> Sent | None:
+        """Pages that are asked for, and those behind them: few, since somebody waits."""
+        while self._wanted:
+            buffer = self._free.pop() if self._free else Buffer()
+            taken = self.engine.image.take_at(buffer, self._wanted.popleft(), URGENT_PAGES)
+            if taken.pages or taken.zeros:
+                return self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
+            self._free.append(buffer)  # it is on its way already
+        return None
 
     def _fetch(self) -> Sent | None:
         buffer = self._free.pop() if self._free else Buffer()
@@ -331,6 +352,9 @@ class Outgoing:
             else:
                 algorithm = Algorithm.NONE
                 self._raw, buffer = buffer, self._raw
+        return self._sealed(buffer, taken, algorithm, size)
+
+    def _sealed(self, buffer: Buffer, taken: Taken, algorithm: int, size: int) -> Sent:
         buffer.seal(
             Chunk(
                 type=Type.DATA, mid=self.engine.mid, channel=self.number, round=self.engine.round, sequence=self._next,
@@ -368,6 +392,10 @@ class Outgoing:
             self._acknowledged(answer.sequence)
         elif answer.type == Type.NACK:
             self._again(answer.sequence)
+        elif answer.type == Type.REQ:
+            numbers = chunks.parse_numbers(bytes(self._inbox.payload()), "REQ", most=chunks.MAX_ASKED)
+            self._wanted.extend(numbers)
+            self.asked += len(numbers)
         elif answer.type == Type.RESULT:
             self.engine.result(bytes(self._inbox.payload()))
         elif answer.type == Type.REFUSE:

@@ -34,6 +34,17 @@ class _State:
         self.right = False
 
 
+class _Presence:
+    """What the machine misses, and where it says so."""
+
+    def __init__(self, fd: int, bell: int) -> None:
+        self.fd, self.bell = fd, bell
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.close(self.bell)
+
+
 class Receiver:
     """One migration's target. `tell(event, **fields)` is the way to the manager."""
 
@@ -50,6 +61,8 @@ class Receiver:
         self._channels: list[ChannelState] = []
         self._wanted = 0
         self._state: _State | None = None
+        self._presence: _Presence | None = None
+        self._presence_asked = self._whole = False
         self._failed = self._told_result = False
         self._connections: dict[Incoming, threading.Thread] = {}
         self._up: set[int] = set()
@@ -79,6 +92,17 @@ class Receiver:
             self._state.fd = fd
             self._changed.notify_all()
 
+    def presence(self, fd: int, bell: int) -> None:
+        """The machine's file of pages that are missing, and its bell; the descriptors are this one's."""
+        with self._changed:
+            if not self._presence_asked or self._presence is not None:
+                os.close(fd)
+                os.close(bell)
+                raise RequestError("presence: not wanted now")
+            self._presence = _Presence(fd, bell)
+            self.image.presence(fd)
+            self._changed.notify_all()
+
     def barrier(self, number: int) -> None:
         """A target has none."""
         raise RequestError(f"barrier {number}: only a source asks for one")
@@ -104,6 +128,8 @@ class Receiver:
         self.image.close()
         if self._state is not None and self._state.fd is not None:
             os.close(self._state.fd)
+        if self._presence is not None:
+            self._presence.close()
 
     def _end(self) -> None:
         self.over.set()
@@ -116,7 +142,7 @@ class Receiver:
     def fail(self, code: str, why: str) -> None:
         """Give up, once."""
         with self._changed:
-            if self._failed or self.result is not None or self.over.is_set():
+            if self._failed or self.all_done() or self.over.is_set():
                 return
             self._failed = True
         self._end()
@@ -257,15 +283,41 @@ class Receiver:
                 return
             if self.image.digest() != digest:
                 raise IntegrityError(f"memory is not what was sent (digests differ after round {number})")
+            if self.pushing and self.image.left():
+                raise ViolationError(f"{self.image.left()} pages were missing, and did not come")
             self.rounds = number + 1
+            whole, self._whole = self.pushing and not self._whole, self._whole or self.pushing
             self._changed.notify_all()
+        if whole:
+            self._tell("whole", pages=self._pages)
 
     # -- the end
 
     @property
     def finishing(self) -> bool:
         """No pages come any more."""
-        return self._state is not None
+        return self._state is not None and not self.pushing
+
+    @property
+    def pushing(self) -> bool:
+        """The guest may run: what was missing comes."""
+        return self._state is not None and self._state.right and self._state.body.missing and not self._whole
+
+    def begin_missing(self) -> None:
+        """Pages will come later: the machine must know which."""
+        with self._changed:
+            first, self._presence_asked = not self._presence_asked, True
+        if first:
+            self._tell("presence_wanted")
+
+    def presence_ready(self) -> bool:
+        """Is it there?"""
+        return self._presence is not None
+
+    def urgent(self, channel: int) -> int | None:
+        """The bell, for the channel that asks for pages."""
+        presence = self._presence
+        return presence.bell if presence is not None and channel == self._wanted - 1 else None
 
     def begin_state(self, data: bytes, rounds: int) -> None:
         """FINAL: memory is complete. Idempotent, since a connection may end while it is dealt with."""
@@ -317,23 +369,29 @@ class Receiver:
 
     def all_done(self) -> bool:
         """Nothing more is to come."""
-        return self.result is not None
+        return self.result is not None and (self._whole or self._state is None or not self._state.body.missing)
 
     def _check(self, state: _State) -> None:
         try:
             if state.fd is not None and state_digest(state.fd, state.body.state_bytes) != state.body.sha256:
                 raise IntegrityError("the state is not what was sent (SHA-256 differs)")
+            if state.body.missing and self._presence is None:
+                raise ViolationError("FINAL with pages missing, and none was named")
             if self._strict(state) and (found := self.image.audit(self.over.is_set)).mismatches:
                 raise IntegrityError(f"{found.mismatches} pages of memory are not what was written to them")
         except (EmulatorError, OSError) as error:
             self.fail(getattr(error, "code", "memory"), str(error))
             return
+        missing = self.image.left()
         with self._changed:
+            if state.body.missing:
+                self.image.serve()
             state.right = True
             self.result = chunks.pack({"digest": state.body.digest})
             self._changed.notify_all()
         self._tell("received", digest=state.body.digest.hex(), sha256=state.body.sha256,
-                   state_bytes=state.body.state_bytes, pages=self._pages, strict=self._strict(state))  # fmt: skip
+                   state_bytes=state.body.state_bytes, pages=self._pages, strict=self._strict(state),
+                   missing=missing)  # fmt: skip
 
     def _strict(self, state: _State) -> bool:
         return state.body.strict or self._request.options.verify == "strict"

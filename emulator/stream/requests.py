@@ -23,6 +23,7 @@ SECRET_BYTES = SHA256_BYTES = 32
 COMPRESS = ("auto", "none", "lz4", "zstd", "zlib")
 VERIFY = ("auto", "strict", "background")
 AT_LIMIT = ("finish", "fail")
+POSTCOPY = ("off", "auto")
 _U64 = (1 << 64) - 1
 _MAX_SIZE = 1 << 56
 
@@ -59,6 +60,7 @@ class Options:
     at_limit: str = "finish"
     dirty_limit: bool = True
     reconnect_seconds: int = 60
+    postcopy: str = "off"
     plain: bool = False
 
 
@@ -160,6 +162,14 @@ def parse_state(message: dict[str, object], fds: list[int]) -> int:
     return _one(fds, "the buffer of the state")
 
 
+def parse_presence(message: dict[str, object], fds: list[int]) -> tuple[int, int]:
+    """The request `presence`: descriptors of the file and of the bell. Raises RequestError."""
+    _arguments(message).end()
+    if len(fds) != 2:
+        raise RequestError(f"presence: 2 descriptors are wanted, not {len(fds)}")
+    return fds[0], fds[1]
+
+
 def parse_barrier(message: dict[str, object]) -> int:
     """The request `barrier`: its number. Raises RequestError."""
     args = _arguments(message)
@@ -208,6 +218,7 @@ def _options(args: Fields) -> Options:
         at_limit=_word(given, "at_limit", AT_LIMIT),
         dirty_limit=given.flag("dirty_limit", default.dirty_limit),
         reconnect_seconds=given.number("reconnect_seconds", 1, 3_600, default.reconnect_seconds),
+        postcopy=_word(given, "postcopy", POSTCOPY),
         plain=given.flag("plain", default.plain),
     )
     given.end()

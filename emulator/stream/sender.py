@@ -56,7 +56,9 @@ class Sender:
         self._final: Final | None = None
         self._result: bytes | None = None
         self._failed = self._done = self._strict = False
-        self._converged = False
+        self._converged = self._partial = False
+        self._common: frozenset[str] = frozenset()  # features of both sides
+        self.serving = False
         self._populated = 0
         self._up: set[int] = set()
         self._down_since = dict.fromkeys(range(request.channels), time.monotonic())
@@ -101,6 +103,12 @@ class Sender:
         """A source has no buffer for the state."""
         os.close(fd)
         raise RequestError("state: only a target is given one")
+
+    def presence(self, fd: int, bell: int) -> None:
+        """A source misses nothing."""
+        os.close(fd)
+        os.close(bell)
+        raise RequestError("presence: only a target is given it")
 
     def stop(self) -> None:
         """End everything, and wait for it."""
@@ -150,6 +158,7 @@ class Sender:
         if header.major != chunks.VERSION[0]:
             raise RefusedByPeerError("peer", f"the target speaks version {header.major}, not {chunks.VERSION[0]}")
         with self._changed:
+            self._common = chunks.FEATURES & frozenset(body.features)
             if not self._up and self.round == 0 and not self._gate:
                 common = tuple(name for name in codec.available() if name in body.algorithms)
                 self.chooser = Chooser(self._request.options.compress, common, time.monotonic)
@@ -161,6 +170,10 @@ class Sender:
                 return False
             self._busy += 1
             return True
+
+    def background(self, channel: int) -> bool:
+        """May a channel push pages that nobody has asked for? Where there are several, the last one is kept free."""
+        return not self.serving or len(self._channels) == 1 or channel < len(self._channels) - 1
 
     def leave(self) -> None:
         """See `enter`."""
@@ -278,7 +291,7 @@ class Sender:
 
     def _drain(self) -> None:
         """Until nothing is pending. With `final` it ends at once: what is pending goes on after a barrier."""
-        self._wait_for(lambda: (self._final is not None and self._phase != "final")
+        self._wait_for(lambda: (self._final is not None and self._phase not in ("final", "serve"))
                        or (self._busy == 0 and self.image.pending() == 0))  # fmt: skip
 
     def _end_round(self) -> None:
@@ -318,6 +331,12 @@ class Sender:
         slow = options.max_seconds is not None and now.at - self._begun > options.max_seconds
         limit = slow or self.round >= options.max_rounds
         enough = self._control.short_enough(now)
+        follow = options.postcopy == "auto" and chunks.POSTCOPY in self._common
+        if not enough and follow and (limit or self._control.hopeless):
+            self._converged = self._partial = True
+            self._tell("converged", predicted_downtime_ms=round(self._control.floor_ms(), 1), round=self.round,
+                       partial=True)  # fmt: skip
+            return
         if not enough and not limit:
             return
         if not enough and options.at_limit == "fail":
@@ -336,9 +355,12 @@ class Sender:
         self._take_back_limit()
         self._harvest()  # the guest stands: no barrier
         clock.append(time.monotonic())
-        self._open()
-        self._drain()
-        self._end_round()
+        if self._partial:
+            self._strict = False
+        else:
+            self._open()
+            self._drain()
+            self._end_round()
         digest = self.image.digest()
         clock.append(time.monotonic())
         self._send_state(final, digest)
@@ -352,26 +374,49 @@ class Sender:
         if confirmed != digest:
             raise RefusedByPeerError("integrity", "the target's memory is not what was sent (digests differ)")
         self._finished(digest, clock)
+        if self._partial:
+            self._serve()
+
+    def _serve(self) -> None:
+        """The guest runs there, or will: what is missing goes, first what it asks for."""
+        self._phase = "serve"
+        self.image.serve()
+        self.serving = True
+        self._open()
+        self._drain()
+        self._end_round()
+        self._wait_for(lambda: all(channel.quiet() for channel in self._channels))
+        with self._changed:
+            self._done = True
+        self._phase = "done"
+        self._progress(whole=True)
+        total = self._total()
+        self._tell("whole", pages=total.pages, bytes=total.wire_bytes, asked=sum(each.asked for each in self._channels))
 
     def _finished(self, digest: bytes, clock: list[float]) -> None:
         with self._changed:
             if self._failed or self.over.is_set():
                 raise _OverError
-            self._done = True
-        self._phase = "done"
-        self._progress(whole=True)
+            self._done = not self._partial
+        self._phase = "serve" if self._partial else "done"
+        self._progress(whole=not self._partial)
         names = ("harvest", "pages", "state", "verify", "confirm")
         parts = {name: round((b - a) * 1000, 2) for name, a, b in zip(names, clock, clock[1:], strict=False)}
         total = self._total()
         self._tell("final", digest=digest.hex(), pages=total.pages, bytes=total.wire_bytes, raw_bytes=total.raw_bytes,
                    state_bytes=self._final.size if self._final else 0, rounds=self.round, strict=self._strict,
-                   resent_bytes=total.resent_bytes, parts=parts)  # fmt: skip
+                   resent_bytes=total.resent_bytes, parts=parts,
+                   missing=self.image.pending() if self._partial else 0)  # fmt: skip
 
     def _send_state(self, final: Final, digest: bytes) -> None:
         assert final.size <= MAX_STATE_BYTES
         if os.fstat(final.fd).st_size < final.size or state_digest(final.fd, final.size) != final.sha256:
             raise RequestError("final: the descriptor's bytes are not those of the SHA-256")
-        body = {"digest": digest, "state_bytes": final.size, "sha256": final.sha256, "strict": self._strict}
+        body = {"digest": digest, "state_bytes": final.size, "sha256": final.sha256, "strict": self._strict,
+                "missing": self._partial}  # fmt: skip
+        missing = self.image.pending_ranges(chunks.MISSING_RANGES) if self._partial else iter(())
+        for ranges in missing:
+            self._channels[0].put(Item(type=Type.MISSING, round=self.round, body=chunks.pack_numbers(ranges)))
         items = [Item(type=Type.FINAL, round=self.round, body=chunks.pack(body))]
         for at in range(0, final.size, chunks.STATE_PIECE):
             piece = min(chunks.STATE_PIECE, final.size - at)
@@ -425,7 +470,15 @@ class Sender:
                 self.chooser.measured(facts)
         if now.at - self._told >= PROGRESS_SECONDS:
             self._progress()
+        if self._phase == "copy" and self._gate:
+            self._inside_round(now)
         return now
+
+    def _inside_round(self, now: Sample) -> None:
+        """What need not wait for a round's end: a limit, a pause that would be short enough, the end of the time."""
+        if not self._converged and self._final is None and self.round and self._control.inside_round(now):
+            self._tell("limit", pages_per_second=self._control.limit)
+        self._consider(now)
 
     def _progress(self, *, whole: bool = False) -> None:
         now, total = self._sample(), self._total()

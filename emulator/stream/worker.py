@@ -37,6 +37,9 @@ class Transfer(Protocol):
     def state(self, fd: int) -> None:
         """The buffer for the state."""
 
+    def presence(self, fd: int, bell: int) -> None:
+        """Where the machine says what it misses."""
+
     def fail(self, code: str, why: str) -> None:
         """Give up, and tell."""
 
@@ -132,6 +135,10 @@ class Worker:
                 fd = requests.parse_state(message, frame.fds)
                 frame.fds = []
                 self._transfer.state(fd)
+            case "presence":
+                file, bell = requests.parse_presence(message, frame.fds)
+                frame.fds = []
+                self._transfer.presence(file, bell)
             case "audit" if not isinstance(self._transfer, Looker):
                 requests.parse_empty(message)
                 self._begin_audit(self._transfer)

@@ -15,12 +15,16 @@ from ldmd.migration.records import Message, Offer, Record
 
 
 class Guest(Enum):
-    """What a machine process says of the domain. IMAGE: memory that was received and never ran."""
+    """What a machine process says of the domain. IMAGE: memory that was received and never ran.
+
+    PARTIAL: received, run or not, and pages of it are missing that nobody brings any more.
+    """
 
     NONE = "none"
     RUNNING = "running"
     SUSPENDED = "suspended"
     IMAGE = "image"
+    PARTIAL = "partial"
 
 
 class Timer(Enum):
@@ -78,7 +82,12 @@ class Expired(Event):
 
 @dataclass(frozen=True)
 class Converged(Event):
-    """The copying says: what is left fits into the allowed pause."""
+    """The copying says: what is left fits into the allowed pause.
+
+    `partial`: it never will; the domain goes on at the target now, and the rest follows (post-copy).
+    """
+
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,9 +128,15 @@ class Created(Event):
 
 @dataclass(frozen=True)
 class Verified(Event):
-    """Job `Verify` is over: digest of what is in memory, as read back."""
+    """Job `Verify` is over: digest of what is in memory, as read back. `partial`: pages are still to come."""
 
     digest: str
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Completed(Event):
+    """Target: the last page of a domain that runs already is here, and all of them are what was sent."""
 
 
 @dataclass(frozen=True)
@@ -281,6 +296,11 @@ class Verify(Effect):
 @dataclass(frozen=True)
 class StartGuest(Effect):
     """Target: the received image runs, then its I/O goes out. May fail (StartFailed)."""
+
+
+@dataclass(frozen=True)
+class LoseGuest(Effect):
+    """The domain's memory cannot be completed (target), or is of the past (source): end it, and boot it anew."""
 
 
 @dataclass(frozen=True)

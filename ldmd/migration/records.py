@@ -134,6 +134,11 @@ class Running(Message):
 
 
 @dataclass(frozen=True)
+class Paging(Message):
+    """Target: I own it, durably, and it runs; pages are missing. Keep your memory until I say RUNNING."""
+
+
+@dataclass(frozen=True)
 class Never(Message):
     """Target: I do not have it, and shall never run it from this mid, durably."""
 
@@ -154,7 +159,7 @@ class Close(Message):
 
 
 MESSAGES = {kind.__name__.lower(): kind for kind in (
-    Offer, Accept, Refuse, Final, Ready, Commit, Running, Never, Abort, Rescue, Close)}
+    Offer, Accept, Refuse, Final, Ready, Commit, Running, Paging, Never, Abort, Rescue, Close)}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ldmd.migration.events import (
     LeaseWord,
     LinkDown,
     LinkUp,
+    LoseGuest,
     MachineDied,
     Received,
     Restarted,
@@ -61,6 +62,7 @@ from ldmd.migration.records import (
     Message,
     Never,
     Offer,
+    Paging,
     Prepared,
     Ready,
     Record,
@@ -85,6 +87,7 @@ class At(Enum):
     FINAL = "final"
     RESCUING = "rescuing"
     RELEASED = "released"  # the target decides
+    SERVING = "serving"  # the domain runs there, and fetches pages that are only here
     RECLAIMING = "reclaiming"  # a way back is being asked of the lease
     DONE = "done"  # decided, but the target may have to be told; so is ABORTED
     ABORTED = "aborted"
@@ -130,6 +133,8 @@ class State:
     linked: bool = False
     guest: Guest = Guest.RUNNING
     digest: str = ""
+    partial: bool = False  # FINAL is of an image to which pages are missing
+    served: bool = False  # the target has run the domain: what is here is of the past
     doubt: bool = False
     why: str = ""  # RECLAIMING: on what ground
     who: str = ""
@@ -220,7 +225,7 @@ class Source:
                 return state, [SetTimer(Timer.ANSWER), Send(Final(mid, state.digest))]
             case At.RESCUING:
                 return state, [SetTimer(Timer.RECONNECT), Send(Rescue(mid))]
-            case At.RELEASED:
+            case At.RELEASED | At.SERVING:
                 return state, [SetTimer(Timer.DOUBT), Send(Commit(mid))]
             case At.DONE | At.ABORTED:
                 return state, [Send(Close(mid) if state.at is At.DONE else Abort(mid))]
@@ -235,11 +240,11 @@ class Source:
         """The domain runs on, or stands still for RECONNECT at most; after RELEASE a person is told, and no more."""
         if state.at in OPEN:
             return state, [SetTimer(Timer.RECONNECT)]
-        return state, [SetTimer(Timer.DOUBT)] if state.at is At.RELEASED else []
+        return state, [SetTimer(Timer.DOUBT)] if state.at in (At.RELEASED, At.SERVING) else []
 
     def expired(self, state: State, timer: Timer) -> Step:
         """Only what is not released is given up by a timer."""
-        if timer is Timer.DOUBT and state.at is At.RELEASED:
+        if timer is Timer.DOUBT and state.at in (At.RELEASED, At.SERVING):
             again: list[Effect] = [Send(Commit(state.plan.mid))] if state.linked else []
             tell = [] if state.doubt else [Tell(self.doubt_text(state))]
             return replace(state, doubt=True), [*tell, *again, SetTimer(Timer.DOUBT)]
@@ -251,14 +256,17 @@ class Source:
     def doubt_text(self, state: State) -> str:
         """What a person reads while the outcome is open."""
         peer = state.plan.peer
+        if state.at is At.SERVING:
+            return (f"{peer} runs the domain, and still needs pages of its memory from here; when {peer} is back this "
+                    f"ends by itself. If {peer} is lost: ldm cancel-operation migration")
         return (f"{peer} has all of the domain but has not confirmed that it runs; when {peer} is back this ends by "
                 f"itself. If {peer} is lost: ldm cancel-operation migration")
 
     def progress(self, state: State, event: Event) -> Step:
         """Ends of jobs."""
         match event:
-            case Converged() if state.at is At.COPYING:
-                return replace(state, at=At.SUSPENDING), [Show(Phase.SUSPEND), SuspendGuest()]
+            case Converged(partial) if state.at is At.COPYING:
+                return replace(state, at=At.SUSPENDING, partial=partial), [Show(Phase.SUSPEND), SuspendGuest()]
             case TransferFailed(why) if state.at in OPEN:
                 return self.abort(state, why)
             case Suspended(why) if state.at is At.SUSPENDING:
@@ -284,9 +292,13 @@ class Source:
                 if state.at is At.FINAL and digest != state.digest:
                     return self.abort(state, "the target's memory is not what was sent (digests differ)")
                 return self.release(state)
-            case Running(_, started) if state.at in (At.RELEASED, At.DONE):
+            case Running(_, started) if state.at in (At.RELEASED, At.SERVING, At.DONE):
                 return self.done(state, started)
-            case Running() if state.at in (At.ABORTED, At.CLOSED):
+            case Paging() if state.at is At.RELEASED:
+                return replace(state, at=At.SERVING, served=True, doubt=False), [SetTimer(None)]
+            case Paging() if state.at is At.SERVING:
+                return replace(state, doubt=False), [SetTimer(None)]
+            case Running() | Paging() if state.at in (At.ABORTED, At.CLOSED):
                 return state, [Tell(f"{state.plan.peer} runs the domain as well: stop one of them at once")]
             case Never():
                 return self.never(state)
@@ -343,6 +355,8 @@ class Source:
     def back(self, state: State, record: Aborted) -> Step:
         """The domain is this machine's again."""
         revive: Effect = BootGuest() if state.guest is Guest.NONE else ResumeGuest()
+        if state.served and state.guest is not Guest.NONE:
+            revive = LoseGuest()
         lives = [revive] if state.plan.kind is Kind.LIVE else []
         guest = Guest.RUNNING if state.plan.kind is Kind.LIVE else state.guest
         tell: list[Effect] = [Send(Abort(record.mid))] if state.linked else []
@@ -377,6 +391,11 @@ class Source:
         mid, peer = state.plan.mid, state.plan.peer
         if state.at in OPEN:
             return self.abort(state, "cancelled")
+        if state.at is At.SERVING and (state.linked or not event.force):
+            return state, [Tell(f"{peer} runs the domain already: it cannot be cancelled any more. Only if {peer} is "
+                                "lost for ever, boot the domain here anew: ldm cancel-operation -f migration")]
+        if state.at is At.SERVING:
+            return self.reclaim(state, LeaseMove.REGAIN, why=f"{peer} was declared dead", who=event.who or "unknown")
         if state.at is At.RELEASED and state.linked:
             return state, [Send(Abort(mid)), Tell(f"{peer} was asked to give the domain back")]
         if state.at is At.RELEASED and event.force:
@@ -392,7 +411,7 @@ class Source:
         """What was sent whole may be rescued; what was not is lost with the machine."""
         if state.plan.kind is not Kind.LIVE or state.plan.dry_run:
             return state, []
-        if state.at is At.FINAL:
+        if state.at is At.FINAL and not state.partial:
             ask: list[Effect] = [Send(Rescue(state.plan.mid))] if state.linked else []
             return replace(state, at=At.RESCUING), [SetTimer(Timer.RECONNECT), *ask]
         return self.abort(state, "the machine failed") if state.at in OPEN - {At.RESCUING} else (state, [])

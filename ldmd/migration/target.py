@@ -13,6 +13,7 @@ from ldmd.migration.events import (
     BootGuest,
     Cancel,
     Checked,
+    Completed,
     Created,
     CreateDomain,
     DropImage,
@@ -27,6 +28,7 @@ from ldmd.migration.events import (
     LeaseWord,
     LinkDown,
     LinkUp,
+    LoseGuest,
     MachineDied,
     Preflight,
     Received,
@@ -58,6 +60,7 @@ from ldmd.migration.records import (
     Never,
     Offer,
     Owned,
+    Paging,
     Promised,
     Ready,
     Refuse,
@@ -102,6 +105,8 @@ class State:
     lease: bool = False
     digest: str = ""
     doubt: bool = False
+    partial: bool = False  # READY: of an image to which pages are missing
+    missing: int = 0  # mid of a domain that runs, and to which pages are missing
     unstarted: int = 0  # mid of which the image was lost before it could run
 
     @property
@@ -141,6 +146,8 @@ class Target:
                 return self.expired(state, timer)
             case Cancel():
                 return self.cancel(state, event)
+            case MachineDied() if state.at is At.OWNER and state.missing:
+                return self.lost(state, [])
             case MachineDied():
                 return self.drop(state, []) if state.at in PROMISED - {At.TAKING} else (state, [])
             case JournalFailed():
@@ -165,7 +172,8 @@ class Target:
         match message:
             case Final(_, digest) if current and state.at is At.RECEIVING:
                 return replace(state, at=At.VERIFYING, digest=digest), [SetTimer(None), Verify()]
-            case Final() | Rescue() if current and state.at is At.READY:
+            case Final() | Rescue() if current and state.at is At.READY and not (
+                    state.partial and isinstance(message, Rescue)):  # what is missing was lost with the source
                 return state, [Send(Ready(mid, state.digest))]
             case Final():
                 return (state, []) if current else self.deny(state, mid)
@@ -191,7 +199,8 @@ class Target:
         if state.at is At.CHECKING and offer.mid <= state.mid:
             return state, []
         state, effects = self.drop(state, []) if state.at in PROMISED else (state, [])
-        state = replace(state, at=At.CHECKING, mid=offer.mid, kind=offer.kind, lease=offer.lease, doubt=False)
+        state = replace(state, at=At.CHECKING, mid=offer.mid, kind=offer.kind, lease=offer.lease, doubt=False,
+                        partial=False)
         return state, [*effects, Preflight(offer)]
 
     def deny(self, state: State, mid: int) -> Step:
@@ -218,11 +227,28 @@ class Target:
         """On the disk before the domain runs; the domain runs before it is said."""
         mid = state.mid
         start = [StartGuest()] if state.kind is Kind.LIVE else []
-        return replace(state, at=At.OWNER, doubt=False, owned=state.owned | {mid}), [
+        missing = mid if state.partial else 0
+        state = replace(state, at=At.OWNER, doubt=False, owned=state.owned | {mid}, missing=missing)
+        return state, [
             SetTimer(None), Show(Phase.HANDOFF), Write(Owned(mid)), Sync(), *start, self.running(state, mid)]
+
+    def paging(self, state: State, event: Event) -> Step:
+        """Pages of a domain that runs: all are here, and the source's memory is not needed; or they will not come."""
+        if isinstance(event, Completed):
+            mid, state = state.missing, replace(state, missing=0)
+            return state, [StopTransfer(), self.running(state, mid)]
+        return self.lost(state, [] if isinstance(event, StartFailed) else [LoseGuest()])
+
+    def lost(self, state: State, lose: list[Effect]) -> Step:
+        """What is missing will not come: the domain is rebooted here, as after a failure of its host."""
+        mid = state.missing
+        state = replace(state, missing=0, unstarted=mid)
+        return state, [StopTransfer(), *lose, self.running(state, mid)]
 
     def running(self, state: State, mid: int) -> Effect:
         """What the source of an attempt is told that ended here."""
+        if mid == state.missing:
+            return Send(Paging(mid))
         return Send(Running(mid, started=mid != state.unstarted))
 
     def close(self, state: State, mid: int) -> Step:
@@ -244,12 +270,15 @@ class Target:
                 if problems:
                     return self.drop(state, [Send(refusal(state.mid, problems))])
                 return replace(state, at=At.RECEIVING), [Send(Accept(state.mid))]
-            case Verified(digest) if state.at is At.VERIFYING:
+            case Verified(digest, partial) if state.at is At.VERIFYING:
                 if digest != state.digest:
                     return self.drop(state, [Send(Never(state.mid))])
-                return replace(state, at=At.READY), [SetTimer(Timer.DOUBT), Send(Ready(state.mid, digest))]
+                state = replace(state, at=At.READY, partial=partial)
+                return state, [SetTimer(Timer.DOUBT), Send(Ready(state.mid, digest))]
             case TransferFailed() if state.at in (At.RECEIVING, At.VERIFYING):
                 return self.drop(state, [Send(Never(state.mid))])
+            case Completed() | TransferFailed() | StartFailed() if state.at is At.OWNER and state.missing:
+                return self.paging(state, event)
             case StartFailed() if state.at is At.OWNER:
                 state = replace(state, unstarted=state.mid)
                 return state, [self.running(state, state.mid)]
@@ -336,12 +365,14 @@ class Target:
         state = State(newest=newest, owned=frozenset(owned))
         if promise is not None:
             state = replace(state, mid=promise.mid, kind=promise.kind, lease=promise.lease)
+        if isinstance(last, Owned) and event.guest is Guest.PARTIAL:  # who brought the pages went with this manager
+            return replace(state, at=At.OWNER, mid=last.mid, unstarted=last.mid), [LoseGuest()]
         if isinstance(last, Owned):
             return replace(state, at=At.OWNER, mid=last.mid), self.revive(state, event.guest)
         if isinstance(last, Promised):
             state, effects = self.drop(state, [])
             return state, effects
-        return state, [DropImage()] if event.guest is Guest.IMAGE else []
+        return state, [DropImage()] if event.guest in (Guest.IMAGE, Guest.PARTIAL) else []
 
     def revive(self, state: State, guest: Guest) -> list[Effect]:
         """An owned image is whole; owned memory that is gone was lost like in any failure of a host."""

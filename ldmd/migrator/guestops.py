@@ -55,6 +55,8 @@ def guest_word(status: Mapping[str, Any]) -> Guest:
     One that ended by itself has nothing that could be revived: it counts as running, so that nobody boots it.
     """
     state = status.get("state", "")
+    if status.get("missing_pages") and state in (*IMAGES, "running"):
+        return Guest.PARTIAL
     if state in IMAGES:
         return Guest.IMAGE
     if state == "suspended":

@@ -12,6 +12,8 @@
     suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
     bandwidth-bps = 0                  # 0: no limit
     channels = 2                       # connections that carry memory
+    postcopy = "off"                   # "auto": a domain that writes faster than the link carries goes on at the target
+                                       # before all its memory is there; is the source lost then, the domain reboots
     handover = "off"                   # "auto": on one host memory is handed over by descriptor, and not copied
     handover-verify = "auto"           # hash it before and after: "always", "never", or where it is 256 MiB at most
 
@@ -36,7 +38,7 @@ FILE, HOSTS = "ldmd.toml", "hosts.toml"
 PORT = 8101
 """The product's port of migrations."""
 COMPRESSIONS = ("auto", "none", "lz4", "zstd", "zlib")
-WORDS = {"compress": COMPRESSIONS, "handover": HANDOVERS, "handover-verify": VERIFY}
+WORDS = {"compress": COMPRESSIONS, "postcopy": ("off", "auto"), "handover": HANDOVERS, "handover-verify": VERIFY}
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -55,6 +57,7 @@ class Settings:
     suspend_seconds: int = 60
     bandwidth_bps: int = 0
     channels: int = 2
+    postcopy: str = "off"
     handover: str = "off"
     handover_verify: str = "auto"
 

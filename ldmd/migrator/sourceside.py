@@ -54,7 +54,8 @@ AUDIT_SECONDS = 600.0
 BARRIER_TRIES = 10
 """How often a machine is asked for a barrier that answers `busy`, which takes it seconds each time."""
 UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
-SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "handover", "digest", "parts")
+SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "handover", "missing", "asked",
+           "digest", "parts")
 LOCAL_MAX = 100
 """What of the worker's last word stands in the record."""
 
@@ -188,7 +189,9 @@ class SourceSide(Attempt):
                       "options": to_plain(self.options)})
 
     def stepped(self) -> None:
-        """The connector knows whether it is needed."""
+        """The connector knows whether it is needed. The pause ends where the target runs the domain."""
+        if self.state.at is At.SERVING and not self._stood[1]:
+            self._stood[1] = self.means.manager.clock.monotonic()  # though pages are still fetched from here
         self.connector.standing(bool(self._main))
 
     def heard(self, frame: dict[str, Any]) -> None:
@@ -247,10 +250,8 @@ class SourceSide(Attempt):
             case ev.CloseDisks():
                 if self.plan.kind is Kind.LIVE:
                     self._insist("guest.release_disks")
-            case ev.ResumeGuest():
-                self._resume()
-            case ev.BootGuest():
-                self._boot()
+            case ev.ResumeGuest() | ev.BootGuest() | ev.LoseGuest():
+                self._revive(effect)
             case ev.DestroyGuest():
                 self._destroy()
             case ev.Lease(move, mid):
@@ -301,7 +302,8 @@ class SourceSide(Attempt):
                 key=self.means.identity.key.read_text(encoding="ascii"),
                 peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=settings.channels,
                 options={"compress": settings.compress, "downtime_ms": settings.downtime_ms,
-                         "bandwidth_bps": settings.bandwidth_bps or None})
+                         "bandwidth_bps": settings.bandwidth_bps or None,
+                         "postcopy": settings.postcopy})
         finally:
             close_all(fds)
 
@@ -342,7 +344,9 @@ class SourceSide(Attempt):
         if kind == "progress":
             self._progressed(event)
         elif kind == "converged":
-            self.step(ev.Converged())
+            self.step(ev.Converged(partial=event.get("partial") is True))
+        elif kind == "whole":
+            self._final = {**(self._final or {}), **{name: event.get(name, 0) for name in ("pages", "bytes", "asked")}}
         elif kind == "final":
             self._final = event
             self._final_sent()
@@ -436,6 +440,15 @@ class SourceSide(Attempt):
             return status_of(self.means.manager, self.uuid).get("state") not in ("running", "suspended")
         except HypervisorError:
             return False
+
+    def _revive(self, effect: ev.Effect) -> None:
+        """It is this machine's again, in one way or another."""
+        if isinstance(effect, ev.ResumeGuest):
+            self._resume()
+            return
+        if isinstance(effect, ev.LoseGuest):
+            self._taken()
+        self._boot()
 
     def _resume(self) -> None:
         try:
@@ -553,7 +566,7 @@ class SourceSide(Attempt):
         """How it ended."""
         self.success = self.success or success
         if success:
-            self._stood[1] = self.means.manager.clock.monotonic()
+            self._stood[1] = self._stood[1] or self.means.manager.clock.monotonic()
             self.percent = 100
         super().tell(text, success=success)
 

@@ -78,7 +78,7 @@ class TargetSide(Attempt):
     @property
     def holds(self) -> bool:
         """The domain is this side's to care for: nobody else starts, stops or changes it."""
-        starting = self.state.at is At.OWNER and not self.idle
+        starting = self.state.at is At.OWNER and (not self.idle or self.state.missing != 0)
         return self.state.at in PROMISED or self.state.at is At.BROKEN or starting
 
     @property
@@ -161,6 +161,8 @@ class TargetSide(Attempt):
                 self._start_guest()
             case ev.BootGuest():
                 self._boot()
+            case ev.LoseGuest():
+                self._lose()
             case ev.DropImage():
                 self._drop()
             case ev.Lease(move, mid):
@@ -270,6 +272,10 @@ class TargetSide(Attempt):
             self.step(ev.Created())
         elif kind == "state_wanted":
             self._give_buffer(event)
+        elif kind == "presence_wanted":
+            self._give_presence()
+        elif kind == "whole":
+            self._whole()
         elif kind == "progress":
             self.progress = {key: value for key, value in event.items() if key != "event"}
             self.percent = max(self.percent, min(90, int(float(event.get("percent") or 0.0))))
@@ -278,7 +284,7 @@ class TargetSide(Attempt):
             self._verify()
         elif kind == "failed":
             self._failed(rec.line_of(str(event.get("why", "the copying failed"))))
-        elif kind == ENDED and self._received is None:
+        elif kind == ENDED and (self._received is None or self.state.partial):
             self._failed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}"))
 
     def _failed(self, why: str) -> None:
@@ -302,6 +308,48 @@ class TargetSide(Attempt):
                 worker.request("state", fds[:1])
         finally:
             close_all(fds)
+
+    def _give_presence(self) -> None:
+        """Where the machine says which pages it misses, for a worker that will bring them while the domain runs."""
+        worker = self._work.worker
+        try:
+            _, fds = call_fds(self.means.manager, "memory.presence", guest=self._number, what="begin")
+        except HypervisorError as error:
+            self._failed(f"the machine cannot run the domain with pages missing: {error.text}")
+            return
+        try:
+            if worker is not None:
+                worker.request("presence", fds)
+        finally:
+            close_all(fds)
+
+    def _whole(self) -> None:
+        """The last page is here."""
+        try:
+            self.means.manager.hypervisor.call("memory.presence", guest=self._number, what="end")
+        except HypervisorError as error:
+            self.log(f"memory.presence: {error.text}")  # it goes on asking for what is there
+        self.step(ev.Completed())
+
+    def _lose(self) -> None:
+        """Pages of its memory are lost: it ends, is bound, and boots anew."""
+        manager = self.means.manager
+        self.log("pages of the domain's memory were lost with its source: it is booted anew")
+        try:
+            number = self._number
+            manager.hypervisor.call("memory.presence", guest=number, what="give-up")
+            if status_of(manager, self.uuid).get("state") in ("receiving", "received"):
+                manager.hypervisor.call("guest.destroy", guest=number)
+            else:
+                manager.hypervisor.call("guest.stop", guest=number)
+        except HypervisorError as error:
+            self.log(f"the guest is not stopped: {error.text}")
+        persist(manager, self._bound)
+        self._boot(lost=True)
+
+    def _bound(self, old: Configuration) -> Configuration:
+        domain = domain_of(old, self.uuid)
+        return old if domain is None else old.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
 
     @property
     def _number(self) -> int:
@@ -331,7 +379,7 @@ class TargetSide(Attempt):
         found = image_digest(str(received.get("digest")), digest)
         if found != self.state.digest:
             self.log(f"what came has the digest {found}, but the source says {self.state.digest}")
-        return ev.Verified(found)
+        return ev.Verified(found, partial=bool(received.get("missing")))
 
     def _not_loaded(self, why: str) -> ev.Event:
         self.log(f"the machine does not take the state: {why}")
@@ -359,7 +407,8 @@ class TargetSide(Attempt):
         now = manager.clock.now()
         persist(manager, lambda old: self._active(old, note.get("started_at") or now))
         self.means.put_note("target", self.uuid, {**note, "began": True})
-        self.stop_work()
+        if not self.state.missing:  # else the worker still brings pages
+            self.stop_work()
         back.listen()
         self._taken(self.name, int(note.get("crypto") or 0))
 
@@ -386,10 +435,10 @@ class TargetSide(Attempt):
         if self.state.at is At.OWNER and self.state.unstarted == self.state.mid:
             self._boot()
 
-    def _boot(self) -> None:
-        """Its memory was lost: boot it, where it ran or was to run; one that was stopped here stays so."""
+    def _boot(self, *, lost: bool = False) -> None:
+        """Its memory was lost: boot it, where it ran or was to run (`lost`: it did); one that was stopped stays so."""
         note = self.means.note("target", self.uuid)
-        if note.get("began") and not self.ran:
+        if note.get("began") and not self.ran and not lost:
             return
         manager = self.means.manager
         try:

@@ -50,7 +50,8 @@ class Violation(AssertionError):
 class Side(NamedTuple):
     """One machine room: the manager (`up`, `state`, `todo`, `job`, `timer`), its disk, and the machine's `guest`.
 
-    guest: "none", "run", "stop" (suspended); at the target also "part" (image not whole, or stale) and "whole".
+    guest: "none", "run", "stop" (suspended); at the target also "part" (image not whole, or stale), "whole", "thin"
+    (verified, but pages are missing) and "thinrun" (that one, running).
     """
 
     up: bool
@@ -93,13 +94,15 @@ class World(NamedTuple):
     dead: tuple[bool, bool] = (False, False)  # the machine with the memory died, once
     told: bool = False
     fenced: bool = False
+    serving: bool = False  # the workers of a partial image both live
 
 
 SOURCE_MEMORY = ("run", "stop")
-YIELDS = (ev.Sync, ev.ResumeGuest, ev.BootGuest, ev.StartGuest, ev.DropImage, ev.DestroyGuest)
+RUNS = ("run", "thinrun")
+YIELDS = (ev.Sync, ev.ResumeGuest, ev.BootGuest, ev.StartGuest, ev.DropImage, ev.DestroyGuest, ev.LoseGuest)
 JOBS = (ev.StartTransfer, ev.SuspendGuest, ev.SendFinal, ev.Preflight, ev.CreateDomain, ev.Verify, ev.Lease)
 WORDS = {"none": ev.Guest.NONE, "run": ev.Guest.RUNNING, "stop": ev.Guest.SUSPENDED, "part": ev.Guest.IMAGE,
-         "whole": ev.Guest.IMAGE}
+         "whole": ev.Guest.IMAGE, "thin": ev.Guest.PARTIAL, "thinrun": ev.Guest.PARTIAL}
 Move = tuple[str, World]
 
 
@@ -120,10 +123,10 @@ class Rules:
     """The moves, for a kind of domain, with or without a lease, over a stream or a soup of messages."""
 
     def __init__(self, *, source: src.Source | None = None, target: dst.Target | None = None, kind: Kind = Kind.LIVE,
-                 lease: bool = False, soup: bool = False,
+                 lease: bool = False, soup: bool = False, partial: bool = False,
                  spoil: Callable[[list[ev.Effect]], list[ev.Effect]] | None = None) -> None:
         self.source, self.target = source or src.Source(), target or dst.Target()
-        self.kind, self.lease, self.soup, self.spoil = kind, lease, soup, spoil
+        self.kind, self.lease, self.soup, self.spoil, self.partial = kind, lease, soup, spoil, partial
         self.memo: dict[tuple[Any, Any], tuple[Any, tuple[Any, ...]]] = {}
 
     def plan(self, mid: int) -> src.Plan:
@@ -180,7 +183,7 @@ class Rules:
             case ev.SetTimer(timer):
                 return put(timer=timer)
             case ev.StopTransfer():
-                return put(job=None)
+                return put(job=None)._replace(serving=False)
             case ev.Tell(_, success):
                 if success and not world.ran and self.kind is Kind.LIVE:
                     raise Violation("success was told, and the target never ran the domain")
@@ -189,7 +192,7 @@ class Rules:
                 return world._replace(disks=False)
             case _ if isinstance(effect, JOBS):
                 return put(job=effect)
-            case ev.ResumeGuest() | ev.BootGuest() | ev.DestroyGuest():
+            case ev.ResumeGuest() | ev.BootGuest() | ev.DestroyGuest() | ev.LoseGuest():
                 return self.at_source(world, effect) if who == "s" else self.at_target(world, effect)
             case ev.StartGuest() | ev.DropImage():
                 return self.at_target(world, effect)
@@ -201,7 +204,13 @@ class Rules:
         if isinstance(effect, ev.DestroyGuest):
             if not any(isinstance(each, rec.Owned) for each in world.t.disk) and not world.t.lost:
                 raise Violation("the source destroyed the domain, and the target does not own it")
+            if world.t.guest == "thinrun" and not world.t.lost:
+                raise Violation("the source destroyed memory of which the target still fetches pages")
             return world._replace(s=world.s._replace(guest="none"))
+        if isinstance(effect, ev.LoseGuest):
+            if not world.fenced:
+                raise Violation("the source gave up what it has, and nobody said that the target is dead")
+            return self.source_runs(world)
         if isinstance(effect, ev.BootGuest):
             if not world.dead[0]:
                 raise Violation("the source rebooted a domain whose machine never died")
@@ -214,18 +223,25 @@ class Rules:
         """It runs: so whatever the target has of it is stale."""
         if self.lease and world.lease[0] == "t" and not world.fenced:
             raise Violation("the source runs without the storage lease")
-        t = world.t._replace(guest="part") if world.t.guest == "whole" else world.t
+        t = world.t._replace(guest="part") if world.t.guest in ("whole", "thin") else world.t
         return self.check(world._replace(s=world.s._replace(guest="run"), t=t, disks=True, final=0))
 
     def at_target(self, world: World, effect: ev.Effect) -> World:
         guest = world.t.guest
         if isinstance(effect, ev.DropImage):
-            if guest == "run":
+            if guest in RUNS:
                 raise Violation("the target dropped a running domain")
             return world._replace(t=world.t._replace(guest="none"))
+        if isinstance(effect, ev.LoseGuest):
+            if guest not in ("thin", "thinrun"):
+                raise Violation("the target gave up a domain that is whole")
+            if world.serving:
+                raise Violation("the target gave up a domain whose pages could have come")
+            lost = world._replace(t=world.t._replace(guest="none"), dead=(world.dead[0], True))
+            return self.target_runs(lost)
         if isinstance(effect, ev.BootGuest) and not world.dead[1]:
             raise Violation("the target rebooted a domain whose machine never died")
-        if guest == "run" and isinstance(effect, ev.StartGuest):
+        if guest in RUNS and isinstance(effect, ev.StartGuest):
             raise Violation("the target started a domain that runs")
         if guest == "part":
             raise Violation("the target started an image that is not what the source has")
@@ -238,10 +254,11 @@ class Rules:
             raise Violation("the target runs while the source has the disks open")
         if self.lease and world.lease != ("t", world.t.state.mid):
             raise Violation("the target runs without the storage lease")
-        return self.check(world._replace(t=world.t._replace(guest="run"), ran=world.t.state.mid))
+        now = "thinrun" if world.t.guest == "thin" else "run"
+        return self.check(world._replace(t=world.t._replace(guest=now), ran=world.t.state.mid))
 
     def check(self, world: World) -> World:
-        if world.s.guest == "run" and world.t.guest == "run" and not world.s.lost and not world.t.lost:
+        if world.s.guest == "run" and world.t.guest in RUNS and not world.s.lost and not world.t.lost:
             raise Violation("two copies run")
         return world
 
@@ -330,6 +347,12 @@ class Rules:
         if side.timer is not None and (self.soup or not all(world.link) or not world.net["st".index(who)]):
             bare = world._replace(**{who: side._replace(timer=None)})
             yield f"{who} {side.timer.value} expires", self.event(bare, who, ev.Expired(side.timer))
+        if who == "t" and side.guest == "thinrun" and world.serving:  # the worker has the memory
+            done = world._replace(t=side._replace(guest="run"))
+            yield "the last page is there", self.event(done, who, ev.Completed())
+            yield from self.fault(world._replace(serving=False), who, ev.TransferFailed("no"))
+        elif who == "t" and side.guest == "thinrun" and not world.serving:
+            yield "no page comes any more", self.event(world, who, ev.TransferFailed("no"))
         if side.guest == "none" and self.kind is Kind.LIVE and world.dead["st".index(who)]:
             if who == "s" and side.state.at in (src.At.NEW, src.At.CLOSED, src.At.ABORTED):
                 yield "s boots it after the power-on", self.source_runs(world)
@@ -353,7 +376,7 @@ class Rules:
         match job:
             case ev.StartTransfer():
                 if all(world.link):
-                    yield "converged", self.event(world, who, ev.Converged())
+                    yield "converged", self.event(world, who, ev.Converged(partial=self.partial))
                 yield from self.fault(world, who, ev.TransferFailed("no"))
             case ev.SuspendGuest():
                 if side.guest == "run":
@@ -362,7 +385,8 @@ class Rules:
                 yield from self.fault(world, who, ev.Suspended("no"))
             case ev.SendFinal():
                 mid = side.state.plan.mid
-                yield "final sent", self.event(world._replace(final=mid), who, ev.FinalSent(GOOD[mid]))
+                sent = world._replace(final=mid, serving=self.partial)
+                yield "final sent", self.event(sent, who, ev.FinalSent(GOOD[mid]))
             case ev.Preflight(offer):
                 yield "checked", self.event(world, who, ev.Checked(offer))
                 yield from self.fault(world, who, ev.Checked(offer, ("no",)))
@@ -371,9 +395,10 @@ class Rules:
                 yield "created", self.event(made, who, ev.Created())
                 yield from self.fault(world, who, ev.Created(("no",)))
             case ev.Verify():
-                whole = "whole" if world.final == side.state.mid and side.guest == "part" else side.guest
+                good = "thin" if self.partial else "whole"
+                whole = good if world.final == side.state.mid and side.guest == "part" else side.guest
                 done = world._replace(t=side._replace(guest=whole))
-                yield "verified", self.event(done, who, ev.Verified(GOOD[side.state.mid]))
+                yield "verified", self.event(done, who, ev.Verified(GOOD[side.state.mid], partial=self.partial))
                 yield from self.fault(world, who, ev.Verified("f" * 32))
             case ev.Lease(move, mid):
                 yield from self.lease_ends(world, who, move, mid)
@@ -402,9 +427,9 @@ class Rules:
         budget = world.budget
         link = tuple(up and n != here for n, up in enumerate(world.link))
         down = side._replace(up=False, todo=(), job=None, timer=None, died=False)
+        after = world._replace(link=link, serving=False)
         if budget.kills and side.up:
-            yield f"! kill ldmd {who}", world._replace(link=link, budget=budget._replace(kills=budget.kills - 1),
-                                                      **{who: down})
+            yield f"! kill ldmd {who}", after._replace(budget=budget._replace(kills=budget.kills - 1), **{who: down})
         dead = tuple(old or n == here for n, old in enumerate(world.dead))
         if budget.deaths and side.guest != "none":
             gone = side._replace(guest="none", died=side.up)
@@ -412,11 +437,11 @@ class Rules:
                                                          **{who: gone})
         gone = down._replace(guest="none", cache=())
         if budget.outages:
-            yield f"! host {who} dies", world._replace(link=link, dead=dead, **{who: gone},
-                                                      budget=budget._replace(outages=budget.outages - 1))
+            yield f"! host {who} dies", after._replace(
+                dead=dead, budget=budget._replace(outages=budget.outages - 1), **{who: gone})
         if budget.losses:
-            yield f"! host {who} is lost", world._replace(link=link, dead=dead, **{who: gone._replace(lost=True)},
-                                                         budget=budget._replace(losses=budget.losses - 1))
+            yield f"! host {who} is lost", after._replace(
+                dead=dead, budget=budget._replace(losses=budget.losses - 1), **{who: gone._replace(lost=True)})
         if budget.faults and side.up and side.todo and isinstance(side.todo[0], ev.Sync):
             spent = world._replace(budget=budget._replace(faults=budget.faults - 1))
             for disk in (side.disk, side.disk + side.cache):
@@ -439,17 +464,17 @@ class Rules:
                 here = "st".index(who)
                 link = tuple(up and n != here for n, up in enumerate(world.link))
                 down = side._replace(up=False, todo=(), job=None, timer=None)
-                yield f"person restarts ldmd {who}", world._replace(link=link, **{who: down})
+                yield f"person restarts ldmd {who}", world._replace(link=link, serving=False, **{who: down})
         yield from self.cancels(world)
 
     def cancels(self, world: World) -> Iterator[Move]:
         """A person who says -f tells the truth: the other host is lost, or the domain is not there and cannot be."""
         s, t, budget = world.s, world.t, world.budget
-        busy = s.state.at in src.OPEN or s.state.at in (src.At.RELEASED, src.At.RECLAIMING)
+        busy = s.state.at in src.OPEN or s.state.at in (src.At.RELEASED, src.At.RECLAIMING, src.At.SERVING)
         if self.free(s) and busy and budget.cancels:
             spent = world._replace(budget=budget._replace(cancels=budget.cancels - 1))
             yield "! cancel at s", self.event(spent, "s", ev.Cancel())
-        if self.free(s) and s.state.at is src.At.RELEASED and t.lost:
+        if self.free(s) and s.state.at in (src.At.RELEASED, src.At.SERVING) and t.lost:
             yield "person: cancel -f at s", self.event(world._replace(fenced=True), "s", ev.Cancel(True, "op"))
         if self.free(t) and t.state.at in dst.PROMISED and s.lost:
             yield "person: cancel -f at t", self.event(world, "t", ev.Cancel(True, "op"))

@@ -57,6 +57,12 @@ def test_live(names: tuple[str, ...], *, soup: bool, lease: bool, capsys: pytest
     judge(explore(Rules(soup=soup, lease=lease), budget(*names, attempts=attempts)), capsys, f"{attempts} attempts")
 
 
+@pytest.mark.parametrize(("names", "soup", "lease"), [each for each in live_cases() if DEPTH > 1 or each[1] is each[2]])
+def test_postcopy(names: tuple[str, ...], *, soup: bool, lease: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """The domain runs at the target before its memory is there: never two, and it is given up only when it must be."""
+    judge(explore(Rules(soup=soup, lease=lease, partial=True), budget(*names)), capsys, "post-copy")
+
+
 @pytest.mark.parametrize("kind", [Kind.BOUND, Kind.INACTIVE])
 @pytest.mark.parametrize("names", [("kills", "cuts"), ("outages",), ("cancels", "cuts")], ids="+".join)
 def test_cold(names: tuple[str, ...], kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,6 +147,52 @@ class DropsWhatItOwns(dst.Target):
         return [ev.DropImage()] if guest is ev.Guest.IMAGE else super().revive(state, guest)
 
 
+class ServesNoMore(src.Source):
+    """Takes a domain that runs at the target back when it hears nothing."""
+
+    def expired(self, state: src.State, timer: ev.Timer) -> src.Step:
+        if state.at is src.At.SERVING:
+            return self.back(replace(state, served=False), rec.Aborted(state.plan.mid, "time"))
+        return super().expired(state, timer)
+
+
+class DoneWhilePagesAreMissing(src.Source):
+    def received(self, state: src.State, message: rec.Message) -> src.Step:
+        if isinstance(message, rec.Paging) and state.at is src.At.RELEASED:
+            return self.done(state, started=True)
+        return super().received(state, message)
+
+
+class SaysRunningForPaging(dst.Target):
+    def running(self, state: dst.State, mid: int) -> ev.Effect:
+        return super().running(replace(state, missing=0), mid)
+
+
+class TakesThePartialForWhole(dst.Target):
+    def restarted(self, event: ev.Restarted) -> dst.Step:
+        guest = ev.Guest.RUNNING if event.guest is ev.Guest.PARTIAL else event.guest
+        return super().restarted(replace(event, guest=guest))
+
+
+class GivesUpAtOnce(dst.Target):
+    def own(self, state: dst.State) -> dst.Step:
+        state, effects = super().own(state)
+        return state, [*effects, ev.LoseGuest()] if state.missing else effects
+
+
+class KeepsWhatCannotBeWhole(dst.Target):
+    def lost(self, state: dst.State, lose: Effects) -> dst.Step:
+        return state, []
+
+
+POSTCOPY: list[tuple[src.Source | None, dst.Target | None, Budget]] = [
+    (ServesNoMore(), None, Budget(cuts=1)),
+    (DoneWhilePagesAreMissing(), None, Budget()),
+    (None, SaysRunningForPaging(), Budget()),
+    (None, TakesThePartialForWhole(), Budget(kills=1)),
+    (None, GivesUpAtOnce(), Budget()),
+    (None, KeepsWhatCannotBeWhole(), Budget(kills=1)),
+]
 SOURCES: list[tuple[type[src.Source], dict[str, Any], Budget]] = [
     (ResumesOnDoubt, {}, Budget()),
     (TellsTooEarly, {}, Budget()),
@@ -187,6 +233,11 @@ def test_a_broken_source_is_noticed(machine: type[src.Source], how: dict[str, An
 @pytest.mark.parametrize(("machine", "how", "budget"), TARGETS, ids=lambda x: getattr(x, "__name__", ""))
 def test_a_broken_target_is_noticed(machine: type[dst.Target], how: dict[str, Any], budget: Budget) -> None:
     assert explore(Rules(target=machine(), **how), budget).wrong
+
+
+@pytest.mark.parametrize(("source", "target", "budget"), POSTCOPY, ids=lambda x: type(x).__name__)
+def test_a_broken_postcopy_is_noticed(source: src.Source | None, target: dst.Target | None, budget: Budget) -> None:
+    assert explore(Rules(source=source, target=target, partial=True), budget).wrong
 
 
 @pytest.mark.parametrize("what", list(LISTS))

@@ -42,11 +42,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(tmp_path: Path, rng: Random, *, of_data: bool, settings: Settings | None) -> Pair:
-    """Two sites with relays between them, saved configurations, and the shipped workers or fake ones.
-
-    With settings, where memory is handed over: no worker has anything to carry, so they are fake.
-    """
-    real = RealWorkers(rng) if settings is None and (of_data or rng.random() < 0.5) else None
+    """Two sites with relays between them, saved configurations, and the shipped workers or fake ones."""
+    real = RealWorkers(rng) if of_data or rng.random() < 0.5 else None
     pair = Pair(tmp_path, settings=settings, real=real, pace=PACE, relays=(Relay(rng), Relay(rng)))
     for site in (pair.alpha, pair.beta):
         site.room.ok("add-spconfig", config="saved")

@@ -181,6 +181,28 @@ def test_the_pause_is_what_is_left_over_the_rate_that_was_measured() -> None:
     assert control.short_enough(sample(1.0, pending=100))
 
 
+def test_a_round_that_stalls_is_seen_before_its_end() -> None:
+    def measured(**options: object) -> Control:
+        control = Control(Options(downtime_ms=10, **options), 1)  # type: ignore[arg-type]
+        for n in range(11):
+            control.sample(sample(n / 10, acked_bytes=n * 8_192_000, wire_bytes=n * 8_192_000, raw_bytes=n * 8_192_000))
+        assert control.round_begins(1000, sample(1.0, pending=100_000)) is False
+        return control
+
+    control = measured()
+    assert not control.inside_round(sample(1.1, pending=900, marked=600))  # not yet: few were sent
+    assert not control.inside_round(sample(1.2, pending=400, marked=590))  # 983 at the end: fewer than there were
+    assert not control.inside_round(sample(1.3, pending=390, marked=620)) and control.limit is None  # the first stall
+    assert not control.inside_round(sample(1.4, pending=100, marked=900))  # of the same round
+    assert not control.round_begins(950, sample(1.5, pending=100_000))
+    assert control.inside_round(sample(1.6, pending=940, marked=700)) and control.limit == 5000  # certain at once
+    assert not control.round_begins(940, sample(1.7, pending=100_000))  # counted already
+    certain = measured(dirty_limit=False)
+    assert not certain.inside_round(sample(1.1, pending=999, marked=701)) and not certain.hopeless
+    certain.round_begins(990, sample(1.2, pending=100_000))
+    assert not certain.inside_round(sample(1.3, pending=980, marked=700)) and certain.hopeless
+
+
 def test_a_goal_that_cannot_be_met_is_met_as_well_as_it_can() -> None:
     control = Control(Options(downtime_ms=1), 1)
     control.rtt_seconds = 1.0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import socket
 import sys
+from collections import deque
 
 from emulator.arguments import Parser
 from emulator.errors import ConfigError
@@ -15,6 +18,7 @@ from emulator.places import find_machine, place
 from emulator.power.commands import FAILED, OK, Commands, add_parser, reporting
 from emulator.power.watch_commands import connect, find_guest
 
+MOST_REFUSED = 8
 ANOTHER = "another debugger is attached to this domain through this port: one at a time"
 
 
@@ -67,6 +71,7 @@ def _address(options: argparse.Namespace) -> Address:
 
 def _listen(debuggee: RemoteDebuggee, address: Address, *, once: bool) -> int:
     door = Door(address)
+    refused: deque[socket.socket] = deque()
     try:
         print(f"{debuggee.name}: target remote {door.address}", flush=True)
         if not door.address.local:
@@ -76,9 +81,13 @@ def _listen(debuggee: RemoteDebuggee, address: Address, *, once: bool) -> int:
             if sock is None:
                 continue
             with sock:
-                failed = serve(SocketStream(sock), debuggee, [(door.fileno(), lambda: _turn_away(door))])
-            if failed is not None:
-                _say(str(failed))
+                stream = SocketStream(sock)
+                failed = serve(stream, debuggee, [(door.fileno(), lambda: _turn_away(door, refused))])
+                if failed is not None:
+                    _say(str(failed))
+                    stream.hear_out()
+            while refused:
+                refused.popleft().close()
             if once:
                 return OK if failed is None else FAILED
             _check(debuggee)
@@ -86,12 +95,17 @@ def _listen(debuggee: RemoteDebuggee, address: Address, *, once: bool) -> int:
         door.close()
 
 
-def _turn_away(door: Door) -> None:
-    """A client beside the one that is served."""
+def _turn_away(door: Door, refused: deque[socket.socket]) -> None:
+    """A client beside the one that is served. Its socket is kept for a while: what it is told must arrive."""
     sock = door.accept()
-    if sock is not None:
-        with sock:
-            refuse(SocketStream(sock), ANOTHER)
+    if sock is None:
+        return
+    refuse(SocketStream(sock), ANOTHER)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+    refused.append(sock)
+    if len(refused) > MOST_REFUSED:
+        refused.popleft().close()
 
 
 def _check(debuggee: RemoteDebuggee) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from emulator.errors import ConfigError
 
 LOOPBACK, PORT = "127.0.0.1", 1234
+_ESTABLISHED = "01"
 _TABLES = {socket.AF_INET: "/proc/net/tcp", socket.AF_INET6: "/proc/net/tcp6"}
 
 
@@ -113,16 +114,16 @@ def allowed(sock: socket.socket) -> bool:
     if not ipaddress.ip_address(peer[0]).is_loopback:
         return True
     user = peer_user(sock)
-    return user in (None, 0, os.geteuid())
+    return user in (0, os.geteuid())
 
 
 def peer_user(sock: socket.socket) -> int | None:
-    """User of a TCP connection's other end on this host, by /proc/net/tcp; None: it is not told."""
+    """User of a TCP connection's other end on this host, by /proc/net/tcp; None: it has gone, or is not told."""
     peer, own = _in_table(sock.getpeername()[:2]), _in_table(sock.getsockname()[:2])
     with contextlib.suppress(OSError):
         for line in Path(_TABLES[sock.family]).read_text().splitlines()[1:]:
             words = line.split()
-            if words[1:3] == [peer, own]:
+            if words[1:4] == [peer, own, _ESTABLISHED]:  # of one that was closed the user is not told any more
                 return int(words[7])
     return None
 

@@ -18,6 +18,8 @@ from emulator.gdb.wire import Mark, Reader, frame
 
 CHUNK_BYTES = 1 << 16
 SEND_SECONDS = 30.0
+LEAVE_SECONDS = 2.0
+"""How long a client that was refused may take to close its end."""
 MOST_REPEATS = 16
 """So often in a row a client may ask for the same answer again."""
 
@@ -71,6 +73,14 @@ class SocketStream:
     def send(self, data: bytes) -> None:
         """All of it."""
         self._sock.sendall(data)
+
+    def hear_out(self) -> None:
+        """Nothing more comes from us; a socket that is closed with input unread would lose what was sent."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(LEAVE_SECONDS)
+            while self._sock.recv(CHUNK_BYTES):
+                pass
 
 
 class PipeStream:
@@ -130,10 +140,10 @@ class Connection:
         if not data:
             return False
         items = list(self._reader.feed(data))
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for at, item in enumerate(items):
             if not isinstance(item, Mark):
                 # sent again since nobody answered in time, as while this process was starting
-                self._packet(item, again=self.session.client.ack and item == following)
+                self._packet(item, again=self.session.client.ack and items[at + 1 : at + 2] == [item])
             elif item is Mark.INTERRUPT:
                 self.session.interrupt()
             elif item is Mark.NAK and self.session.client.ack and self._repeats < MOST_REPEATS:

@@ -70,7 +70,8 @@ class Debugger:
         """From now on nothing runs."""
         self._forget_wake()
         self.standing, self._since = True, self.clock()
-        self.emit("guest.debug.stopped", run=self.task.run, **self.place(reason, strand, va=va, access=access, text=text))
+        place = self.place(reason, strand, va=va, access=access, text=text)
+        self.emit("guest.debug.stopped", run=self.task.run, **place)
 
     def place(
         self, reason: str, strand: int | None, *, va: int = 0, access: str = "write", text: str = ""
@@ -79,7 +80,8 @@ class Debugger:
         running = [each.number for each in self.machine.strands if each.state.name == "RUNNING"]
         awake = [number for number in running if not self.waits(number)]
         first = (awake or running or [self.machine.strands[0].number])[0]
-        return {"reason": reason, "strand": first if strand is None else strand, "va": va, "access": access, "text": text}
+        where = first if strand is None else strand
+        return {"reason": reason, "strand": where, "va": va, "access": access, "text": text}
 
     def resume(self, task: Task) -> None:
         """Go on. Raises DebugError."""

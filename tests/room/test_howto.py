@@ -43,6 +43,9 @@ def steps(page: str) -> list[Step]:
     out = []
     for part in "".join(body for kind, body in FENCE.findall(text) if kind == "console").split("$ ")[1:]:
         command, _, shown = part.partition("\n")
+        while command.endswith("\\"):
+            more, _, shown = shown.partition("\n")
+            command += f"\n{more}"
         status = re.search(r"^\[exit (\d+)\]\n", shown, re.MULTILINE)
         out.append(Step(command, re.sub(r"^\[exit \d+\]\n", "", shown, flags=re.MULTILINE),
                         int(status[1]) if status else 0))
@@ -134,3 +137,13 @@ def test_linux_in_a_domain(shell: Shell) -> None:
     console.type(b"nproc; echo do'ne'\n")
     assert b"\n4\r\ndone\r\n" in console.until(b"done\r\n")
     reader.type(Step("ldm stop-domain -f linux", "LDom linux stopped\n", 0))
+
+
+def test_debugging(shell: Shell) -> None:
+    """With a GDB that is not ours, and labos built with symbols."""
+    for tool in ("gdb-multiarch", "sparc64-linux-gnu-gcc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    (ROOT / "build").mkdir(exist_ok=True)
+    (shell.home / "build").symlink_to(ROOT / "build")
+    Reader(shell).read("debugging.md")

@@ -14,7 +14,7 @@ from emulator.power.commands import machines_text
 from emulator.power.control import MachineState
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["power-on", "power-off", "kill", "machines", "delete", "console", "events", "plug", "capture"]
+COMMANDS = ["power-on", "power-off", "kill", "machines", "delete", "console", "events", "plug", "capture", "gdb"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,0 +1,221 @@
+"""Debian's gdb-multiarch debugs labos and Linux in domains of a real machine: nothing of this client is ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from linux_found import CRYPTO, find_linux
+
+from emulator import places
+from emulator.hvctl.client import Hvctl
+from emulator.power import children
+from emulator.server.spec import lab_spec
+
+pytestmark = [pytest.mark.slow, pytest.mark.nosan]
+ROOT = Path(__file__).resolve().parents[2]
+GDB = "gdb-multiarch"
+DEADLINE = 120
+SUN4V = [sys.executable, "-m", "emulator.cli"]
+PREPARE = ["set pagination off", "set confirm off", "set remotetimeout 60", "set width 0"]
+
+
+class Bench:
+    """A machine in a home of its own, and a guest on it."""
+
+    def __init__(self, home: Path) -> None:
+        self.env = {**os.environ, "S4V_HOME": str(home), "PYTHONPATH": str(ROOT)}
+        self.home = home
+        subprocess.run([*SUN4V, "power-on", "alpha", "--no-ldmd", "--memory", "64G"], env=self.env, check=True,
+                       timeout=DEADLINE, stdout=subprocess.DEVNULL)  # fmt: skip
+        self.machine = Hvctl(places.place("alpha").hvctl)
+        self.console = socket.socket()
+        self.said = b""
+
+    def boot(self, *, variables: dict[str, str] | None = None, **boot: str) -> None:
+        """A guest of two virtual CPUs."""
+        spec = lab_spec(1, "lab", boot=boot, variables=variables or {}, vcpus=[[0, 0], [1, 1]],
+                        memory=[[0, 16 << 30, 512 << 20]])  # fmt: skip
+        self.machine.call("guest.configure", spec=spec)
+        _, fds = self.machine.call_fds("console.open", guest=1, replay=True)
+        self.console = socket.socket(fileno=fds[0])
+        self.console.settimeout(DEADLINE)
+        self.machine.call("guest.start", guest=1)
+
+    def until(self, text: bytes) -> bytes:
+        """Wait for a text on the console; what came up to it."""
+        while text not in self.said:
+            more = self.console.recv(65536)
+            assert more, self.said
+            self.said += more.replace(b"\r", b"")
+        found, _, self.said = self.said.partition(text)
+        return found
+
+    def type(self, line: bytes) -> None:
+        self.console.sendall(line)
+
+    def keys(self, line: str) -> str:
+        """A command of GDB by which the guest is typed a line while it stands."""
+        words = " ".join(SUN4V)
+        return f"shell printf '{line}' | {words} console alpha/lab --no-replay --linger 0"
+
+    def gdb(self, symbols: Path, *commands: str, remote: str = "", status: int = 0) -> str:
+        """A batch of GDB's commands; all that it prints."""
+        target = remote or f"| {' '.join(SUN4V)} gdb alpha/lab --stdio"
+        batch = [*PREPARE, f"target remote {target}", *commands]
+        words = [GDB, "-nx", "-batch", str(symbols)]
+        for command in batch:
+            words += ["-ex", command]
+        done = subprocess.run(words, env=self.env, cwd=self.home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=DEADLINE, check=False)  # fmt: skip
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.machine.call("guest.status", guest=1)
+        return status
+
+    def close(self) -> None:
+        self.console.close()
+        self.machine.close()
+        for name in places.machine_names():
+            children.end(places.place(name).machine_pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    if shutil.which(GDB) is None:
+        pytest.skip(f"{GDB} is not installed")
+    monkeypatch.setenv("S4V_HOME", str(tmp_path))
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def labos() -> Path:
+    """The kernel with symbols; what is booted is the same without them."""
+    if shutil.which("sparc64-linux-gnu-gcc") is None:
+        pytest.skip("sparc64-linux-gnu-gcc is not installed")
+    subprocess.run(["make", "-s", "-C", str(ROOT / "images"), "labos-debug"], check=True, timeout=DEADLINE)
+    return ROOT / "build" / "images-debug" / "labos.elf.full"
+
+
+def in_order(text: str, *patterns: str) -> list[re.Match[str]]:
+    """Each pattern behind the one before."""
+    found, at = [], 0
+    for pattern in patterns:
+        match = re.compile(pattern).search(text, at)
+        assert match, f"no {pattern!r} behind {text[:at][-300:]!r} in\n{text}"
+        found.append(match)
+        at = match.end()
+    return found
+
+
+def test_labos(bench: Bench, labos: Path) -> None:
+    """A breakpoint at a C function, callers, locals, lines, a watched variable, both CPUs; then on it goes."""
+    bench.boot(kernel=str(labos.parent / "labos.elf"))
+    bench.until(b"\n# ")
+    said = bench.gdb(
+        labos, "info threads", bench.keys(r"uname -s\nnonsense\n"), "break command_uname", "continue", "bt",
+        "print argc", "print argv[1]", "next", "next", "print fields[4].value", "print $canrestore", "up",
+        "print line[0]", "info registers l0 i7 sp", "watch last_status", "delete 1", "continue", "info threads",
+        "delete", "tbreak printf", "continue", "finish", "print $pstate", "print $tl", "monitor regs",
+        "monitor strands", "set var last_status = 99", "detach",
+    )  # fmt: skip
+    in_order(
+        said, r"\* 1 +Thread 1 \"vcpu 0\" \(waiting\)", r"  2 +Thread 2 \"vcpu 1\" \(waiting\)",
+        r"Thread 1 .* hit Breakpoint 1, command_uname \(argc=2, argv=0x\w+\) at labos/commands.c",
+        r"#0 +command_uname", r"#1 .* in shell_run .*\n#2 .* in shell_thread", r"\$1 = 2\n", r'\$2 = 0x\w+ "-s"',
+        r'\$3 = 0x\w+ "sun4v"', r"\$4 = \d", r"#1 .* in shell_run", r"Hardware watchpoint 2: last_status",
+        r"hit Hardware watchpoint 2: last_status\n\nOld value = 0\nNew value = 127\n.*in shell_run",
+        r"\* 1 +Thread 1 .*\(running, privileged\)", r"  2 +Thread 2 .*hyper",
+        r"Temporary breakpoint 3, printf \(format=0x\w+ \"# \"\)", r"Value returned is \$\d+ = 2",
+        r"= \[.*PRIV.*\]", r"= 0\n", r"vcpu 0: tl 0, gl 0, pil", r"thread vcpu strand", r"\[Inferior 1 .*detached\]",
+    )  # fmt: skip
+    assert "unavailable" not in said
+    bench.until(b"SunOS\n")
+    bench.until(b"nonsense: not found\n# ")
+    bench.type(b"echo $?\n")
+    assert bench.until(b"\n# ") == b"echo $?\n99"
+    assert bench.status()["soft_state"]["normal"]
+
+
+def test_a_port(bench: Bench, labos: Path) -> None:
+    """One client at a time; each finds the guest as the one before left it; the guest may run meanwhile."""
+    bench.boot(kernel=str(labos.parent / "labos.elf"))
+    bench.until(b"\n# ")
+    words = [*SUN4V, "gdb", "alpha/lab", "--port", "0"]
+    with subprocess.Popen(words, env=bench.env, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            where = re.fullmatch(r"alpha/lab: target remote (127\.0\.0\.1:(\d+))\n", server.stdout.readline())
+            assert where
+            first = socket.create_connection(("127.0.0.1", int(where[2])))
+            first.settimeout(DEADLINE)
+            first.sendall(b"$?#3f")
+            seen = b""
+            while b"thread:" not in seen:
+                seen += first.recv(4096)
+            said = bench.gdb(labos, remote=where[1], status=1)
+            assert "another debugger is attached to this domain" in said
+            assert bench.status()["soft_state"]["text"] == "stopped by a debugger"
+            first.sendall(b"+$vCont;c#a8")
+            bench.type(b"uname -m\n")
+            bench.until(b"sun4v\n# ")  # it runs
+            assert bench.status()["soft_state"]["text"] == "running under a debugger"
+            first.sendall(b"\x03")
+            seen = b""
+            while b"thread:" not in seen:
+                seen += first.recv(4096)
+            assert b"$T02" in seen
+            first.close()
+            said = bench.gdb(labos, "info threads", "print shell_run", "kill", remote=where[1])
+            in_order(said, r"\* 1 +Thread 1", r"{int \(char \*\)}", r"killed")
+            bench.type(b"uname -s\n")
+            bench.until(b"SunOS\n# ")  # and on: a debugger does not kill a domain
+            said = bench.gdb(labos, bench.keys(r"halt\n"), "continue", remote=where[1])
+            assert "exited normally" in said
+            assert bench.status()["state"] == "halted"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def linux() -> Any:
+    found, why = find_linux()
+    if found is None:
+        pytest.skip(why)
+    return found
+
+
+def test_linux(bench: Bench, linux: Any) -> None:
+    """Before its first line, in a system call, on all CPUs, and when it has been let go it works as ever."""
+    bench.boot(kernel=str(linux.kernel), initrd=str(linux.initrd),
+               arguments=f"console=ttyHV0 {CRYPTO['none']} rdinit=/bin/sh", variables={"auto-boot?": "false"})
+    bench.until(b"ok ")
+    said = bench.gdb(linux.kernel, bench.keys(r"boot\n"), "hbreak start_kernel", "continue", "bt 1",
+                     "info threads", "detach")  # fmt: skip
+    in_order(said, r"Thread 1 .* hit Breakpoint 1, 0x\w+ in start_kernel", r"#0 +0x\w+ in start_kernel",
+             r'Thread 2 "vcpu 1" \(stopped\)', r"detached")  # fmt: skip
+    bench.until(b"/ # ")
+    said = bench.gdb(
+        linux.kernel, bench.keys(r"uname -m\n"), "break __do_sys_newuname", "break __se_sys_newuname",
+        "break sys_newuname", "continue", "bt", "info threads", "x/s (char *) &linux_banner", "stepi", "stepi",
+        "delete", "monitor regs", 'eval "monitor translate %p", &linux_banner', "detach",
+    )  # fmt: skip
+    in_order(said, r"hit Breakpoint \d, 0x\w+ in \w*sys_newuname", r"#0 +0x\w+ in \w*sys_newuname", r"#1 ",
+             r"\* \d +Thread \d", r"Linux version 6", r"vcpu \d: tl 0", r"va 0x\w+: ra 0x\w+, pa 0x\w+",
+             r"detached")  # fmt: skip
+    assert b"sparc64" in bench.until(b"/ # ")
+    bench.type(b"nproc\n")
+    assert bench.until(b"/ # ").endswith(b"nproc\n2\n")

@@ -288,6 +288,7 @@ typedef struct s4v_crypto {
   uint32_t strand_count;
   uint32_t entries;       /* of the guest's queue, 0: not configured */
   uint32_t strands[8];
+  uint64_t jobs, errors;  /* descriptors and blocks worked off, and of them failed; since it is here */
 } s4v_crypto;
 int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
 
@@ -341,6 +342,29 @@ int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
 
+/* Images: what is behind a disk whose bytes are not those of one file (csrc/vio/image.h). Counted: s4v_image_* makes one, a disk
+ * and an overlay hold theirs, s4v_image_drop() lets go. Any thread may use them. NULL: no host memory or descriptor. */
+typedef struct s4v_image s4v_image;
+enum { S4V_IMAGE_READ = 0, S4V_IMAGE_WRITE = 1, S4V_IMAGE_FLUSH = 2 };
+/* The client's disk: all n bytes, or none (flush). 0 or an errno. Called by threads of the machine, several at once. */
+typedef int (*s4v_image_io)(void *self, uint32_t kind, uint64_t offset, void *bytes, uint64_t n);
+typedef struct s4v_overlay_layout {
+  uint64_t size;          /* of the disk, in bytes */
+  uint64_t data_at, stable_at, recent_at; /* in the file: emulator/backends/overlay.py */
+  uint8_t kept;           /* 0: the file goes with us; neither maps nor flushes are needed */
+  uint8_t unstable;       /* the map has bits that the stable one in the file has not */
+  uint8_t pad[6];
+} s4v_overlay_layout;
+s4v_image *s4v_image_file(int fd, uint64_t base);
+s4v_image *s4v_image_client(s4v_image_io, void *self); /* `self` stays as long as anybody holds the image */
+s4v_image *s4v_image_overlay(int fd, const s4v_overlay_layout *, const void *map, size_t map_bytes, s4v_image *below);
+void s4v_image_drop(s4v_image *);
+int s4v_image_read(s4v_image *, uint64_t offset, void *, uint64_t n);        /* 0 or an errno, as the following */
+int s4v_image_write(s4v_image *, uint64_t offset, const void *, uint64_t n);
+int s4v_image_flush(s4v_image *);
+int s4v_overlay_map(s4v_image *, void *map, size_t map_bytes);  /* S4V_EINVAL: no overlay, or another size */
+int s4v_overlay_failed(s4v_image *);                            /* errno of the last write or flush */
+
 /* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
  * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
  * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
@@ -352,9 +376,12 @@ typedef struct s4v_disk_file {
   uint64_t blocks;        /* its size */
   uint8_t read_only;
   uint8_t stable;         /* a write is on stable storage before it is done */
-  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
-  uint8_t pad[5];
+  uint8_t slice;          /* the disk is one slice, number 0 */
+  uint8_t sliced;         /* slice_* hold; else, or after a write to the first 64 blocks, slices are the client's */
+  uint8_t pad[4];
   uint8_t status[256];    /* errno of the host -> what the guest reads */
+  s4v_image *image;       /* instead of a file; NULL: none */
+  uint64_t slice_start[8], slice_blocks[8]; /* in blocks; of a slice that is not there 0 */
 } s4v_disk_file;
 typedef struct s4v_disk_ring {
   uint32_t entries;       /* 1 to 65536 */
@@ -434,6 +461,27 @@ int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *bu
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);
 size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
+
+/* What strands do, as events in a buffer of so many (0: none are kept any more); what finds no room is counted. Between
+ * runs. Reading takes what there is, oldest first; `lost`: since the last time. Not part of the state; with nobody looking
+ * nothing is slower. */
+enum { S4V_EVENT_TRAP = 1, S4V_EVENT_HCALL = 2, S4V_EVENT_RUN = 3 };
+typedef struct s4v_event {
+  uint64_t tick;          /* of the event; of a run: when it ended */
+  uint64_t value;         /* trap: its PC; hypercall: function; run: instructions completed */
+  uint64_t since;         /* run: tick of its beginning */
+  uint32_t strand;
+  uint16_t kind;          /* S4V_EVENT_* */
+  uint16_t number;        /* trap type; trap number of the hypercall */
+} s4v_event;
+int s4v_observe(s4v_machine *, uint32_t entries);                /* S4V_ENOMEM; S4V_EINVAL: more than 2^22 */
+uint32_t s4v_observe_read(s4v_machine *, s4v_event *out, uint32_t max, uint64_t *lost);
+const char *s4v_hcall_name(uint32_t trap, uint64_t function);    /* NULL: no such call */
+/* Since the strand was added; any thread may ask while the machine's strands stay. S4V_ENOENT. */
+typedef struct s4v_strand_counts {
+  uint64_t insns, traps, misses, calls;
+} s4v_strand_counts;
+int s4v_strand_count(const s4v_machine *, uint32_t strand, s4v_strand_counts *out);
 
 /* Decoded code. Above the limit (default 256 MiB) everything decoded is dropped and decoded again as it runs. Strands on
  * threads of their own have equal shares of it, but 16 MiB each, or all of a smaller limit. */

@@ -32,6 +32,7 @@ try:
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
     from emulator._core_moving import MovingCalls
+    from emulator._core_observe import ObserveCalls
 except ImportError as missing:
     raise ImportError(
         f"the C core of sun4v is not built (`make` in the source tree, or `pip install .`): {missing}"
@@ -88,7 +89,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
+class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls, ObserveCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:
@@ -406,6 +407,14 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         while lib.s4v_crypto_info(self._machine, n, out) == 0:
             yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
             n += 1
+
+    def crypto_counters(self) -> dict[int, tuple[int, int]]:
+        """By devino: what a unit has worked off since it is here, and how much of it failed."""
+        out, n, found = ffi.new("s4v_crypto *"), 0, {}
+        while lib.s4v_crypto_info(self._machine, n, out) == 0:
+            found[int(out.devino)] = int(out.jobs), int(out.errors)
+            n += 1
+        return found
 
     # -- machine description
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from emulator import _core
 from emulator._core_channels import Wire
@@ -114,7 +115,7 @@ class Channel:
     # -- the data path of a virtual disk: `emulator.devices.datapath` has the words for it
 
     def disk_open(
-        self, file: dict[str, int | bytes], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
+        self, file: dict[str, Any], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
     ) -> None:
         """Another file and ring of descriptors."""
         self._core.disk_open(self.number, file, entries=entries, entry_bytes=entry_bytes, cookies=cookies)

@@ -27,6 +27,7 @@ struct vdisk {
   u32 channel;
   struct vdisk_file file;
   struct vdisk_ring ring;
+  bool sliced;        /* file.cut is what the label says */
   bool able;          /* the file may be asked for what needs no waiting */
   u8 *busy;           /* a bit for each descriptor in flight */
   u64 serial;

@@ -252,6 +252,7 @@ class Guest(GuestMoving):
         if ending.state == RUNNING:
             self.requests.abandon("the guest was reset")
             machine.reset()
+            self._settle_links()
             self._attentive = True
         else:
             if self._plugs is not None:
@@ -372,8 +373,14 @@ class Guest(GuestMoving):
         machine = self._arrived()
         self.requests.abandon("the guest was reset")
         machine.reset()
+        self._settle_links()
         self._attentive = True
         self.tell(RUNNING, "reset")
+
+    def _settle_links(self) -> None:
+        """A guest that begins anew reads its machine description: no end is what it was."""
+        if self._plugs is not None:
+            self._plugs.links.settle()
 
     def suspend(self) -> None:
         """Let its strands stand still, and what was asked of its disks be done.
@@ -480,6 +487,8 @@ class Guest(GuestMoving):
             changed = self.relink(spec)
         if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
+            if self.state == RUNNING and any(each.startswith("link on channel") for each in changed):
+                self.requests.tell_description()
         self.spec = spec
         if self._machine is not None:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)

@@ -103,7 +103,7 @@ class Plugs:
         self._nets: dict[str, _NetPlug] = {}
         self._groups: dict[str, PathGroup] = {}  # of disks with several paths
         self._wanted: tuple[Disk, ...] = ()
-        self.links = NetLinks(machine, around.switches.wires)
+        self.links = NetLinks(machine, around.switches.wires, self._listens)
 
     @property
     def errors(self) -> dict[str, str]:
@@ -122,11 +122,17 @@ class Plugs:
         assert isinstance(device, DomainServices)
         return device
 
+    def _listens(self) -> bool:
+        """Does the guest read its machine description anew when it is told to, and may it be told?"""
+        return SERVICES in {device.name for device in self._machine.devices} and self.services.reads_descriptions
+
     def close(self) -> None:
         """Unplug everything. The machine's devices are of no use after that."""
         self.links.cut()
         for net in self._nets.values():
             self._close_net(net)
+        for disk in self._disks.values():
+            disk.device.quiet()
         for disk in self._disks.values():
             disk.backend.close()
         self._disks, self._nets, self._groups = {}, {}, {}
@@ -136,7 +142,9 @@ class Plugs:
         paths = {(disk.name, path.channel): (disk, path) for disk in spec.disks for path in disk.paths}
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
-        changed = [*self._remove_disks(paths), *self._remove_nets(nets), *self.links.want(spec.nets)]
+        changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
+        self.links.give_way([*(channel for _, channel in paths), *(net.channel for net in spec.nets)])
+        changed += self.links.want(spec.nets)
         changed += self._apply_disks(paths)
         self._wanted = spec.disks
         self._settle_groups(self._wanted)
@@ -227,6 +235,7 @@ class Plugs:
     def _remove_disks(self, wanted: _Paths) -> Iterator[str]:
         for key in [key for key in self._disks if key not in wanted]:
             plug = self._disks.pop(key)
+            self._drain_group(key[0])
             self._machine.detach(plug.device.name)
             plug.backend.close()
             yield f"disk {key[0]} removed"
@@ -263,6 +272,7 @@ class Plugs:
         grouped = isinstance(plug.device.backend, PathDisk)  # then the group says whether its channel is up
         if not grouped:
             plug.device.set_online(False)
+        self._drain_group(plug.disk)
         plug.backend.close()
         plug.backend, plug.error = self._open(plug.device.name, path)
         plug.path = path
@@ -270,6 +280,12 @@ class Plugs:
         if not grouped:
             plug.device.backend = plug.backend
             plug.device.set_online(path.online and not plug.error)
+
+    def _drain_group(self, disk: str) -> None:
+        """No request is on its way on any path of a disk: one may be closed."""
+        for (name, _), plug in self._disks.items():
+            if name == disk and disk in self._groups:
+                plug.device.drain()
 
     def _settle_groups(self, disks: Iterable[Disk]) -> None:
         """Which channels of disks with several paths are up, and where they lead."""

@@ -60,6 +60,10 @@ class ObserveCalls:
                   for e in out[0:count]]
         return events, int(lost[0])
 
+    def dirty_count(self) -> int:
+        """`s4v_dirty_count`."""
+        return int(lib.s4v_dirty_count(self._machine))
+
     def hcall_name(self, trap: int, function: int) -> str:
         """Name of a hypercall, or its numbers."""
         found = lib.s4v_hcall_name(trap, function)

@@ -149,10 +149,10 @@ def test_looking_changes_nothing() -> None:
 
 
 def test_a_run_is_traced_into_a_file(tmp_path: Path) -> None:
-    words = ["run", "--deterministic", "--trace", str(tmp_path / "run.json"), "--max-insns", "200K",
+    words = ["run", "--deterministic", f"--trace={tmp_path / 'run.json'}", "--max-insns", "200K",
              str(ROOT / "images" / "prebuilt" / "bench-traps.elf")]  # fmt: skip
-    words[2:4] = [f"--trace={tmp_path / 'run.json'}"]
-    subprocess.run([sys.executable, "-m", "emulator.cli", *words], capture_output=True, cwd=ROOT, timeout=120, check=False)
+    command = [sys.executable, "-m", "emulator.cli", *words]
+    assert subprocess.run(command, capture_output=True, cwd=ROOT, timeout=120, check=False).returncode == 124
     found = check_trace(json.loads((tmp_path / "run.json").read_text()))
     assert sum(event["args"]["insns"] for event in found["strand 0"] if event["ph"] == "X") == 200_000
     assert any("tt" in event["args"] for event in found["strand 0"])

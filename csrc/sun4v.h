@@ -434,6 +434,51 @@ int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
 int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
+/* A guest's port of a virtual switch: frames that wait for the guest, and flows: frames that come in there, from one address
+ * to another, go straight to another port for a second, unless it is told to forget them meanwhile. Any thread. */
+typedef struct s4v_netport s4v_netport;
+typedef struct s4v_net_counters { /* of what passed without the client, since the last call */
+  uint64_t in_frames, in_bytes, out_frames, out_bytes, dropped;
+} s4v_net_counters;
+s4v_netport *s4v_netport_new(void);                              /* NULL: no host memory */
+void s4v_netport_close(s4v_netport *);
+/* 0: as many wait as may; 1: it waits; 2: and the guest's machine knows. S4V_EINVAL: more than 16022 bytes; S4V_ENOMEM. */
+int s4v_netport_put(s4v_netport *, const void *frame, size_t len, int front, uint32_t most);
+int64_t s4v_netport_take(s4v_netport *, void *buf, size_t room); /* its bytes; S4V_ENOENT: none; S4V_EINVAL: room is too small */
+size_t s4v_netport_list(s4v_netport *, void *buf, size_t room);  /* all: length (4, host's order), frame; bytes wanted */
+uint32_t s4v_netport_waiting(s4v_netport *);
+void s4v_netport_clear(s4v_netport *);
+void s4v_netport_counted(s4v_netport *, s4v_net_counters *out);
+uint64_t s4v_netport_generation(s4v_netport *);
+void s4v_netport_forget(s4v_netport *);                          /* all flows */
+/* For frames of at most so many bytes with these 12 bytes of addresses, by a decision made under that generation; by the
+ * guest's thread. */
+void s4v_netport_flow(s4v_netport *, uint64_t generation, const void *addresses, uint32_t most, s4v_netport *to);
+
+/* A session of a virtual network whose rings C serves while the guest runs, as s4v_disk_lend does: frames without a flow are
+ * the client's, and stop the run (S4V_STOP_CHANNEL). The client's own ring is in exported memory: 128 descriptors of 48 bytes,
+ * from byte 8192 on a buffer of slot_bytes for each. */
+typedef struct s4v_net_lane {
+  uint64_t ident, out_ident; /* of the guest's ring, and the client's as the guest calls it */
+  uint64_t sequence;         /* of the client's next message about its ring */
+  uint32_t session;
+  uint32_t received, sent;   /* sequence numbers of the link */
+  uint32_t mtu, slot_bytes;
+  uint32_t next, first;      /* descriptor to fill, oldest that is not taken back */
+  uint32_t busy;             /* the guest has not said that it stopped */
+  uint32_t due;              /* taken back: it is to be told that frames are there */
+  uint32_t broken;           /* taken back: its ring was not there */
+} s4v_net_lane;
+/* S4V_EINVAL: a deterministic machine, or what cannot be; S4V_ENOENT, S4V_ENOMEM. */
+int s4v_net_lend(s4v_machine *, uint32_t channel, s4v_netport *, const s4v_disk_ring *, const s4v_net_lane *);
+int s4v_net_take_back(s4v_machine *, uint32_t channel, s4v_net_lane *out); /* S4V_ENOENT */
+int s4v_net_lent(const s4v_machine *, uint32_t channel);
+/* Goes on with the guest's messages. 1: something is the client's. `finish`: only with the one that is begun; 1: it is not
+ * done with, take frames and call again. */
+int s4v_net_serve(s4v_machine *, uint32_t channel, int finish);
+/* Frames for the client, as s4v_netport_list has them; bytes, 0: none. `room` at least 16026. */
+int64_t s4v_net_frames(s4v_machine *, uint32_t channel, void *buf, size_t room);
+
 /* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
  * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
  * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.
@@ -457,6 +502,12 @@ int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
  * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
 int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
 int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);
+/* Where that memory is: the real address. S4V_EFAULT: the strand has no translation; S4V_ENOENT: no such strand. */
+int s4v_va_translate(s4v_machine *, uint32_t strand, uint64_t va, uint64_t *ra);
+/* %l0-%l7 and %i0-%i7 of a caller whose window is in the register file: depth 0 is the one below the current window.
+ * S4V_ENOENT: no such strand, or CANRESTORE has not so many. */
+int s4v_window_get(const s4v_machine *, uint32_t strand, uint32_t depth, uint64_t out[16]);
+int s4v_window_set(s4v_machine *, uint32_t strand, uint32_t depth, const uint64_t values[16]);
 
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);
@@ -493,6 +544,9 @@ int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
+/* For tests as well: what the strands' soft TLBs know of some pages is gone, as if other pages had taken their places. An
+ * entry goes where bit (its number mod 64) of `mask` is set. A guest may see it: `s4v_digest()` does. */
+void s4v_forget_translations(s4v_machine *, uint64_t mask);
 
 /* The instruction table. */
 int s4v_isa_count(void);
@@ -550,6 +604,9 @@ void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
 /* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into
  * `examples` (numbers). *looked: pages with a hash so far; *at is where to go on. At the end pages are added that have gone. */
 int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *looked, uint64_t *examples, uint32_t max);
+/* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
+ * which moves on; pages with bytes so far. */
+int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

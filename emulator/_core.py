@@ -32,6 +32,7 @@ try:
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
     from emulator._core_moving import MovingCalls
+    from emulator._core_nets import NetCalls
     from emulator._core_observe import ObserveCalls
 except ImportError as missing:
     raise ImportError(
@@ -89,7 +90,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls, ObserveCalls):
+class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls, NetCalls, ObserveCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:
@@ -103,6 +104,7 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         if pointer == ffi.NULL:
             raise ConfigError(_text(message) or "the core refused the configuration")
         self._pointer: Any = ffi.gc(pointer, lib.s4v_machine_free)
+        self.deterministic = bool(config.deterministic)
         self._runner: int | None = None  # thread that is inside run()
         self._views = 0  # memory views handed out and still alive
         self._stop = ffi.new("s4v_stop *")

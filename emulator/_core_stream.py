@@ -252,6 +252,17 @@ class Image:
             mismatches += wrong
         return Audit(mismatches, int(looked[0]), tuple(examples))
 
+    def look(self, cancelled: Callable[[], bool] = lambda: False) -> int:
+        """Hash all populated memory: `digest` is of what is there now; pages with bytes. Raises StreamMemoryError."""
+        at, pages = ffi.new("uint64_t *", 0), 0
+        while at[0] < self.pages:
+            if cancelled():
+                raise StreamMemoryError("it was stopped")
+            pages = int(lib.s4v_stream_look(self._stream, at, AUDIT_PAGES))
+            if pages < 0:
+                raise StreamMemoryError("memory cannot be read")
+        return pages
+
     def wipe(self) -> None:
         """All memory is zero. Raises StreamMemoryError."""
         if lib.s4v_stream_wipe(self._stream) != 0:

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "machine/machine.h"
+#include "vio/vnet.h"
 
 _Static_assert(S4V_DISK_CLIENT == (int)VDISK_CLIENT && S4V_DISK_FULL == (int)VDISK_FULL, "one table");
 _Static_assert(sizeof((s4v_disk_file *)0)->status == VDISK_STATUSES, "one table");
@@ -15,8 +16,10 @@ static void told(struct domain *d) {
 }
 
 static u32 host_packets(struct domain *d, u32 channel) {
-  struct vdisk *disk = vdisk_of(((s4v_machine *)(void *)d)->vio, channel);
-  return disk ? vdisk_packets(disk) : HOST_CLIENT;
+  struct vio *vio = ((s4v_machine *)(void *)d)->vio;
+  struct vdisk *disk = vdisk_of(vio, channel);
+  struct vnet *net = disk || !vio_nets_lent(vio) ? NULL : vnet_of(vio, channel);
+  return disk ? vdisk_packets(disk) : net ? vnet_packets(net) : HOST_CLIENT;
 }
 
 bool machine_disks_look(s4v_machine *m) {
@@ -25,10 +28,14 @@ bool machine_disks_look(s4v_machine *m) {
 
 static struct vdisk *disk(const s4v_machine *m, u32 channel) { return m->vio ? vdisk_of(m->vio, channel) : NULL; }
 
-static struct vdisk *made(s4v_machine *m, u32 channel) {
+struct vio *machine_vio(s4v_machine *m) {
   if (!m->vio) m->vio = vio_new(&m->domain, m->config.deterministic, told);
-  if (!m->vio) return NULL;
-  m->domain.host_packets = m->config.deterministic ? NULL : host_packets;
+  if (m->vio && !m->config.deterministic) m->domain.host_packets = host_packets;
+  return m->vio;
+}
+
+static struct vdisk *made(s4v_machine *m, u32 channel) {
+  if (!machine_vio(m)) return NULL;
   struct vdisk *d = vdisk_of(m->vio, channel);
   return d ? d : vdisk_open(m->vio, channel);
 }

@@ -93,6 +93,37 @@ int s4v_stream_take(s4v_stream *s, uint8_t *raw, s4v_stream_taken *out) {
   return 0;
 }
 
+static int look_extent(void *ctx, const struct piece *p, u64 from, u64 to) {
+  s4v_stream *s = ctx;
+  u8 bytes[8 * PAGE_BYTES];
+  while (from < to) {
+    u64 run = to - from < 8 ? to - from : 8;
+    if (!image_read(p, from, run, bytes)) return S4V_EFAULT;
+    for (u64 i = 0; i < run; i++) {
+      const u8 *page = bytes + i * PAGE_BYTES;
+      struct page_hash hash = {0};
+      if (!page_is_zero(page)) hash = page_hash(s->key, page, piece_number(p, from + i));
+      table_set(s, from + i, hash);
+    }
+    from += run;
+  }
+  return 0;
+}
+
+int64_t s4v_stream_look(s4v_stream *s, uint64_t *at, uint64_t most) {
+  u64 end = most < s->pages - *at ? *at + most : s->pages;
+  if (*at == 0)
+    for (u64 i = 0; s->hashed && i < s->pages; i++) table_set(s, i, (struct page_hash){0}); /* it was looked at before */
+  while (*at < end) {
+    const struct piece *p = image_piece(s, *at);
+    u64 to = p->first + p->pages < end ? p->first + p->pages : end;
+    int rc = image_populated(p, *at, to, look_extent, s);
+    if (rc != 0) return rc;
+    *at = to;
+  }
+  return (i64)s->hashed;
+}
+
 struct audit {
   s4v_stream *stream;
   u64 *examples;

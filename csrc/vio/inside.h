@@ -48,7 +48,11 @@ struct vio {
   void (*tell)(struct domain *);
   struct vdisk **disk; /* by channel */
   u32 channels;
+  struct vnet *nets;   /* vnet.h */
+  u32 nets_lent;
 };
+
+void vio_close_nets(struct vio *); /* vnet.c */
 
 /* request.c */
 void request_begin(struct vdisk *, struct vdisk_request *);

@@ -301,6 +301,7 @@ struct vio *vio_new(struct domain *domain, bool at_once, void (*tell)(struct dom
 void vio_free(struct vio *v) {
   if (!v) return;
   for (u32 id = 0; id < v->channels; id++) vdisk_close(v, id);
+  vio_close_nets(v);
   io_pool_free(&v->pool);
   free(v->disk);
   free(v);

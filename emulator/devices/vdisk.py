@@ -285,15 +285,15 @@ class VirtualDisk(HeldServer):
             self._path.wait()
             self._deliver()
 
+    def quiet(self) -> None:
+        """Wait for requests on their way; the guest does not hear of them. For a machine that ends."""
+        if self._path is not None and self._path.is_open:
+            self._path.close()
+
     def reconsider(self) -> None:
         """What its backend is may have changed: the next request looks anew at how it is served."""
         self.drain()
         if self._path is not None:
-            self._path.close()
-
-    def quiet(self) -> None:
-        """Wait for requests on their way; the guest does not hear of them. For a machine that ends."""
-        if self._path is not None and self._path.is_open:
             self._path.close()
 
     def _settle(self) -> None:

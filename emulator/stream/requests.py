@@ -95,6 +95,15 @@ class Receive(_Transfer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """Memory to hash; nothing is moved."""
+
+    mid: int
+    blocks: tuple[Block, ...]
+    secret: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Final:
     """The state of the suspended guest."""
 
@@ -124,6 +133,15 @@ def parse_receive(message: dict[str, object], fds: list[int]) -> Receive:
         channels=args.number("channels", 1, MAX_CHANNELS, MAX_CHANNELS), credentials=_credentials(args),
         options=_options(args),
     )  # fmt: skip
+    args.end()
+    return found
+
+
+def parse_look(message: dict[str, object], fds: list[int]) -> Look:
+    """The request `look`. Raises RequestError."""
+    args = _arguments(message)
+    mid, blocks = args.number("mid", 1, MAX_MID), _blocks(args, fds)
+    found = Look(mid=mid, blocks=blocks, secret=_octets(args, "secret", SECRET_BYTES))
     args.end()
     return found
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from emulator.errors import EmulatorError
 from emulator.hvctl import wire
 from emulator.stream import codec, requests
+from emulator.stream.looker import Looker
 from emulator.stream.receiver import Receiver
 from emulator.stream.requests import RequestError
 from emulator.stream.sender import Sender
@@ -80,6 +81,10 @@ class Worker:
             pass  # the manager has gone, or does not know how to speak
         finally:
             receiver.close()
+            if isinstance(self._transfer, Looker):  # its memory goes only when nobody looks at it any more
+                self._transfer.end()
+                if self._audit is not None:
+                    self._audit.join()
             if self._transfer is not None:
                 self._transfer.stop()
             if self._audit is not None:
@@ -111,8 +116,8 @@ class Worker:
         message, op = frame.message, frame.message.get("op")
         if op == "stop":
             return False
-        if op in ("begin", "receive"):
-            self._start(frame, source=op == "begin")
+        if op in ("begin", "receive", "look"):
+            self._start(frame, op)
             return True
         if self._transfer is None:
             raise RequestError(f"{str(op)[:80]!r}: begin or receive comes first")
@@ -127,18 +132,23 @@ class Worker:
                 fd = requests.parse_state(message, frame.fds)
                 frame.fds = []
                 self._transfer.state(fd)
-            case "audit":
+            case "audit" if not isinstance(self._transfer, Looker):
+                requests.parse_empty(message)
+                self._begin_audit(self._transfer)
+            case "digest" if isinstance(self._transfer, Looker):
                 requests.parse_empty(message)
                 self._begin_audit(self._transfer)
             case _:
                 raise RequestError(f"unknown operation {str(op)[:80]!r}")
         return True
 
-    def _start(self, frame: wire.Frame, *, source: bool) -> None:
+    def _start(self, frame: wire.Frame, op: str) -> None:
         if self._transfer is not None:
-            raise RequestError("begin, receive: once only")
-        if source:
+            raise RequestError("begin, receive, look: once only")
+        if op == "begin":
             self._transfer = Sender(requests.parse_begin(frame.message, frame.fds), self.tell)
+        elif op == "look":
+            self._transfer = Looker(requests.parse_look(frame.message, frame.fds), self.tell)
         else:
             self._transfer = Receiver(requests.parse_receive(frame.message, frame.fds), self.tell)
         self._transfer.start()

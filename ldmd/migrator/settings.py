@@ -12,6 +12,8 @@
     suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
     bandwidth-bps = 0                  # 0: no limit
     channels = 2                       # connections that carry memory
+    handover = "off"                   # "auto": on one host memory is handed over by descriptor, and not copied
+    handover-verify = "auto"           # hash it before and after: "always", "never", or where it is 256 MiB at most
 
     [system2]                          # hosts.toml: one table for each name that `ldm migrate-domain` is given
     address = "192.0.2.7"
@@ -28,11 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from ldmd.messages import refuse
+from ldmd.migrator.samehost import HANDOVERS, VERIFY
 
 FILE, HOSTS = "ldmd.toml", "hosts.toml"
 PORT = 8101
 """The product's port of migrations."""
 COMPRESSIONS = ("auto", "none", "lz4", "zstd", "zlib")
+WORDS = {"compress": COMPRESSIONS, "handover": HANDOVERS, "handover-verify": VERIFY}
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -51,6 +55,8 @@ class Settings:
     suspend_seconds: int = 60
     bandwidth_bps: int = 0
     channels: int = 2
+    handover: str = "off"
+    handover_verify: str = "auto"
 
     def check(self, path: Path) -> None:
         """Raises RefusedError settings.file."""
@@ -60,8 +66,9 @@ class Settings:
             value = getattr(self, name.replace("-", "_"))
             if not least <= value <= most:
                 refuse("settings.file", path=path, problem=f"migration.{name}: {value} is not from {least} to {most}")
-        if self.compress not in COMPRESSIONS:
-            refuse("settings.file", path=path, problem=f"migration.compress: one of {', '.join(COMPRESSIONS)}")
+        for name, known in WORDS.items():
+            if getattr(self, name.replace("-", "_")) not in known:
+                refuse("settings.file", path=path, problem=f"migration.{name}: one of {', '.join(known)}")
         if self.lease_directory and not Path(self.lease_directory).is_absolute():
             refuse("settings.file", path=path, problem="migration.lease-directory: an absolute path expected")
 

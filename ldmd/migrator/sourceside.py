@@ -20,6 +20,7 @@ from ldmd.migration.phases import Kind, Phase
 from ldmd.migration.rule import Finding, Options, Report
 from ldmd.migration.rules import NO_OPTIONS
 from ldmd.migration.source import OPEN, SETTLED, At, Plan, Source, State
+from ldmd.migrator import samehost
 from ldmd.migrator.attempt import ROUNDS_KEPT, Attempt
 from ldmd.migrator.connector import Connector, Visit
 from ldmd.migrator.greeting import Join
@@ -33,6 +34,7 @@ from ldmd.migrator.guestops import (
     state_bytes,
     status_of,
 )
+from ldmd.migrator.handing import UNFIT, SourceHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveOutcome, Round
 from ldmd.migrator.suspending import stands_by_itself
@@ -49,8 +51,11 @@ SECRET_BYTES = 32
 LEAST_PAGES = 16
 """Pages a second that a machine can be limited to."""
 AUDIT_SECONDS = 600.0
+BARRIER_TRIES = 10
+"""How often a machine is asked for a barrier that answers `busy`, which takes it seconds each time."""
 UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
-SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "digest", "parts")
+SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "handover", "digest", "parts")
+LOCAL_MAX = 100
 """What of the worker's last word stands in the record."""
 
 
@@ -82,6 +87,7 @@ class SourceSide(Attempt):
         self._audited = threading.Event()
         self._refusal: RefusedError | None = None  # of the domain's own system
         self._guest_lock = threading.Lock()  # suspending and resuming exclude each other
+        self._hand: SourceHand | None = None  # where nothing is copied
         self._work = Work(self, self._worker_event, self._answer_at_once)
         join = Join(uuid=plan.uuid, how="", machine=means.manager.configuration.server.name, mid=plan.mid)
         self.connector = Connector(means, host, join, pin=lambda: self.pin, arrived=self.visited,
@@ -215,7 +221,10 @@ class SourceSide(Attempt):
             raise rec.RecordError("data: a port expected")
         if not isinstance(secret, bytes) or len(secret) != SECRET_BYTES:
             raise rec.RecordError("data: a secret expected")
-        return {"port": port, "secret": secret}
+        local = frame.get("local", "")
+        if not isinstance(local, str) or len(local) > LOCAL_MAX:
+            raise rec.RecordError("data: a name expected")
+        return {"port": port, "secret": secret, "local": local}
 
     # -- effects
 
@@ -257,10 +266,32 @@ class SourceSide(Attempt):
 
     # -- copying
 
-    def _start_transfer(self, number: int) -> None:
-        data, settings = self._data, self.means.settings
+    def _start_transfer(self, number: int) -> ev.Event | None:
+        data = self._data
         if data is None:
             raise HypervisorError("state", "the target has not said where its worker listens")
+        if data["local"] and self.means.settings.handover == samehost.AUTO and self._hands_over(number, data):
+            return ev.Converged()
+        self._start_copying(number, data)
+        return None
+
+    def _hands_over(self, number: int, data: dict[str, Any]) -> bool:
+        """On one host nothing is copied; where that cannot be, it is."""
+        hand = SourceHand(self.means, self._number, mid=self.plan.mid, data=data)
+        try:
+            hand.offer()
+        except UNFIT as error:
+            self.log(f"the memory is copied, and not handed over: {getattr(error, 'text', '') or error}")
+            return False
+        if number != self._job:
+            hand.close()
+        else:
+            self._hand = hand
+            self.progress = hand.progress()
+        return True
+
+    def _start_copying(self, number: int, data: dict[str, Any]) -> None:
+        settings = self.means.settings
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=self._number)
         try:
             self._work.begin(
@@ -279,7 +310,7 @@ class SourceSide(Attempt):
         call = self.means.manager.hypervisor.call
         try:
             if event["event"] == "barrier":
-                call("memory.barrier", guest=self._number)
+                self._barrier()
                 worker.request("barrier", n=event["n"])
                 return True
             if event["event"] == "limit":
@@ -295,6 +326,16 @@ class SourceSide(Attempt):
             event.clear()
             event.update({"event": "failed", "why": f"the machine: {error}"})
         return False
+
+    def _barrier(self) -> None:
+        """Asked again where a strand takes its time. Raises HypervisorError."""
+        for left in reversed(range(BARRIER_TRIES)):
+            try:
+                self.means.manager.hypervisor.call("memory.barrier", guest=self._number)
+                return
+            except HypervisorError as error:
+                if error.code != "busy" or not left or not self.pause():
+                    raise
 
     def _worker_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -359,8 +400,11 @@ class SourceSide(Attempt):
         result, fds = call_fds(self.means.manager, "guest.save_state", guest=self._number)
         try:
             self._state_digest = state_bytes(result["sha256"])
-            worker = self._work.worker
-            if worker is not None:
+            worker, hand = self._work.worker, self._hand
+            if hand is not None:
+                final = hand.send(fds[0], size=result["bytes"], sha256=self._state_digest)
+                self.act(lambda: self._worker_event(final), job=number)
+            elif worker is not None:
                 worker.request("final", fds[:1], bytes=result["bytes"], sha256=self._state_digest)
         finally:
             close_all(fds)
@@ -515,6 +559,9 @@ class SourceSide(Attempt):
 
     def stop_work(self) -> None:
         """End the worker, and the limit that it had the machine set."""
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            hand.close()
         self._work.stop(kill=self.means.dead, wait=self._over)
         if self._limited and not self.means.dead:
             self._limited = False

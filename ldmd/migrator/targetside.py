@@ -18,7 +18,7 @@ from ldmd.migration.phases import Kind, Phase
 from ldmd.migration.rule import Options, Report
 from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
-from ldmd.migrator import lease
+from ldmd.migrator import lease, samehost
 from ldmd.migrator.attempt import Attempt, StartFailedError
 from ldmd.migrator.guestops import (
     GONE,
@@ -30,6 +30,7 @@ from ldmd.migrator.guestops import (
     state_bytes,
     status_of,
 )
+from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
 from ldmd.migrator.sourceside import SECRET_BYTES, cold_digest
@@ -64,6 +65,7 @@ class TargetSide(Attempt):
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
         self._verifying = False
+        self._hand: TargetHand | None = None
         self._work = Work(self, self._worker_event)
 
     # -- what others see
@@ -150,6 +152,7 @@ class TargetSide(Attempt):
                 self.run_job(lambda number: self._preflight(offer),
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
+                self._forget()
                 self.run_job(self._create, failed=lambda why: ev.Created((why,)))
             case ev.Verify():
                 self._verifying = True
@@ -205,6 +208,11 @@ class TargetSide(Attempt):
 
     # -- the receiving domain
 
+    def _forget(self) -> None:
+        """What an attempt of before has left: its last word must not be taken for this one's."""
+        self._received, self._verifying, self._data = None, False, None
+        self.percent, self.progress, self.rounds = 0, {}, []
+
     def _create(self, number: int) -> ev.Event | None:
         facts = self.facts
         if facts is None:
@@ -226,6 +234,8 @@ class TargetSide(Attempt):
         result, fds = call_fds(self.means.manager, "memory.descriptors", guest=guest)
         secret = secrets.token_bytes(SECRET_BYTES)
         self._data = {"mid": self.state.mid, "secret": secret, "port": 0}
+        if self.means.settings.handover == samehost.AUTO:
+            self._wait_for_hand(number, guest, secret)
         identity = self.means.identity
         try:
             self._work.begin(
@@ -235,6 +245,23 @@ class TargetSide(Attempt):
                 host=self.means.settings.listen)
         finally:
             close_all(fds)
+
+    def _wait_for_hand(self, number: int, guest: int, secret: bytes) -> None:
+        """A source on this host may hand the memory over; else it is copied."""
+        def received(what: dict[str, Any]) -> None:
+            self.act(lambda: self._worker_event({"event": "received", **what}), job=number)
+
+        def failed(why: str) -> None:
+            self.act(lambda: self._failed(rec.line_of(why)), job=number)
+
+        hand = TargetHand(
+            self.means, guest, mid=self.state.mid, secret=secret, current=lambda: number == self._job,
+            adopted=self._work.stop, received=received, failed=failed, log=self.log)
+        self._hand = hand
+        if number != self._job:
+            hand.close()
+        elif self._data is not None:
+            self._data = {**self._data, "local": hand.name}
 
     def _worker_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -292,14 +319,23 @@ class TargetSide(Attempt):
             self.post(ev.Verified(cold_digest(self.facts)), job=self._job)
         elif self._received is not None:
             self._verifying = False
-            self.run_job(self._load, failed=ev.TransferFailed)
+            self.run_job(self._load, failed=self._not_loaded)
 
     def _load(self, number: int) -> ev.Event:
         """The machine reads the state, all of it, before READY can be said."""
         received = self._received or {}
         digest = state_bytes(received.get("sha256"))
         self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
-        return ev.Verified(image_digest(str(received.get("digest")), digest))
+        if self._hand is not None:
+            self._hand.compare(str(received.get("digest")))
+        found = image_digest(str(received.get("digest")), digest)
+        if found != self.state.digest:
+            self.log(f"what came has the digest {found}, but the source says {self.state.digest}")
+        return ev.Verified(found)
+
+    def _not_loaded(self, why: str) -> ev.Event:
+        self.log(f"the machine does not take the state: {why}")
+        return ev.TransferFailed(rec.line_of(why))
 
     # -- the decision
 
@@ -374,8 +410,7 @@ class TargetSide(Attempt):
 
     def _drop(self) -> None:
         """Nothing of it stays: guest, memory, constraints."""
-        self._received, self._verifying, self._data = None, False, None
-        self.percent = 0
+        self._forget()
         manager = self.means.manager
         with manager.turn():
             domain = domain_of(manager.configuration, self.uuid)
@@ -398,4 +433,7 @@ class TargetSide(Attempt):
 
     def stop_work(self) -> None:
         """End the worker."""
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            hand.close()
         self._work.stop(kill=self.means.dead)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from moving_machine import digest_of, pieces
@@ -79,6 +80,11 @@ class Worker:
         if op == "begin":
             self.side, self.task = "source", message
             threading.Thread(target=self._quiet, args=(self._copy,), daemon=True).start()
+        elif op == "look":
+            self.side = "look"
+            self.tell("looking", bytes=8192)
+        elif op == "digest":
+            self.tell("digest", digest=digest_of(self.fds[0]), pages=1)
         elif op == "receive":
             self.side, self.task = "target", message
             self.tell("listening", port=self.workers.listen(self))
@@ -152,10 +158,15 @@ class Worker:
             peer.tell("failed", why="digests differ", code="integrity")
             self.tell("failed", why="digests differ", code="integrity")
             return
-        peer.tell("received", digest=there, sha256=hashlib.sha256(image).digest(), state_bytes=len(image), pages=1,
-                  strict=True)
+        received = partial(peer.tell, "received", digest=there, sha256=hashlib.sha256(image).digest(),
+                           state_bytes=len(image), pages=1, strict=True)
+        if not self.workers.late:
+            received()
         self.tell("final", digest=digest, pages=1, bytes=1, raw_bytes=1, state_bytes=len(image), rounds=2, strict=False,
                   parts={})
+        if self.workers.late:
+            self.at("told")
+            received()
 
 
 class FakeWorkers:
@@ -167,6 +178,7 @@ class FakeWorkers:
         self.listening: dict[int, Worker] = {}
         self.alive: list[Worker] = []
         self.audits = self.mismatches = 0
+        self.late = False  # the target's manager hears that all is here after FINAL has come
         self.on: Callable[[str, Worker], None] = lambda where, worker: None
 
     def start(self, end: socket.socket) -> Worker:

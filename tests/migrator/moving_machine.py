@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from manager_support import FakeGuest, FakeMachine, VirtualClock
@@ -111,6 +111,10 @@ class MovingMachine(FakeMachine):
         self.open_disks: set[int] = set()
         self.watch = watch
         self.up = True
+        self.lent = self.adopted = 0
+        self.refuses_memory = False
+        self.given: list[int] = []
+        self.busy = 0  # so many barriers are refused
         self.turn = threading.RLock()
         if watch is not None:
             watch.machines.append(self)
@@ -130,6 +134,11 @@ class MovingMachine(FakeMachine):
             self.fds: list[int] = []
             result = super().call(op, **arguments)
             return result, self.fds
+
+    def call_with(self, op: str, with_fds: Sequence[int], /, **arguments: Any) -> tuple[Any, list[int]]:
+        with self.turn:
+            self.given = list(with_fds)
+            return self.call_fds(op, **arguments)
 
     def emit(self, event: str, **details: Any) -> None:
         if self._listener is not None:
@@ -238,7 +247,7 @@ class MovingMachine(FakeMachine):
         found = self._guest(guest)
         if found.state != "suspended":
             raise HypervisorError("state", f"guest {guest} is not suspended")
-        image = f"state of {found.spec['uuid']}".encode()
+        image = f"state of {found.spec['uuid']} {os.urandom(8).hex()}".encode()
         fd = os.memfd_create("state", os.MFD_CLOEXEC)
         os.write(fd, image)
         self.fds.append(fd)
@@ -270,7 +279,7 @@ class MovingMachine(FakeMachine):
         if hashlib.sha256(image).digest() != sha256:
             raise HypervisorError("state", "the state is damaged")
         found = self._guest(guest)
-        if image.decode() != f"state of {found.spec['uuid']}":
+        if not image.decode().startswith(f"state of {found.spec['uuid']}"):
             raise HypervisorError("state", "another guest's")
         found.state = "received"
         self.emit("guest.state", guest=guest, state="received", why="received", code=0)
@@ -293,8 +302,25 @@ class MovingMachine(FakeMachine):
         self.fds += [os.dup(self.memory[guest]), os.dup(self.maps[guest])]
         return {"blocks": blocks}
 
+    def op_memory_lend(self, guest: int) -> dict[str, Any]:
+        self.lent += 1
+        return self.op_memory_descriptors(guest)
+
+    def op_memory_adopt(self, guest: int, blocks: list[dict[str, int]]) -> dict[str, Any]:
+        if self.refuses_memory or self._guest(guest).state != "receiving":
+            raise HypervisorError("address", "memory cannot be taken over")
+        assert [each["ra"] for each in blocks] == [each[0] for each in self._guest(guest).spec["memory"]]
+        os.close(self.memory[guest])
+        self.memory[guest] = os.dup(self.given[blocks[0]["memory"]])
+        self.adopted += 1
+        return {}
+
     def op_memory_barrier(self, guest: int) -> dict[str, Any]:
-        self._running(guest)
+        if self._guest(guest).state not in ("running", "suspended"):
+            raise HypervisorError("state", f"guest {guest} is {self._guest(guest).state}")
+        if self.busy:
+            self.busy -= 1
+            raise HypervisorError("busy", "a strand is in one hypercall for long")
         return {}
 
     def op_memory_limit(self, guest: int, pages_per_second: int | None) -> dict[str, Any]:

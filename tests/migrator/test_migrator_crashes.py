@@ -26,12 +26,13 @@ from relay import Relay
 from emulator.stream import links
 from ldmd.migration.phases import Phase
 from ldmd.migrator.link import Pace
+from ldmd.migrator.settings import Settings
 
 LOOK = 0.02
 HURRY = 2.0
 RUNS = int(os.environ.get("S4V_MIGRATOR_RUNS", "24"))
 FIRST = int(os.environ.get("S4V_MIGRATOR_SEED", "1"))
-PACE = Pace(ping_seconds=0.25, dead_seconds=1.2, greeting_seconds=2.5)
+PACE = Pace(ping_seconds=0.25, dead_seconds=1.2, greeting_seconds=8.0)
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +41,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "DEAD_SECONDS", 2)
 
 
-def made(tmp_path: Path, rng: Random, *, of_data: bool) -> Pair:
-    """Two sites with relays between them, saved configurations, and the shipped workers or fake ones."""
-    real = RealWorkers(rng) if of_data or rng.random() < 0.5 else None
-    pair = Pair(tmp_path, real=real, pace=PACE, relays=(Relay(rng), Relay(rng)))
+def made(tmp_path: Path, rng: Random, *, of_data: bool, settings: Settings | None) -> Pair:
+    """Two sites with relays between them, saved configurations, and the shipped workers or fake ones.
+
+    With settings, where memory is handed over: no worker has anything to carry, so they are fake.
+    """
+    real = RealWorkers(rng) if settings is None and (of_data or rng.random() < 0.5) else None
+    pair = Pair(tmp_path, settings=settings, real=real, pace=PACE, relays=(Relay(rng), Relay(rng)))
     for site in (pair.alpha, pair.beta):
         site.room.ok("add-spconfig", config="saved")
     return pair
@@ -52,9 +56,13 @@ def made(tmp_path: Path, rng: Random, *, of_data: bool) -> Pair:
 def chosen(pair: Pair, rng: Random, seed: int) -> list[Mishap]:
     """The one of the matrix, and maybe another one, which waits for it."""
     phase, what, side = cell(seed)
+    shared = pair.alpha.means.settings.handover == "auto"  # what the target has is the source's own memory
+    kinds = [each for each in KINDS if not (shared and each == "damage-memory")]
+    if what not in kinds:
+        what = "machine"
     found = [Mishap(pair, rng, phase=phase, what=what, side=side)]
     if rng.random() < 0.33:
-        second = Mishap(pair, rng, phase=Phase.CHECK, what=rng.choice(KINDS), side=rng.choice(SIDES))
+        second = Mishap(pair, rng, phase=Phase.CHECK, what=rng.choice(kinds), side=rng.choice(SIDES))
         second.armed = False
         found.append(second)
     return found
@@ -137,9 +145,18 @@ def go_wrong(pair: Pair, mishaps: list[Mishap]) -> None:
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
 def test_whatever_goes_wrong_one_copy_is_left(tmp_path: Path, seed: int) -> None:
+    one_mishap(tmp_path, seed)
+
+
+@pytest.mark.parametrize("seed", range(FIRST + 5000, FIRST + 5000 + RUNS // 4))
+def test_whatever_goes_wrong_while_memory_is_handed_over(tmp_path: Path, seed: int) -> None:
+    one_mishap(tmp_path, seed, Settings(handover="auto", handover_verify=("auto", "never")[seed % 2]))
+
+
+def one_mishap(tmp_path: Path, seed: int, settings: Settings | None = None) -> None:
     print(f"seed {seed}")
     rng = Random(seed)
-    pair = made(tmp_path, rng, of_data=cell(seed)[1].endswith("-data"))
+    pair = made(tmp_path, rng, of_data=cell(seed)[1].endswith("-data"), settings=settings)
     boots = pair.watch.boots
     mishaps = chosen(pair, rng, seed)
     with working(pair):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -81,8 +82,8 @@ def moving(shell: Shell) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_killed_in_the_middle(shell: Shell) -> None:
-    """The source's manager, then the target's, while memory is copied: the domain runs on, on one machine alone."""
+def two_servers(shell: Shell) -> dict[str, Path]:
+    """The lab, each manager trusting the other; their directories."""
     first = free_ports()
     shell.sun4v("mkdisk", "--boot", str(labos()), str(shell.home / "boot.img"), "8M")
     (shell.home / "killed.toml").write_text(LAB.format(home=shell.home, first=first, last=first + 1))
@@ -90,6 +91,12 @@ def test_killed_in_the_middle(shell: Shell) -> None:
     managers = {name: shell.home / "machines" / name / "ldmd" for name in ("alpha", "beta")}
     for name, other in (("alpha", "beta"), ("beta", "alpha")):
         shutil.copyfile(managers[other] / "server.crt", managers[name] / "trust" / f"{other}.pem")
+    return managers
+
+
+def test_killed_in_the_middle(shell: Shell) -> None:
+    """The source's manager, then the target's, while memory is copied: the domain runs on, on one machine alone."""
+    managers = two_servers(shell)
     (managers["alpha"] / "ldmd.toml").write_text(SLOWLY)
     shell.restart_ldmd("alpha")
     until(lambda: flags(shell, "alpha") == "active -n----", "the domain does not boot")
@@ -109,3 +116,21 @@ def test_killed_in_the_middle(shell: Shell) -> None:
     shell.restart_ldmd("alpha")
     shell.restart_ldmd("beta")
     assert (flags(shell, "alpha"), flags(shell, "beta")) == ("", "active -n----")
+
+
+def test_handed_over(shell: Shell) -> None:
+    """On one host nothing is copied, there and back; what a killed manager finds afterwards is true."""
+    managers = two_servers(shell)
+    for name, manager in managers.items():
+        (manager / "ldmd.toml").write_text('[migration]\nhandover = "auto"\n')
+        shell.restart_ldmd(name)
+    until(lambda: flags(shell, "alpha") == "active -n----", "the domain does not boot")
+    for source, target in (("alpha", "beta"), ("beta", "alpha")):
+        assert shell.ldm("-m", source, "migrate-domain", "-c", "mover", target) == ""
+        assert (flags(shell, source), flags(shell, target)) == ("", "active -n----")
+        record = json.loads(max((managers[source] / "migrations").glob("*.json")).read_text())
+        summary = record["summary"]
+        print("pause", summary["downtime_ms"], "ms, of it", summary["parts"])
+        assert summary["handover"] and summary["pages"] == 0 and summary["strict"] and summary["verified_pages"] > 0
+        shell.restart_ldmd(target)
+    assert (flags(shell, "alpha"), flags(shell, "beta")) == ("active -n----", "")

@@ -521,6 +521,27 @@ int s4v_window_set(s4v_machine *, uint32_t strand, uint32_t depth, const uint64_
 int s4v_trace_enable(s4v_machine *, int on);
 size_t s4v_trace_read(s4v_machine *, char *buf, size_t len);
 
+/* What strands do, as events in a buffer of so many (0: none are kept any more); what finds no room is counted. Between
+ * runs. Reading takes what there is, oldest first; `lost`: since the last time. Not part of the state; with nobody looking
+ * nothing is slower. */
+enum { S4V_EVENT_TRAP = 1, S4V_EVENT_HCALL = 2, S4V_EVENT_RUN = 3 };
+typedef struct s4v_event {
+  uint64_t tick;          /* of the event; of a run: when it ended */
+  uint64_t value;         /* trap: its PC; hypercall: function; run: instructions completed */
+  uint64_t since;         /* run: tick of its beginning */
+  uint32_t strand;
+  uint16_t kind;          /* S4V_EVENT_* */
+  uint16_t number;        /* trap type; trap number of the hypercall */
+} s4v_event;
+int s4v_observe(s4v_machine *, uint32_t entries);                /* S4V_ENOMEM; S4V_EINVAL: more than 2^22 */
+uint32_t s4v_observe_read(s4v_machine *, s4v_event *out, uint32_t max, uint64_t *lost);
+const char *s4v_hcall_name(uint32_t trap, uint64_t function);    /* NULL: no such call */
+/* Since the strand was added; any thread may ask while the machine's strands stay. S4V_ENOENT. */
+typedef struct s4v_strand_counts {
+  uint64_t insns, traps, misses, calls;
+} s4v_strand_counts;
+int s4v_strand_count(const s4v_machine *, uint32_t strand, s4v_strand_counts *out);
+
 /* Decoded code. Above the limit (default 256 MiB) everything decoded is dropped and decoded again as it runs. Strands on
  * threads of their own have equal shares of it, but 16 MiB each, or all of a smaller limit. */
 uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */

@@ -33,6 +33,7 @@ try:
     from emulator._core_memory import MemoryCalls
     from emulator._core_moving import MovingCalls
     from emulator._core_nets import NetCalls
+    from emulator._core_observe import ObserveCalls
 except ImportError as missing:
     raise ImportError(
         f"the C core of sun4v is not built (`make` in the source tree, or `pip install .`): {missing}"
@@ -89,7 +90,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls, NetCalls):
+class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls, NetCalls, ObserveCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:

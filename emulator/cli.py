@@ -27,10 +27,11 @@ from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
+from ldmd.lab.faultscommand import add_faults
 from ldmd.movecommands import add_moves
 from ldmd.spcommand import add_power_policy
 
-WITH_VERBS = ("disk", "lab")
+WITH_VERBS = ("disk", "faults", "lab")
 """Commands that have commands of their own."""
 
 
@@ -76,6 +77,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         **add_net(commands),
         **add_power_policy(commands),
         **add_lab(commands),
+        **add_faults(commands),
         **add_moves(commands),
     }
 

@@ -11,6 +11,7 @@ import enum
 from dataclasses import replace
 
 from emulator import _core
+from emulator._core_observe import StrandCounts, StrandEvent
 from emulator.devices.device import Devices
 from emulator.errors import AddressError
 from emulator.firmware.openboot import OpenBoot
@@ -42,6 +43,27 @@ class MachineDebug:
         Raises AddressError.
         """
         self._core.breakpoint_add(_address(va))
+
+    def observe(self, events: int) -> None:
+        """Keep so many events of strands (traps, hypercalls, stretches) from now on; 0: none. Raises ConfigError."""
+        self._core.observe(events)
+
+    def read_events(self) -> tuple[list[StrandEvent], int]:
+        """Those that were kept since the last call, oldest first, and how many found no room."""
+        return self._core.read_events()
+
+    def hcall_name(self, trap: int, function: int) -> str:
+        """Name of a hypercall."""
+        return self._core.hcall_name(trap, function)
+
+    def strand_counts(self, strand: int) -> StrandCounts:
+        """Instructions, traps, MMU misses, hypercalls of a strand. Raises StrandError."""
+        return self._core.strand_counts(strand)
+
+    @property
+    def dirty_pages(self) -> int:
+        """Pages that are marked as written; the marks stay."""
+        return self._core.dirty_count()
 
     def remove_breakpoint(self, va: int) -> None:
         """Take a breakpoint away. Raises AddressError."""

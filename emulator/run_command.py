@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulator import runner
 from emulator.arguments import EXIT_USAGE, Parser, argument, complain
@@ -25,6 +27,10 @@ from emulator.machine import ENGINES, Machine
 from emulator.terminal import HostConsole, QuitError
 from emulator.units import parse_count, parse_size
 
+if TYPE_CHECKING:
+    from emulator.timeline import Timeline
+
+TIMELINE = ".json"
 EPILOG = """\
 exit status:
   the guest's exit code (MACH_EXIT), modulo 256, or
@@ -134,8 +140,10 @@ def _add_observation(run: Parser) -> None:
         help="print instructions, seconds and MIPS as one line of JSON on standard error",
     )  # fmt: skip
     run.add_argument(
-        "--trace", metavar="FILE", help="one line an instruction to FILE (--trace=FILE), or to standard error (--trace)"
-    )
+        "--trace", metavar="FILE",
+        help="one line an instruction to FILE (--trace=FILE), or to standard error (--trace); FILE.json: strands, "
+        "traps, hypercalls, disks and console as a trace for ui.perfetto.dev",
+    )  # fmt: skip
     run.add_argument("--disasm", action="store_true", help="print the program's code as assembler; do not run it")
 
 
@@ -160,13 +168,15 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
         booted = _start(machine, options, image, path)
         if options.load:
             load_state(machine, options.load)
-        trace = None
-        if options.trace is not None:
+        trace = timeline = None
+        if options.trace is not None and options.trace.endswith(TIMELINE):
+            timeline = stack.enter_context(timeline_into(machine, options.trace))
+        elif options.trace is not None:
             name = options.trace
             trace = sys.stderr if name == "-" else stack.enter_context(open(name, "w", encoding="ascii"))
         session = runner.Session(
             machine, HostConsole(raw=booted), max_insns=options.max_insns, trace=trace,
-            reboot=not options.no_reboot, input_after=options.input_after,
+            reboot=not options.no_reboot, input_after=options.input_after, timeline=timeline,
         )  # fmt: skip
         outcome = _run_and_save(session, options.save)
     if outcome.report:
@@ -174,6 +184,21 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     if options.stats:
         print(session.timing.as_json(outcome), file=sys.stderr, flush=True)
     return outcome.status
+
+
+@contextmanager
+def timeline_into(machine: Machine, path: str) -> Iterator[Timeline]:
+    """What the machine does meanwhile goes into a file, in whatever way it ends. Raises OSError."""
+    from emulator.timeline import Timeline
+    from emulator.trace import Trace
+
+    trace = Trace()
+    timeline = Timeline(machine, trace, "machine")
+    try:
+        yield timeline
+    finally:
+        timeline.close()
+        trace.write(path)
 
 
 def _build(options: argparse.Namespace, stack: ExitStack) -> Machine:

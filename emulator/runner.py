@@ -7,13 +7,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from emulator.guest import Stop, StopReason
 from emulator.loader import Image
 from emulator.machine import Machine
 from emulator.terminal import HostConsole
 from emulator.traps import trap_name
+
+if TYPE_CHECKING:
+    from emulator.timeline import Timeline
 
 EXIT_DIED = 3  # the guest died
 EXIT_LIMIT = 124  # --max-insns reached; the status timeout(1) uses
@@ -81,8 +84,10 @@ class Session:
         trace: TextIO | None = None,
         reboot: bool = True,
         input_after: str = "",
+        timeline: Timeline | None = None,
     ) -> None:
         self.machine = machine
+        self.timeline = timeline
         self.host = host
         self.max_insns = max_insns
         self.trace = trace
@@ -125,7 +130,7 @@ class Session:
 
     def _slice(self) -> int:
         wanted = SLICE_INSNS if self.machine.deterministic else REAL_TIME_INSNS
-        if self.trace is not None:
+        if self.trace is not None or self.timeline is not None:
             wanted = TRACE_SLICE_INSNS
         if self.max_insns is None:
             return wanted
@@ -145,8 +150,12 @@ class Session:
             self._hung_up = True
 
     def _pump_output(self) -> None:
+        if self.timeline is not None:
+            self.timeline.collect()
         if data := self.machine.console.read():
             self.host.write(data)
+            if self.timeline is not None:
+                self.timeline.say(data)
             if self._awaited:
                 self._recent = (self._recent + data)[-len(self._awaited) - len(data) :]
                 if self._awaited in self._recent:

@@ -19,6 +19,7 @@ from emulator.errors import EmulatorError
 from emulator.places import Place, find_machine, hold, home, machine_names
 from emulator.places import place as place_of
 from emulator.version import __version__
+from ldmd.faults import ManagerFaults
 from ldmd.housekeeping import FILE as SETTINGS
 from ldmd.housekeeping import Housekeeping, read_detection
 from ldmd.hvctl import Link
@@ -136,10 +137,13 @@ class Daemon:
         detection = read_detection(self.directory / SETTINGS)
         settings = read_settings(self.directory / SETTINGS)
         certificate, key = certificates(self.directory, self.place.name)
-        step = crash_steps()
+        faults = ManagerFaults(self.link.call)
+        step = _both(crash_steps(), faults.step)
         store = Store(self.directory / self.place.store.name, step=step)
         self._connect(wait_seconds)
+        faults.refresh()
         self.manager = Manager(self.link, store, log=self.log, step=step)
+        self.manager.faults = faults
         self.manager.records = FolderRecords(self.directory / FOLDER, self.log.warning)
         self.migrations = migrations = self._movers(self.manager, Identity(certificate, key), settings, step)
         self.manager.migrations = self.manager.movers = migrations
@@ -155,7 +159,7 @@ class Daemon:
         """What moves domains, on the machine's behalf."""
         return Migrations(Means(
             manager, self.directory, identity, settings=settings, step=step, home=home(),
-            machine_alive=lambda: self.place.on))
+            machine_alive=lambda: self.place.on, faults=manager.faults))
 
     def _listen(self, migrations: Migrations, settings: Settings) -> None:
         """Let other managers in. Without a port domains can still leave."""
@@ -255,6 +259,14 @@ def _until_ended(daemon: Daemon) -> None:
         sd_notify("RELOADING=1")
         daemon.reload()
         sd_notify("READY=1")
+
+
+def _both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
+    def step(name: str) -> None:
+        first(name)
+        second(name)
+
+    return step
 
 
 def crash_steps() -> Callable[[str], None]:

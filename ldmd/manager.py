@@ -21,6 +21,7 @@ import ldmd.operations
 from ldmd.clock import Bell, Clock, HostClock
 from ldmd.committer import GONE, Committer
 from ldmd.events import Reactions
+from ldmd.faults import ManagerFaults
 from ldmd.jobs import LOCAL, Caller, Job, JobBook, OnLine, Outcome
 from ldmd.log import Log
 from ldmd.macprobe import Neighbours
@@ -108,6 +109,7 @@ class Manager:
         self.migrations: Migrations | None = None  # what moves domains; None: nothing does
         self.movers: Movers | None = None
         self.records: Records = MemoryRecords()
+        self.faults: ManagerFaults | None = None  # what is armed against this process
 
     # -- start and end
 
@@ -379,6 +381,8 @@ class Manager:
 
     def handle(self, event: Mapping[str, Any]) -> None:
         """An event of the machine, from any thread, also from inside a request. Taken up when no operation runs."""
+        if event.get("event") == "faults.armed" and self.faults is not None:
+            self.faults.refresh()
         self._inbox.append(event)
         self.bell.ring()
         self._pump()

@@ -224,6 +224,8 @@ u32 hyp_call(struct strand *s, u32 trap) {
   struct domain *d = hyp_domain(s);
   const struct hcall *h = find(trap, reg_get(s, 13));
   if (trap == FIRMWARE_TRAP && d->firmware_present) return firmware_call(s);
+  s->calls++;
+  if (s->env->observe) s->env->observe(s, OBSERVE_HCALL, trap, reg_get(s, 13));
   if (!h || !permitted(d, trap, h)) {
     hv_ret(s, 0, HV_EBADTRAP);
     return BODY_NEXT;

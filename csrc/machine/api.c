@@ -123,6 +123,7 @@ s4v_machine *s4v_machine_new(const s4v_config *config, char *err, size_t err_byt
 void s4v_machine_free(s4v_machine *m) {
   if (!m) return;
   wires_unplug(&m->domain);
+  machine_observe_end(m);
   vio_free(m->vio);
   strands_free(m);
   codestore_free(m->domain.env.store);

@@ -121,9 +121,10 @@ static void run_strand(struct worker *w) {
   w->on_cpu = true;
   c->running++;
   pthread_mutex_unlock(&m->domain.beside.lock);
-  u64 since = busy_begin(s);
+  u64 since = busy_begin(s), began = m->observation ? machine_tick(s, 0) : 0;
   u32 why = strand_run_beside(s, share);
   busy_end(s, since);
+  if (m->observation) machine_observe_run(m, s, began, s->insns - before);
   pthread_mutex_lock(&m->domain.beside.lock);
   w->on_cpu = false;
   c->running--;

@@ -36,6 +36,7 @@ struct s4v_machine {
   const struct translator *translator; /* of all caches; NULL: they interpret */
   u64 breakpoints[MAX_BREAKPOINTS];
   struct watchpoint watches[MAX_WATCHPOINTS];
+  struct observation *observation; /* observe.c; NULL: nobody looks */
   u32 trace_start, trace_count;
   u8 trace[TRACE_BYTES];
 };
@@ -63,6 +64,10 @@ void machine_settle_time(s4v_machine *); /* at the end of a run: what the clock 
 u64 machine_elapsed_seconds(struct domain *);
 u64 machine_host_ns(void);
 u64 machine_ticks_ns(const s4v_machine *, u64 ticks); /* host time until TICK has advanced so far, rounded up */
+
+/* observe.c */
+void machine_observe_run(s4v_machine *, struct strand *, u64 since, u64 insns); /* a stretch, from tick `since` on */
+void machine_observe_end(s4v_machine *);
 
 /* run.c */
 void machine_new_turn(s4v_machine *);

@@ -169,10 +169,12 @@ static bool run_once(s4v_machine *m, struct strand *s, u64 left, s4v_stop *stop)
   u64 n = stretch(m, s, left), before = s->insns;
   bool alone = active_count(m) == 1;
   u64 since = m->config.deterministic ? 0 : busy_begin(s);
+  u64 began = m->observation ? machine_tick(s, 0) : 0;
   u32 why = left ? strand_run(s, n) : strand_step(s);
   if (!m->config.deterministic) busy_end(s, since);
   u64 done = s->insns - before;
   machine_advance(m, done);
+  if (m->observation) machine_observe_run(m, s, began, done);
   stop->insns += done;
   if (!alone) m->turn_left -= done < m->turn_left ? done : m->turn_left;
   if (why == STOP_YIELD || why == STOP_EVENT || s->run_state != STRAND_RUNNING) m->turn_left = 0;

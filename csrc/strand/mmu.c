@@ -109,6 +109,7 @@ static u32 access_error(struct strand *s, u32 access, u64 va, u64 ctx, u32 type)
 static u32 miss(struct strand *s, u32 access, u64 va, u64 ctx) {
   bool fetch = access == ACCESS_FETCH;
   u64 page = va & PAGE_MASK;
+  s->misses++;
   if (s->tsb_count[ctx != 0])
     return mmu_fault(s, fetch ? TT_INSTRUCTION_ACCESS_MMU_MISS : TT_DATA_ACCESS_MMU_MISS, page, (u32)ctx, FAULT_MISS);
   return mmu_fault(s, fetch ? TT_FAST_INSTRUCTION_ACCESS_MMU_MISS : TT_FAST_DATA_ACCESS_MMU_MISS, page, (u32)ctx,

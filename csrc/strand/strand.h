@@ -161,8 +161,10 @@ struct strand_env {
   u32 watch_count; /* watch.h */
   const struct watchpoint *watches;
   const struct firmware_maps *firmware_maps;
+  void (*observe)(struct strand *, u32 kind, u32 number, u64 value); /* NULL: nobody looks (machine/observe.c) */
   void *machine;
 };
+enum observed { OBSERVE_TRAP = 1, OBSERVE_HCALL = 2, OBSERVE_RUN = 3 };
 
 enum strand_stop {
   STOP_NONE = 0, STOP_EXIT, STOP_WATCHDOG, STOP_CONSOLE, STOP_YIELD, STOP_BREAKPOINT, STOP_RESET, STOP_EVENT,
@@ -214,6 +216,7 @@ struct strand {
   u64 watch_va;     /* what was watched there was met last */
   u32 watch_kind;   /* and how, 0: not yet, in a run or step */
   u32 watch_pass;   /* what is watched stops nothing now */
+  u64 traps, misses, calls; /* taken, of the MMU, hypercalls; since it was made, not part of the state */
   struct jump_entry jump[JUMP_CACHE];
   struct tlb_bank banks[TLB_BANKS];
 };

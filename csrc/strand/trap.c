@@ -47,6 +47,8 @@ u32 strand_trap(struct strand *s, u32 tt) {
   s->pc = (s->tba & ~0x7fffull) | (u64)(old_tl > 0) << 14 | (u64)tt << 5;
   s->npc = s->pc + 4;
   strand_mode_changed(s);
+  s->traps++;
+  if (s->env->observe) s->env->observe(s, OBSERVE_TRAP, tt, s->tpc[tl]);
   return 0;
 }
 

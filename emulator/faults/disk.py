@@ -38,6 +38,13 @@ class FaultyDisk:
         return getattr(self._inner, "fd", None)
 
     @property
+    def image(self) -> object:
+        """What the core knows of an image of another format; None while rules are about this disk: it asks us then."""
+        if self._faults.armed and self._faults.watches(*POINTS, **self._facts):
+            return None
+        return getattr(self._inner, "image", None)
+
+    @property
     def base(self) -> int:
         """Where in the file the disk begins."""
         return int(getattr(self._inner, "base", 0))

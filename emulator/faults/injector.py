@@ -107,7 +107,8 @@ class Injector:
     def watches(self, *points: str, **facts: object) -> bool:
         """Is there a rule that an occasion of one of these points may fire?"""
         with self._lock:
-            return any(each.rule.point in points and not each.spent and each.rule.matches(facts) for each in self._rules)
+            rules = [each for each in self._rules if each.rule.point in points and not each.spent]
+            return any(each.rule.matches(facts) for each in rules)
 
     def due(self, now_ms: float, *, domain: str | None, insns: int = 0) -> Iterator[Rule]:
         """Timed rules whose time has come, each told; of a domain that has completed so many instructions, or (None) of

@@ -8,8 +8,8 @@
     after = 3                     # occasions that pass first
     times = 1                     # most firings (the default); 0: no limit
     probability = 1.0             # of each occasion after these
-    phase = "copy"                # only while a migration of the domain is in it (points of the manager)
-    at-ms = 250                   # timed points: time since the machine was powered on, or since it was armed (real time)
+    phase = "copy"                # only while the migration is in it (worker, migration.message)
+    at-ms = 250                   # timed points: since the power-on (virtual time), or since it was armed
     at-insns = 1_000_000          # or instructions that the domain has completed
     every-ms = 100                # again after so long
     machine = "alpha"             # of a lab: only there
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.faults.points import BY_NAME, POINTS, Place, Point
+from emulator.faults.points import BY_NAME, POINTS, Point
 
 MAX_RULES = 256
 MAX_FILE_BYTES = 1 << 20
@@ -167,7 +167,8 @@ class _Reader:
             known = ", ".join(each.name for each in point.actions)
             self._wrong("action", f"{point.name} has no action {name!r}; there are {known}")
             return None
-        select = tuple((key, str(self._take(key, (str,), "a pattern", "*"))) for key in point.selects if key in self._row)
+        chosen = [key for key in point.selects if key in self._row]
+        select = tuple((key, str(self._take(key, (str,), "a pattern", "*"))) for key in chosen)
         values = tuple((key, self._value(key, default)) for key, default in action.takes)
         rule = Rule(
             point=point.name, action=name, select=select, values=values, after=self._number("after", 0),
@@ -192,8 +193,8 @@ class _Reader:
             self._wrong(key, f"{rule.action} at {point.name} does not know it")
         if rule.probability > 1:
             self._wrong("probability", "a number from 0 to 1 is wanted")
-        if rule.phase and (point.place is not Place.MANAGER or rule.phase not in PHASES):
-            self._wrong("phase", f"of points of the manager: {', '.join(PHASES)}")
+        if rule.phase and ("side" not in point.selects or rule.phase not in PHASES):
+            self._wrong("phase", f"of worker and migration.message: {', '.join(PHASES)}")
         timed = rule.at_ms is not None or rule.at_insns is not None
         if point.timed and not timed:
             self._wrong("at-ms", f"{point.name} is timed: at-ms or at-insns is wanted")

@@ -20,6 +20,7 @@ from emulator.fields import Fields
 from emulator.hvctl.debugging import DEBUGGING
 from emulator.hvctl.fault_operations import FAULT_OPERATIONS
 from emulator.hvctl.memory_operations import MEMORY_OPERATIONS
+from emulator.hvctl.trace_operations import TRACE_OPERATIONS
 from emulator.hvctl.wire import close_all
 from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
@@ -483,6 +484,7 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "memory.barrier": _barrier,
     "memory.limit": _limit,
     **FAULT_OPERATIONS,
+    **TRACE_OPERATIONS,
     **MEMORY_OPERATIONS,
     "console.open": _open_console,
     "console.break": _nothing(lambda guest: guest.send_break()),

@@ -82,6 +82,10 @@ def _add_power_on(commands: Commands) -> Parser:
         "--net", metavar="DEVICE=OUTLET", action="append",
         help="plug a network device in: a NETWORK of the lab, none, passt:SOCKET, stream:HOST:PORT, tap:NAME",
     )  # fmt: skip
+    parser.add_argument(
+        "--metrics", metavar="PORT", type=int,
+        help="serve metrics for Prometheus at http://127.0.0.1:PORT/metrics; 0: do not (the default)",
+    )  # fmt: skip
     parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error; without ldmd")
     parser.add_argument("--no-ldmd", action="store_true", help="without manager and console server")
     parser.set_defaults(handler=reporting(_power_on))
@@ -92,13 +96,14 @@ def _power_on(options: argparse.Namespace) -> int:
     where = place(options.name)
     chosen = choose_options(
         where, platform=options.platform, memory=options.memory, deterministic=options.deterministic,
-        nets=options.net,
+        nets=options.net, metrics=options.metrics,
     )  # fmt: skip
     if options.foreground:
         from emulator.power import process  # the whole server: not for every `sun4v`
 
         arguments = [where.name, "--platform", chosen.platform, "--memory", str(chosen.memory_bytes)]
         arguments += ["--deterministic"] if chosen.deterministic else []
+        arguments += ["--metrics", str(chosen.metrics)] if chosen.metrics else []
         return process.main([*arguments, *(f"--net={device}={text}" for device, text in chosen.nets)])
     hello = control.start_machine(where, chosen)
     if not options.no_ldmd:

@@ -55,6 +55,7 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
     arguments = ["emulator.power.process", where.name, "--platform", options.platform]
     arguments += ["--memory", str(options.memory_bytes)]
     arguments += ["--deterministic"] if options.deterministic else []
+    arguments += ["--metrics", str(options.metrics)] if options.metrics else []
     arguments += [word for device, text in options.nets for word in ("--net", f"{device}={text}")]
     try:
         spawn(arguments, log=where.machine_log)

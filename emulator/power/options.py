@@ -21,13 +21,15 @@ DEFAULT_PLATFORM = "t5-2"
 @dataclass(frozen=True, kw_only=True)
 class MachineOptions:
     """`platform`: a name, or the absolute path of a file. `memory_bytes`: installed. `nets`: pairs of a network device
-    and where it is plugged in (emulator.netdev); the others are in the lab networks of their names.
+    and where it is plugged in (emulator.netdev); the others are in the lab networks of their names. `metrics`:
+    TCP port of the loopback where they are served; 0: they are not.
     """
 
     platform: str
     memory_bytes: int
     deterministic: bool = False
     nets: tuple[tuple[str, str], ...] = ()
+    metrics: int = 0
 
     def check(self) -> Platform:
         """The server. Raises ConfigError for memory that it cannot have, or networks it cannot be plugged into."""
@@ -56,8 +58,11 @@ def read_options(place: Place) -> MachineOptions | None:
     nets = values.get("net", {})
     if not isinstance(nets, dict) or not all(isinstance(text, str) for text in nets.values()):
         raise ConfigError(f"{place.options}: [net] has lines like net0 = \"lan\"; remove it to start anew")
-    pairs = tuple(nets.items())
-    return MachineOptions(platform=platform, memory_bytes=memory, deterministic=deterministic, nets=pairs)
+    pairs, metrics = tuple(nets.items()), values.get("metrics", 0)
+    if type(metrics) is not int or not 0 <= metrics < 65536:
+        raise ConfigError(f"{place.options}: metrics is no TCP port; remove it to start anew")
+    return MachineOptions(
+        platform=platform, memory_bytes=memory, deterministic=deterministic, nets=pairs, metrics=metrics)
 
 
 def write_options(place: Place, options: MachineOptions) -> None:
@@ -68,6 +73,8 @@ def write_options(place: Place, options: MachineOptions) -> None:
         f"memory = {options.memory_bytes}",
         f"deterministic = {'true' if options.deterministic else 'false'}",
     ]
+    if options.metrics:
+        lines.append(f"metrics = {options.metrics}")
     if options.nets:
         lines += ["", "[net]", *(f"{device} = {json.dumps(text)}" for device, text in options.nets)]
     fresh = place.options.with_suffix(".new")
@@ -77,7 +84,7 @@ def write_options(place: Place, options: MachineOptions) -> None:
 
 def choose_options(
     place: Place, *, platform: str | None, memory: str | int | None, deterministic: bool | None,
-    nets: Sequence[str] | None = None,
+    nets: Sequence[str] | None = None, metrics: int | None = None,
 ) -> MachineOptions:  # fmt: skip
     """What the command line says, else what was at the last power-on, else a t5-2 with all memory it can have.
 
@@ -85,6 +92,10 @@ def choose_options(
     before; one that is empty: none of them. Raises ConfigError, UnitError.
     """
     last = read_options(place)
+    if metrics is None:
+        metrics = last.metrics if last else 0
+    if not 0 <= metrics < 65536:
+        raise ConfigError(f"--metrics {metrics}: a TCP port from 1 to 65535 is wanted, or 0: no metrics")
     pairs = last.nets if last and nets is None else tuple(parse_words(word for word in nets or () if word).items())
     if platform is not None and platform.lower().endswith(".toml"):
         platform = str(Path(platform).resolve())
@@ -96,7 +107,8 @@ def choose_options(
     size = before if memory is None else parse_size(memory)
     kept = bool(last and last.deterministic)
     options = MachineOptions(
-        platform=name, memory_bytes=size, deterministic=kept if deterministic is None else deterministic, nets=pairs
+        platform=name, memory_bytes=size, deterministic=kept if deterministic is None else deterministic, nets=pairs,
+        metrics=metrics,
     )
     options.check()
     return options

@@ -14,9 +14,10 @@ import queue
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from emulator.descriptors import raise_limit, shortage
-from emulator.errors import EmulatorError
+from emulator.errors import ConfigError, EmulatorError
 from emulator.hvctl.operations import Station
 from emulator.hvctl.server import HvctlServer
 from emulator.netdev import parse_plan, parse_words
@@ -27,6 +28,9 @@ from emulator.server import Server
 from emulator.server.events import Event
 from emulator.server.labnet import Home
 from emulator.units import format_size, parse_size
+
+if TYPE_CHECKING:
+    from emulator.server.metrics import MetricsServer
 
 LOG = logging.getLogger("sun4v.machine")
 OK, FAILED = 0, 1
@@ -43,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = place(options.name)
     machine = MachineOptions(
         platform=options.platform, memory_bytes=parse_size(options.memory), deterministic=options.deterministic,
-        nets=tuple(parse_words(options.net).items()),
+        nets=tuple(parse_words(options.net).items()), metrics=options.metrics,
     )  # fmt: skip
     try:
         run(where, machine, ready_fd=options.ready_fd)
@@ -61,6 +65,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory", required=True)
     parser.add_argument("--deterministic", action="store_true")
     parser.add_argument("--net", action="append", default=[])
+    parser.add_argument("--metrics", type=int, default=0)
     parser.add_argument("--ready-fd", type=int)
     return parser.parse_args(argv)
 
@@ -79,6 +84,7 @@ def run(where: Place, options: MachineOptions, *, ready_fd: int | None = None) -
             options.platform, name=where.name, memory_bytes=options.memory_bytes, deterministic=options.deterministic,
             nets=parse_plan(dict(options.nets)),
         )  # fmt: skip
+        metrics = _metrics(server, options.metrics)
         if not server.deterministic:
             server.open_networks(Home(where.run.parent, where.name))
         if words := shortage(limit, server.platform.max_domains):
@@ -87,8 +93,22 @@ def run(where: Place, options: MachineOptions, *, ready_fd: int | None = None) -
         hvctl = HvctlServer(server, where.hvctl, station=Station(os.getpid(), from_file))
         write_options(where, options)
         _serve(server, hvctl, ends, ready_fd)
+        if metrics is not None:
+            metrics.close()
     finally:
         held.release()
+
+
+def _metrics(server: Server, port: int) -> MetricsServer | None:
+    """Raises ConfigError where the port cannot be had."""
+    if not port:
+        return None
+    from emulator.server.metrics import MetricsServer
+
+    try:
+        return MetricsServer(server, port)
+    except OSError as error:
+        raise ConfigError(f"metrics: port {port} of the loopback: {error.strerror or error}") from None
 
 
 def _serve(server: Server, hvctl: HvctlServer, ends: queue.SimpleQueue[str], ready_fd: int | None) -> None:

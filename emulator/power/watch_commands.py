@@ -1,17 +1,19 @@
-"""`sun4v console` and `sun4v events`: look at a machine that is on."""
+"""`sun4v console`, `sun4v events` and `sun4v trace`: look at a machine that is on."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from emulator.arguments import Parser
+from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.hvctl.client import Hvctl, HvctlError
 from emulator.places import Place, find_machine, place
 from emulator.power.commands import FAILED, OK, Commands, add_parser, reporting
@@ -19,12 +21,13 @@ from emulator.power.control import PowerError
 from emulator.terminal import HostConsole, QuitError
 
 LINGER_SECONDS = 1.0
+MOST_TRACE_SECONDS = 86400.0
 _CHUNK_BYTES = 1 << 16
 
 
 def add_watch(commands: Commands) -> dict[str, Parser]:
     """The parsers of these commands by name."""
-    return {"console": _add_console(commands), "events": _add_events(commands)}
+    return {"console": _add_console(commands), "events": _add_events(commands), "trace": _add_trace(commands)}
 
 
 def connect(where: Place) -> Hvctl:
@@ -146,6 +149,36 @@ class ConsoleSession:
     def _ended(self) -> int:
         os.write(2, b"\r\nsun4v: the machine has closed the console\r\n")
         return FAILED
+
+
+# -- traces
+
+
+def _add_trace(commands: Commands) -> Parser:
+    parser = add_parser(
+        commands, "trace", about="record what a machine does into a trace for ui.perfetto.dev",
+        usage="[--seconds S] [MACHINE] FILE.json",
+        more=" Strands at work, traps,\nhypercalls, disks, consoles, events; until Ctrl-C, or for some seconds.",
+    )  # fmt: skip
+    parser.add_argument("name", metavar="MACHINE", nargs="?", help="machine (default: the only one that is on)")
+    parser.add_argument("file", metavar="FILE.json", help="file to write")
+    parser.add_argument("--seconds", metavar="S", type=float, help="end by itself after so long")
+    parser.set_defaults(handler=reporting(_trace))
+    return parser
+
+
+def _trace(options: argparse.Namespace) -> int:
+    if options.seconds is not None and not 0 <= options.seconds <= MOST_TRACE_SECONDS:
+        complain(f"trace: --seconds is a number from 0 to {MOST_TRACE_SECONDS:g}")
+        return EXIT_USAGE
+    where = place(options.name) if options.name else find_machine()
+    with connect(where) as machine:
+        machine.call("trace.start")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait(options.seconds)
+        done = machine.call("trace.stop", path=os.path.abspath(options.file))
+    print(f"{options.file}: {done['events']} events")
+    return OK
 
 
 # -- events

@@ -21,6 +21,7 @@ from emulator.platforms import Platform
 from emulator.server.faulting import ServerFaults
 from emulator.server.spec import GuestSpec, Net
 from emulator.server.switches import SwitchSpec
+from emulator.server.tracing import Tracing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Housing:
     """Time of day for a guest that starts; None: the host's."""
     switch: Callable[[str], SwitchSpec | None]
     faults: ServerFaults
+    tracing: Tracing
 
 
 def crypto_units(platform: Platform, spec: GuestSpec) -> tuple[CryptoUnit, ...]:

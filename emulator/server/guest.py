@@ -35,6 +35,7 @@ from emulator.server.faulting import strike
 from emulator.server.frame import Housing, build_machine, memory_descriptors
 from emulator.server.guest_debug import GuestDebug
 from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
+from emulator.server.metrics import sample
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
 from emulator.server.requests import Requests
@@ -215,6 +216,15 @@ class Guest(GuestMoving, GuestDebug):
             strike(self, machine, self._housing.faults)
         return self._machine is not None and self.state == RUNNING
 
+    def settle_trace(self) -> None:
+        """A trace begins or ends."""
+        if self._machine is not None:
+            self._housing.tracing.look(self.spec.id, self.spec.name, self._machine, b"")
+
+    def sample(self) -> list[tuple[str, dict[str, str], float]]:
+        """Its metrics."""
+        return [] if self._machine is None else sample(self._machine)
+
     def reconsider_disks(self) -> None:
         """Rules about its disks have come or gone."""
         if self._plugs is not None:
@@ -233,6 +243,8 @@ class Guest(GuestMoving, GuestDebug):
         data = machine.console.read()
         if data:
             self.console.write(data)
+        if self._housing.tracing.trace is not None:
+            self._housing.tracing.look(self.spec.id, self.spec.name, machine, data)
         soft = machine.soft_state
         if soft != self._soft:
             self._soft = soft
@@ -351,6 +363,7 @@ class Guest(GuestMoving, GuestDebug):
 
     def _free(self) -> None:
         """Machine and devices go, whatever state they are in."""
+        self._housing.tracing.forget(self.spec.id)
         with self._kick_lock:
             machine, self._machine = self._machine, None
         plugs, self._plugs = self._plugs, None

@@ -30,6 +30,7 @@ from emulator.server.plugs import Surroundings
 from emulator.server.runners import SLICE_NS, Runner, Scheduler, Threads
 from emulator.server.spec import GuestSpec
 from emulator.server.switches import Switches, SwitchSpec
+from emulator.server.tracing import Tracing
 from emulator.units import format_size
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class Server:
         self.ticks = clock or (self._virtual_time if deterministic else time.monotonic)
         self.started_at = self.clock()
         self.events = Events(self.clock)
+        self.tracing = Tracing(self)
         self.faults = ServerFaults(self, kill=pull_the_cord)
         if self.scheduler is not None:
             self.scheduler.on_slice = self.faults.look
@@ -88,6 +90,7 @@ class Server:
         self._housing = Housing(
             platform=self.platform, platform_name=platform, deterministic=deterministic, seed=seed,
             tod_seconds=(lambda: int(self.clock())) if deterministic else None, switch=self._switch, faults=self.faults,
+            tracing=self.tracing,
         )  # fmt: skip
 
     def _virtual_time(self) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulator.faults.rules import Plan
+
 Properties = tuple[tuple[str, str], ...]
 """``(("mtu", "9000"),)``: as they are written on ldm's command line."""
 
@@ -89,3 +91,4 @@ class Lab:
     name: str
     servers: tuple[LabServer, ...]
     text: str
+    faults: Plan | None = None  # armed once everything is up

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.netdev import parse_plan
+from emulator.faults.rules import FaultsError, Plan, parse_plan, read_plan
+from emulator.netdev import parse_plan as parse_nets
 from emulator.places import check_name
 from emulator.platforms import find_platform
 from emulator.units import parse_size
@@ -148,9 +149,24 @@ class _Reader:
         servers = self.table(table.pop("server", {}), "server")
         if not servers:
             self.wrong("server", "a lab has one server or more: [server.NAME]")
-        self.rest(table, "lab", "name and server")
-        return Lab(name=name, text=text, servers=tuple(
+        faults = self.faults(table)
+        self.rest(table, "lab", "name, faults and server")
+        return Lab(name=name, text=text, faults=faults, servers=tuple(
             self.server(each, value, f"server.{each}") for each, value in servers.items()))
+
+    def faults(self, table: dict[str, Any]) -> Plan | None:
+        """``faults = "FILE"``, or a table as such a file has (emulator/faults/rules.py)."""
+        value = table.pop("faults", None)
+        try:
+            if value is None:
+                return None
+            return read_plan(self.folder / value) if isinstance(value, str) else parse_plan(value)
+        except FaultsError as error:
+            for problem in error.problems:
+                self.wrong("faults", problem)
+        except OSError as error:
+            self.wrong("faults", f"{error.filename}: {error.strerror}")
+        return None
 
     def server(self, name: str, value: object, where: str) -> LabServer:
         """A server."""
@@ -176,7 +192,7 @@ class _Reader:
         where = f"{where}.networks"
         pairs = self.properties(self.table(table.pop("networks", {}), where), where)
         try:
-            plan = parse_plan(dict(pairs))
+            plan = parse_nets(dict(pairs))
         except EmulatorError as error:
             self.wrong(where, str(error))
             return ()

@@ -18,6 +18,7 @@ from ldmd.cli.parse import UsageError, parse
 from ldmd.lab.model import Lab, LabServer
 from ldmd.lab.plan import Command, commands, disk_name
 from ldmd.messages import RefusedError
+from ldmd.operations.context import HypervisorError
 from ldmd.rpc.client import Client
 
 AT_ONCE = 4
@@ -92,6 +93,7 @@ class Room:
             for server in lab.servers:
                 self._say(f"{server.name}: {server.platform} is on")
                 self._domains(server, folder)
+            self._arm(lab)
         except BaseException:
             if not keep:
                 self._say("taking down what was made (--keep leaves it)")
@@ -108,6 +110,19 @@ class Room:
             else:
                 self._power_on(server)
                 self._say(f"{server.name}: {server.platform} is on")
+        self._arm(lab)
+
+    def _arm(self, lab: Lab) -> None:
+        """Its faults. Raises LabError."""
+        if lab.faults is None:
+            return
+        from ldmd.lab.faultscommand import arm
+
+        try:
+            for line in arm(lab.faults, tuple(server.name for server in lab.servers)):
+                self._say(line)
+        except HypervisorError as error:
+            raise LabError(f"the faults cannot be armed: {error}") from None
 
     @staticmethod
     def _check(lab: Lab) -> None:

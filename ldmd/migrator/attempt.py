@@ -280,7 +280,16 @@ class Attempt:
     def _send(self, message: records.Message) -> None:
         """To the connection that asked, else to the one that stands; dropped where there is none."""
         self.before_send(message)
-        self.say({"type": "message", "body": records.pack(message)}, reply=True)
+        bodies = [records.pack(message)]
+        if self.means.faults is not None:
+            bodies = self.means.faults.outgoing(self, type(message).__name__, bodies[0])
+        for body in bodies:
+            self.say({"type": "message", "body": body}, reply=True)
+
+    def cut_links(self) -> None:
+        """Every connection breaks, without a word."""
+        for link in tuple(self._links.values()):
+            link.close(at_once=True)
 
     def _frame(self, frame: dict[str, Any], number: int) -> None:
         """A frame of the peer: whatever it says is checked; what breaks the rules ends the connection."""
@@ -297,7 +306,11 @@ class Attempt:
             self.log(f"the peer broke the protocol: {error!s:.300}")
             self._drop_link(number)
             return
-        if event is not None:
+        times = 1
+        if isinstance(event, ev.Received) and self.means.faults is not None:
+            times = self.means.faults.incoming(self, type(event.message).__name__)
+        for _ in range(times if event is not None else 0):
+            assert event is not None
             self.step(event)
 
     def pause(self) -> bool:

@@ -16,6 +16,7 @@ from ldmd.migrator.settings import Settings
 from ldmd.migrator.worker import Start, start_process
 
 if TYPE_CHECKING:
+    from ldmd.faults import ManagerFaults
     from ldmd.manager import Manager
 
 SECONDS = {Timer.ANSWER: 60.0, Timer.RECONNECT: 60.0, Timer.DOUBT: 20.0}
@@ -39,6 +40,7 @@ class Means:
     step: Callable[[str], None] = lambda name: None
     machine_alive: Callable[[], bool] = lambda: True
     home: Path | None = None
+    faults: ManagerFaults | None = None
     retry_seconds: float = 1.0
     dead: bool = False
 

@@ -34,6 +34,10 @@ class Work:
 
         def arrived(event: dict[str, Any]) -> None:
             if holder and self._worker is holder[0]:
+                faults = self._attempt.means.faults
+                if faults is not None:
+                    phase = self._attempt.state.phase.name.lower()
+                    faults.worker(self._attempt.side, str(event.get("event")), phase, holder[0])
                 try:
                     if not self._at_once(event, holder[0]):
                         self._attempt.act(lambda: self._on_event(event), job=number)

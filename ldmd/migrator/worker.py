@@ -7,6 +7,8 @@ own. `ended` comes last and once, whatever became of the process.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -86,6 +88,25 @@ class Worker:
         self._stopped = True
         self._life.kill()
         self._close()
+
+    def fail(self) -> None:
+        """Its process ends by itself, as far as we know: its event says so."""
+        self._life.kill()
+
+    def stall(self, seconds: float) -> None:
+        """Its process stands still for so long."""
+        pid = getattr(self._life, "pid", None)
+        if pid is None:
+            return  # a thread of ours
+        os.kill(pid, signal.SIGSTOP)
+        timer = threading.Timer(seconds, self._go_on, (pid,))
+        timer.daemon = True
+        timer.start()
+
+    def _go_on(self, pid: int) -> None:
+        if getattr(self._life, "returncode", 0) is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def _close(self) -> None:
         with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ from emulator.backends.bootdisk import make_bootable
 from emulator.backends.images import Access, create_image, open_image
 from emulator.errors import EmulatorError
 from emulator.server.guest import RUNNING, Guest
+from emulator.server.guest_moving import RECEIVED, RECEIVING
 from ldmd.testing.console import Console, Pattern
 from ldmd.testing.errors import SetupError
 
@@ -148,18 +149,22 @@ class Domain:
 
     def follow(self) -> None:
         """Listen to the console where it is now."""
-        for machine in self.room.machines:
-            guest = machine.find(self.name)
-            if guest is not None and guest.state not in ("receiving", "received") and guest is not self._heard:
-                if self._heard is not None:
-                    self._heard.console.detach(self._hear)
-                guest.console.attach(self._hear)
-                self._heard = guest
-            if guest is not None:
-                if self.machine is not machine:
-                    self.machine.domains.remove(self)
-                    machine.domains.append(self)
-                self.machine = machine
+        found = [(machine, guest) for machine in self.room.machines if (guest := machine.find(self.name)) is not None
+                 and guest.state not in (RECEIVING, RECEIVED)]
+        # a migration that failed may have left a domain of its name behind: where it is on is where it is
+        found.sort(key=lambda each: (each[1].machine is None, each[0] is not self.machine))
+        if not found:
+            return
+        machine, guest = found[0]
+        if guest is not self._heard:
+            if self._heard is not None:
+                self._heard.console.detach(self._hear)
+            guest.console.attach(self._hear)
+            self._heard = guest
+        if self.machine is not machine:
+            self.machine.domains.remove(self)
+            machine.domains.append(self)
+            self.machine = machine
 
     def _hear(self, data: bytes) -> None:
         self.console.hear(data)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from emulator.faults.rules import Plan
 from emulator.hvctl.local import LocalHvctl
 from emulator.server import Server
 from emulator.server.guest import Guest
 from emulator.stream import worker
 from ldmd.cli.main import run
 from ldmd.cli.screen import Screen
+from ldmd.faults import ManagerFaults
 from ldmd.manager import Manager
 from ldmd.migrationrecord import FOLDER, FolderRecords
 from ldmd.migrator.link import Identity
@@ -28,7 +30,7 @@ from ldmd.operations.context import HypervisorError
 from ldmd.security import CERTIFICATE, TRUST, certificates
 from ldmd.store import Store
 from ldmd.testing.domain import Domain, DomainSetup
-from ldmd.testing.errors import CommandError
+from ldmd.testing.errors import CommandError, SetupError
 from ldmd.testing.worker import ThreadLife
 
 if TYPE_CHECKING:
@@ -87,11 +89,14 @@ class RoomMachine:
         self.hvctl = _Watched(self.server, room)
         certificate, key = certificates(self.directory, name)
         seed = f"{room.seed} {name}"
-        self.manager = Manager(self.hvctl, Store(self.directory / "store.sqlite"), clock=room.clock, rng=Random(seed))
+        self.faults = ManagerFaults(self.hvctl.call, kill=_no_kill)
+        self.manager = Manager(self.hvctl, Store(self.directory / "store.sqlite"), clock=room.clock, rng=Random(seed),
+                               step=self.faults.step)
         self.manager.records = FolderRecords(self.directory / FOLDER, lambda text: None)
         settings = Settings(lease_directory=str(room.home / "leases"), channels=1, downtime_ms=60_000)
         self.migrations = Migrations(Means(
-            self.manager, self.directory, Identity(certificate, key), settings=settings, start_worker=_start_worker))
+            self.manager, self.directory, Identity(certificate, key), settings=settings, start_worker=_start_worker,
+            faults=self.faults))
         self.manager.migrations = self.manager.movers = self.migrations
         self.manager.start()
         self.migrations.restart()
@@ -113,6 +118,11 @@ class RoomMachine:
     def set_password(self, user: str, password: str) -> None:
         """Who may migrate domains to this machine, as `sun4v passwd`."""
         set_password(self.directory / PASSWORDS, user, password)
+
+    def arm(self, plan: Plan) -> None:
+        """Arm faults (emulator/faults); `server.faults.injector.status()` tells what has fired."""
+        self.server.faults.arm(plan.plain())
+        self.faults.refresh()
 
     # -- commands
 
@@ -166,6 +176,10 @@ class _Watched(LocalHvctl):
         except BaseException:
             self._room.nothing(self.server, op, arguments)
             raise
+
+
+def _no_kill() -> None:
+    raise SetupError("the manager is a thread of the test's own process and cannot be killed")
 
 
 def _start_worker(end: Any) -> ThreadLife:

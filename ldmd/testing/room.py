@@ -193,7 +193,7 @@ class Room:
             self._over(server, int(arguments["guest"]))
 
     def _heard(self, server: Server, event: Mapping[str, Any]) -> None:
-        rest = {key: value for key, value in event.items() if key not in ("event", "time")}
+        rest = {key: value for key, value in event.items() if key not in ("event", "time", "at_ns")}
         self.trace.instant((server.name, "events"), event["event"], at_ns=self.now_ns, **rest)
         if event["event"] == "guest.state":
             self._over(server, event["guest"])

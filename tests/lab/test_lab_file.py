@@ -121,7 +121,7 @@ def test_the_name_is_that_of_the_file_where_it_has_none(tmp_path: Path) -> None:
     [
         ("", "server: a lab has one server or more"),
         ("x = [", "Invalid value"),
-        ("servers = 1\n[server.a]", "lab.servers: no such key; there are name and server"),
+        ("servers = 1\n[server.a]", "lab.servers: no such key; there are name, faults and server"),
         ("name = '../x'\n[server.a]", "name: '../x' is no name"),
         ("[server.'a b']", "server.a b: 'a b' is no name"),
         ("[server.a]\nplatform = 't99'", "server.a.platform: "),

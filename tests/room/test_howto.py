@@ -107,7 +107,9 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell.end()
 
 
-@pytest.mark.parametrize("page", ["disks.md", "domains.md", "labs.md", "migration.md", "networks.md", "testing.md"])
+@pytest.mark.parametrize("page", [
+    "disks.md", "domains.md", "faults.md", "labs.md", "migration.md", "networks.md", "observing.md",
+    "testing.md"])
 def test_a_page_is_true(shell: Shell, page: str) -> None:
     Reader(shell).read(page)
 

@@ -67,7 +67,8 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
-SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in ("arguments", "hvctl.wire", "places", "version")}
+SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in (
+    "arguments", "faults", "hvctl.wire", "places", "prebuilt", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
@@ -75,6 +76,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
     "emulator.pytest_plugin": {"emulator", "ldmd.testing"},
     "emulator.errors": set(),
+    "emulator.faults": {"emulator.faults", "emulator.errors", "emulator.backends.file"},
     "emulator.traps": set(),
     "emulator.version": set(),
     "emulator.prebuilt": set(),
@@ -82,11 +84,14 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
         "emulator._core_debug", "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
+        "emulator._core_nets", "emulator._core_observe",
     },
     "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_disks": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_nets": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_observe": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_moving": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator._core_debug": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_images": {"emulator._core_cffi"},
@@ -124,7 +129,7 @@ OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_debug", "emulator._core_disks",
     "emulator._core_firmware", "emulator._core_images", "emulator._core_memory", "emulator._core_moving",
-    "emulator._core_stream",
+    "emulator._core_nets", "emulator._core_observe", "emulator._core_stream",
     "emulator._build_core",
 }
 

@@ -1,0 +1,70 @@
+"""The core's calls for who looks on: counters of strands, and what they do as events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from emulator._core_cffi import ffi, lib
+from emulator.errors import ConfigError, StrandError
+
+TRAP, HCALL, RUN = 1, 2, 3  # S4V_EVENT_*
+READ_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class StrandCounts:
+    """Of a strand since it was added: instructions, traps taken, of these MMU misses, hypercalls."""
+
+    insns: int
+    traps: int
+    misses: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrandEvent:
+    """`s4v_event`: `tick` when (of a run its end, `since` its begin); `number`: trap type, trap of the hypercall."""
+
+    kind: int
+    tick: int
+    since: int
+    strand: int
+    number: int
+    value: int
+
+
+class ObserveCalls:
+    """`_machine` is that of `Core`."""
+
+    _machine: Any
+
+    def strand_counts(self, strand: int) -> StrandCounts:
+        """`s4v_strand_count`, also while the machine runs. Raises StrandError."""
+        out = ffi.new("s4v_strand_counts *")
+        if lib.s4v_strand_count(self._machine, strand, out) != 0:
+            raise StrandError(f"no strand {strand}")
+        return StrandCounts(int(out.insns), int(out.traps), int(out.misses), int(out.calls))
+
+    def observe(self, entries: int) -> None:
+        """Keep so many events from now on, 0: none. Between runs. Raises ConfigError."""
+        if lib.s4v_observe(self._machine, entries) != 0:
+            raise ConfigError(f"{entries} events cannot be kept")
+
+    def read_events(self) -> tuple[list[StrandEvent], int]:
+        """What there is, oldest first, and how many are lost. Between runs."""
+        out = ffi.new("s4v_event[]", READ_AT_ONCE)
+        lost = ffi.new("uint64_t *")
+        count = lib.s4v_observe_read(self._machine, out, READ_AT_ONCE, lost)
+        events = [StrandEvent(int(e.kind), int(e.tick), int(e.since), int(e.strand), int(e.number), int(e.value))
+                  for e in out[0:count]]
+        return events, int(lost[0])
+
+    def dirty_count(self) -> int:
+        """`s4v_dirty_count`."""
+        return int(lib.s4v_dirty_count(self._machine))
+
+    def hcall_name(self, trap: int, function: int) -> str:
+        """Name of a hypercall, or its numbers."""
+        found = lib.s4v_hcall_name(trap, function)
+        return ffi.string(found).decode() if found != ffi.NULL else f"hcall {trap:#x} {function:#x}"

@@ -36,14 +36,15 @@ def _builder() -> ModuleType:
 
 
 @functools.cache
-def driver(name: str, *, sanitize: bool = False, sanitizers: str = SANITIZERS) -> Path:
-    """The program of csrc/tests/`name`.c. Skips where there is no compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
+def driver(name: str, *, sanitize: bool = False, sanitizers: str = SANITIZERS, host: str = "") -> Path:
+    """The program of csrc/tests/`name`.c, for this host or for another. Skips where there is no compiler."""
+    compiler = shutil.which(f"{host}-linux-gnu-gcc") if host else shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("needs a C compiler")
+        pytest.skip(f"needs {host}-linux-gnu-gcc" if host else "needs a C compiler")
     core = _builder()
     checks = sanitizers if sanitize else ""
-    work = ROOT / "build" / ("core-" + sanitizers.replace(",", "-") if sanitize else "core")
+    suffix = "-" + sanitizers.replace(",", "-") if sanitize else f"-{host}" if host else ""
+    work = ROOT / "build" / f"core{suffix}"
     plan = core.Plan(work=work, compiler=[compiler], sanitize=checks, werror=True)
     work.mkdir(parents=True, exist_ok=True)
     warnings = [*core.WARNINGS, *(["-Wno-tsan"] if checks == "thread" else [])]  # it does not follow fences
@@ -66,6 +67,11 @@ def run_driver(program: Path, *arguments: object, **environment: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=LIMIT_SECONDS)
     assert done.returncode == 0, f"{command}: status {done.returncode}\n{done.stdout}\n{done.stderr[-8000:]}"
     return done.stdout
+
+
+def said(output: str, what: str) -> int:
+    """The number of the line that begins with these words."""
+    return next(int(line.removeprefix(what)) for line in output.splitlines() if line.startswith(what + " "))
 
 
 def numbers(output: str) -> list[int]:

@@ -8,6 +8,7 @@
 #include "strand/interp.h"
 
 #include "fp/hostfp.h"
+#include "mem/tso.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"
 #include "strand/memory.h"
@@ -96,21 +97,21 @@ static inline bool sub_condition(u64 sa, u64 sb, u64 ua, u64 ub, bool negative, 
 }
 
 /* ---- memory ---- */
-#define LOAD_u8(p) (u64)*(p)
-#define LOAD_u16(p) (u64)be16_load(p)
-#define LOAD_u32(p) (u64)be32_load(p)
-#define LOAD_u64(p) be64_load(p)
-#define LOAD_i8(p) (u64)(i64)(i8)*(p)
-#define LOAD_i16(p) (u64)(i64)(i16)be16_load(p)
-#define LOAD_i32(p) (u64)(i64)(i32)be32_load(p)
-#define LOAD_f32(p) be32_load(p)
-#define LOAD_f64(p) be64_load(p)
-#define STORE_u8(p, v) (*(p) = (u8)(v))
-#define STORE_u16(p, v) be16_store(p, (u16)(v))
-#define STORE_u32(p, v) be32_store(p, (u32)(v))
-#define STORE_u64(p, v) be64_store(p, v)
-#define STORE_f32(p, v) be32_store(p, v)
-#define STORE_f64(p, v) be64_store(p, v)
+#define LOAD_u8(p) (u64)TSO_LOAD(u8, p)
+#define LOAD_u16(p) (u64)__builtin_bswap16(TSO_LOAD(u16, p))
+#define LOAD_u32(p) (u64)__builtin_bswap32(TSO_LOAD(u32, p))
+#define LOAD_u64(p) __builtin_bswap64(TSO_LOAD(u64, p))
+#define LOAD_i8(p) (u64)(i64)(i8)TSO_LOAD(u8, p)
+#define LOAD_i16(p) (u64)(i64)(i16)__builtin_bswap16(TSO_LOAD(u16, p))
+#define LOAD_i32(p) (u64)(i64)(i32)__builtin_bswap32(TSO_LOAD(u32, p))
+#define LOAD_f32(p) __builtin_bswap32(TSO_LOAD(u32, p))
+#define LOAD_f64(p) __builtin_bswap64(TSO_LOAD(u64, p))
+#define STORE_u8(p, v) TSO_STORE(u8, p, v)
+#define STORE_u16(p, v) TSO_STORE(u16, p, __builtin_bswap16((u16)(v)))
+#define STORE_u32(p, v) TSO_STORE(u32, p, __builtin_bswap32((u32)(v)))
+#define STORE_u64(p, v) TSO_STORE(u64, p, __builtin_bswap64(v))
+#define STORE_f32(p, v) TSO_STORE(u32, p, __builtin_bswap32(v))
+#define STORE_f64(p, v) TSO_STORE(u64, p, __builtin_bswap64(v))
 enum { BYTES_u8 = 1, BYTES_u16 = 2, BYTES_u32 = 4, BYTES_u64 = 8, BYTES_i8 = 1, BYTES_i16 = 2, BYTES_i32 = 4,
        BYTES_f32 = 4, BYTES_f64 = 8 };
 

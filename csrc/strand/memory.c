@@ -1,6 +1,7 @@
 /* memory.c - see memory.h. */
 #include "strand/memory.h"
 
+#include "mem/tso.h"
 #include "strand/codecache.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"
@@ -20,19 +21,19 @@ static u64 swap_bytes(u64 v, u32 bytes) {
 /* Host memory in host order; aligned, hence single-copy atomic. */
 static u64 host_load(const u8 *p, u32 bytes) {
   switch (bytes) {
-  case 1: return *(const volatile u8 *)p;
-  case 2: return *(const volatile u16 *)(const void *)p;
-  case 4: return *(const volatile u32 *)(const void *)p;
-  default: return *(const volatile u64 *)(const void *)p;
+  case 1: return TSO_LOAD(u8, p);
+  case 2: return TSO_LOAD(u16, p);
+  case 4: return TSO_LOAD(u32, p);
+  default: return TSO_LOAD(u64, p);
   }
 }
 
 static void host_store(u8 *p, u32 bytes, u64 v) {
   switch (bytes) {
-  case 1: *(volatile u8 *)p = (u8)v; break;
-  case 2: *(volatile u16 *)(void *)p = (u16)v; break;
-  case 4: *(volatile u32 *)(void *)p = (u32)v; break;
-  default: *(volatile u64 *)(void *)p = v; break;
+  case 1: TSO_STORE(u8, p, v); break;
+  case 2: TSO_STORE(u16, p, v); break;
+  case 4: TSO_STORE(u32, p, v); break;
+  default: TSO_STORE(u64, p, v); break;
   }
 }
 

@@ -1,4 +1,4 @@
-"""Links between networks of a switch, past it: labos on both ends, the switch's domain away, guests that come, go and move."""
+"""Links between networks of a switch, past it: labos on both ends, the switch away, guests that come, go and move."""
 
 from __future__ import annotations
 

@@ -165,7 +165,8 @@ def test_whatever_a_guest_puts_into_ring_and_queue_ends_at_most_its_session() ->
         guest.memory.write(one.ring + number * one.ENTRY, raw)
         body = struct.pack(
             ">QQIIB", chance.choice([1, *words]), chance.choice([one.ident, one.ident, 0x99, *words]),
-            chance.choice([number, number, *words]) & 0xFFFFFFFF, chance.choice(words) & 0xFFFFFFFF, chance.randrange(4),
+            chance.choice([number, number, *words]) & 0xFFFFFFFF, chance.choice(words) & 0xFFFFFFFF,
+            chance.randrange(4),
         )  # fmt: skip
         what = chance.choice([RING_DATA, RING_DATA, RING_DATA, PKT, MCAST])
         one.ldc.send(message(V_DATA, chance.choice([INFO, INFO, ACK, NACK]), what, one.sid, body))

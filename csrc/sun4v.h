@@ -502,6 +502,12 @@ int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
  * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
 int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
 int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);
+/* Where that memory is: the real address. S4V_EFAULT: the strand has no translation; S4V_ENOENT: no such strand. */
+int s4v_va_translate(s4v_machine *, uint32_t strand, uint64_t va, uint64_t *ra);
+/* %l0-%l7 and %i0-%i7 of a caller whose window is in the register file: depth 0 is the one below the current window.
+ * S4V_ENOENT: no such strand, or CANRESTORE has not so many. */
+int s4v_window_get(const s4v_machine *, uint32_t strand, uint32_t depth, uint64_t out[16]);
+int s4v_window_set(s4v_machine *, uint32_t strand, uint32_t depth, const uint64_t values[16]);
 
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);

@@ -187,9 +187,9 @@ def migrate(room: Room) -> Migrate:
 
 
 def _setup(request: pytest.FixtureRequest) -> DomainSetup:
+    from emulator.prebuilt import find_labos
     from emulator.units import parse_size
     from ldmd.testing.domain import DomainSetup
-    from ldmd.testing.machine import find_labos
 
     words = {name: value for name, value in _words(request).items() if name not in SERVER_WORDS}
     given = words.pop("image", None) or request.config.getini("sun4v_image")

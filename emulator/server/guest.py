@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from emulator.errors import ClosedError, EmulatorError
 from emulator.firmware.program import Program, read_program
 from emulator.firmware.variables import VariableError, Variables
-from emulator.guest import StopReason
+from emulator.guest import Stop, StopReason
 from emulator.hypervisor import SoftState
 from emulator.machine import Machine
 from emulator.machine_resources import Busy
@@ -33,6 +33,7 @@ from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError,
 from emulator.server.events import Events
 from emulator.server.faulting import strike
 from emulator.server.frame import Housing, build_machine, memory_descriptors
+from emulator.server.guest_debug import GuestDebug
 from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
@@ -57,7 +58,7 @@ class QueueError(EmulatorError):
     code = "busy"
 
 
-class Guest(GuestMoving):
+class Guest(GuestMoving, GuestDebug):
     """One guest of a server. Public methods without a remark are for its turn only: hand them to `post`."""
 
     def __init__(
@@ -173,7 +174,7 @@ class Guest(GuestMoving):
         self.act()
         self.requests.expire()
         machine = self._machine
-        if machine is None or self.state != RUNNING:
+        if machine is None or self.state != RUNNING or (self.debugger is not None and self.debugger.standing):
             return False
         try:
             if self._housing.faults.injector.armed and not self.take_faults():
@@ -190,14 +191,13 @@ class Guest(GuestMoving):
                 machine.console.break_()
             self.console.feed(machine.console.feed)
             self._attentive = True
-        if until_ns is None:
-            if not self._attentive:
-                machine.watch()
-            seconds = LOOK_SECONDS if self._attentive else self.requests.patience()
-            stop = machine.run(NO_BUDGET, seconds=seconds)
-        else:
-            stop = machine.run(NO_BUDGET, until_ns=until_ns)
+        debugger = self.debugger
+        if debugger is not None and debugger.lost():
+            return False
+        stop = (debugger.advance() if debugger is not None else None) or self._go(machine, until_ns)
         said = self._look(machine)
+        if debugger is not None and debugger.meets(stop):
+            return False
         self._idle = self._idle + 1 if stop.reason is StopReason.IDLE and not stop.insns else 0
         outcome = judge(machine, stop, idle=self._idle, text=self._soft.text)
         if isinstance(outcome, Ending):
@@ -219,6 +219,14 @@ class Guest(GuestMoving):
         """Rules about its disks have come or gone."""
         if self._plugs is not None:
             self._plugs.reconsider()
+
+    def _go(self, machine: Machine, until_ns: int | None) -> Stop:
+        """Let the machine run, as `turn` is to."""
+        if until_ns is not None:
+            return machine.run(NO_BUDGET, until_ns=until_ns)
+        if not self._attentive:
+            machine.watch()
+        return machine.run(NO_BUDGET, seconds=LOOK_SECONDS if self._attentive else self.requests.patience())
 
     def _look(self, machine: Machine) -> bool:
         """Console output and soft state. True: there was output."""
@@ -251,6 +259,7 @@ class Guest(GuestMoving):
             return False
         if ending.state == RUNNING:
             self.requests.abandon("the guest was reset")
+            self._debug_reset()
             machine.reset()
             self._settle_links()
             self._attentive = True
@@ -330,11 +339,13 @@ class Guest(GuestMoving):
             raise GuestStateError(f"{self.spec.name} is not on")
         if taken and self.state != SUSPENDED:
             raise GuestStateError(f"{self.spec.name} is {self.state}: only a suspended guest can have gone elsewhere")
+        self._debug_over("stopped", 0)
         self._free()
         self.tell(DEFINED, "taken" if taken else "stopped")
 
     def halt(self, why: str, *, code: int = 0, text: str = "") -> None:
         """It has ended."""
+        self._debug_over(why, code)
         self._free()
         self.tell(HALTED, why, code=code, text=text)
 
@@ -372,6 +383,7 @@ class Guest(GuestMoving):
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
         machine = self._arrived()
         self.requests.abandon("the guest was reset")
+        self._debug_reset()
         machine.reset()
         self._settle_links()
         self._attentive = True
@@ -390,6 +402,7 @@ class Guest(GuestMoving):
         machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
+        self.undebugged("it can be suspended")
         if self._plugs is not None:
             self._plugs.links.cut()
         machine.drain()

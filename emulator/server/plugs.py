@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
+from emulator.devices.datapath import DiskCounters
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
 from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
@@ -114,6 +115,14 @@ class Plugs:
     def paths(self) -> dict[str, list[dict[str, object]]]:
         """{channel, state} of each path, by disk, of disks that have several."""
         return {name: group.states() for name, group in self._groups.items()}
+
+    @property
+    def counters(self) -> dict[str, dict[str, int]]:
+        """What each disk has done on all its paths, since it is here."""
+        found: dict[str, DiskCounters] = {}
+        for plug in self._disks.values():
+            found[plug.disk] = found.get(plug.disk, DiskCounters()) + plug.device.counters
+        return {name: asdict(each) for name, each in found.items()}
 
     @property
     def services(self) -> DomainServices:

@@ -75,6 +75,7 @@ def _disk(configuration: Configuration, domain: Domain, disk: Vdisk, status: Map
         "server": found[0].name if found else "",
         "mpgroup": mpgroup,
         "paths": _paths(configuration, domain, disk, status) if mpgroup and domain.binding else [],
+        "io": dict(status.get("disk_io", {}).get(disk.name, {})),
     }
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -173,12 +171,3 @@ class _Watched(LocalHvctl):
 def _start_worker(end: Any) -> ThreadLife:
     """The migration's worker as a thread: it is the same code."""
     return ThreadLife(end.dup(), worker.serve)
-
-
-def find_labos() -> Path | None:
-    """The teaching kernel, where the project's sources are."""
-    wanted = Path("images") / "prebuilt" / "labos.elf"
-    for folder in (Path(__file__).resolve().parents[2], Path(os.getcwd())):
-        if (folder / wanted).is_file():
-            return folder / wanted
-    return None

@@ -77,6 +77,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
+    "emulator.prebuilt": set(),
     "emulator.units": {"emulator.errors"},
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",

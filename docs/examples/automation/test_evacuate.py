@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from emulator.prebuilt import find_labos
 from ldmd.testing.domain import DomainSetup
-from ldmd.testing.machine import find_labos
 
 SCRIPT = Path(__file__).with_name("evacuate.sh")
 

@@ -82,6 +82,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
         "emulator._core_debug", "emulator._core_disks", "emulator._core_memory", "emulator._core_moving",
+        "emulator._core_nets",
     },
     "emulator._core_stream": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_channels": {"emulator.errors", "emulator._core_cffi"},
@@ -89,6 +90,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_moving": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator._core_debug": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_nets": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_images": {"emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator.descriptors": {"emulator.errors"},
@@ -124,7 +126,7 @@ OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_debug", "emulator._core_disks",
     "emulator._core_firmware", "emulator._core_images", "emulator._core_memory", "emulator._core_moving",
-    "emulator._core_stream",
+    "emulator._core_nets", "emulator._core_stream",
     "emulator._build_core",
 }
 

@@ -464,8 +464,8 @@ void s4v_netport_forget(s4v_netport *);                          /* all flows */
 void s4v_netport_flow(s4v_netport *, uint64_t generation, const void *addresses, uint32_t most, s4v_netport *to);
 
 /* A session of a virtual network whose rings C serves while the guest runs, as s4v_disk_lend does: frames without a flow are
- * the client's, and stop the run (S4V_STOP_CHANNEL). The client's own ring is in exported memory: 128 descriptors of 48 bytes,
- * from byte 8192 on a buffer of slot_bytes for each. */
+ * the client's. Many stop the run (S4V_STOP_CHANNEL), a few wait for its next look (S4V_STOP_KICK). The client's own ring is in
+ * exported memory: 128 descriptors of 48 bytes, from byte 8192 on a buffer of slot_bytes for each. */
 typedef struct s4v_net_lane {
   uint64_t ident, out_ident; /* of the guest's ring, and the client's as the guest calls it */
   uint64_t sequence;         /* of the client's next message about its ring */

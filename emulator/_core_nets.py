@@ -90,6 +90,7 @@ class NetCalls:
     """Mixed into `Core`; `_machine` is its machine, while it does not run."""
 
     _machine: Any
+    _net_room: Any = None
 
     def net_lend(
         self, channel: int, port: NetPort, lane: dict[str, int], *, entries: int, entry_bytes: int,
@@ -120,6 +121,7 @@ class NetCalls:
 
     def net_frames(self, channel: int) -> Iterable[bytes]:
         """Frames of the guest that have no flow."""
-        buffer = ffi.new("char[]", _ROOM)
-        size = int(lib.s4v_net_frames(self._machine, channel, buffer, _ROOM))
-        return list(_frames(memoryview(ffi.buffer(buffer, size))))
+        if self._net_room is None:
+            self._net_room = ffi.new("char[]", _ROOM)
+        size = int(lib.s4v_net_frames(self._machine, channel, self._net_room, _ROOM))
+        return list(_frames(memoryview(ffi.buffer(self._net_room, size)))) if size else ()

@@ -189,7 +189,7 @@ bool machine_run_ends(s4v_machine *m, s4v_stop *stop) {
   if (machine_has_news(m)) {
     __atomic_store_n(&m->domain.news, 0, __ATOMIC_SEQ_CST);
     wires_look(&m->domain);
-    if (m->vio) vio_nets_look(m->vio);
+    if (m->vio && vio_nets_look(m->vio)) __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
   }
   if (machine_disks_look(m)) __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
   if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {

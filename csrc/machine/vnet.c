@@ -113,7 +113,7 @@ int s4v_net_take_back(s4v_machine *m, uint32_t channel, s4v_net_lane *out) {
 int s4v_net_serve(s4v_machine *m, uint32_t channel, int finish) {
   struct vnet *v = net(m, channel);
   if (!v || !vnet_is_lent(v)) return 1;
-  if (!finish) return vnet_packets(v) == HOST_CLIENT;
+  if (!finish) return vnet_packets(v) == HOST_CLIENT || vnet_waits(v);
   vnet_finish(v);
   return vnet_midway(v);
 }

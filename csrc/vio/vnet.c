@@ -13,7 +13,7 @@ enum {
   PAYLOAD = 8, SEQUENCE_AT = PAYLOAD + 8, IDENT_AT = PAYLOAD + 16, START_AT = PAYLOAD + 24, END_AT = PAYLOAD + 28,
   STATE_AT = PAYLOAD + 32, MESSAGE = 56, LEAST_MESSAGE = STATE_AT + 1 - PAYLOAD,
   BYTES_AT = 8, COOKIES_AT = 12, COOKIE_AT = 16, MOST_COOKIES = 16, DESCRIPTOR = COOKIE_AT + 16 * MOST_COOKIES,
-  BURST = 64,
+  BURST = 64, OUT_AT_ONCE = 32, /* frames for which the run stops at once */
 };
 #define OPEN_END 0xffffffffu
 
@@ -237,7 +237,8 @@ u32 vnet_packets(struct vnet *v) {
   }
   if (wants_room) endpoint(v)->host_waits = 1; /* on with it when the guest makes room */
   if (is_served(v) && !v->midway) push(v);
-  if (!all || v->out.count) return HOST_CLIENT;
+  if (!all || v->out.count >= OUT_AT_ONCE) return HOST_CLIENT;
+  if (v->out.count) domain_tell(v->vio->domain); /* a few frames wait for others, until the next look */
   return sent != v->lane.sent ? HOST_ANSWERED : HOST_SERVED;
 }
 
@@ -287,6 +288,7 @@ struct vnet_lane vnet_take_back(struct vnet *v) {
 
 bool vnet_is_lent(const struct vnet *v) { return v->lane.on; }
 bool vnet_midway(const struct vnet *v) { return v->midway; }
+bool vnet_waits(const struct vnet *v) { return v->out.count != 0; }
 struct net_frame *vnet_take(struct vnet *v) { return frames_pop(&v->out); }
 
 void vnet_close(struct vio *vio, u32 channel) {
@@ -305,7 +307,11 @@ void vio_close_nets(struct vio *vio) {
 
 bool vio_nets_lent(const struct vio *vio) { return vio->nets_lent != 0; }
 
-void vio_nets_look(struct vio *vio) {
-  for (struct vnet *v = vio->nets; v; v = v->next)
+bool vio_nets_look(struct vio *vio) {
+  bool some = false;
+  for (struct vnet *v = vio->nets; v; v = v->next) {
     if (is_served(v) && !v->midway) push(v);
+    some |= v->lane.on && v->out.count;
+  }
+  return some;
 }

@@ -37,11 +37,12 @@ bool vnet_lend(struct vio *, u32 channel, struct net_port *, const struct vnet_r
 struct vnet_lane vnet_take_back(struct vnet *); /* frames for the client stay, and are to be taken first */
 bool vnet_is_lent(const struct vnet *);
 bool vnet_midway(const struct vnet *);    /* a message of the guest's is not done with: take frames, and serve again */
-u32 vnet_packets(struct vnet *);          /* enum host_packets; HOST_CLIENT as well where frames are for the client */
+u32 vnet_packets(struct vnet *);          /* enum host_packets; HOST_CLIENT as well where many frames are for the client */
 void vnet_finish(struct vnet *);          /* as far as the message that is not done with */
 struct net_frame *vnet_take(struct vnet *); /* a frame for the client's switch; NULL: none */
+bool vnet_waits(const struct vnet *);      /* is there one */
 void vnet_close(struct vio *, u32 channel);
 bool vio_nets_lent(const struct vio *);
-void vio_nets_look(struct vio *);         /* frames may have come */
+bool vio_nets_look(struct vio *);         /* frames may have come; true: some are for the client */
 
 #endif

@@ -382,6 +382,7 @@ class VnetPort(vio.VioServer):
         """Move frames from the inbox to the ring, as many as find room."""
         self.port.awake()
         if self._path is not None and self._path.lent:
+            self._hand_out(self._path)
             return
         if not self.running:
             self.port.discard()  # nobody listens

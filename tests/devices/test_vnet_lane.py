@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from functools import partial
 from pathlib import Path
 
 import pytest
 import test_vnet
-from driver_support import DriverGuest, NetDriver
+from driver_support import (
+    ACK,
+    INFO,
+    MCAST,
+    NACK,
+    PKT,
+    RING_DATA,
+    RX_HEAD,
+    RX_STATE,
+    V_DATA,
+    DriverGuest,
+    NetDriver,
+    message,
+)
 from test_vnet import *  # noqa: F403 - every test of it, on machines in real time
 from test_vnet import BROADCAST, MACS, OUTSIDE, Net, frame, mac_bytes
 
@@ -132,3 +146,38 @@ def test_tags_and_groups_are_for_the_switch() -> None:
     assert other.receive() == [], "it is in no VLAN 5"
     one.send(frame(BROADCAST, MACS[0], b"all"))
     assert [each[14:17] for each in other.receive()] == [b"all"]
+
+
+def test_whatever_a_guest_puts_into_ring_and_queue_ends_at_most_its_session() -> None:
+    """Random descriptors, messages and queue moves: the machine stands, and the session can be had again."""
+    seed = 20261126
+    print("seed", seed)
+    chance = random.Random(seed)
+    net = two()
+    one, other = net.drivers
+    words = [0, 1, 5, 60, 1518, 1519, 8192, 1 << 31, (1 << 32) - 1, 1 << 59, 1 << 60, (1 << 64) - 1]
+    for turn in range(600):
+        guest, number = one.guest, chance.randrange(one.entries)
+        raw = struct.pack(
+            ">BB6xIIQQ", chance.choice([1, 2, 2, 2, 3, 4, 255]), chance.randrange(2), chance.choice(words) & 0xFFFFFFFF,
+            chance.choice([0, 1, 1, 1, 2, 16, 1 << 30]), chance.choice([one.slots[0][0], *words]), chance.choice(words),
+        )  # fmt: skip
+        guest.memory.write(one.ring + number * one.ENTRY, raw)
+        body = struct.pack(
+            ">QQIIB", chance.choice([1, *words]), chance.choice([one.ident, one.ident, 0x99, *words]),
+            chance.choice([number, number, *words]) & 0xFFFFFFFF, chance.choice(words) & 0xFFFFFFFF,
+            chance.randrange(4),
+        )  # fmt: skip
+        what = chance.choice([RING_DATA, RING_DATA, RING_DATA, PKT, MCAST])
+        one.ldc.send(message(V_DATA, chance.choice([INFO, INFO, ACK, NACK]), what, one.sid, body))
+        if turn % 7 == 0:
+            net.outside.send(frame(MACS[0], OUTSIDE, bytes(chance.randrange(1400))))
+        if chance.random() < 0.02:
+            guest.memory.store(one.ldc.table + 16 * chance.randrange(one.ldc.mapped), 0)
+        guest.hcall(RX_HEAD, one.ldc.number, guest.hcall(RX_STATE, one.ldc.number)[2])  # all of it read
+        if not net.servers[0].running:
+            one.bring_up()
+    one.bring_up()
+    one.rx_seq = 0
+    other.send(frame(MACS[0], MACS[1], b"after all"))
+    assert b"after all" in b"".join(one.receive())

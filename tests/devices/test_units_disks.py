@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import random
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +28,7 @@ class Methods:
 
     def __init__(self) -> None:
         self.data = bytearray(random.Random(SEED).randbytes(self.size_bytes))
-        self.gate, self._lock = threading.Event(), threading.Lock()
+        self.gate, self._lock = threading.Event(), threading.Condition()
         self.gate.set()
         self.inside = self.calls = 0
         self.failure: Exception | None = None
@@ -42,11 +40,16 @@ class Methods:
             self.inside += 1
             self.calls += 1
             self.threads.add(threading.get_ident())
+            self._lock.notify_all()
         assert self.gate.wait(DEADLINE_SECONDS)
         with self._lock:
             self.inside -= 1
         if self.failure is not None:
             raise self.failure
+
+    def await_inside(self, count: int) -> None:
+        with self._lock:
+            assert self._lock.wait_for(lambda: self.inside == count, DEADLINE_SECONDS)
 
     def read(self, offset: int, length: int) -> bytes:
         self._pass()
@@ -62,19 +65,12 @@ class Methods:
     def close(self) -> None: ...
 
 
-def wait_for(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
 def test_methods_are_called_beside_the_machine_as_many_as_the_guest_asks_for() -> None:
     backend = Methods()
     with running(backend) as driver:
         backend.gate.clear()
         driver.begin(READ, 40, 8)
-        wait_for(lambda: backend.inside == 8)
+        backend.await_inside(8)
         assert driver.states(8) == [ACCEPTED] * 8, "the machine does not wait for them"
         assert driver.guest.hcall(0, 0x101, 1, 0, trap=0xFF)[0] == 0, "the guest runs on"
         assert driver.server.counters.in_flight == 8
@@ -124,7 +120,7 @@ def test_an_end_waits_for_what_a_backend_has() -> None:
     with running(backend) as driver:
         backend.gate.clear()
         driver.begin(WRITE, 0, 4)
-        wait_for(lambda: backend.inside == 4)
+        backend.await_inside(4)
         opener = threading.Timer(0.05, backend.gate.set)
         opener.start()
         driver.server.set_online(False)

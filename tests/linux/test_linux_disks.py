@@ -18,7 +18,7 @@ from emulator.backends.file import create_disk
 from emulator.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
-FILES = {kind: int(os.environ.get("S4V_TEST_FILES", files)) for kind, files in {"raw": 30000, "overlay": 10000}.items()}
+FILES = int(os.environ.get("S4V_TEST_FILES", "10000"))  # 30000 takes minutes
 MIB = 1 << 20
 DONE = re.compile(rb"<(\d+)>\r?\n")
 
@@ -80,7 +80,7 @@ def contents(files: int) -> str:
 
 @pytest.mark.parametrize("kind", ["raw", "overlay"])
 def test_a_file_system_outlives_the_machine(linux: Linux, tmp_path: Path, kind: str) -> None:
-    check, files = tool("e2fsck"), FILES[kind]
+    check, files = tool("e2fsck"), FILES
     disk = tmp_path / "disk.img"
     create_disk(disk, 256 * MIB)
     if kind == "overlay":

@@ -34,11 +34,12 @@ class BuildCore(build_ext):
     """`build_ext` whose only extension is the C core."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile and link the core to where setuptools wants it; beside it the table it shares with Python."""
+        """Compile and link the core to where setuptools wants it; beside it what Python shares with it, and labos."""
         target = Path(self.get_ext_fullpath(ext.name))
         load_builder().build_extension(target)
-        if target.parent != ROOT / "emulator":  # a source tree has it in csrc/isa
-            shutil.copyfile(ROOT / "csrc" / "isa" / "feature.def", target.parent / "feature.def")
+        if target.parent != ROOT / "emulator":  # a source tree has them where they come from
+            for source in ("csrc/isa/feature.def", "images/prebuilt/labos.elf"):
+                shutil.copyfile(ROOT / source, target.parent / Path(source).name)
 
 
 setup(

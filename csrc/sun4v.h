@@ -113,6 +113,7 @@ uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 
 /* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
+int s4v_strand_fail(s4v_machine *, uint32_t strand);             /* it is broken: state 3 from now on, between runs */
 int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
 
 /* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f31 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
@@ -295,6 +296,7 @@ typedef struct s4v_crypto {
   uint32_t strand_count;
   uint32_t entries;       /* of the guest's queue, 0: not configured */
   uint32_t strands[8];
+  uint64_t jobs, errors;  /* descriptors and blocks worked off, and of them failed; since it is here */
 } s4v_crypto;
 int s4v_crypto_info(const s4v_machine *, uint32_t n, s4v_crypto *out); /* S4V_ENOENT */
 
@@ -348,6 +350,29 @@ int s4v_ldc_export(s4v_machine *, uint32_t channel, uint64_t bytes);
 int s4v_ldc_export_read(const s4v_machine *, uint32_t channel, uint64_t offset, void *buf, size_t len);
 int s4v_ldc_export_write(s4v_machine *, uint32_t channel, uint64_t offset, const void *buf, size_t len);
 
+/* Images: what is behind a disk whose bytes are not those of one file (csrc/vio/image.h). Counted: s4v_image_* makes one, a disk
+ * and an overlay hold theirs, s4v_image_drop() lets go. Any thread may use them. NULL: no host memory or descriptor. */
+typedef struct s4v_image s4v_image;
+enum { S4V_IMAGE_READ = 0, S4V_IMAGE_WRITE = 1, S4V_IMAGE_FLUSH = 2 };
+/* The client's disk: all n bytes, or none (flush). 0 or an errno. Called by threads of the machine, several at once. */
+typedef int (*s4v_image_io)(void *self, uint32_t kind, uint64_t offset, void *bytes, uint64_t n);
+typedef struct s4v_overlay_layout {
+  uint64_t size;          /* of the disk, in bytes */
+  uint64_t data_at, stable_at, recent_at; /* in the file: emulator/backends/overlay.py */
+  uint8_t kept;           /* 0: the file goes with us; neither maps nor flushes are needed */
+  uint8_t unstable;       /* the map has bits that the stable one in the file has not */
+  uint8_t pad[6];
+} s4v_overlay_layout;
+s4v_image *s4v_image_file(int fd, uint64_t base);
+s4v_image *s4v_image_client(s4v_image_io, void *self); /* `self` stays as long as anybody holds the image */
+s4v_image *s4v_image_overlay(int fd, const s4v_overlay_layout *, const void *map, size_t map_bytes, s4v_image *below);
+void s4v_image_drop(s4v_image *);
+int s4v_image_read(s4v_image *, uint64_t offset, void *, uint64_t n);        /* 0 or an errno, as the following */
+int s4v_image_write(s4v_image *, uint64_t offset, const void *, uint64_t n);
+int s4v_image_flush(s4v_image *);
+int s4v_overlay_map(s4v_image *, void *map, size_t map_bytes);  /* S4V_EINVAL: no overlay, or another size */
+int s4v_overlay_failed(s4v_image *);                            /* errno of the last write or flush */
+
 /* The data path of a virtual disk, on a channel with the client at its other end. The client keeps the session, and says
  * which file and which ring of descriptors; READ, WRITE and FLUSH of the ring then go between file and guest memory without
  * it: in real time by threads of the machine, and the run ends as by s4v_kick() when something is finished; in a deterministic machine
@@ -359,9 +384,12 @@ typedef struct s4v_disk_file {
   uint64_t blocks;        /* its size */
   uint8_t read_only;
   uint8_t stable;         /* a write is on stable storage before it is done */
-  uint8_t slice;          /* the disk is one slice, number 0: else requests for slices (not 255) are the client's */
-  uint8_t pad[5];
+  uint8_t slice;          /* the disk is one slice, number 0 */
+  uint8_t sliced;         /* slice_* hold; else, or after a write to the first 64 blocks, slices are the client's */
+  uint8_t pad[4];
   uint8_t status[256];    /* errno of the host -> what the guest reads */
+  s4v_image *image;       /* instead of a file; NULL: none */
+  uint64_t slice_start[8], slice_blocks[8]; /* in blocks; of a slice that is not there 0 */
 } s4v_disk_file;
 typedef struct s4v_disk_ring {
   uint32_t entries;       /* 1 to 65536 */
@@ -414,6 +442,51 @@ int s4v_disk_lend(s4v_machine *, uint32_t channel, const s4v_disk_link *); /* S4
 int s4v_disk_take_back(s4v_machine *, uint32_t channel, s4v_disk_link *);  /* S4V_ENOENT */
 int s4v_disk_lent(const s4v_machine *, uint32_t channel); /* 0 as well where the ring went away meanwhile */
 
+/* A guest's port of a virtual switch: frames that wait for the guest, and flows: frames that come in there, from one address
+ * to another, go straight to another port for a second, unless it is told to forget them meanwhile. Any thread. */
+typedef struct s4v_netport s4v_netport;
+typedef struct s4v_net_counters { /* of what passed without the client, since the last call */
+  uint64_t in_frames, in_bytes, out_frames, out_bytes, dropped;
+} s4v_net_counters;
+s4v_netport *s4v_netport_new(void);                              /* NULL: no host memory */
+void s4v_netport_close(s4v_netport *);
+/* 0: as many wait as may; 1: it waits; 2: and the guest's machine knows. S4V_EINVAL: more than 16022 bytes; S4V_ENOMEM. */
+int s4v_netport_put(s4v_netport *, const void *frame, size_t len, int front, uint32_t most);
+int64_t s4v_netport_take(s4v_netport *, void *buf, size_t room); /* its bytes; S4V_ENOENT: none; S4V_EINVAL: room is too small */
+size_t s4v_netport_list(s4v_netport *, void *buf, size_t room);  /* all: length (4, host's order), frame; bytes wanted */
+uint32_t s4v_netport_waiting(s4v_netport *);
+void s4v_netport_clear(s4v_netport *);
+void s4v_netport_counted(s4v_netport *, s4v_net_counters *out);
+uint64_t s4v_netport_generation(s4v_netport *);
+void s4v_netport_forget(s4v_netport *);                          /* all flows */
+/* For frames of at most so many bytes with these 12 bytes of addresses, by a decision made under that generation; by the
+ * guest's thread. */
+void s4v_netport_flow(s4v_netport *, uint64_t generation, const void *addresses, uint32_t most, s4v_netport *to);
+
+/* A session of a virtual network whose rings C serves while the guest runs, as s4v_disk_lend does: frames without a flow are
+ * the client's, and stop the run (S4V_STOP_CHANNEL). The client's own ring is in exported memory: 128 descriptors of 48 bytes,
+ * from byte 8192 on a buffer of slot_bytes for each. */
+typedef struct s4v_net_lane {
+  uint64_t ident, out_ident; /* of the guest's ring, and the client's as the guest calls it */
+  uint64_t sequence;         /* of the client's next message about its ring */
+  uint32_t session;
+  uint32_t received, sent;   /* sequence numbers of the link */
+  uint32_t mtu, slot_bytes;
+  uint32_t next, first;      /* descriptor to fill, oldest that is not taken back */
+  uint32_t busy;             /* the guest has not said that it stopped */
+  uint32_t due;              /* taken back: it is to be told that frames are there */
+  uint32_t broken;           /* taken back: its ring was not there */
+} s4v_net_lane;
+/* S4V_EINVAL: a deterministic machine, or what cannot be; S4V_ENOENT, S4V_ENOMEM. */
+int s4v_net_lend(s4v_machine *, uint32_t channel, s4v_netport *, const s4v_disk_ring *, const s4v_net_lane *);
+int s4v_net_take_back(s4v_machine *, uint32_t channel, s4v_net_lane *out); /* S4V_ENOENT */
+int s4v_net_lent(const s4v_machine *, uint32_t channel);
+/* Goes on with the guest's messages. 1: something is the client's. `finish`: only with the one that is begun; 1: it is not
+ * done with, take frames and call again. */
+int s4v_net_serve(s4v_machine *, uint32_t channel, int finish);
+/* Frames for the client, as s4v_netport_list has them; bytes, 0: none. `room` at least 16026. */
+int64_t s4v_net_frames(s4v_machine *, uint32_t channel, void *buf, size_t room);
+
 /* A debugger's means, between runs; whichever strand meets something, all stand when the run has ended. Addresses are those of
  * the strands (VA; real ones while the MMU is off) in any context. The guest sees nothing of it: no byte, mark or digest
  * changes. A strand stops *before* the instruction, once: the next run, or a step, goes on past it.
@@ -437,6 +510,12 @@ int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
  * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
 int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
 int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);
+/* Where that memory is: the real address. S4V_EFAULT: the strand has no translation; S4V_ENOENT: no such strand. */
+int s4v_va_translate(s4v_machine *, uint32_t strand, uint64_t va, uint64_t *ra);
+/* %l0-%l7 and %i0-%i7 of a caller whose window is in the register file: depth 0 is the one below the current window.
+ * S4V_ENOENT: no such strand, or CANRESTORE has not so many. */
+int s4v_window_get(const s4v_machine *, uint32_t strand, uint32_t depth, uint64_t out[16]);
+int s4v_window_set(s4v_machine *, uint32_t strand, uint32_t depth, const uint64_t values[16]);
 
 /* Instruction trace: 0 off, 1 one line an instruction into the trace buffer. */
 int s4v_trace_enable(s4v_machine *, int on);
@@ -452,6 +531,9 @@ int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
+/* For tests as well: what the strands' soft TLBs know of some pages is gone, as if other pages had taken their places. An
+ * entry goes where bit (its number mod 64) of `mask` is set. A guest may see it: `s4v_digest()` does. */
+void s4v_forget_translations(s4v_machine *, uint64_t mask);
 
 /* The instruction table. */
 int s4v_isa_count(void);

@@ -44,6 +44,9 @@ GENERATORS = ("csrc.isa.generate", "csrc.isa.generate_disasm")
 BASE_FLAGS = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fno-strict-aliasing",
               "-fno-math-errno", "-frounding-math", "-ffp-contract=off", "-fvisibility=hidden"]
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+CALLBACKS = """
+extern "Python" int s4v_client_disk(void *self, uint32_t kind, uint64_t offset, void *bytes, uint64_t n);
+"""  # what the core calls in Python: emulator/_core_images.py
 CDEF = re.compile(r"/\* CDEF BEGIN \*/(.*?)/\* CDEF END \*/", re.DOTALL)
 
 
@@ -136,7 +139,7 @@ def write_binding(plan: Plan) -> Path:
     if found is None:
         raise BuildError("csrc/sun4v.h has no CDEF marks")
     ffi = FFI()
-    ffi.cdef(found.group(1))
+    ffi.cdef(found.group(1) + CALLBACKS)
     ffi.set_source(MODULE, '#include "sun4v.h"\n', py_limited_api=True)
     target = plan.work / "_core_cffi.c"
     with contextlib.redirect_stdout(io.StringIO()):  # it likes to talk

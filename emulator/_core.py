@@ -32,6 +32,7 @@ try:
     from emulator._core_firmware import FirmwareCalls
     from emulator._core_memory import MemoryCalls
     from emulator._core_moving import MovingCalls
+    from emulator._core_nets import NetCalls
 except ImportError as missing:
     raise ImportError(
         f"the C core of sun4v is not built (`make` in the source tree, or `pip install .`): {missing}"
@@ -88,7 +89,7 @@ def _optional_text(pointer: Any) -> str | None:
     return None if pointer == ffi.NULL else _text(pointer)
 
 
-class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls):
+class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, MovingCalls, NetCalls):
     """One machine of the core. Not for two threads at once (BusyError), except `kick` and what says so."""
 
     def __init__(self, config: CoreConfig) -> None:
@@ -102,6 +103,7 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         if pointer == ffi.NULL:
             raise ConfigError(_text(message) or "the core refused the configuration")
         self._pointer: Any = ffi.gc(pointer, lib.s4v_machine_free)
+        self.deterministic = bool(config.deterministic)
         self._runner: int | None = None  # thread that is inside run()
         self._views = 0  # memory views handed out and still alive
         self._stop = ffi.new("s4v_stop *")
@@ -223,6 +225,11 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
             raise AddressError(f"start address {pc:#x} is not backed by guest memory")
         if status != 0:
             raise StrandError(f"strand {strand} cannot be started at {pc:#x} (core: {status})")
+
+    def strand_fail(self, strand: int) -> None:
+        """It is in state ERROR from now on."""
+        if lib.s4v_strand_fail(self._machine, strand) != 0:
+            raise StrandError(f"no strand {strand}")
 
     def strand_state(self, strand: int) -> int:
         """1 stopped, 2 running, 3 error, as the CPU_STATE hypercall has it."""
@@ -401,6 +408,14 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         while lib.s4v_crypto_info(self._machine, n, out) == 0:
             yield int(out.kind), int(out.devino), tuple(out.strands[0 : out.strand_count])
             n += 1
+
+    def crypto_counters(self) -> dict[int, tuple[int, int]]:
+        """By devino: what a unit has worked off since it is here, and how much of it failed."""
+        out, n, found = ffi.new("s4v_crypto *"), 0, {}
+        while lib.s4v_crypto_info(self._machine, n, out) == 0:
+            found[int(out.devino)] = int(out.jobs), int(out.errors)
+            n += 1
+        return found
 
     # -- machine description
 

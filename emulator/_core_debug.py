@@ -1,11 +1,14 @@
-"""The core's calls for a debugger: break- and watchpoints, steps, memory by virtual address."""
+"""The core's calls for a debugger: break- and watchpoints, steps, memory by virtual address, callers' windows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from emulator._core_cffi import ffi, lib
 from emulator.errors import AddressError, StrandError
+
+_WINDOW_REGISTERS = 16
 
 
 class DebugCalls:
@@ -53,3 +56,24 @@ class DebugCalls:
         if done < 0:
             raise StrandError(f"no strand {strand}")
         return done
+
+    def va_translate(self, strand: int, va: int) -> int | None:
+        """`s4v_va_translate`: the real address; None: there is none. Raises StrandError."""
+        ra = ffi.new("uint64_t *")
+        status = lib.s4v_va_translate(self._machine, strand, va, ra)
+        if status == lib.S4V_ENOENT:
+            raise StrandError(f"no strand {strand}")
+        return int(ra[0]) if status == 0 else None
+
+    def window_get(self, strand: int, depth: int) -> list[int]:
+        """`s4v_window_get`: %l0-%l7, %i0-%i7. Raises StrandError."""
+        values = ffi.new("uint64_t[]", _WINDOW_REGISTERS)
+        if lib.s4v_window_get(self._machine, strand, depth, values) != 0:
+            raise StrandError(f"strand {strand} has no window {depth} before the current one")
+        return list(values)
+
+    def window_set(self, strand: int, depth: int, values: Sequence[int]) -> None:
+        """`s4v_window_set`. Raises StrandError."""
+        raw = ffi.new("uint64_t[]", list(values[:_WINDOW_REGISTERS]))
+        if len(values) != _WINDOW_REGISTERS or lib.s4v_window_set(self._machine, strand, depth, raw) != 0:
+            raise StrandError(f"strand {strand} has no window {depth} before the current one")

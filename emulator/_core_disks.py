@@ -18,7 +18,7 @@ class DiskCalls:
     _machine: Any
 
     def disk_open(
-        self, channel: int, file: dict[str, int | bytes], *, entries: int, entry_bytes: int,
+        self, channel: int, file: dict[str, Any], *, entries: int, entry_bytes: int,
         cookies: Sequence[tuple[int, int]],
     ) -> None:  # fmt: skip
         """Another file (`s4v_disk_file` by its members) and ring."""

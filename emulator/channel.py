@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from emulator import _core
 from emulator._core_channels import Wire
+from emulator._core_nets import NetPort
 from emulator.errors import ChannelError
 
 PACKET_BYTES = 64
-__all__ = ["PACKET_BYTES", "Channel", "ChannelInfo", "Wire"]
+__all__ = ["PACKET_BYTES", "Channel", "ChannelInfo", "NetPort", "Wire"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ class Channel:
     # -- the data path of a virtual disk: `emulator.devices.datapath` has the words for it
 
     def disk_open(
-        self, file: dict[str, int | bytes], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
+        self, file: dict[str, Any], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
     ) -> None:
         """Another file and ring of descriptors."""
         self._core.disk_open(self.number, file, entries=entries, entry_bytes=entry_bytes, cookies=cookies)
@@ -154,6 +157,37 @@ class Channel:
     def disk_count(self) -> dict[str, int]:
         """What the disk has done."""
         return self._core.disk_count(self.number)
+
+    @property
+    def in_real_time(self) -> bool:
+        """May something move while the guest runs? Not on a deterministic machine."""
+        return not self._core.deterministic
+
+    # -- the data path of a virtual network: `emulator.devices.netpath` has the words for it
+
+    def net_lend(
+        self, port: NetPort, lane: dict[str, int], *, entries: int, entry_bytes: int, cookies: list[tuple[int, int]]
+    ) -> bool:
+        """Let C serve the rings of a session."""
+        return self._core.net_lend(
+            self.number, port, lane, entries=entries, entry_bytes=entry_bytes, cookies=cookies
+        )
+
+    def net_take_back(self) -> dict[str, int]:
+        """The end of that."""
+        return self._core.net_take_back(self.number)
+
+    def net_lent(self) -> bool:
+        """Does C serve them?"""
+        return self._core.net_lent(self.number)
+
+    def net_serve(self, *, finish: bool = False) -> bool:
+        """Go on with messages."""
+        return self._core.net_serve(self.number, finish=finish)
+
+    def net_frames(self) -> Iterable[bytes]:
+        """Frames for the switch."""
+        return self._core.net_frames(self.number)
 
     def __repr__(self) -> str:
         return f"<Channel {self.number}>"

@@ -16,6 +16,7 @@ from emulator import build_info, runner
 from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.diskcommand import add_disk
 from emulator.errors import EmulatorError, PlatformFileError
+from emulator.gdb.command import add_gdb
 from emulator.mdesc.command import add_md
 from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
@@ -71,6 +72,7 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         "disk": add_disk(commands),
         **add_power(commands),
         **add_watch(commands),
+        **add_gdb(commands),
         **add_net(commands),
         **add_power_policy(commands),
         **add_lab(commands),

@@ -184,6 +184,10 @@ class Strand:
             raise ConfigError(f"not an instruction address: {pc:#x}")
         self._core.strand_start(self.number, pc, rtba=rtba, arg=arg & _MASK64)
 
+    def fail(self) -> None:
+        """It is broken: in state ERROR for good, as after a trap at MAXTL. Between runs. Raises StrandError."""
+        self._core.strand_fail(self.number)
+
     def run(self, budget_insns: int) -> Stop:
         """Run this strand alone for at most `budget_insns` instructions."""
         return Stop.from_core(self._core.strand_run(self.number, check_budget(budget_insns)))

@@ -279,7 +279,9 @@ class Machine(MachineDebug, MachineMoving):
 
     # -- running
 
-    def run(self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None) -> Stop:
+    def run(
+        self, budget_insns: int, *, seconds: float | None = None, until_ns: int | None = None, only: int | None = None
+    ) -> Stop:
         """Run all started strands until their common budget is used up or something stops them.
 
         In real time also until `seconds` of host time are over (reason TIME); a deterministic machine does not look
@@ -289,6 +291,8 @@ class Machine(MachineDebug, MachineMoving):
 
         `until_ns`, of a deterministic machine: until its clock shows that time (reason TIME). Machines that take turns
         up to the same times share one time, also while their guests wait.
+
+        `only`: that strand alone, and by the budget alone; the others stand still.
         """
         if until_ns is not None and not self.deterministic:
             raise ConfigError("the clock of a machine in real time is the host's")
@@ -302,7 +306,9 @@ class Machine(MachineDebug, MachineMoving):
             if held is not None:
                 return Stop(reason=held, strand=0, insns=done, exit_code=0 if held is StopReason.EXIT else None)
             host_ns = 0 if end is None else max(1, int((end - time.monotonic()) * 1e9))
-            if until_ns is None:
+            if only is not None:
+                raw = self._core.strand_run(only, left - done)
+            elif until_ns is None:
                 raw = self._core.run(left - done, host_ns)
             else:
                 raw = self._core.run_until(left - done, until_ns * self.tick_hz // 1_000_000_000)

@@ -97,6 +97,25 @@ class MachineDebug:
         """
         return self._core.va_write(strand, _address(va), content)
 
+    def translate(self, strand: int, va: int) -> int | None:
+        """Real address behind a virtual one, found as `read_virtual` does; None: there is none. Raises StrandError."""
+        return self._core.va_translate(strand, _address(va))
+
+    def windows(self, strand: int) -> list[list[int]]:
+        """%l0-%l7, %i0-%i7 of the callers' windows that are in the register file (CANRESTORE), the nearest first.
+
+        What belongs to another address space (OTHERWIN) is not among them. Raises StrandError.
+        """
+        return [self._core.window_get(strand, depth)
+                for depth in range(self._core.reg_get(strand, _core.reg_find("canrestore")))]  # fmt: skip
+
+    def set_window(self, strand: int, depth: int, values: dict[int, int]) -> None:
+        """Set registers (0-15: %l0-%l7, %i0-%i7) of a caller's window. Raises StrandError."""
+        whole = self._core.window_get(strand, depth)
+        for index, value in values.items():
+            whole[index] = value
+        self._core.window_set(strand, depth, whole)
+
 
 def _address(value: int) -> int:
     if not 0 <= value <= _MASK64:

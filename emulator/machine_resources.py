@@ -167,6 +167,14 @@ class MachineResources:
             for number, (kind, ino, strands) in enumerate(units)
         )
 
+    @property
+    def crypto_counters(self) -> dict[int, tuple[int, int]]:
+        """By devino: descriptors of arithmetic and blocks of data that a unit has worked off, and how many failed.
+
+        Since the unit is here; neither a state image nor a migration takes them along.
+        """
+        return self._core.crypto_counters()
+
 
 def check_total(platform: Platform, size_bytes: int) -> None:
     """A size of memory that the server can have. Raises ConfigError."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 PATIENCE = 60.0
-TOOLS = {"sun4v": "emulator.cli", "ldm": "ldmd.cli", "ldmd": "ldmd.daemon"}
+TOOLS = {"sun4v": "emulator.cli", "ldm": "ldmd.cli", "ldmd": "ldmd.daemon", "pytest": "pytest"}
 
 
 def free_ports(count: int = 2) -> int:

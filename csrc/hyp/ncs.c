@@ -216,6 +216,8 @@ static void mau_run(struct domain *d, struct ncs_unit *u) {
     if (!failing) set_mau_word(d, u, MAU_ERROR, status == HV_EIO ? ERROR_OPERATION : 0);
     failing |= status != HV_EOK;
     set_mau_word(d, u, MAU_STATE, failing ? STATE_ERROR : STATE_DONE);
+    u->jobs++;
+    u->errors += failing;
     if (mau_word(d, u, MAU_TYPE) & TYPE_END) {
       failing = false;
       u->event = 1;
@@ -283,6 +285,8 @@ static u32 v1_qtail_update(struct strand *s, struct domain *d, const u64 *arg) {
   while (u->head != u->tail) {
     u32 status = ncs_mau_run_one(d, u);
     set_mau_word(d, u, MAU_STATE, status ? STATE_ERROR : STATE_DONE);
+    u->jobs++;
+    u->errors += status != HV_EOK;
     if (status) return status;
     u->head = ncs_next(u, u->head);
   }

@@ -31,6 +31,7 @@ struct ncs_unit {
   NCS_FIELDS(HYP_MEMBER)
   u16 cpu[NCS_CPUS];      /* the strands that share it */
   u64 memory[MAU_WORDS];  /* of a modular arithmetic unit */
+  u64 jobs, errors;       /* descriptors and blocks worked off, and of them failed; since it is here, no state */
 };
 
 struct ncs {

@@ -225,6 +225,8 @@ void ncs_cwq_run(struct domain *d, struct ncs_unit *u) {
   j.domain = d;
   while (u->head != u->tail) {
     u64 end = ncs_next(u, u->head), result = run_block(&j, u, &end);
+    u->jobs++;
+    u->errors += result != CW_DONE;
     do {
       u64 w[WORDS] = {0};
       read_word(d, u, u->head, w);

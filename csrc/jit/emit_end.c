@@ -5,8 +5,8 @@
 
 static void leave_if_stale(struct gen *g, struct x86_label *away) {
   if (!g->jit->beside) return;
-  x86_mov_imm(&g->x, RAX, (u64)(uintptr_t)codecache_stale_word(g->node->block->page));
-  x86_alu_mem_imm(&g->x, ALU_CMP, W32, x86_at(RAX, 0), 0);
+  x86_mov_imm(&g->x, RAX, (u64)(uintptr_t)g->node->block);
+  x86_alu_mem_imm(&g->x, ALU_CMP, W32, x86_at(RAX, offsetof(struct block, stale)), 0);
   x86_jcc(&g->x, CC_NE, away);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "machine/machine.h"
+#include "vio/vnet.h"
 
 static bool channel_there(const s4v_machine *m, u32 id) {
   return id < m->domain.channels.count && m->domain.channels.endpoint[id].kind != LDC_NONE;
@@ -55,6 +56,7 @@ int s4v_wire_unplug(s4v_machine *m, uint32_t id) {
 int s4v_ldc_remove(s4v_machine *m, uint32_t id) {
   if (!channel_there(m, id)) return S4V_ENOENT;
   if (m->vio) vdisk_close(m->vio, id);
+  if (m->vio) vnet_close(m->vio, id);
   ldc_remove(&m->domain, id);
   return S4V_OK;
 }

@@ -52,13 +52,28 @@ int s4v_watchpoint_remove(s4v_machine *m, uint64_t va, uint64_t bytes, uint32_t 
   return S4V_ENOENT;
 }
 
+void s4v_forget_translations(s4v_machine *m, uint64_t mask) {
+  for (u32 i = 0; i < m->domain.strand_count; i++) mmu_forget_some(m->domain.strands[i], mask);
+}
+
+/* By the strand's own translations, or those of another one in the same contexts. */
+static bool look(s4v_machine *m, struct strand *s, u64 va, u64 *ra) {
+  bool found = mmu_look(s, va, ra);
+  for (u32 i = 0; !found && i < m->domain.strand_count; i++) found = mmu_look_like(m->domain.strands[i], s, va, ra);
+  return found;
+}
+
+int s4v_va_translate(s4v_machine *m, uint32_t strand, uint64_t va, uint64_t *ra) {
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
+  return look(m, s, va & strand_mask(s), ra) ? S4V_OK : S4V_EFAULT;
+}
+
 /* The place of an address for a strand: real memory, or false. */
 static bool place(s4v_machine *m, struct strand *s, u64 va, u32 right, struct ram_ref *ref) {
   u64 ra;
   u32 rights;
-  bool found = mmu_look(s, va, &ra);
-  for (u32 i = 0; !found && i < m->domain.strand_count; i++) found = mmu_look_like(m->domain.strands[i], s, va, &ra);
-  return found && mmu_place(&m->domain.env, ra, ref, &rights) && (rights & right);
+  return look(m, s, va, &ra) && mmu_place(&m->domain.env, ra, ref, &rights) && (rights & right);
 }
 
 static u64 piece(const struct ram_ref *ref, u64 va, u64 left) {

@@ -72,6 +72,7 @@ bool machine_run_ends(s4v_machine *, s4v_stop *); /* kick, suspend, watchdog, ti
 void machine_fill_stop(s4v_machine *, struct strand *, u32 why, s4v_stop *);
 
 /* vdisk.c */
+struct vio *machine_vio(s4v_machine *);               /* made when it is first wanted; NULL: no host memory */
 bool machine_disks_busy(const s4v_machine *);         /* requests are on their way: the guest will be woken */
 bool machine_disks_look(s4v_machine *);               /* answers what is done; true: the client shall look */
 void machine_disks_settle(s4v_machine *);             /* no worker reads or writes memory of the guest any more */

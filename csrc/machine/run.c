@@ -4,6 +4,7 @@
  */
 #include "machine/machine.h"
 #include "strand/share.h"
+#include "vio/vnet.h"
 
 #define NS_PER_SECOND 1000000000ull
 enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17, NEWS_STRETCH = 1 << 14 };
@@ -86,7 +87,9 @@ static void next_turn(s4v_machine *m) {
   machine_new_turn(m);
 }
 
-bool machine_expects_news(const s4v_machine *m) { return m->domain.channels.first_wired != 0; }
+bool machine_expects_news(const s4v_machine *m) {
+  return m->domain.channels.first_wired || (m->vio && vio_nets_lent(m->vio));
+}
 bool machine_has_news(const s4v_machine *m) { return __atomic_load_n(&m->domain.news, __ATOMIC_SEQ_CST) != 0; }
 
 /* Real time: so long, to the end of the run's time, or to a kick. */
@@ -184,6 +187,7 @@ bool machine_run_ends(s4v_machine *m, s4v_stop *stop) {
   if (machine_has_news(m)) {
     __atomic_store_n(&m->domain.news, 0, __ATOMIC_SEQ_CST);
     wires_look(&m->domain);
+    if (m->vio) vio_nets_look(m->vio);
   }
   if (machine_disks_look(m)) __atomic_store_n(&m->kicked, 1, __ATOMIC_SEQ_CST);
   if (__atomic_exchange_n(&m->kicked, 0, __ATOMIC_ACQ_REL)) {

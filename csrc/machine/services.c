@@ -98,7 +98,8 @@ int s4v_crypto_remove(s4v_machine *m, uint32_t devino) {
 int s4v_crypto_info(const s4v_machine *m, uint32_t n, s4v_crypto *out) {
   if (n >= m->domain.ncs.count) return S4V_ENOENT;
   const struct ncs_unit *u = &m->domain.ncs.unit[n];
-  *out = (s4v_crypto){.kind = u->kind, .devino = u->ino, .strand_count = u->cpu_count, .entries = (u32)u->entries};
+  *out = (s4v_crypto){.kind = u->kind, .devino = u->ino, .strand_count = u->cpu_count, .entries = (u32)u->entries,
+                      .jobs = u->jobs, .errors = u->errors};
   for (u32 i = 0; i < u->cpu_count; i++) out->strands[i] = u->cpu[i];
   return S4V_OK;
 }

@@ -132,6 +132,15 @@ uint64_t s4v_strand_insns(const s4v_machine *m, uint32_t strand) {
   return s ? s->insns : 0;
 }
 
+int s4v_strand_fail(s4v_machine *m, uint32_t strand) {
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
+  s->run_state = STRAND_ERROR;
+  s->waiting = 0;
+  machine_new_turn(m);
+  return S4V_OK;
+}
+
 int s4v_strand_state(const s4v_machine *m, uint32_t strand) {
   const struct strand *s = hyp_strand(&m->domain, strand);
   return s ? (int)s->run_state : S4V_ENOENT;

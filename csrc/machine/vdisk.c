@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "machine/machine.h"
+#include "vio/vnet.h"
 
 _Static_assert(S4V_DISK_CLIENT == (int)VDISK_CLIENT && S4V_DISK_FULL == (int)VDISK_FULL, "one table");
 _Static_assert(sizeof((s4v_disk_file *)0)->status == VDISK_STATUSES, "one table");
@@ -15,8 +16,10 @@ static void told(struct domain *d) {
 }
 
 static u32 host_packets(struct domain *d, u32 channel) {
-  struct vdisk *disk = vdisk_of(((s4v_machine *)(void *)d)->vio, channel);
-  return disk ? vdisk_packets(disk) : HOST_CLIENT;
+  struct vio *vio = ((s4v_machine *)(void *)d)->vio;
+  struct vdisk *disk = vdisk_of(vio, channel);
+  struct vnet *net = disk || !vio_nets_lent(vio) ? NULL : vnet_of(vio, channel);
+  return disk ? vdisk_packets(disk) : net ? vnet_packets(net) : HOST_CLIENT;
 }
 
 bool machine_disks_look(s4v_machine *m) {
@@ -25,10 +28,14 @@ bool machine_disks_look(s4v_machine *m) {
 
 static struct vdisk *disk(const s4v_machine *m, u32 channel) { return m->vio ? vdisk_of(m->vio, channel) : NULL; }
 
-static struct vdisk *made(s4v_machine *m, u32 channel) {
+struct vio *machine_vio(s4v_machine *m) {
   if (!m->vio) m->vio = vio_new(&m->domain, m->config.deterministic, told);
-  if (!m->vio) return NULL;
-  m->domain.host_packets = m->config.deterministic ? NULL : host_packets;
+  if (m->vio && !m->config.deterministic) m->domain.host_packets = host_packets;
+  return m->vio;
+}
+
+static struct vdisk *made(s4v_machine *m, u32 channel) {
+  if (!machine_vio(m)) return NULL;
   struct vdisk *d = vdisk_of(m->vio, channel);
   return d ? d : vdisk_open(m->vio, channel);
 }
@@ -36,6 +43,8 @@ static struct vdisk *made(s4v_machine *m, u32 channel) {
 static bool valid(const s4v_disk_file *f, const s4v_disk_ring *r) {
   if (!r->entries || r->entries > VDISK_ENTRIES || r->cookies > VDISK_RING_COOKIES) return false;
   if (r->entry_bytes < LEAST_ENTRY_BYTES || r->entry_bytes > VDISK_ENTRY_BYTES) return false;
+  for (u32 i = 0; f->sliced && i < VDISK_SLICES; i++)
+    if (f->slice_blocks[i] > f->blocks || f->slice_start[i] > f->blocks - f->slice_blocks[i]) return false;
   u64 limit = (u64)INT64_MAX / VDISK_BLOCK;
   return f->blocks < limit && f->base / VDISK_BLOCK < limit - f->blocks && f->most_blocks <= VDISK_MOST_BYTES / VDISK_BLOCK;
 }
@@ -46,10 +55,12 @@ int s4v_disk_open(s4v_machine *m, uint32_t channel, const s4v_disk_file *f, cons
   if (!valid(f, r)) return S4V_EINVAL;
   struct vdisk *d = made(m, channel);
   if (!d) return S4V_ENOMEM;
-  struct vdisk_file file = {.fd = f->fd, .base = f->base, .blocks = f->blocks, .most_blocks = f->most_blocks,
+  struct vdisk_file file = {.fd = f->fd, .image = (struct image *)(void *)f->image, .base = f->base, .blocks = f->blocks, .most_blocks = f->most_blocks,
                             .read_only = f->read_only != 0, .stable = f->stable != 0, .slice = f->slice != 0};
   struct vdisk_ring ring = {.entries = r->entries, .entry_bytes = r->entry_bytes, .cookies = r->cookies};
   memcpy(file.status, f->status, sizeof file.status);
+  file.sliced = f->sliced != 0 && !file.slice;
+  for (u32 i = 0; i < VDISK_SLICES; i++) file.cut[i].start = f->slice_start[i], file.cut[i].blocks = f->slice_blocks[i];
   for (u32 i = 0; i < r->cookies; i++) ring.cookie[i] = (struct cookie){r->address[i], r->bytes[i]};
   vdisk_forget(d);
   vdisk_set_ring(d, &ring);

@@ -8,7 +8,8 @@
 #include "strand/share.h"
 #include "strand/translator.h"
 
-enum { HASH_PAGES = 1024 };
+/* Blocks of changed code that a page may keep, and rounds of heat that it costs a block to be in a page that changes. */
+enum { HASH_PAGES = 1024, MOST_DEAD = 512, MOST_WAITS = 64 };
 #define DEFAULT_LIMIT ((u64)256 << 20)
 
 /* A page that holds decoded code of `users` caches. */
@@ -35,7 +36,8 @@ struct codecache {
   struct strand *owner;
   struct codecache *next;
   struct code_page *pages[HASH_PAGES];
-  struct code_page *stale;
+  struct code_page *stale, *cut;
+  u32 regions; /* translated so far */
   u64 bytes;
   u64 limit;
   u32 dirty;
@@ -85,7 +87,7 @@ static struct code_page *page_find(const struct codecache *cc, u64 pa) {
 
 struct block *codecache_block(const struct code_page *p, u64 pc, u32 mode) {
   for (struct block *b = p->buckets[block_hash(pc)]; b; b = b->next)
-    if (b->pc == pc && b->mode == mode) return b;
+    if (b->pc == pc && b->mode == mode && !block_is_stale(b)) return b;
   return NULL;
 }
 
@@ -138,19 +140,22 @@ static void entry_drop(struct codestore *store, struct code_entry *e) {
   free(e);
 }
 
+static void block_leave(struct codecache *cc, struct code_page *p, struct block *b) {
+  if (block_is_stale(b)) return;
+  __atomic_store_n(&b->stale, 1, __ATOMIC_RELAXED);
+  interp_mark_stale(b);
+  if (cc->native) __atomic_store_n(&b->native, cc->translator->leave(cc->native), __ATOMIC_RELEASE);
+  p->live--;
+}
+
 static void page_leave(struct codecache *cc, struct code_page *p) {
   struct code_entry *e = p->entry;
   p->entry = NULL;
   p->next_stale = cc->stale;
   cc->stale = p;
   __atomic_store_n(&p->stale, 1, __ATOMIC_RELAXED);
-  for (u32 i = 0; i < PAGE_BUCKETS; i++) {
-    for (struct block *b = p->buckets[i]; b; b = b->next) {
-      __atomic_store_n(&b->stale, 1, __ATOMIC_RELAXED);
-      interp_mark_stale(b);
-      if (cc->native) __atomic_store_n(&b->native, cc->translator->leave(cc->native), __ATOMIC_RELEASE);
-    }
-  }
+  for (u32 i = 0; i < PAGE_BUCKETS; i++)
+    for (struct block *b = p->buckets[i]; b; b = b->next) block_leave(cc, p, b);
   if (--e->users == 0) entry_drop(cc->store, e);
 }
 
@@ -215,6 +220,7 @@ bool codecache_insert(struct codecache *cc, struct code_page *p, struct block *b
     b->next = p->buckets[block_hash(b->pc)];
     p->buckets[block_hash(b->pc)] = b;
     cc->bytes += block_bytes(b);
+    p->live++;
   }
   pthread_mutex_unlock(&cc->store->lock);
   if (!good) free(b);
@@ -232,6 +238,12 @@ bool codecache_use(struct codecache *cc, const struct translator *t) {
 }
 
 void codecache_heat(struct codecache *cc, struct strand *s, struct block *b) {
+  u32 waits = b->page->cuts < MOST_WAITS ? b->page->cuts : MOST_WAITS;
+  if (b->waits < waits) { /* its page changes again and again, and what is translated goes with it */
+    b->waits++;
+    b->heat = 0;
+    return;
+  }
   if (!block_is_stale(b)) cc->translator->translate(cc->native, s, b);
   interp_counted(b);
   if (cc->translator->is_full(cc->native)) strand_notice(s); /* leave the blocks, so that they can go */
@@ -239,7 +251,11 @@ void codecache_heat(struct codecache *cc, struct strand *s, struct block *b) {
 
 void codecache_adopt(struct codecache *cc, struct block *const *blocks, const void *const *native, u32 count) {
   pthread_mutex_lock(&cc->store->lock);
-  for (u32 i = 0; i < count && !block_is_stale(blocks[i]); i++) {
+  bool good = true;
+  for (u32 i = 0; i < count; i++) good &= !block_is_stale(blocks[i]);
+  if (++cc->regions == 0) cc->regions = 1;
+  for (u32 i = 0; good && i < count; i++) {
+    blocks[i]->region = cc->regions;
     blocks[i]->native = native[i];
     interp_adopt(blocks[i], cc->translator->enter(cc->native));
   }
@@ -247,8 +263,6 @@ void codecache_adopt(struct codecache *cc, struct block *const *blocks, const vo
 }
 
 u64 codecache_native_bytes(const struct codecache *cc) { return cc->native ? cc->translator->bytes(cc->native) : 0; }
-
-const u32 *codecache_stale_word(const struct code_page *p) { return &p->stale; }
 
 /* ---- what goes ---- */
 
@@ -260,14 +274,54 @@ static void cache_notice(struct codecache *cc) {
     strand_notice_running(cc->store->env);
 }
 
-/* The page's code goes from all caches; with the last one the entry. */
-static void entry_retire(struct codestore *store, u64 pa) {
+/* Offsets in a page. */
+struct cut {
+  u32 first, last;
+  u64 va; /* only blocks of this page in virtual addresses; TAG_NONE: all */
+};
+
+static bool cut_meets(const struct cut *cut, const struct block *b) {
+  u32 at = (u32)(b->pc & ~PAGE_MASK);
+  if (cut->va != TAG_NONE && (b->pc ^ cut->va) & PAGE_MASK) return false;
+  return at <= cut->last && at + 4 * b->insns > cut->first && !block_is_stale(b);
+}
+
+static void region_leave(struct codecache *cc, struct code_page *p, u32 region) {
+  for (u32 i = 0; i < PAGE_BUCKETS; i++)
+    for (struct block *b = p->buckets[i]; b; b = b->next)
+      if (b->region == region) block_leave(cc, p, b);
+}
+
+/* The page's blocks with bytes of the cut go, and those translated together with them. */
+static bool page_cut(struct codecache *cc, struct code_page *p, const struct cut *cut) {
+  u32 before = p->live, from = cut->first > 4 * BLOCK_INSNS ? cut->first - 4 * BLOCK_INSNS : 0;
+  bool all = cut->last - from >= 4 * PAGE_BUCKETS; /* all buckets, once */
+  for (u32 at = from & ~3u, n = 0; all ? n < PAGE_BUCKETS : at <= cut->last; at += 4, n++)
+    for (struct block *b = p->buckets[block_hash(at)]; b; b = b->next) {
+      if (!cut_meets(cut, b)) continue;
+      if (b->region) region_leave(cc, p, b->region);
+      block_leave(cc, p, b);
+    }
+  if (p->live == before) return false;
+  p->cuts++;
+  if (p->live == 0) {
+    page_leave(cc, p);
+  } else if (!p->is_cut) {
+    p->is_cut = 1;
+    p->next_cut = cc->cut;
+    cc->cut = p;
+  }
+  cache_notice(cc);
+  return true;
+}
+
+static bool entry_cut(struct codestore *store, u64 pa, const struct cut *cut) {
+  bool hit = false;
   for (struct codecache *cc = store->caches; cc; cc = cc->next) {
     struct code_page *p = page_find(cc, pa);
-    if (!p) continue;
-    page_leave(cc, p);
-    cache_notice(cc);
+    if (p) hit |= page_cut(cc, p, cut);
   }
+  return hit;
 }
 
 bool codestore_written(struct codestore *store, pa_t pa, u64 bytes) {
@@ -280,47 +334,60 @@ bool codestore_written(struct codestore *store, pa_t pa, u64 bytes) {
     u64 stop = (at & PAGE_MASK) + PAGE_BYTES < end ? (u64)PAGE_BYTES - 1 : (end - 1) & ~PAGE_MASK;
     u64 first = (at & ~PAGE_MASK) >> GRANULE_BITS, last = stop >> GRANULE_BITS;
     if (!(e->granules[0] & granule_mask(first, last, 0)) && !(e->granules[1] & granule_mask(first, last, 1))) continue;
-    entry_retire(store, at & PAGE_MASK);
-    hit = true;
+    struct cut cut = {.first = (u32)(at & ~PAGE_MASK), .last = (u32)stop, .va = TAG_NONE};
+    hit |= entry_cut(store, at & PAGE_MASK, &cut);
   }
   pthread_mutex_unlock(&store->lock);
   return hit;
 }
 
-/* A block with the instruction, or with the one before it, whose delay slot it may be. */
-static bool page_decodes(const struct code_page *p, u64 va) {
-  for (u64 pc = va - 4 * (u64)BLOCK_INSNS; pc != va + 4; pc += 4)
-    for (const struct block *b = p->buckets[block_hash(pc)]; b; b = b->next)
-      if (b->pc == pc && va - pc <= 4 * (u64)b->insns) return true;
-  return false;
-}
-
+/* With the instruction before it, whose delay slot it may be. */
 void codestore_forget_va(struct codestore *store, u64 va) {
+  u32 at = (u32)(va & ~PAGE_MASK);
+  struct cut cut = {.first = at ? at - 4 : 0, .last = at, .va = va};
   pthread_mutex_lock(&store->lock);
   for (struct codecache *cc = store->caches; cc; cc = cc->next)
     for (u32 i = 0; i < HASH_PAGES; i++)
-      for (struct code_page *p = cc->pages[i]; p; p = p->next) {
-        if (page_is_stale(p) || !page_decodes(p, va)) continue;
-        page_leave(cc, p);
-        cache_notice(cc);
-      }
+      for (struct code_page *p = cc->pages[i]; p; p = p->next)
+        if (!page_is_stale(p)) page_cut(cc, p, &cut);
   pthread_mutex_unlock(&store->lock);
+}
+
+static void blocks_free(struct codecache *cc, struct block *b) {
+  while (b) {
+    struct block *next = b->next;
+    cc->bytes -= block_bytes(b);
+    free(b);
+    b = next;
+  }
 }
 
 static void page_free(struct codecache *cc, struct code_page *p) {
   struct code_page **at = &cc->pages[page_hash(p->pa)];
   while (*at != p) at = &(*at)->next;
   *at = p->next;
-  for (u32 i = 0; i < PAGE_BUCKETS; i++) {
-    while (p->buckets[i]) {
-      struct block *b = p->buckets[i];
-      p->buckets[i] = b->next;
-      cc->bytes -= block_bytes(b);
-      free(b);
-    }
-  }
+  for (u32 i = 0; i < PAGE_BUCKETS; i++) blocks_free(cc, p->buckets[i]);
+  blocks_free(cc, p->retired);
   cc->bytes -= sizeof *p;
   free(p);
+}
+
+/* Stale blocks are looked up no more. */
+static void page_tidy(struct codecache *cc, struct code_page *p) {
+  p->is_cut = 0;
+  if (page_is_stale(p)) return;
+  for (u32 i = 0; i < PAGE_BUCKETS; i++)
+    for (struct block **at = &p->buckets[i], *b; (b = *at);) {
+      if (!block_is_stale(b)) {
+        at = &b->next;
+        continue;
+      }
+      *at = b->next;
+      b->next = p->retired;
+      p->retired = b;
+      p->dead++;
+    }
+  if (p->dead > MOST_DEAD) page_leave(cc, p);
 }
 
 static void forget_jumps(struct codecache *cc) {
@@ -336,6 +403,7 @@ static void cache_sweep(struct codecache *cc, bool all) {
   for (u32 i = 0; all && i < HASH_PAGES; i++)
     for (struct code_page *p = cc->pages[i]; p; p = p->next)
       if (!page_is_stale(p)) page_leave(cc, p);
+  for (; cc->cut; cc->cut = cc->cut->next_cut) page_tidy(cc, cc->cut);
   while (cc->stale) {
     struct code_page *p = cc->stale;
     cc->stale = p->next_stale;

@@ -4,9 +4,10 @@
  *   cache   the blocks themselves: of one strand that has a host thread, or of all strands that take turns on one
  *
  * While a page is in the store its code byte (mem.h) is set, which keeps every store to it on the slow path. A store
- * into a granule that was decoded takes the page out of the store and makes its blocks stale in all caches at once:
- * their first micro-op says so, so nobody enters them again. Only the owner of a cache unlinks and frees blocks, in
- * codecache_tidy(), where it is inside none. docs/internals/threads.md has the argument.
+ * into a granule that was decoded makes the blocks it changes stale in all caches at once, and with a translated one those
+ * that were translated together with it: their first micro-op says so, so nobody enters them again. Only the owner of a cache
+ * unlinks blocks, in codecache_tidy(), where it is inside none. They are freed with their page, for edges and host code
+ * of others lead to them; a page with nothing else, or with much of it, goes. docs/internals/threads.md has the argument.
  */
 #ifndef S4V_STRAND_CODECACHE_H
 #define S4V_STRAND_CODECACHE_H
@@ -43,6 +44,8 @@ struct block {
   u32 insns;
   u32 uop_count;
   u32 heat;           /* times it was entered, while somebody counts */
+  u32 waits;          /* times that it was hot and was not translated */
+  u32 region;         /* blocks that were translated together have one number; 0: it was not */
   const void *native; /* with a translator: host code that goes on from here, see translator.h */
   const void *first;  /* with a translator: the first micro-op's own handler */
   u32 *words; /* instruction words */
@@ -56,8 +59,13 @@ struct code_page {
   u64 pa;
   u32 stale; /* set by whoever writes to its code; then `entry` is gone */
   u32 ready; /* no strand holds write permission to the page from before it was opened */
+  u32 cuts;  /* times that a part of its code has changed */
+  u32 live;  /* blocks that are not stale */
+  u32 dead;  /* that are, and wait for the page to go */
+  u32 is_cut; /* it has stale blocks among the others */
   struct code_entry *entry;
-  struct code_page *next, *next_stale;
+  struct code_page *next, *next_stale, *next_cut;
+  struct block *retired;
   struct block *buckets[PAGE_BUCKETS];
 };
 
@@ -74,8 +82,7 @@ struct codestore *codestore_new(struct strand_env *);
 void codestore_free(struct codestore *); /* every cache over it is freed first */
 /* Any thread: bytes were written to a page with code. True: decoded code was hit. */
 bool codestore_written(struct codestore *, pa_t, u64 bytes);
-/* Outside of any run: the pages whose code has been decoded across a breakpoint's address, in any context, are to be decoded
- * again. */
+/* Outside of any run: what has been decoded across a breakpoint's address, in any context, is to be decoded again. */
 void codestore_forget_va(struct codestore *, u64 va);
 
 /* `owner`: the strand whose blocks these are; NULL: all strands of the domain, one at a time. */
@@ -92,12 +99,11 @@ struct block *block_new(u32 insns, u32 uops);
 struct block *codecache_block(const struct code_page *, u64 pc, u32 mode);
 /* With a translator: translates around the block; afterwards its entries are no longer counted. */
 void codecache_heat(struct codecache *, struct strand *, struct block *);
-/* Gives `count` blocks of one page their host code, unless the page has become stale. */
+/* Gives `count` blocks of one page the host code they have together, unless one has become stale. */
 void codecache_adopt(struct codecache *, struct block *const *blocks, const void *const *native, u32 count);
 /* Blocks made from now on are counted, and hot ones translated. False: no translator can work here. Outside of any run. */
 bool codecache_use(struct codecache *, const struct translator *);
 u64 codecache_native_bytes(const struct codecache *);
-const u32 *codecache_stale_word(const struct code_page *); /* not 0 once the page's code has changed */
 /* These three by the owner, inside no block. */
 void codecache_flush(struct codecache *); /* everything */
 void codecache_tidy(struct codecache *);  /* unlink and free what is stale */

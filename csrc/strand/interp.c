@@ -255,7 +255,11 @@ HANDLER(h_hot) {
   SYNC_OUT;
   codecache_heat(c->code, c, c->block);
   SYNC_IN;
+#if TAIL_CALLS
+  return ((handler_fn)c->block->first)(c, u, w, cca, ccb);
+#else
   DISPATCH;
+#endif
 }
 
 HANDLER(h_count) {

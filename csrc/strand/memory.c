@@ -79,9 +79,22 @@ static u32 check_rights(struct strand *s, u64 key, u64 va, u32 access, u32 right
   return 0;
 }
 
+/* What the engine's inline path would do: a load, or a store that has the permission, needs nothing but the entry. A page
+ * that is watched has another tag. */
+static bool quick_ref(const struct tlb_bank *bank, u64 va, u32 access, struct memref *out) {
+  const struct tlb_entry *e = &bank->d[tlb_index(va)];
+  u64 page = va & PAGE_MASK;
+  if (access > ACCESS_STORE) return false;
+  if ((access == ACCESS_STORE ? e->wtag : e->rtag) != page) e = &bank->d[tlb_other(tlb_index(va))];
+  if ((access == ACCESS_STORE ? e->wtag : e->rtag) != page) return false;
+  *out = (struct memref){.host = (u8 *)(uintptr_t)(e->addend + va), .va = va};
+  return true;
+}
+
 u32 mem_ref(struct strand *s, u64 key, u64 va, u32 bytes, u32 access, struct memref *out) {
   if (UNLIKELY(s->env->watch_count != 0) && watch_meets(s, key, va, bytes, access)) return BODY_RETRY;
   struct tlb_bank *bank = s->bank->key == key ? s->bank : mmu_bank(s, key);
+  if (quick_ref(bank, va, access, out)) return 0;
   struct tlb_entry *e = tlb_slot(bank, va);
   struct mapping m = {.ra = (e->info & PAGE_MASK) | (va & ~PAGE_MASK)};
   struct ram_ref ref;
@@ -105,6 +118,7 @@ u32 mem_ref(struct strand *s, u64 key, u64 va, u32 bytes, u32 access, struct mem
 }
 
 void mem_written(struct strand *s, const struct memref *ref, u32 bytes) {
+  if (!ref->page) return; /* quick_ref(): marked, and no code */
 #ifndef S4V_COST_NO_DIRTY /* a build without marks measures what they cost (tests/benchmarks/cost.py) */
   if (UNLIKELY(strand_dirty_limited(s)) && __atomic_load_n(ref->page, __ATOMIC_RELAXED) == 0) strand_count_dirty(s);
   ram_mark(ref->page, ref->region);

@@ -289,6 +289,19 @@ void mmu_forget(struct strand *s) {
   strand_mode_changed(s);
 }
 
+void mmu_forget_some(struct strand *s, u64 mask) {
+  for (u32 n = 0; n < TLB_BANKS; n++) {
+    struct tlb_bank *b = &s->banks[n];
+    if (b->key == TAG_NONE) continue;
+    for (u32 i = 0; i < TLB_ENTRIES; i++)
+      if (mask >> (i & 63) & 1) b->d[i].rtag = b->d[i].wtag = TAG_NONE;
+    for (u32 i = 0; i < ITLB_ENTRIES; i++)
+      if (mask >> (i & 63) & 1) b->i[i].tag = TAG_NONE;
+    b->epoch = ++s->epoch_stamp;
+  }
+  strand_mode_changed(s);
+}
+
 bool mmu_place(const struct strand_env *env, u64 ra, struct ram_ref *ref, u32 *rights) {
   *rights = PLACE_READ | PLACE_WRITE | PLACE_EXECUTE;
   if (ram_lookup(env->ram, RA(ra), ref)) return true;

@@ -57,6 +57,7 @@ void mmu_demap_context(struct strand *, u64 context, u32 flags);
 void mmu_demap_all(struct strand *, u32 flags);
 void mmu_map(struct strand *, u64 va, u64 context, u64 tte, u32 flags);
 void mmu_forget(struct strand *);      /* empty the soft TLB: what it knew may no longer be so; nothing else changes */
+void mmu_forget_some(struct strand *, u64 mask); /* the entries whose number mod 64 has its bit in the mask */
 /* The host's place of a real address: memory, or what is mapped in at LDC_MAPIN's addresses, and the rights there. */
 enum place_right { PLACE_READ = 1, PLACE_WRITE = 2, PLACE_EXECUTE = 4 };
 bool mmu_place(const struct strand_env *, u64 ra, struct ram_ref *, u32 *rights);

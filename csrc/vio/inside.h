@@ -27,6 +27,7 @@ struct vdisk {
   u32 channel;
   struct vdisk_file file;
   struct vdisk_ring ring;
+  bool sliced;        /* file.cut is what the label says */
   bool able;          /* the file may be asked for what needs no waiting */
   u8 *busy;           /* a bit for each descriptor in flight */
   u64 serial;
@@ -47,7 +48,11 @@ struct vio {
   void (*tell)(struct domain *);
   struct vdisk **disk; /* by channel */
   u32 channels;
+  struct vnet *nets;   /* vnet.h */
+  u32 nets_lent;
 };
+
+void vio_close_nets(struct vio *); /* vnet.c */
 
 /* request.c */
 void request_begin(struct vdisk *, struct vdisk_request *);

@@ -9,11 +9,13 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 128 << 10 };
+#include "vio/image.h"
+
+enum { STACK_BYTES = 512 << 10 }; /* a client's functions (image.h) run on it too */
 
 /* ---- one job ---- */
 
-static void advance(struct io_job *j, u64 bytes) {
+void io_advance(struct io_job *j, u64 bytes) {
   j->offset += bytes;
   while (j->parts && bytes >= j->part->iov_len) {
     bytes -= j->part->iov_len;
@@ -24,39 +26,62 @@ static void advance(struct io_job *j, u64 bytes) {
   j->part->iov_len -= bytes;
 }
 
-static ssize_t move(const struct io_job *j, int flags) {
-  int parts = j->parts < IOV_MAX ? (int)j->parts : IOV_MAX;
-  if (j->kind == IO_READ) return preadv2(j->fd, j->part, parts, (off_t)j->offset, flags);
-  return pwritev2(j->fd, j->part, parts, (off_t)j->offset, flags);
+/* At most `bytes` bytes, by one call of the host. */
+static ssize_t move(const struct io_job *j, int fd, u64 at, u64 bytes, int flags) {
+  u64 sum = 0;
+  int n = 0;
+  while ((u32)n < j->parts && n < IOV_MAX && sum < bytes) sum += j->part[n++].iov_len;
+  u64 over = sum > bytes ? sum - bytes : 0;
+  if (n) j->part[n - 1].iov_len -= over;
+  ssize_t moved = j->kind == IO_READ ? preadv2(fd, j->part, n, (off_t)at, flags) : pwritev2(fd, j->part, n, (off_t)at, flags);
+  if (n) j->part[n - 1].iov_len += over;
+  return moved;
 }
 
-static int transfer(struct io_job *j) {
-  while (j->parts) {
-    ssize_t n = move(j, 0);
+int io_some(struct io_job *j, int fd, u64 at, u64 bytes) {
+  while (bytes) {
+    ssize_t n = move(j, fd, at, bytes, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
     if (n == 0) return EIO; /* the file has become shorter; or a device takes nothing and gives no reason */
-    advance(j, (u64)n);
+    io_advance(j, (u64)n);
+    at += (u64)n;
+    bytes -= (u64)n;
   }
   return 0;
 }
 
-static int settle(int fd) {
+static u64 left(const struct io_job *j) {
+  u64 bytes = 0;
+  for (u32 i = 0; i < j->parts; i++) bytes += j->part[i].iov_len;
+  return bytes;
+}
+
+int io_settle(int fd) {
   while (fdatasync(fd) != 0)
     if (errno != EINTR) return errno;
   return 0;
 }
 
+static int transfer(struct io_job *j) {
+  return j->image ? image_move(j->image, j, left(j)) : io_some(j, j->fd, j->offset, left(j));
+}
+
+static int settle(const struct io_job *j) { return j->image ? image_flush(j->image) : io_settle(j->fd); }
+
 void io_do(struct io_job *j) {
   j->error = j->kind == IO_FLUSH ? 0 : transfer(j);
-  if (!j->error && (j->kind == IO_FLUSH || (j->kind == IO_WRITE && j->stable))) j->error = settle(j->fd);
+  if (!j->error && (j->kind == IO_FLUSH || (j->kind == IO_WRITE && j->stable))) j->error = settle(j);
 }
 
 bool io_try(struct io_job *j, bool *able) {
   if (j->kind == IO_FLUSH || (j->kind == IO_WRITE && j->stable) || !*able) return false;
-  ssize_t n = j->parts ? move(j, RWF_NOWAIT) : 0;
+  u64 bytes = left(j), at = j->offset;
+  int fd = j->fd;
+  if (bytes && j->image && !image_place(j->image, j, bytes, &fd, &at)) return false;
+  ssize_t n = bytes ? move(j, fd, at, bytes, RWF_NOWAIT) : 0;
   if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)) *able = false;
-  if (n > 0) advance(j, (u64)n);
+  if (n > 0) io_advance(j, (u64)n);
   j->error = 0;
   return j->parts == 0; /* what is wrong the worker will meet again, and tell */
 }

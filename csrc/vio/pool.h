@@ -20,6 +20,7 @@ struct io_job {
   u8 kind;      /* enum io_kind */
   bool stable;  /* a write: on stable storage before it is done */
   int fd;
+  struct image *image; /* behind the disk instead of the file (image.h), or NULL */
   u64 offset;
   struct iovec *part; /* consumed as bytes move */
   u32 parts;
@@ -45,6 +46,10 @@ void io_pool_cancel(struct io_pool *, bool (*owned)(const struct io_job *, const
                     const void *owner);
 
 void io_do(struct io_job *);       /* by the caller itself, to the end */
+/* Parts of that: `bytes` bytes more have moved; the next `bytes` of a file (0 or an errno); all of a file is stable. */
+void io_advance(struct io_job *, u64 bytes);
+int io_some(struct io_job *, int fd, u64 at, u64 bytes);
+int io_settle(int fd);
 /* What can be done without waiting for a device. True: all of it. `able`: false from when the file refuses to be asked. */
 bool io_try(struct io_job *, bool *able);
 

@@ -117,14 +117,21 @@ static struct vdisk_request *request_new(u32 ranges) {
 /* Where a transfer goes, and 0, or the status it fails with. */
 static u32 place(const struct vdisk *d, const u8 *raw, u64 *offset, u64 *bytes) {
   u64 block = be64_load(raw + VDISK_BLOCK_AT), size = be64_load(raw + VDISK_BYTES_AT);
+  u64 start = 0, blocks = d->file.blocks;
   u8 slice = raw[VDISK_SLICE_AT];
   if (raw[VDISK_OPERATION_AT] == VD_WRITE && d->file.read_only) return EROFS;
   if (size > VDISK_MOST_BYTES) return EINVAL;
   if (raw[VDISK_OPERATION_AT] == VD_FLUSH) return 0;
-  if (slice != VDISK_WHOLE && slice != 0) return ENXIO;
+  if (slice != VDISK_WHOLE && d->sliced) {
+    start = d->file.cut[slice].start;
+    blocks = d->file.cut[slice].blocks;
+    if (!blocks) return ENXIO;
+  } else if (slice != VDISK_WHOLE && slice != 0) {
+    return ENXIO;
+  }
   if (size % VDISK_BLOCK || size / VDISK_BLOCK > d->file.most_blocks) return EINVAL;
-  if (size / VDISK_BLOCK > d->file.blocks || block > d->file.blocks - size / VDISK_BLOCK) return EIO;
-  *offset = d->file.base + block * VDISK_BLOCK;
+  if (size / VDISK_BLOCK > blocks || block > blocks - size / VDISK_BLOCK) return EIO;
+  *offset = d->file.base + (start + block) * VDISK_BLOCK;
   *bytes = size;
   return 0;
 }
@@ -180,12 +187,14 @@ static bool begin(struct vdisk *d, u32 index, u64 sequence, const u8 *raw) {
   r->ack = raw[1] != 0;
   r->io.kind = kind[r->operation];
   r->io.fd = d->file.fd;
+  r->io.image = d->file.image;
   r->io.offset = offset;
   r->io.stable = d->file.stable;
   for (u32 i = 0; i < n; i++) {
     r->range[i] = range[i];
     r->io.part[i] = (struct iovec){range[i].host, range[i].bytes};
   }
+  if (r->operation == VD_WRITE && !status && offset < d->file.base + VDISK_LABEL_BLOCKS * VDISK_BLOCK) d->sliced = false;
   enlist(d, r);
   ring_write(d, index, 0, &accepted, 1); /* where it cannot be written, DONE cannot either */
   request_begin(d, r);
@@ -194,8 +203,9 @@ static bool begin(struct vdisk *d, u32 index, u64 sequence, const u8 *raw) {
 
 static bool for_client(const struct vdisk *d, const u8 *raw) {
   u8 operation = raw[VDISK_OPERATION_AT];
-  if (d->file.fd < 0 || operation < VD_READ || operation > VD_FLUSH) return true;
-  return operation != VD_FLUSH && raw[VDISK_SLICE_AT] != VDISK_WHOLE && !d->file.slice;
+  if ((d->file.fd < 0 && !d->file.image) || operation < VD_READ || operation > VD_FLUSH) return true;
+  if (operation == VD_FLUSH || raw[VDISK_SLICE_AT] == VDISK_WHOLE || d->file.slice) return false;
+  return !d->sliced || raw[VDISK_SLICE_AT] >= VDISK_SLICES;
 }
 
 int vdisk_take(struct vdisk *d, u32 start, u32 count, u64 sequence, u32 *taken) {
@@ -218,9 +228,12 @@ int vdisk_set_file(struct vdisk *d, const struct vdisk_file *f) {
   int fd = f->fd < 0 ? -1 : fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
   if (f->fd >= 0 && fd < 0) return errno;
   if (d->file.fd >= 0) close(d->file.fd);
+  if (f->image) image_hold(f->image);
+  image_drop(d->file.image);
   d->file = *f;
   d->file.fd = fd;
   d->able = true;
+  d->sliced = f->sliced;
   return 0;
 }
 
@@ -288,6 +301,7 @@ struct vio *vio_new(struct domain *domain, bool at_once, void (*tell)(struct dom
 void vio_free(struct vio *v) {
   if (!v) return;
   for (u32 id = 0; id < v->channels; id++) vdisk_close(v, id);
+  vio_close_nets(v);
   io_pool_free(&v->pool);
   free(v->disk);
   free(v);

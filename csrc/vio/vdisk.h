@@ -9,14 +9,15 @@
  */
 #ifndef S4V_VIO_VDISK_H
 #define S4V_VIO_VDISK_H
-#include "vio/pool.h"
+#include "vio/image.h"
 #include "vio/ranges.h"
 
 enum {
   VDISK_BLOCK = 512, VDISK_MOST_BYTES = 1 << 20, /* of a request */
   VDISK_MOST_COOKIES = 256, VDISK_RING_COOKIES = 24, VDISK_ENTRIES = 1 << 16, VDISK_ENTRY_BYTES = 4096,
   VDISK_DEPTH = 512, /* requests in flight */
-  VDISK_STATUSES = 256, VDISK_WHOLE = 0xff,
+  VDISK_STATUSES = 256, VDISK_WHOLE = 0xff, VDISK_SLICES = 8,
+  VDISK_LABEL_BLOCKS = 64, /* a write there may be a new table of slices */
 };
 enum vio_state { VIO_READY = 2, VIO_ACCEPTED = 3, VIO_DONE = 4 }; /* byte 0 of a descriptor; byte 1: acknowledge it */
 enum { /* of a descriptor */
@@ -29,10 +30,13 @@ enum vdisk_stop { VDISK_ALL = 0, VDISK_NOT_READY = 1, VDISK_CLIENT = 2, VDISK_FU
 
 struct vdisk_file {
   int fd;           /* a copy of it is kept; -1: none */
+  struct image *image; /* behind the disk instead of a file; it is held. NULL: none */
   u64 base, blocks; /* where the disk begins in the file, and its size */
   u32 most_blocks;  /* of a request */
   bool read_only, stable, slice; /* stable: writes are on stable storage before they are done; slice: a disk of one slice */
   u8 status[VDISK_STATUSES];     /* errno -> what the guest reads */
+  bool sliced;                   /* the table is known; until it may have changed (vdisk.sliced) */
+  struct { u64 start, blocks; } cut[VDISK_SLICES]; /* 0 blocks: there is no such slice */
 };
 
 struct vdisk_ring {

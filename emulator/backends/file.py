@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from emulator._core_images import Image
 from emulator.backends.locks import lock
 from emulator.errors import ConfigError
 from emulator.units import format_size
@@ -28,9 +29,9 @@ _ISO_MARK_AT, _ISO_MARK = 0x8001, b"CD001"
 class Backend(Protocol):
     """A disk's bytes.
 
-    A backend may also have ``fd: int | None`` and ``base: int``: a descriptor whose bytes from `base` on are the
-    disk's, so that the data path in C reads and writes them itself; ``trouble: str``, what is wrong with it on the
-    host; and ``identity: Identity | None``.
+    Its methods are called by any thread, several at once. It may also have ``fd: int | None`` and ``base: int``: a
+    descriptor whose bytes from `base` on are the disk's; ``image: Image``: what the data path in C knows it by
+    (`image_of`); ``trouble: str``, what is wrong with it on the host; and ``identity: Identity | None``.
     """
 
     @property
@@ -102,6 +103,15 @@ def check_range(size_bytes: int, offset: int, length: int) -> None:
     """Raises OSError for a transfer that is not all on a disk."""
     if offset < 0 or length < 0 or offset + length > size_bytes:
         raise OSError(errno.EIO, "beyond the end of the disk")
+
+
+def image_of(disk: Backend) -> Image:
+    """A disk for C: what it has of it, its file, or else its methods. Raises OSError."""
+    image = getattr(disk, "image", None)
+    if isinstance(image, Image):
+        return image
+    fd = getattr(disk, "fd", None)
+    return Image.of_client(disk) if fd is None else Image.of_file(fd, int(getattr(disk, "base", 0)))
 
 
 _BLKGETSIZE64 = 0x80081272

@@ -9,10 +9,11 @@
     ...      recent map, from the next multiple of 4096 on
     ...      the clusters at their places, in a sparse file, from the next multiple of 4096 on
 
-A write puts its data in place, then sets bits of the recent map: so an acknowledged write outlives this process,
-however it ends. A flush brings data and recent map to stable storage, and only then sets the same bits of the stable
-map. After a crash of the host the order of earlier writes is unknown; then the stable map alone counts, and what was
-never flushed is as if it had not been written. The session tells the two cases apart by the identity of the boot.
+The file is opened, made, checked and committed here; its bytes are moved by C (csrc/vio/overlay.c). A write puts its
+data in place, then sets bits of the recent map: so an acknowledged write outlives this process, however it ends. A
+flush brings data and recent map to stable storage, and only then sets the same bits of the stable map. After a crash of
+the host the order of earlier writes is unknown; then the stable map alone counts, and what was never flushed is as if
+it had not been written. The session tells the two cases apart by the identity of the boot.
 
 docs/internals/disks.md.
 """
@@ -23,19 +24,19 @@ import errno
 import os
 import struct
 import tempfile
-import threading
-import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emulator._core_images import Image
 from emulator.backends.file import (
     BLOCK,
     MAX_BYTES,
     Backend,
     Identity,
     check_range,
+    image_of,
     read_all,
     round_up,
     write_all,
@@ -51,8 +52,6 @@ _PATH_AT, _SESSION_AT, _MAP_AT = 512, 4096, 8192
 _HEADER = struct.Struct(">8sQIIQQ")
 _COMMITTING = 1
 _SESSION_BYTES = 48
-_FLUSH_SECONDS = 30
-"""Writes that nobody flushes are brought to stable storage after so long, as a host does with its files."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -130,21 +129,28 @@ class Overlay:
         self._map_bytes = (clusters + 7) // 8
         self._recent_at = _MAP_AT + round_up(self._map_bytes, 4096)
         self._data_at = self._recent_at + round_up(self._map_bytes, 4096)
-        self._map = bytearray(self._map_bytes)
-        self._unstable: tuple[int, int] | None = None  # bytes of the map that are set in the recent one only
-        self._lock = threading.RLock()  # guests of one server may share the overlay
-        self._failed = ""
-        self._flushed = time.monotonic()
+        self._unstable = False  # bits of the recent map are missing in the stable one
         self.header = Header(self.size_bytes, getattr(base, "identity", None) or Identity())
         self._fd = -1
-        self._fd = self._open(changed)
+        bits = bytes(self._map_bytes)
+        self._fd, bits = self._open(changed, bits)
+        self._image = self._made(bits)
+
+    def _made(self, bits: bytes) -> Image:
+        layout = {
+            "size": self.size_bytes, "data_at": self._data_at, "stable_at": _MAP_AT, "recent_at": self._recent_at,
+            "kept": int(self.path is not None and not self.read_only), "unstable": int(self._unstable),
+        }  # fmt: skip
+        return Image.of_overlay(self._fd, layout, bits, below=image_of(self.base))
 
     # -- opening
 
-    def _open(self, changed: bool) -> int:
+    def _open(self, changed: bool, bits: bytes) -> tuple[int, bytes]:
+        """The file, and the map in it."""
         if self.path is None:
             with tempfile.TemporaryFile(prefix="sun4v-overlay-") as file:
-                return os.dup(file.fileno())
+                os.ftruncate(file.fileno(), self._data_at + round_up(self.size_bytes, CLUSTER))
+                return os.dup(file.fileno()), bits
         flags = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
         try:
             fd = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
@@ -152,16 +158,16 @@ class Overlay:
             raise ConfigError(f"{self.path}: {error.strerror}") from None
         try:
             lock(fd, self.path, writes=not self.read_only, alone=False)
-            self._load(fd, self.path, changed)
+            bits = self._load(fd, self.path, changed)
         except OSError as error:
             os.close(fd)
             raise ConfigError(f"{self.path}: {error.strerror}") from None
         except ConfigError:
             os.close(fd)
             raise
-        return fd
+        return fd, bits
 
-    def _load(self, fd: int, path: Path, changed: bool) -> None:
+    def _load(self, fd: int, path: Path, changed: bool) -> bytes:
         if os.fstat(fd).st_size == 0 and not self.read_only:
             self._create(fd, path)
         found = read_header(fd, path)
@@ -171,18 +177,18 @@ class Overlay:
         if not changed:
             _check_below(path, found, self.header.below)
         self.header = found
-        self._map = bytearray(read_all(fd, _MAP_AT, self._map_bytes))
+        bits = read_all(fd, _MAP_AT, self._map_bytes)
         session = _unsealed(os.pread(fd, _SESSION_BYTES, _SESSION_AT))
         if session is not None and session[:36] == boot_identity() and any(session[:36]):
             recent = read_all(fd, self._recent_at, self._map_bytes)
-            if recent != self._map:
-                self._map = bytearray(recent)
-                self._unstable = (0, self._map_bytes)
+            self._unstable = recent != bits
+            bits = recent
         elif not self.read_only:
-            write_all(fd, self._recent_at, bytes(self._map))
+            write_all(fd, self._recent_at, bits)
         if not self.read_only:
             os.fdatasync(fd)  # what the recent map says is there before it is trusted
             write_all(fd, _SESSION_AT, _sealed(boot_identity(), _SESSION_BYTES))
+        return bits
 
     def _create(self, fd: int, path: Path) -> None:
         os.ftruncate(fd, self._data_at + round_up(self.size_bytes, CLUSTER))
@@ -197,13 +203,18 @@ class Overlay:
 
     # -- what is here
 
-    def _here(self, cluster: int) -> bool:
-        return bool(self._map[cluster // 8] >> cluster % 8 & 1)
+    @property
+    def image(self) -> Image:
+        """For the data path in C."""
+        return self._image
+
+    def _bits(self) -> bytes:
+        return self._image.overlay_map(self._map_bytes)
 
     @property
     def kept_bytes(self) -> int:
         """How much of the disk is here."""
-        return int.from_bytes(self._map, "big").bit_count() * CLUSTER
+        return int.from_bytes(self._bits(), "big").bit_count() * CLUSTER
 
     @property
     def identity(self) -> Identity | None:
@@ -213,81 +224,34 @@ class Overlay:
     @property
     def trouble(self) -> str:
         """What is wrong here or below; "" where all is well."""
-        return self._failed or str(getattr(self.base, "trouble", ""))
+        failed = self._image.failed if self._fd >= 0 else 0
+        own = f"{self.path or 'overlay'}: {os.strerror(failed)}" if failed else ""
+        return own or str(getattr(self.base, "trouble", ""))
 
     def read(self, offset: int, length: int) -> bytes:
         """From the overlay what is there, the rest from below."""
         check_range(self.size_bytes, offset, length)
-        parts = []
-        end = offset + length
-        while offset < end:
-            here = self._here(offset // CLUSTER)
-            stop = offset
-            while stop < end and self._here(stop // CLUSTER) == here:
-                stop = min(end, (stop // CLUSTER + 1) * CLUSTER)
-            count = stop - offset
-            parts.append(read_all(self._fd, self._data_at + offset, count) if here else self.base.read(offset, count))
-            offset = stop
-        return b"".join(parts)
+        self._check_open()
+        return self._image.read(offset, length)
 
     def write(self, offset: int, data: bytes) -> None:
         """Into the overlay; of a cluster that is not there yet the rest is copied from below first."""
         check_range(self.size_bytes, offset, len(data))
         if self.read_only:
             raise OSError(errno.EROFS, "the disk is read-only")
-        if not data:
-            return
-        try:
-            with self._lock:
-                self._store(offset, data)
-                if self.path is not None and time.monotonic() - self._flushed > _FLUSH_SECONDS:
-                    self.flush()
-        except OSError as error:
-            self._failed = f"{self.path or 'overlay'}: {error.strerror}"
-            raise
-        self._failed = ""
-
-    def _store(self, offset: int, data: bytes) -> None:
-        first, last = offset // CLUSTER, (offset + len(data) - 1) // CLUSTER
-        for cluster in {first, last}:  # those between are written whole
-            start = cluster * CLUSTER
-            size = min(CLUSTER, self.size_bytes - start)
-            whole = offset <= start and start + size <= offset + len(data)
-            if not whole and not self._here(cluster):
-                write_all(self._fd, self._data_at + start, self.base.read(start, size))
-        write_all(self._fd, self._data_at + offset, data)
-        self._mark(first, last)
-
-    def _mark(self, first: int, last: int) -> None:
-        """Note that clusters are here, after their data are in the file."""
-        fresh = [cluster for cluster in range(first, last + 1) if not self._here(cluster)]
-        if not fresh:
-            return
-        low, high = first // 8, last // 8 + 1
-        changed = self._map[low:high]
-        for cluster in fresh:
-            changed[cluster // 8 - low] |= 1 << cluster % 8
-        write_all(self._fd, self._recent_at + low, bytes(changed))
-        self._map[low:high] = changed
-        before = self._unstable or (low, high)
-        self._unstable = (min(low, before[0]), max(high, before[1]))
+        self._check_open()
+        if data:
+            self._image.write(offset, data)
 
     def flush(self) -> None:
         """Return when data and maps are on stable storage."""
-        if self.read_only:
-            return
-        try:
-            with self._lock:
-                os.fdatasync(self._fd)
-                self._flushed = time.monotonic()
-                if self._unstable is not None:
-                    low, high = self._unstable
-                    write_all(self._fd, _MAP_AT + low, bytes(self._map[low:high]))
-                    os.fdatasync(self._fd)
-                    self._unstable = None
-        except OSError as error:
-            self._failed = f"{self.path or 'overlay'}: {error.strerror}"
-            raise
+        self._check_open()
+        if not self.read_only:
+            self._image.flush()
+
+    def _check_open(self) -> None:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "the overlay is closed")
 
     # -- for administrators
 
@@ -298,9 +262,9 @@ class Overlay:
         """
         self.flush()
         self._write_header(replace(self.header, committing=True))
-        done = 0
+        done, bits = 0, self._bits()
         for cluster in range(round_up(self.size_bytes, CLUSTER) // CLUSTER):
-            if self._here(cluster):
+            if bits[cluster // 8] >> cluster % 8 & 1:
                 start = cluster * CLUSTER
                 size = min(CLUSTER, self.size_bytes - start)
                 self.base.write(start, read_all(self._fd, self._data_at + start, size))
@@ -313,15 +277,16 @@ class Overlay:
 
     def _empty(self) -> None:
         """Everything here is below: first the maps say so, then the room is given back."""
-        self._map = bytearray(self._map_bytes)
-        write_all(self._fd, _MAP_AT, bytes(self._map))
-        write_all(self._fd, self._recent_at, bytes(self._map))
-        self._unstable = None
-        if self._fd >= 0:
-            os.fsync(self._fd)
-            end = self._data_at + round_up(self.size_bytes, CLUSTER)
-            os.ftruncate(self._fd, self._data_at)
-            os.ftruncate(self._fd, end)
+        empty = bytes(self._map_bytes)
+        write_all(self._fd, _MAP_AT, empty)
+        write_all(self._fd, self._recent_at, empty)
+        self._unstable = False
+        os.fsync(self._fd)
+        end = self._data_at + round_up(self.size_bytes, CLUSTER)
+        os.ftruncate(self._fd, self._data_at)
+        os.ftruncate(self._fd, end)
+        self._image.close()
+        self._image = self._made(empty)
 
     def rebase(self, below: Identity) -> None:
         """Take another disk, or the changed one, as the disk below. The caller knows that what is here fits it."""
@@ -339,6 +304,7 @@ class Overlay:
                 if self.path is not None:
                     self.flush()
             fd, self._fd = self._fd, -1
+            self._image.close()
             os.close(fd)
         self.base.close()
 

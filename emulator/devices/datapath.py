@@ -1,7 +1,8 @@
 """The part of a virtual disk that is C: READ, WRITE and FLUSH of a ring, between a file and guest memory (csrc/vio).
 
-A `DataPath` belongs to one channel. It serves backends whose bytes are those of a file descriptor; in real time several
-requests are on their way at once, and their completions wake the machine. docs/internals/vio.md.
+A `DataPath` belongs to one channel. In real time several requests are on their way at once, and their completions wake
+the machine: bytes of a file and of overlays are moved by C, those of other backends by their methods, called from C's
+threads. docs/internals/vio.md.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from emulator.backends.file import BLOCK, Backend
+from emulator._core_images import Image
+from emulator.backends.file import BLOCK, Backend, image_of
 from emulator.channel import Channel
 from emulator.devices.vio import Ring
 
@@ -33,6 +35,8 @@ class Terms:
     stable: bool
     """A write is on stable storage before it is acknowledged."""
     slice: bool
+    slices: tuple[tuple[int, int], ...] | None = None
+    """First block and size of each slice by its number; None: not known."""
 
 
 @dataclass
@@ -54,6 +58,18 @@ class DiskCounters:
         return DiskCounters(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
+def _facts(backend: Backend, ring: Ring, terms: Terms) -> tuple[object, ...]:
+    return (backend, getattr(backend, "fd", None), getattr(backend, "image", None), backend.size_bytes,
+            backend.read_only, ring, terms)  # fmt: skip
+
+
+def _cuts(terms: Terms) -> dict[str, object]:
+    if terms.slices is None:
+        return {}
+    return {"sliced": 1, "slice_start": [start for start, _ in terms.slices],
+            "slice_blocks": [blocks for _, blocks in terms.slices]}  # fmt: skip
+
+
 class DataPath:
     """`status`: what a guest reads for an error number of the host."""
 
@@ -61,6 +77,7 @@ class DataPath:
         self._channel = channel
         self._status = bytes(status(OSError(number, "")) for number in range(256))
         self._known: tuple[object, ...] | None = None
+        self._image: Image | None = None  # C calls through it
         self.lent = False
         """Has C the session's link?"""
 
@@ -70,32 +87,45 @@ class DataPath:
         return self._known is not None
 
     def open(self, backend: Backend, ring: Ring, terms: Terms) -> bool:
-        """Be ready for requests of a ring. False: not with this backend. Nothing may be in flight where one is new."""
+        """Be ready for requests of a ring. False: the host cannot. Nothing may be in flight where one is new."""
+        known = _facts(backend, ring, terms)
+        if known == self._known:
+            return True
         fd = getattr(backend, "fd", None)
-        if fd is None:
+        try:
+            image = image_of(backend) if fd is None else None
+        except OSError:
             self.close()
             return False
-        base = getattr(backend, "base", 0)
-        known = (backend, fd, base, backend.size_bytes, backend.read_only, ring, terms)
-        if known != self._known:
-            self._channel.disk_open(
-                {
-                    "fd": fd, "most_blocks": terms.most_blocks, "base": base, "blocks": backend.size_bytes // BLOCK,
-                    "read_only": backend.read_only, "stable": terms.stable, "slice": terms.slice,
-                    "status": self._status,
-                },
-                entries=ring.entries, entry_bytes=ring.entry_bytes,
-                cookies=[(cookie.address, cookie.size) for cookie in ring.cookies],
-            )  # fmt: skip
-            self._known = known
+        self._channel.disk_open(
+            {
+                "fd": -1 if fd is None else fd, "base": 0 if fd is None else getattr(backend, "base", 0),
+                "most_blocks": terms.most_blocks,
+                "blocks": backend.size_bytes // BLOCK, "read_only": backend.read_only, "stable": terms.stable,
+                "slice": terms.slice, "status": self._status, **({} if image is None else {"image": image.raw}),
+                **_cuts(terms),
+            },
+            entries=ring.entries, entry_bytes=ring.entry_bytes,
+            cookies=[(cookie.address, cookie.size) for cookie in ring.cookies],
+        )  # fmt: skip
+        self._known, self._image = known, image
         return True
+
+    def is_new(self, backend: Backend, ring: Ring, terms: Terms) -> bool:
+        """Would `open` change something that is in use?"""
+        return self._known is not None and self._known != _facts(backend, ring, terms)
+
+    def renew(self) -> None:
+        """The next `open` gives C everything anew. Nothing is in flight."""
+        self._known = None
 
     def close(self) -> None:
         """No ring: what no thread has begun is dropped, the rest is waited for, and the guest does not hear of it."""
-        if self._known is not None:
+        if self._known is not None or self._image is not None:
             self._known = None
             self.lent = False
             self._channel.disk_close()
+            self._image = None
 
     def take(self, start: int, count: int, sequence: int) -> tuple[int, Stop]:
         """Begin with descriptors from `start` on; how many were taken. Raises AddressError: the ring is not there."""

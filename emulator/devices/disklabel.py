@@ -171,6 +171,23 @@ def find_slice(backend: Backend, number: int) -> Slice | None:
     return replace(found, blocks=blocks) if blocks else None
 
 
+LABEL_BLOCKS = 64
+"""Where tables of slices are: a write there may change them."""
+
+
+def all_slices(backend: Backend) -> tuple[tuple[int, int], ...] | None:
+    """(first block, blocks) of the first eight slices, zeros for those that are not there.
+
+    None where a table lies behind `LABEL_BLOCKS`, so that nobody would notice a change. Raises OSError.
+    """
+    if read_label(backend) is None and backend.size_bytes >= 2 * BLOCK:
+        header = backend.read(BLOCK, BLOCK)
+        if header[:8] == _EFI_MARK and struct.unpack_from("<Q", header, 72)[0] > LABEL_BLOCKS // 2:
+            return None
+    found = (find_slice(backend, number) for number in range(SLICES))
+    return tuple((part.start, part.blocks) if part is not None else (0, 0) for part in found)
+
+
 def _efi_slice(backend: Backend, number: int) -> Slice:
     """An entry of the GUID partition table; an empty slice where there is none."""
     if backend.size_bytes < 2 * BLOCK or number < 0:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from emulator.channel import NetPort
 from emulator.devices.capture import INBOUND, OUTBOUND, Capture
 from emulator.devices.guard import Guard
 from emulator.errors import ConfigError
@@ -92,8 +93,9 @@ class Port:
         self.every_group = every_group
         self.groups: set[bytes] = set()
         self.wake = wake
-        self.counters = PortCounters()
+        self._counters = PortCounters()
         self.switch: Switch | None = None
+        self._capture: tuple[Capture, int] | None = None
         self.secondary: tuple[int, bool] | None = None
         """A private VLAN: its secondary VLAN, and whether the ports of that are isolated from each other too."""
         self.guard: Guard | None = None
@@ -103,8 +105,9 @@ class Port:
         self.clock: Callable[[], int] | None = None
         """Nanoseconds since 1970 for captures and limits; None: the host's."""
         self._inbox: deque[bytes] = deque()
+        self.core: NetPort | None = None
+        """Where frames wait instead, for a guest whose rings C serves."""
         self._called = False  # by `wake`, and has not come yet
-        self._capture: tuple[Capture, int] | None = None
         self.set_vlans(pvid, vids)
 
     def set_vlans(self, pvid: int, vids: Iterable[int]) -> None:
@@ -113,6 +116,39 @@ class Port:
         if any(not 1 <= vid <= MAX_VLAN for vid in (pvid, *found)):
             raise ConfigError(f"VLANs are 1 to {MAX_VLAN}")
         self.pvid, self.vids = pvid, found
+        self.changed()
+
+    def changed(self) -> None:
+        """What goes through the port is to be looked at anew: it is in other VLANs, limited, guarded or recorded."""
+        if self.switch is not None:
+            self.switch.forget_flows()
+
+    @property
+    def is_free(self) -> bool:
+        """May frames pass that nobody here looks at?"""
+        limits = self.inbound, self.outbound, self.guard, self._capture
+        return self.core is not None and all(each is None for each in limits)
+
+    @property
+    def counters(self) -> PortCounters:
+        """What went through, with what passed without us."""
+        self.collect()
+        return self._counters
+
+    def collect(self) -> None:
+        """Count what passed without us."""
+        if self.core is None:
+            return
+        found, counters = self.core.counted(), self._counters
+        counters.received += found["in_frames"]
+        counters.received_bytes += found["in_bytes"]
+        counters.sent += found["out_frames"]
+        counters.sent_bytes += found["out_bytes"]
+        counters.dropped += found["dropped"]
+        if found["in_frames"] and self.switch is not None:
+            count = self.switch.vlans.setdefault(self.pvid, [0, 0])
+            count[0] += found["in_frames"]
+            count[1] += found["in_bytes"]
 
     def limit(self, bits_per_second: int | None) -> None:
         """Bandwidth in each direction; None: no limit."""
@@ -120,10 +156,12 @@ class Port:
             self.inbound = self.outbound = None
         elif self.inbound is None or self.inbound.bits_per_second != bits_per_second:
             self.inbound, self.outbound = Bucket(bits_per_second), Bucket(bits_per_second)
+        self.changed()
 
     def record(self, capture: Capture | None) -> None:
         """Record what goes through the port from now on; None: no more."""
         self._capture = None if capture is None else (capture, capture.interface(self.name))
+        self.changed()
 
     def _note(self, frame: bytes, direction: int) -> None:
         noted = self._capture
@@ -139,7 +177,7 @@ class Port:
 
     def pass_on(self, frame: bytes, hops: int) -> None:
         """As `send`, for a frame that has come through other switches."""
-        counters = self.counters
+        counters = self._counters
         counters.received += 1
         counters.received_bytes += len(frame)
         if self._capture is not None:
@@ -158,9 +196,9 @@ class Port:
     def deliver(self, frame: bytes, hops: int) -> None:
         """The switch has a frame for this port."""
         del hops  # counts where a port leads to another switch
-        counters = self.counters
+        counters = self._counters
         first = self.switch is not None and self.switch.cluster and frame[12:14] == CLUSTER_TYPE
-        if len(self._inbox) >= (2 * INBOX if first else INBOX):
+        if self.waiting >= (2 * INBOX if first else INBOX):
             counters.dropped += 1
             return
         if self.outbound is not None and not first and not self.outbound.take(len(frame), self._now()):
@@ -171,7 +209,10 @@ class Port:
         counters.sent_bytes += len(frame)
         if self._capture is not None:
             self._note(frame, OUTBOUND)
-        if first:
+        if self.core is not None:
+            if self.core.put(frame, front=first, most=2 * INBOX):
+                return  # the machine looks by itself
+        elif first:
             self._inbox.appendleft(frame)
         else:
             self._inbox.append(frame)
@@ -186,24 +227,33 @@ class Port:
     @property
     def waiting(self) -> int:
         """Frames in the inbox."""
-        return len(self._inbox)
+        return len(self._inbox) if self.core is None else len(self.core)
 
     def take(self) -> bytes | None:
         """The oldest frame of the inbox; None: it is empty."""
+        if self.core is not None:
+            return self.core.take()
         return self._inbox.popleft() if self._inbox else None
 
     def discard(self) -> None:
         """Empty the inbox."""
+        if self.core is not None:
+            self.core.clear()
         self._inbox.clear()
 
     @property
     def pending(self) -> tuple[bytes, ...]:
         """The frames of the inbox, which stay there."""
-        return tuple(self._inbox)
+        return tuple(self._inbox) if self.core is None else self.core.all()
 
     def restore(self, frames: Iterable[bytes]) -> None:
         """An inbox as it was at another place."""
-        self._inbox = deque(frames)
+        self.discard()
+        for frame in frames:
+            if self.core is None:
+                self._inbox.append(frame)
+            else:
+                self.core.put(frame, most=2 * INBOX)
 
     def carries(self, vlan: int) -> bool:
         """Is the port in a VLAN?"""

@@ -89,6 +89,7 @@ class Switch:
             port.switch = self
             self._ports.append(port)
             self._settle()
+            self.forget_flows()
         return port
 
     def remove(self, port: Port) -> None:
@@ -100,6 +101,21 @@ class Switch:
                 del self._learned[key]
             self._disown(port)
             self._settle()
+            port.collect()
+            self.forget_flows()
+        if port.core is not None:
+            port.core.forget()
+
+    def forget_flows(self) -> None:
+        """What was decided before may be wrong now."""
+        for port in self._ports:
+            if port.core is not None:
+                port.core.forget()
+
+    def collect(self) -> None:
+        """Count what passed by flows."""
+        for port in self.ports:
+            port.collect()
 
     def assign(self, port: Port, addresses: Iterable[bytes]) -> None:
         """These addresses are the port's, whatever others send or say, until another call, or `remove`.
@@ -110,6 +126,7 @@ class Switch:
             self._disown(port)
             for address in addresses:
                 self._owners.setdefault(address, port)
+            self.forget_flows()
 
     def _disown(self, port: Port) -> None:
         for address in [address for address, owner in self._owners.items() if owner is port]:
@@ -124,6 +141,7 @@ class Switch:
         with self._lock:
             self._learned.clear()
             self._settle()
+            self.forget_flows()
 
     def _settle(self) -> None:
         self._secondaries = {port.secondary[0]: port.pvid for port in self._ports if port.secondary is not None}
@@ -139,6 +157,9 @@ class Switch:
         if self._owner(address, vlan) not in (None, port):
             return
         key = vlan, address
+        known = self._learned.get(key)
+        if known is not None and known[0] is not port:
+            self.forget_flows()  # it has moved
         self._learned[key] = port, self._clock()
         self._learned.move_to_end(key)
         if len(self._learned) > MAX_LEARNED:
@@ -170,16 +191,26 @@ class Switch:
             return
         with self._lock:
             self._learn(port, frame[6:12], vlan)
+            generation = port.core.generation if port.core is not None else 0
             count = self.vlans.setdefault(vlan, [0, 0])
             count[0] += 1
             count[1] += size
             targets = self._targets(port, frame[:6], vlan)
+        if len(targets) == 1 and port.is_free and not tagged and seen == vlan == port.pvid and not frame[0] & 1:
+            self._flow(port, targets[0], frame, generation)
         if seen != vlan:  # isolated ports hear those of no other machine either
             targets = [each for each in targets if each.secondary in (None, (seen, False))]
         forms = Forms(frame, tagged=tagged, priority=tag & 0xF000)
         for target in targets:
             wanted = port.secondary[0] if target.trunk and port.secondary is not None else vlan
             target.deliver(forms.plain if target.pvid == wanted else forms.tagged_with(wanted), hops - 1)
+
+    def _flow(self, port: Port, target: Port, frame: bytes, generation: int) -> None:
+        """Frames like this one need not be asked about for a while."""
+        if port.core is None or target.core is None or not target.is_free or target.pvid != port.pvid:
+            return
+        if self.where(frame[:6], port.pvid) is target:  # not one that was sent to all
+            port.core.flow(generation, frame[:12], self.most, target.core)
 
     def _targets(self, port: Port, to: bytes, vlan: int) -> list[Port]:
         if not to[0] & 1:

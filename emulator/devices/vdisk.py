@@ -32,60 +32,47 @@ from emulator.devices import vio
 from emulator.devices.datapath import DataPath, DiskCounters, Stop, Terms
 from emulator.devices.disklabel import (
     GEOMETRY_BYTES,
+    LABEL_BLOCKS,
     VTOC_BYTES,
     Geometry,
     Label,
+    all_slices,
     default_label,
     find_slice,
     read_label,
 )
+from emulator.devices.diskrequest import (
+    CHANGING,
+    EINVAL,
+    EIO,
+    ENOTSUP,
+    ENXIO,
+    EROFS,
+    REQUEST,
+    UNSUPPORTED,
+    Operation,
+    Request,
+    RequestError,
+)
 from emulator.devices.held import HeldServer
 from emulator.devices.state import Fields, Json
-from emulator.devices.vio import Cookie, ProtocolError, Ring, RingData, Tag, read_behind, write_behind
+from emulator.devices.vio import ProtocolError, Ring, RingData, Tag, read_behind, write_behind
 from emulator.errors import AddressError, ChannelError
 
 MAX_TRANSFER = 1 << 20
 """Bytes of a request at most, whatever a client asks for."""
 MAX_ENTRIES = 1024
 """Descriptors of a ring: so much can be asked for with one message. Linux and Solaris have 512."""
-MAX_COOKIES = 256
-"""Cookies of a request: one a page of the largest transfer, and some."""
 WHOLE = 0xFF
 """Slice number of the whole disk."""
 DISK_TYPE, SLICE_TYPE = 2, 1
 DEVID_FABRICATED = 3
 _ACCESS_ALLOWED = 1
-_REQUEST = struct.Struct(">QBBHIQQII")
 _REQUEST_AT = 8  # in a descriptor
 _IN_BAND_AT = 24
 _STATUS_AT = 12  # in a request
 _CD_BYTES = 900 << 20  # a larger image is a DVD's
 
-
-class Operation(enum.IntEnum):
-    """What a request asks for; operation n is bit n of the attributes."""
-
-    READ = 0x01
-    WRITE = 0x02
-    FLUSH = 0x03
-    GET_WCE = 0x04
-    SET_WCE = 0x05
-    GET_VTOC = 0x06
-    SET_VTOC = 0x07
-    GET_GEOMETRY = 0x08
-    SET_GEOMETRY = 0x09
-    SCSI = 0x0A
-    GET_DEVID = 0x0B
-    GET_EFI = 0x0C
-    SET_EFI = 0x0D
-    RESET = 0x0E
-    GET_ACCESS = 0x0F
-    SET_ACCESS = 0x10
-    GET_CAPACITY = 0x11
-
-
-_CHANGING = {Operation.WRITE, Operation.SET_VTOC, Operation.SET_GEOMETRY, Operation.SET_EFI, Operation.SET_WCE}
-_UNSUPPORTED = {Operation.SCSI, Operation.SET_ACCESS}
 
 # Errors a host may give -> numbers of Solaris, which every client knows; the first 34 are the same everywhere.
 _STATUS = {errno.EDQUOT: 49, errno.EOPNOTSUPP: 48, errno.ETIMEDOUT: 145, errno.ESTALE: 151}
@@ -97,15 +84,6 @@ def guest_status(error: OSError) -> int:
     return number if 0 < number <= 34 else _STATUS.get(number, errno.EIO)
 
 
-class RequestError(Exception):
-    """A request fails with a status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-EIO, ENXIO, EINVAL, EROFS, ENOTSUP = 5, 6, 22, 30, 48
 
 
 class Medium(enum.IntEnum):
@@ -130,27 +108,6 @@ class DiskOptions:
     """Identity the guest sees (Solaris); empty: made from the name."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request, as a client wrote it."""
-
-    ident: int
-    operation: int
-    slice: int
-    block: int
-    size: int
-    cookies: tuple[Cookie, ...]
-
-    @classmethod
-    def of(cls, data: bytes) -> Request:
-        """Out of bytes that begin with it. Raises RequestError."""
-        ident, operation, part, _, _, block, size, count, _ = _REQUEST.unpack_from(data)
-        if count > MAX_COOKIES or len(data) < _REQUEST.size + 16 * count:
-            raise RequestError(EINVAL)
-        cookies = vio.read_cookies(data[_REQUEST.size : _REQUEST.size + 16 * count])
-        return cls(ident, operation, part, block, size, cookies)
-
-
 class VirtualDisk(HeldServer):
     """A disk of a guest. Does not close the backend."""
 
@@ -158,6 +115,7 @@ class VirtualDisk(HeldServer):
     kind = vio.DISK_SERVER
     _path: DataPath | None = None  # from when it is attached
     _lendable = True
+    _slices: tuple[tuple[int, int], ...] | None = None  # as C knows them; it notices itself that they may have changed
 
     def __init__(self, name: str, number: int, backend: Backend, *, options: DiskOptions | None = None) -> None:
         self._backend = backend
@@ -190,6 +148,7 @@ class VirtualDisk(HeldServer):
         if self._path is not None:
             self._path.close()
         self._backend = backend
+        self._slices = None
 
     @property
     def counters(self) -> DiskCounters:
@@ -213,7 +172,7 @@ class VirtualDisk(HeldServer):
     @property
     def operations(self) -> int:
         """Mask of what can be asked for."""
-        barred = _UNSUPPORTED | (_CHANGING if self._backend.read_only else set())
+        barred = UNSUPPORTED | (CHANGING if self._backend.read_only else set())
         if self.options.slice:
             barred = barred | {Operation.SET_VTOC, Operation.SET_GEOMETRY, Operation.SET_EFI, Operation.GET_DEVID}
         return sum(1 << op for op in Operation if op not in barred)
@@ -255,7 +214,7 @@ class VirtualDisk(HeldServer):
         """A descriptor must hold a request with a cookie."""
         if ring.entries > MAX_ENTRIES:
             raise ProtocolError(f"a ring of {ring.entries} requests")
-        if self._in_band or ring.entry_bytes < _REQUEST_AT + _REQUEST.size + 16:
+        if self._in_band or ring.entry_bytes < _REQUEST_AT + REQUEST.size + 16:
             raise ProtocolError(f"descriptors of {ring.entry_bytes} bytes cannot hold a request")
 
     @property
@@ -326,6 +285,17 @@ class VirtualDisk(HeldServer):
             self._path.wait()
             self._deliver()
 
+    def quiet(self) -> None:
+        """Wait for requests on their way; the guest does not hear of them. For a machine that ends."""
+        if self._path is not None and self._path.is_open:
+            self._path.close()
+
+    def reconsider(self) -> None:
+        """What its backend is may have changed: the next request looks anew at how it is served."""
+        self.drain()
+        if self._path is not None:
+            self._path.close()
+
     def _settle(self) -> None:
         """As `drain`, in the middle of a message."""
         if self._path is not None and self._path.is_open:
@@ -348,7 +318,7 @@ class VirtualDisk(HeldServer):
             return
         if tag.what == vio.RING_DATA and self.ring is not None:
             self._ring_data(self.ring, RingData.of(data))
-        elif tag.what == vio.DESCRIPTOR and self._in_band and len(data) >= _IN_BAND_AT + _REQUEST.size:
+        elif tag.what == vio.DESCRIPTOR and self._in_band and len(data) >= _IN_BAND_AT + REQUEST.size:
             status = self.perform(data[_IN_BAND_AT:])
             reply = bytearray(vio.answer(data, vio.ACK))
             struct.pack_into(">I", reply, _IN_BAND_AT + _STATUS_AT, status)
@@ -379,6 +349,8 @@ class VirtualDisk(HeldServer):
         """At most `count` descriptors as long as they are ready; how many they were."""
         served, index = 0, asked.start
         while served < count:
+            if self._path is not None and self._path.is_new(self._backend, ring, self._terms):
+                self._settle()
             if self._path is not None and self._path.open(self._backend, ring, self._terms):
                 taken, stop = self._path.take(index, count - served, asked.seq)
                 self._finish()
@@ -395,7 +367,7 @@ class VirtualDisk(HeldServer):
 
     @property
     def _terms(self) -> Terms:
-        return Terms(self._limit, not self._cached, self.options.slice)
+        return Terms(self._limit, not self._cached, self.options.slice, self._slices)
 
     def _descriptor(self, ring: Ring, index: int, asked: RingData) -> bool:
         """Serve a descriptor. False: it is not ready."""
@@ -427,7 +399,7 @@ class VirtualDisk(HeldServer):
     def _perform(self, request: Request) -> None:
         """Raises RequestError, OSError; AddressError or ChannelError for the guest's buffer."""
         if request.operation not in tuple(Operation) or not self.operations >> request.operation & 1:
-            changing = self._backend.read_only and request.operation in _CHANGING
+            changing = self._backend.read_only and request.operation in CHANGING
             raise RequestError(EROFS if changing else ENOTSUP)
         if request.size > MAX_TRANSFER:
             raise RequestError(EINVAL)
@@ -459,6 +431,7 @@ class VirtualDisk(HeldServer):
         """Byte offset and length of a transfer. Raises RequestError where it is not all on the disk, or slice."""
         start, blocks = 0, self.blocks
         if request.slice != WHOLE and not self.options.slice:
+            self._set_slices(all_slices(self._backend))
             part = find_slice(self._backend, request.slice)
             if part is None:
                 raise RequestError(ENXIO)
@@ -470,6 +443,12 @@ class VirtualDisk(HeldServer):
         if request.block + request.size // BLOCK > blocks:
             raise RequestError(EIO)
         return (start + request.block) * BLOCK, request.size
+
+    def _set_slices(self, slices: tuple[tuple[int, int], ...] | None) -> None:
+        """What C is to know of slices with the next request; nothing is on its way now."""
+        self._slices = slices
+        if self._path is not None:
+            self._path.renew()
 
     # -- operations
 
@@ -485,6 +464,8 @@ class VirtualDisk(HeldServer):
         self._store(offset, data)
 
     def _store(self, offset: int, data: bytes) -> None:
+        if offset < LABEL_BLOCKS * BLOCK:
+            self._set_slices(None)
         self._backend.write(offset, data)
         if not self._cached:
             self._backend.flush()

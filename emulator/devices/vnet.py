@@ -23,8 +23,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from emulator.channel import Channel
+from emulator.channel import Channel, NetPort
 from emulator.devices import vio
+from emulator.devices.netpath import Lane, NetPath
 from emulator.devices.state import Fields, Json
 from emulator.devices.switch import BROADCAST, HEADER, LEAST_FRAME, MAX_FRAME, MAX_GROUPS, Port, mac_bytes
 from emulator.devices.vio import ProtocolError, Ring, RingData, Tag, read_behind
@@ -49,6 +50,8 @@ GROUPS_A_MESSAGE = 7
 _DESCRIPTOR = struct.Struct(">BB6xII")
 _COUNT = (1 << 64) - 1
 _DONE = bytes((vio.DONE,))
+BATCHES = 8
+"""Of frames that are taken from C in a row; between them the machine looks whether it was kicked."""
 AT_ONCE = 16
 """Descriptors that are read in one piece."""
 
@@ -72,6 +75,7 @@ class VnetPort(vio.VioServer):
         self.slot_bytes = -(-(mtu + SKIP) // 64) * 64
         self.link_is_up = True
         self._sessions = 0
+        self._path: NetPath | None = None
         super().__init__(name, number)
 
     @property
@@ -83,6 +87,10 @@ class VnetPort(vio.VioServer):
         """Export the ring, and show the channel up."""
         channel = open_channel(self.number)
         channel.export(self.export_bytes)
+        if channel.in_real_time:
+            waiting, self.port.core = self.port.pending, NetPort()
+            self.port.restore(waiting)
+            self._path = NetPath(channel, self.port.core)
         super().connect(lambda _: channel)
 
     @property
@@ -105,6 +113,84 @@ class VnetPort(vio.VioServer):
         self._busy = False  # the guest works on our ring and has not said that it stopped
         self.port.groups.clear()
         self.port.discard()
+
+    # -- a session that C serves
+
+    def service(self, number: int) -> None:
+        """The guest has sent something: frames that have no flow, or what C does not know."""
+        if self._path is not None and self._path.lent and self._serve_lane(self._path):
+            return
+        self._take_back()
+        super().service(number)
+
+    def _serve_lane(self, path: NetPath) -> bool:
+        """Hand out frames. False: a message is ours."""
+        self.unfinished = False
+        for _ in range(BATCHES):
+            some = self._hand_out(path)
+            if not path.serve():
+                return True
+            if not some and not self._hand_out(path):
+                return False
+        self.unfinished = True
+        return True
+
+    def _hand_out(self, path: NetPath) -> bool:
+        """Frames to the switch. False: there were none."""
+        some = False
+        for frame in path.frames():
+            self._switch(frame)
+            some = True
+        return some
+
+    def _lend(self) -> None:
+        """Let C serve the rings, as long as nothing else happens."""
+        path, counts, ring = self._path, self.link.counts, self.ring
+        if path is None or path.lent or counts is None or ring is None or self._out_ident is None or self.packets:
+            return
+        if self.running and self.online and not self._pending:
+            received, sent = counts
+            path.lend(Lane(
+                ring.ident, self._out_ident, self._seq, self.session, received, sent, self.mtu, self.slot_bytes,
+                self._next, self._first, self._busy,
+            ), ring)  # fmt: skip
+
+    def _take_back(self) -> None:
+        """Before anything is done with the session here."""
+        path = self._path
+        if path is None or not path.lent:
+            return
+        some = True
+        while some:
+            path.finish()
+            some = self._hand_out(path)
+        lane = path.take_back()
+        self.link.go_on(lane.received, lane.sent)
+        self._seq, self._next, self._first, self._busy = lane.sequence, lane.next, lane.first, bool(lane.busy)
+        if lane.broken:
+            self.drop_link("the ring is gone")
+        elif lane.due:
+            self._say_ready()
+
+    def drain(self) -> None:
+        """Nothing moves by itself from here on."""
+        self._take_back()
+
+    def save(self) -> bytes:
+        """State of link and session."""
+        self._take_back()
+        return super().save()
+
+    def load(self, state: bytes) -> None:
+        """Take over what `save` gave. Raises StateError."""
+        self._take_back()
+        super().load(state)
+
+    def set_online(self, online: bool) -> None:
+        """The switch's service goes, or comes back."""
+        if online != self.online:
+            self._take_back()
+        super().set_online(online)
 
     # -- handshake
 
@@ -222,6 +308,8 @@ class VnetPort(vio.VioServer):
     def set_link(self, up: bool) -> None:
         """The physical link behind the switch: guests that asked for it are told; frames do not depend on it."""
         self.link_is_up = up
+        if self._wants_link and self._told is not up:
+            self._take_back()
         if self.running and self._wants_link and self._told is not up:
             self._tell_link()
             self.flush()
@@ -293,12 +381,15 @@ class VnetPort(vio.VioServer):
     def poll(self) -> None:
         """Move frames from the inbox to the ring, as many as find room."""
         self.port.awake()
+        if self._path is not None and self._path.lent:
+            return
         if not self.running:
             self.port.discard()  # nobody listens
         elif self.packets:
             self._send_packets()
         else:
             self._send_ring()
+        self._lend()
 
     def _send_packets(self) -> None:
         while not self.blocked and (frame := self._take()):

@@ -42,6 +42,10 @@ class Hvctl:
             self.close()
             raise
 
+    def fileno(self) -> int:
+        """Readable when something has come: an event, or the end."""
+        return self._sock.fileno()
+
     def close(self) -> None:
         """End the connection."""
         self._receiver.close()

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.hvctl.operations import VERSION, Answer, Station, error_answer, perform
+from emulator.hvctl.operations import VERSION, Answer, Station, error_answer, leave, perform
 from emulator.hvctl.streams import Streams
 from emulator.hvctl.wire import close_all, decode, encode
 from emulator.server.events import Event
@@ -37,6 +37,7 @@ class LocalHvctl:
 
     def __init__(self, server: Server, *, refuse: Callable[[str, str], Exception] = RefusedError) -> None:
         self.server, self.greeted = server, False
+        self.debugging: set[int] = set()
         self._refuse = refuse
         self._station = Station(os.getpid())
         self._streams = Streams()
@@ -83,6 +84,7 @@ class LocalHvctl:
     def close(self) -> None:
         """End; the server goes on."""
         self.unsubscribe()
+        leave(self.server, self)
         self._streams.close()
         self._events.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():

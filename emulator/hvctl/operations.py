@@ -6,6 +6,7 @@ A handler gets the server, the client's `Session` and the arguments, and returns
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from typing import Any, Protocol
 from emulator.descriptors import DescriptorsError, exhausted
 from emulator.errors import EmulatorError
 from emulator.fields import Fields
+from emulator.hvctl.debugging import DEBUGGING
+from emulator.hvctl.fault_operations import FAULT_OPERATIONS
 from emulator.hvctl.memory_operations import MEMORY_OPERATIONS
 from emulator.hvctl.wire import close_all
 from emulator.netdev import parse_outlet
@@ -68,6 +71,8 @@ class Session(Protocol):
     """What an operation needs to know of the client."""
 
     greeted: bool
+    debugging: set[int]
+    """Guests that this client may have a debugger at, which go when it ends."""
 
     def open_console(self, guest: Guest, *, replay: bool) -> socket.socket:
         """A console; the client's end of it."""
@@ -85,6 +90,13 @@ class Station:
 
     pid: int
     platform_file: str | None = None
+
+
+def leave(server: Server, session: Session) -> None:
+    """A client has ended: guests it debugs run on."""
+    for number in session.debugging:
+        with contextlib.suppress(EmulatorError):
+            server.ask(number, lambda guest: guest.debug_detach(session))
 
 
 Result = dict[str, Any] | list[dict[str, Any]] | Answer | Future[Any]
@@ -366,7 +378,11 @@ def _stop(call: Call) -> Result:
 
 
 def _suspend_request(call: Call) -> Result:
-    return call.ask(lambda guest: guest.requests.suspend())
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.undebugged("it can be suspended")
+        return guest.requests.suspend()
+
+    return call.ask(act)
 
 
 def _save_state(call: Call) -> Result:
@@ -466,9 +482,11 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "memory.descriptors": _descriptors,
     "memory.barrier": _barrier,
     "memory.limit": _limit,
+    **FAULT_OPERATIONS,
     **MEMORY_OPERATIONS,
     "console.open": _open_console,
     "console.break": _nothing(lambda guest: guest.send_break()),
+    **DEBUGGING,
 }
 
 
@@ -486,4 +504,5 @@ def error_answer(error: BaseException) -> dict[str, str]:
     return {"code": code, "text": str(error)}
 
 
-__all__ = ["OPERATIONS", "VERSION", "Answer", "Event", "Result", "Session", "Station", "error_answer", "perform"]
+__all__ = ["OPERATIONS", "VERSION", "Answer", "Event", "Result", "Session", "Station", "error_answer", "leave",
+           "perform"]  # fmt: skip

@@ -49,6 +49,7 @@ class Client:
     def __init__(self, hvctl: HvctlServer, sock: socket.socket) -> None:
         self.hvctl, self.sock = hvctl, sock
         self.greeted = False
+        self.debugging: set[int] = set()
         self.receiver = Receiver(sock, max_bytes=MAX_REQUEST, max_fds=MAX_FDS)
         self.outbox = Outbox(OUTBOX_BYTES)
         self.waiting = 0
@@ -296,6 +297,7 @@ class HvctlServer:
             return
         client.open = False
         client.unsubscribe()
+        operations.leave(self.server, client)
         self._clients.discard(client)
         if client.events:
             self._selector.unregister(client.sock)

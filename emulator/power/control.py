@@ -43,6 +43,8 @@ class MachineState:
     vntsd: bool = False
     networks: tuple[dict[str, Any], ...] = ()
     """Its network devices, as hvctl's `network.list` tells them."""
+    disks: tuple[dict[str, Any], ...] = ()
+    """The disks of its guests and what they have done: guest, disk, and the counters of hvctl's `disk_io`."""
 
 
 def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
@@ -173,14 +175,18 @@ def machine_state(where: Place) -> MachineState:
         return MachineState(where.name, state, platform, memory, deterministic=deterministic)
     alive = [holder(each.pid_file) is not None for each in companions(where)]
     networks: tuple[dict[str, Any], ...] = ()
+    disks: tuple[dict[str, Any], ...] = ()
     try:
         with Hvctl(where.hvctl, seconds=5.0) as machine:
             info = machine.call("machine.info")
             with contextlib.suppress(HvctlError):  # one that was powered on by an earlier version has none
                 networks = tuple(machine.call("network.list")["devices"])
+                disks = tuple({"guest": guest["name"], "disk": name} | counters
+                              for guest in machine.call("guest.list")
+                              for name, counters in guest.get("disk_io", {}).items())  # fmt: skip
     except HvctlError:
         return MachineState(where.name, "mute", platform, memory, pid=pid, ldmd=alive[0], vntsd=alive[1])
     return MachineState(
         where.name, "on", info["platform"], info["memory_bytes"], info["domains"], pid, info["started_at"],
-        info["deterministic"], alive[0], alive[1], networks,
+        info["deterministic"], alive[0], alive[1], networks, disks,
     )  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 
 from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.netdev import FORMS, parse_words
-from emulator.places import find_machine, place
+from emulator.places import Place, find_machine, place
 from emulator.power.commands import OK, Commands, add_parser, reporting
+from emulator.power.options import read_options, write_options
 from emulator.power.watch_commands import connect, find_guest
 
 
@@ -20,10 +22,11 @@ def add_net(commands: Commands) -> dict[str, Parser]:
 def _add_plug(commands: Commands) -> Parser:
     parser = add_parser(
         commands, "plug", about="plug network devices of a machine that is on in elsewhere",
-        more=f"\nOutlets: {FORMS}.\nThe next power-on has what its --net says.",
+        more=f"\nOutlets: {FORMS}.\nKept for the next power-on, as its --net.",
     )  # fmt: skip
     parser.add_argument("name", metavar="MACHINE", help="machine")
     parser.add_argument("plugs", metavar="DEVICE=OUTLET", nargs="+", help="as net0=lan; net0=none pulls the cable")
+    parser.add_argument("--once", action="store_true", help="only until the machine is powered off")
     parser.set_defaults(handler=reporting(_plug))
     return parser
 
@@ -33,7 +36,16 @@ def _plug(options: argparse.Namespace) -> int:
     with connect(place(options.name)) as machine:
         for device, outlet in plugs.items():
             machine.call("network.plug", device=device, outlet=outlet)
+    if not options.once:
+        _keep(place(options.name), plugs)
     return OK
+
+
+def _keep(where: Place, plugs: dict[str, str]) -> None:
+    """For the next power-on. Raises ConfigError, OSError."""
+    last = read_options(where)
+    if last is not None:
+        write_options(where, replace(last, nets=tuple((dict(last.nets) | plugs).items())))
 
 
 def _add_capture(commands: Commands) -> Parser:

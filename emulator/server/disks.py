@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import dataclass
 
+from emulator._core_images import Image
 from emulator.backends.file import Backend, Identity
 from emulator.backends.images import Access, open_image
 from emulator.backends.overlay import Overlay
@@ -41,6 +42,11 @@ class SharedDisk:
     def base(self) -> int:
         """Where in the file the disk begins."""
         return int(getattr(self._disk, "base", 0))
+
+    @property
+    def image(self) -> Image | None:
+        """What C knows it by, where it is no plain file."""
+        return getattr(self._disk, "image", None) if self._open else None
 
     @property
     def trouble(self) -> str:

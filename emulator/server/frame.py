@@ -18,6 +18,7 @@ from emulator.mdesc import Port as MdPort
 from emulator.mdesc.devices import CWQ_INO, MAU_INO, RNG_COMPATIBLE
 from emulator.mdesc.resources import WATCHDOG
 from emulator.platforms import Platform
+from emulator.server.faulting import ServerFaults
 from emulator.server.spec import GuestSpec, Net
 from emulator.server.switches import SwitchSpec
 
@@ -35,6 +36,7 @@ class Housing:
     tod_seconds: Callable[[], int] | None
     """Time of day for a guest that starts; None: the host's."""
     switch: Callable[[str], SwitchSpec | None]
+    faults: ServerFaults
 
 
 def crypto_units(platform: Platform, spec: GuestSpec) -> tuple[CryptoUnit, ...]:

@@ -24,14 +24,16 @@ from typing import Any, TypeVar
 from emulator.errors import ClosedError, EmulatorError
 from emulator.firmware.program import Program, read_program
 from emulator.firmware.variables import VariableError, Variables
-from emulator.guest import StopReason
+from emulator.guest import Stop, StopReason
 from emulator.hypervisor import SoftState
 from emulator.machine import Machine
 from emulator.machine_resources import Busy
 from emulator.server.console import GuestConsole
 from emulator.server.errors import ArgumentError, GuestStateError, NoGuestError, SpecError
 from emulator.server.events import Events
+from emulator.server.faulting import strike
 from emulator.server.frame import Housing, build_machine, memory_descriptors
+from emulator.server.guest_debug import GuestDebug
 from emulator.server.guest_moving import RECEIVED, RECEIVING, RUNNING, SUSPENDED, GuestMoving
 from emulator.server.plugs import Plugs, Surroundings
 from emulator.server.reconfigure import change_machine
@@ -56,7 +58,7 @@ class QueueError(EmulatorError):
     code = "busy"
 
 
-class Guest(GuestMoving):
+class Guest(GuestMoving, GuestDebug):
     """One guest of a server. Public methods without a remark are for its turn only: hand them to `post`."""
 
     def __init__(
@@ -172,9 +174,11 @@ class Guest(GuestMoving):
         self.act()
         self.requests.expire()
         machine = self._machine
-        if machine is None or self.state != RUNNING:
+        if machine is None or self.state != RUNNING or (self.debugger is not None and self.debugger.standing):
             return False
         try:
+            if self._housing.faults.injector.armed and not self.take_faults():
+                return False
             return self._run(machine, until_ns)
         except Exception as error:
             LOG.exception("guest %d (%s) failed", self.spec.id, self.spec.name)
@@ -187,14 +191,13 @@ class Guest(GuestMoving):
                 machine.console.break_()
             self.console.feed(machine.console.feed)
             self._attentive = True
-        if until_ns is None:
-            if not self._attentive:
-                machine.watch()
-            seconds = LOOK_SECONDS if self._attentive else self.requests.patience()
-            stop = machine.run(NO_BUDGET, seconds=seconds)
-        else:
-            stop = machine.run(NO_BUDGET, until_ns=until_ns)
+        debugger = self.debugger
+        if debugger is not None and debugger.lost():
+            return False
+        stop = (debugger.advance() if debugger is not None else None) or self._go(machine, until_ns)
         said = self._look(machine)
+        if debugger is not None and debugger.meets(stop):
+            return False
         self._idle = self._idle + 1 if stop.reason is StopReason.IDLE and not stop.insns else 0
         outcome = judge(machine, stop, idle=self._idle, text=self._soft.text)
         if isinstance(outcome, Ending):
@@ -204,6 +207,26 @@ class Guest(GuestMoving):
         if outcome is Outcome.WAIT:
             return said or self.console.typed or bool(self._queue)
         return until_ns is None or outcome is Outcome.AGAIN
+
+    def take_faults(self) -> bool:
+        """What faults.due says. True: it runs on."""
+        machine = self._machine
+        if machine is not None and self.state == RUNNING:
+            strike(self, machine, self._housing.faults)
+        return self._machine is not None and self.state == RUNNING
+
+    def reconsider_disks(self) -> None:
+        """Rules about its disks have come or gone."""
+        if self._plugs is not None:
+            self._plugs.reconsider()
+
+    def _go(self, machine: Machine, until_ns: int | None) -> Stop:
+        """Let the machine run, as `turn` is to."""
+        if until_ns is not None:
+            return machine.run(NO_BUDGET, until_ns=until_ns)
+        if not self._attentive:
+            machine.watch()
+        return machine.run(NO_BUDGET, seconds=LOOK_SECONDS if self._attentive else self.requests.patience())
 
     def _look(self, machine: Machine) -> bool:
         """Console output and soft state. True: there was output."""
@@ -236,7 +259,9 @@ class Guest(GuestMoving):
             return False
         if ending.state == RUNNING:
             self.requests.abandon("the guest was reset")
+            self._debug_reset()
             machine.reset()
+            self._settle_links()
             self._attentive = True
         else:
             if self._plugs is not None:
@@ -305,7 +330,8 @@ class Guest(GuestMoving):
         if self._housing.deterministic:
             started_ns = int(self._clock() * 1e9)
             clock = lambda: started_ns + machine.time_ns  # noqa: E731
-        return Surroundings(self._around.disks, self._around.switches, self.wake, clock)
+        return Surroundings(
+            self._around.disks, self._around.switches, self.wake, clock, self._housing.faults.injector)
 
     def stop(self, *, taken: bool = False) -> None:
         """Power off at once; `taken`: it goes on elsewhere. Raises GuestStateError where it is not on."""
@@ -313,11 +339,13 @@ class Guest(GuestMoving):
             raise GuestStateError(f"{self.spec.name} is not on")
         if taken and self.state != SUSPENDED:
             raise GuestStateError(f"{self.spec.name} is {self.state}: only a suspended guest can have gone elsewhere")
+        self._debug_over("stopped", 0)
         self._free()
         self.tell(DEFINED, "taken" if taken else "stopped")
 
     def halt(self, why: str, *, code: int = 0, text: str = "") -> None:
         """It has ended."""
+        self._debug_over(why, code)
         self._free()
         self.tell(HALTED, why, code=code, text=text)
 
@@ -355,9 +383,16 @@ class Guest(GuestMoving):
         """Back to OpenBoot. Raises GuestStateError where it is not on."""
         machine = self._arrived()
         self.requests.abandon("the guest was reset")
+        self._debug_reset()
         machine.reset()
+        self._settle_links()
         self._attentive = True
         self.tell(RUNNING, "reset")
+
+    def _settle_links(self) -> None:
+        """A guest that begins anew reads its machine description: no end is what it was."""
+        if self._plugs is not None:
+            self._plugs.links.settle()
 
     def suspend(self) -> None:
         """Let its strands stand still, and what was asked of its disks be done.
@@ -367,6 +402,7 @@ class Guest(GuestMoving):
         machine = self.powered()
         if self.state != RUNNING:
             raise GuestStateError(f"{self.spec.name} is {self.state}")
+        self.undebugged("it can be suspended")
         if self._plugs is not None:
             self._plugs.links.cut()
         machine.drain()
@@ -464,6 +500,8 @@ class Guest(GuestMoving):
             changed = self.relink(spec)
         if self._machine is not None and self.state not in (RECEIVING, RECEIVED) and self._plugs is not None:
             changed = change_machine(self._machine, self._plugs, self._housing, old=self.spec, new=spec)
+            if self.state == RUNNING and any(each.startswith("link on channel") for each in changed):
+                self.requests.tell_description()
         self.spec = spec
         if self._machine is not None:
             self.snapshot = take_snapshot(self._machine, self.requests.services, self._plugs)

@@ -192,7 +192,7 @@ class GuestMoving:
     def relink(self, spec: GuestSpec) -> list[str]:
         """Other links for a guest that is on its way here."""
         machine, plugs = self.powered(), self._plugs
-        changed = list(plugs.links.want(spec.nets)) if plugs is not None else []
+        changed = plugs.links.want(spec.nets) if plugs is not None else []
         if self.state == RECEIVED:
             self._new_description |= describe_here(machine, self._housing, spec)
         return changed

@@ -43,11 +43,13 @@ class PathGroup:
         self._ways: list[Way] = []
         self._selected = -1
         self._active = -1  # channels
+        self._chooses = False
 
     @property
     def knows_groups(self) -> bool:
-        """Does the guest choose by itself?"""
-        return self._opened() > 1
+        """Does the guest choose by itself? For the machine's thread; requests, on others, go by what was found last."""
+        self._chooses = self._opened() > 1
+        return self._chooses
 
     def settle(self, ways: Sequence[Way]) -> None:
         """The paths have changed, or one has been selected. A path that works is kept until another one is selected."""
@@ -63,7 +65,7 @@ class PathGroup:
 
     def _switch(self, way: Way | None) -> None:
         channel = way.channel if way is not None else -1
-        if channel != self._active and self._active >= 0 and way is not None and not self.knows_groups:
+        if channel != self._active and self._active >= 0 and way is not None and not self._chooses:
             LOG.warning("disk %s: the path of channel %d is used now", self.disk, channel)
         self._active = channel
 
@@ -84,11 +86,11 @@ class PathGroup:
         return ACTIVE if way.channel == self._active else STANDBY
 
     def perform(self, channel: int, action: Callable[[Backend], _T]) -> _T:
-        """Do something on the path of a channel, or for a guest that does not choose on one that works.
+        """Do something on the path of a channel, or for a guest that does not choose on one that works. Any thread.
 
         Raises OSError: the first path's error where all fail.
         """
-        if self.knows_groups:
+        if self._chooses:
             way = self._way(channel)
             if way is None:
                 raise OSError(errno.EIO, "the path is gone")

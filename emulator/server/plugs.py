@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
+from emulator.devices.datapath import DiskCounters
 from emulator.devices.describe import FRAME_EXTRA, SWITCH_MAC
 from emulator.devices.device import ChannelDevice
 from emulator.devices.ds import DomainServices
@@ -19,6 +20,8 @@ from emulator.devices.switch import MAX_HOPS, Port, mac_bytes
 from emulator.devices.vdisk import DiskOptions, VirtualDisk
 from emulator.devices.vnet import VnetPort
 from emulator.errors import ConfigError
+from emulator.faults.disk import FaultyDisk
+from emulator.faults.injector import Injector
 from emulator.machine import Machine
 from emulator.server.disks import Disks
 from emulator.server.errors import BackendError
@@ -88,6 +91,7 @@ class Surroundings:
     switches: Switches
     wake: Callable[[], None]
     clock: Callable[[], int] | None = field(default=None)
+    faults: Injector = field(default_factory=Injector)
 
 
 class Plugs:
@@ -100,7 +104,7 @@ class Plugs:
         self._nets: dict[str, _NetPlug] = {}
         self._groups: dict[str, PathGroup] = {}  # of disks with several paths
         self._wanted: tuple[Disk, ...] = ()
-        self.links = NetLinks(machine, around.switches.wires)
+        self.links = NetLinks(machine, around.switches.wires, self._listens)
 
     @property
     def errors(self) -> dict[str, str]:
@@ -113,17 +117,31 @@ class Plugs:
         return {name: group.states() for name, group in self._groups.items()}
 
     @property
+    def counters(self) -> dict[str, dict[str, int]]:
+        """What each disk has done on all its paths, since it is here."""
+        found: dict[str, DiskCounters] = {}
+        for plug in self._disks.values():
+            found[plug.disk] = found.get(plug.disk, DiskCounters()) + plug.device.counters
+        return {name: asdict(each) for name, each in found.items()}
+
+    @property
     def services(self) -> DomainServices:
         """The manager's end of the domain services."""
         device = self._machine.devices[SERVICES]
         assert isinstance(device, DomainServices)
         return device
 
+    def _listens(self) -> bool:
+        """Does the guest read its machine description anew when it is told to, and may it be told?"""
+        return SERVICES in {device.name for device in self._machine.devices} and self.services.reads_descriptions
+
     def close(self) -> None:
         """Unplug everything. The machine's devices are of no use after that."""
         self.links.cut()
         for net in self._nets.values():
             self._close_net(net)
+        for disk in self._disks.values():
+            disk.device.quiet()
         for disk in self._disks.values():
             disk.backend.close()
         self._disks, self._nets, self._groups = {}, {}, {}
@@ -133,7 +151,9 @@ class Plugs:
         paths = {(disk.name, path.channel): (disk, path) for disk in spec.disks for path in disk.paths}
         nets = {net.name: net for net in spec.nets}
         # what goes goes first: its channel may be given to another
-        changed = [*self._remove_disks(paths), *self._remove_nets(nets), *self.links.want(spec.nets)]
+        changed = [*self._remove_disks(paths), *self._remove_nets(nets)]
+        self.links.give_way([*(channel for _, channel in paths), *(net.channel for net in spec.nets)])
+        changed += self.links.want(spec.nets)
         changed += self._apply_disks(paths)
         self._wanted = spec.disks
         self._settle_groups(self._wanted)
@@ -206,7 +226,7 @@ class Plugs:
         if not plug.path.online:
             return NoDisk(), ""
         try:
-            return self._around.disks.open(plug.path), ""
+            return self._faulty(plug.disk, self._around.disks.open(plug.path)), ""
         except BackendError as error:
             return NoDisk(), str(error)
 
@@ -224,6 +244,7 @@ class Plugs:
     def _remove_disks(self, wanted: _Paths) -> Iterator[str]:
         for key in [key for key in self._disks if key not in wanted]:
             plug = self._disks.pop(key)
+            self._drain_group(key[0])
             self._machine.detach(plug.device.name)
             plug.backend.close()
             yield f"disk {key[0]} removed"
@@ -260,6 +281,7 @@ class Plugs:
         grouped = isinstance(plug.device.backend, PathDisk)  # then the group says whether its channel is up
         if not grouped:
             plug.device.set_online(False)
+        self._drain_group(plug.disk)
         plug.backend.close()
         plug.backend, plug.error = self._open(plug.device.name, path)
         plug.path = path
@@ -267,6 +289,12 @@ class Plugs:
         if not grouped:
             plug.device.backend = plug.backend
             plug.device.set_online(path.online and not plug.error)
+
+    def _drain_group(self, disk: str) -> None:
+        """No request is on its way on any path of a disk: one may be closed."""
+        for (name, _), plug in self._disks.items():
+            if name == disk and disk in self._groups:
+                plug.device.drain()
 
     def _settle_groups(self, disks: Iterable[Disk]) -> None:
         """Which channels of disks with several paths are up, and where they lead."""
@@ -306,10 +334,19 @@ class Plugs:
         if not path.online or self._away:
             return NoDisk(), ""
         try:
-            return self._around.disks.open(path), ""
+            return self._faulty(name.removeprefix("disk ").rpartition(":")[0], self._around.disks.open(path)), ""
         except BackendError as error:
             LOG.warning("%s: disk %s is not there: %s", self._guest, name, error)
             return NoDisk(), str(error)
+
+    def _faulty(self, disk: str, backend: Backend) -> Backend:
+        return FaultyDisk(backend, self._around.faults, domain=self._guest, disk=disk,
+                          real_time=not self._machine.deterministic)
+
+    def reconsider(self) -> None:
+        """Faults of the disks have come or gone: who serves plain requests is decided anew."""
+        for plug in self._disks.values():
+            plug.device.reconsider()
 
     # -- networks
 
@@ -431,6 +468,7 @@ def _shape(port: Port, net: Net) -> None:
     port.guard = net.guard()
     port.priority_bits = net.cos << COS_SHIFT
     port.secondary = None if net.pvlan is None else (net.pvlan[0], bool(net.pvlan[1]))
+    port.changed()
 
 
 def _differs(now: Net, wanted: Net | None) -> bool:

@@ -85,7 +85,7 @@ class Requests:
         Linux does not; it would find no device or CPU changed, and 6.1 crashes on its first md-update where no process
         keeps /dev/mdesc open (docs/internals/virtual-devices.md). A manager may tell it all the same.
         """
-        if self._device is not None and {MD_UPDATE, SUSPEND} <= set(self._device.services):
+        if self._device is not None and self._device.reads_descriptions:
             self._device.md_update()
 
     def suspend(self) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Scheduler:
         self._thread: threading.Thread | None = None
         self._inside = False
         self._closed = False
+        self.on_slice: Callable[[], None] = lambda: None
         self._anchor: tuple[int, int] | None = None  # host's and our time when the clock began to run freely
 
     def start(self) -> None:
@@ -168,6 +169,7 @@ class Scheduler:
                 self._guests = tuple(guest for guest in self._guests if not guest.gone)
 
     def _slice(self, ns: int) -> None:
+        self.on_slice()
         self._act()
         self._inside = True
         try:

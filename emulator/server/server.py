@@ -21,6 +21,7 @@ from emulator.server.console import GuestConsole
 from emulator.server.disks import Disks
 from emulator.server.errors import GuestStateError, NoGuestError, OffError, SpecError
 from emulator.server.events import Events
+from emulator.server.faulting import ServerFaults, pull_the_cord
 from emulator.server.frame import Housing, describe
 from emulator.server.guest import Guest, check_same
 from emulator.server.labnet import Home
@@ -68,10 +69,13 @@ class Server:
         self.scheduler = Scheduler(slice_ns=slice_ns) if deterministic else None
         self.clock = clock or (self._virtual_time if deterministic else time.time)
         # what only grows: a host whose clock is set must not end requests
-        self._ticks = clock or (self._virtual_time if deterministic else time.monotonic)
+        self.ticks = clock or (self._virtual_time if deterministic else time.monotonic)
         self.started_at = self.clock()
         self.events = Events(self.clock)
-        self.networks = Networks(nets, clock=lambda: int(self._ticks() * 1e9), changed=self._links_changed)
+        self.faults = ServerFaults(self, kill=pull_the_cord)
+        if self.scheduler is not None:
+            self.scheduler.on_slice = self.faults.look
+        self.networks = Networks(nets, clock=lambda: int(self.ticks() * 1e9), changed=self._links_changed)
         self.switches = Switches(self.networks)
         self.off = threading.Event()
         """Set when the server was powered off."""
@@ -83,7 +87,7 @@ class Server:
         self._claims: dict[int, GuestSpec] = {}
         self._housing = Housing(
             platform=self.platform, platform_name=platform, deterministic=deterministic, seed=seed,
-            tod_seconds=(lambda: int(self.clock())) if deterministic else None, switch=self._switch,
+            tod_seconds=(lambda: int(self.clock())) if deterministic else None, switch=self._switch, faults=self.faults,
         )  # fmt: skip
 
     def _virtual_time(self) -> float:
@@ -155,7 +159,7 @@ class Server:
         around = Surroundings(self._disks, self.switches, wake=lambda: None)
         guest = Guest(
             spec, self._housing, around, events=self.events, poke=lambda: self._runner.poke(number),
-            clock=self.clock, ticks=self._ticks,
+            clock=self.clock, ticks=self.ticks,
         )  # fmt: skip
         self._guests[number] = guest
         return guest
@@ -308,6 +312,7 @@ class Server:
             if self.off.is_set():
                 return
             self.off.set()
+        self.faults.close()
         for guest in self.guests:
             guest.post(guest.vanish)
         self._runner.close()

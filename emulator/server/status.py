@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from emulator.server.guest import Guest
 
 
+STANDS_TEXT, WATCHED_TEXT = "stopped by a debugger", "running under a debugger"
+"""In place of the soft state while a debugger is attached: its system does not run normally, and is not moved (G63)."""
 LEAST_WINDOW_NS = 500_000_000
 """Utilization is over this time at least, however often it is asked for."""
 
@@ -49,6 +51,8 @@ class Snapshot:
     services: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
     paths: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    crypto: tuple[dict[str, object], ...] = ()
 
     def ended(self) -> Snapshot:
         """After the machine's end: only the count of instructions stays."""
@@ -68,7 +72,24 @@ def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | No
         services=services,
         errors=plugs.errors if plugs else {},
         paths=plugs.paths if plugs else {},
+        counters=plugs.counters if plugs else {},
+        crypto=_crypto(machine),
     )
+
+
+def _crypto(machine: Machine) -> tuple[dict[str, object], ...]:
+    done = machine.crypto_counters
+    return tuple(
+        {"kind": unit.kind, "devino": unit.ino, "jobs": done[unit.ino][0], "errors": done[unit.ino][1]}
+        for unit in machine.crypto_units
+    ) if done else ()  # fmt: skip
+
+
+def _soft_state(guest: Guest) -> dict[str, Any]:
+    debugger = guest.debugger
+    if debugger is not None:
+        return {"normal": False, "text": STANDS_TEXT if debugger.standing else WATCHED_TEXT}
+    return {"normal": guest.snapshot.normal, "text": guest.snapshot.text}
 
 
 def status(guest: Guest) -> dict[str, Any]:
@@ -83,7 +104,7 @@ def status(guest: Guest) -> dict[str, Any]:
         "why": guest.why,
         "code": guest.code,
         "text": guest.text,
-        "soft_state": {"normal": seen.normal, "text": seen.text},
+        "soft_state": _soft_state(guest),
         "firmware": seen.firmware,
         "started_at": guest.started_at,
         "insns": seen.insns,
@@ -97,4 +118,6 @@ def status(guest: Guest) -> dict[str, Any]:
         "generation": spec.generation,
         "disks": dict(seen.errors),
         "paths": dict(seen.paths),
+        "disk_io": dict(seen.counters),
+        "crypto": list(seen.crypto),
     }

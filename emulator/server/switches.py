@@ -93,6 +93,7 @@ class Switches:
                 switch.default_vlan = spec.default_vlan
                 switch.most = spec.mtu + HEADER + TAG_BYTES
                 switch.cluster = spec.mode == CLUSTER
+                switch.forget_flows()
                 self._switches[spec.name] = spec, switch
                 self._link(spec, switch)
 
@@ -145,6 +146,8 @@ class Switches:
     def report(self) -> list[dict[str, object]]:
         """Switches and ports with their counters, as plain data."""
         with self._lock:
+            for _, switch in self._switches.values():
+                switch.collect()
             return [
                 {
                     "name": spec.name, "mac": spec.mac, "online": spec.online, "default_vlan": spec.default_vlan,

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from emulator.channel import Wire
 from emulator.machine import Machine
 from emulator.mdesc import most_channels
-from emulator.server.spec import Net
+from emulator.server.spec import MAC_BITS, Net
 
 Key = tuple[str, int, int]
+Pair = tuple[int, int]
 
 
 class Wires:
@@ -43,50 +44,80 @@ class Wires:
 
 
 class NetLinks:
-    """The ends of one guest. For its turn only."""
+    """The ends of one guest. For its turn only.
 
-    def __init__(self, machine: Machine, wires: Wires) -> None:
-        self._machine, self._registry = machine, wires
-        self._wanted: dict[int, Key] = {}  # by channel: switch, own address, the other one's
-        self._held: dict[int, Wire] = {}
+    A guest knows a channel by the peer that it read in its machine description. Linux is not told of changes there
+    (`Requests.tell_description`), so an end that it uses stays, DOWN, when its link goes: it then sends through the
+    switch, and finds the link again when that comes back. To another peer such an end never leads.
+    """
+
+    def __init__(self, machine: Machine, wires: Wires, listens: Callable[[], bool]) -> None:
+        self._machine, self._registry, self._listens = machine, wires, listens
+        self._wanted: dict[int, tuple[str, Pair]] = {}  # by channel: switch, own and other address
+        self._ends: dict[int, Pair] = {}  # endpoints there are, and what the guest takes them for
+        self._held: dict[int, tuple[str, Wire]] = {}  # what is plugged in, of which switch
         self._joined = False
 
-    def want(self, nets: Iterable[Net]) -> Iterator[str]:
+    def want(self, nets: Iterable[Net]) -> list[str]:
         """Have endpoints for these networks' links; says what changed."""
-        wanted = {channel: (net.switch, net.mac, peer) for net in nets for channel, peer in net.peers}
-        for channel in [channel for channel, key in self._wanted.items() if wanted.get(channel) != key]:
-            self._machine.remove_channel(channel)
-            self._held.pop(channel, None)
-            yield f"link on channel {channel} removed"
-        for channel in [channel for channel in wanted if self._wanted.get(channel) != wanted[channel]]:
-            self._machine.add_wire_channel(channel)
-            yield f"link on channel {channel} added"
+        wanted = {channel: (net.switch, (net.mac, peer)) for net in nets for channel, peer in net.peers}
+        gone = [channel for channel, what in self._wanted.items() if wanted.get(channel) != what]
+        fresh = [channel for channel, what in wanted.items() if self._wanted.get(channel) != what]
         self._wanted = wanted
-        if self._joined:
-            self.join()
+        self.settle()
+        return [f"link on channel {n} removed" for n in gone] + [f"link on channel {n} added" for n in fresh]
+
+    def settle(self) -> None:
+        """Ends as they are wanted, as far as the guest lets them go."""
+        for channel, pair in list(self._ends.items()):
+            switch, wanted = self._wanted.get(channel, ("", None))
+            if pair == wanted and self._held.get(channel, (switch,))[0] == switch:
+                continue
+            self._unplug(channel)
+            if pair != wanted and (self._listens() or not self._machine.channel(channel).info.rx_entries):
+                self.give_way([channel])
+        for channel, (switch, pair) in self._wanted.items():
+            if channel not in self._ends:
+                self._machine.add_wire_channel(channel)
+                self._ends[channel] = pair
+            if self._joined and channel not in self._held and self._ends[channel] == pair:
+                wire, side = self._registry.between(switch, *pair)
+                self._machine.plug_wire(channel, wire, side)
+                self._held[channel] = switch, wire
+
+    def give_way(self, channels: Iterable[int]) -> None:
+        """These channels are other devices' from now on."""
+        for channel in channels:
+            if self._ends.pop(channel, None) is not None:
+                self._held.pop(channel, None)
+                self._machine.remove_channel(channel)
+
+    def _unplug(self, channel: int) -> None:
+        if self._held.pop(channel, None) is not None:
+            self._machine.unplug_wire(channel)
 
     def join(self) -> None:
         """Plug all ends in."""
         self._joined = True
-        for channel, (switch, own, other) in self._wanted.items():
-            if channel not in self._held:
-                wire, side = self._registry.between(switch, own, other)
-                self._machine.plug_wire(channel, wire, side)
-                self._held[channel] = wire
+        self.settle()
 
     def cut(self) -> None:
         """Take all ends out: the guests at the other ends see their channels go down."""
         self._joined = False
-        for channel in self._held:
-            self._machine.unplug_wire(channel)
-        self._held = {}
+        for channel in list(self._held):
+            self._unplug(channel)
 
     def loaded(self) -> None:
-        """The machine's endpoints are those of a state image: make them what is wanted here."""
-        self._held = {}
+        """The machine's endpoints are those of a state image; its description says what the guest takes them for."""
+        md = self._machine.machine_description
+        known = {}
+        for index in md.find("virtual-device-port", name="vnet-port"):
+            number = md[index].get("id")
+            if isinstance(number, int) and number >> MAC_BITS:
+                known[number >> MAC_BITS] = number & (1 << MAC_BITS) - 1
+        own = {channel: pair[0] for channel, (_, pair) in self._wanted.items()}
         most = most_channels(self._machine.platform)
-        there = {number for number in range(most) if self._machine.is_wire_channel(number)}
-        for channel in there - self._wanted.keys():
-            self._machine.remove_channel(channel)
-        for channel in self._wanted.keys() - there:
-            self._machine.add_wire_channel(channel)
+        there = [number for number in range(most) if self._machine.is_wire_channel(number)]
+        self._held = {}
+        self._ends = {number: (own.get(number, 0), known.get(number, 0)) for number in there}
+        self.settle()

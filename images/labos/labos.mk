@@ -10,8 +10,10 @@ LABOS_OUT = $(OUT)/labos
 LABOS_HEADERS = $(wildcard labos/*.h labos/*.def labos/net/*.h) lib/types.h lib/hcall.h
 # No floating point in the kernel: the registers belong to user programs.
 LABOS_FLAGS = $(filter-out -Ilib -Iprograms/bench,$(FLAGS)) -Ilib -Ilabos
-LABOS_CFLAGS = -O2 -mno-vis -mno-fpu -DFORMAT_INTEGERS_ONLY -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Werror $(LABOS_FLAGS)
-LABOS_ASFLAGS = -mcpu=niagara4 -Wa,-Av9m8 $(filter-out -mcpu=%,$(LABOS_FLAGS))
+# -g, for a debugger: the code is the same; the file with symbols is labos.elf.full.
+LABOS_DEBUG =
+LABOS_CFLAGS = $(LABOS_DEBUG) -O2 -mno-vis -mno-fpu -DFORMAT_INTEGERS_ONLY -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Werror $(LABOS_FLAGS)
+LABOS_ASFLAGS = $(LABOS_DEBUG) -mcpu=niagara4 -Wa,-Av9m8 $(filter-out -mcpu=%,$(LABOS_FLAGS))
 LABOS_O = $(LABOS_S:%=$(LABOS_OUT)/%.o) $(LABOS_C:%=$(LABOS_OUT)/%.o) $(LABOS_OUT)/lib/format.o $(LABOS_OUT)/lib/string.o
 
 $(LABOS_OUT)/%.o: labos/%.S $(LABOS_HEADERS)
@@ -48,3 +50,8 @@ $(LABOS_OUT)/symbols.S: $(LABOS_OUT)/first.elf
 	$(CROSS)nm -n $< | awk -f labos/symbols.awk > $@
 $(OUT)/labos.elf: $(LABOS_O) $(LABOS_OUT)/symbols.S labos/labos.ld
 	$(LABOS_LINK) $(LABOS_OUT)/symbols.S -o $@.full && $(CROSS)strip -s $@.full -o $@
+
+# For `sun4v gdb`: a folder of its own, since what is compiled differs by its debugging information.
+labos-debug:
+	$(MAKE) OUT=$(OUT)-debug LABOS_DEBUG=-g $(OUT)-debug/labos.elf
+.PHONY: labos-debug

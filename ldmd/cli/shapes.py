@@ -49,6 +49,7 @@ VNET: Shape = {
 VDISK: Shape = {
     "name": "text", "volume": "text", "timeout": "integer", "id": "integer?", "device": "text", "server": "text",
     "mpgroup": "text", "paths": [{"port": "integer", "volume": "text", "server": "text", "state": "text"}],
+    "io": Map("integer"),  # since the domain is on this machine; empty where it does not run
 }  # fmt: skip
 POLICY: Shape = {
     "name": "text", "enable": "yes", "priority": "integer", "vcpu_min": "integer", "vcpu_max": "integer?",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from emulator.errors import EmulatorError
 from emulator.places import HOME, MACHINE, place
+from emulator.prebuilt import find_labos
 from ldmd.lab.reader import read_lab
 from ldmd.lab.room import Room, Say
 from ldmd.migrator.passwords import FILE as PASSWORDS
@@ -29,7 +30,6 @@ ADDRESSES = {MOVER: "10.1.0.1", OTHER: "10.1.0.2"}
 USER = "demo"
 PORTS = 4
 DATA_MIB = 4
-LABOS = Path("images") / "prebuilt" / "labos.elf"
 
 
 class DemoError(EmulatorError):
@@ -39,11 +39,11 @@ class DemoError(EmulatorError):
 
 
 def labos() -> Path:
-    """The kernel that comes with the sources."""
-    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
-        if (folder / LABOS).is_file():
-            return folder / LABOS
-    raise DemoError(f"{LABOS} is not there: the demonstration is run in the project's folder")
+    """The kernel that comes with the package. Raises DemoError."""
+    found = find_labos()
+    if found is None:
+        raise DemoError("labos.elf is not there: this package was built without it")
+    return found
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ SECRET_BYTES = 32
 LEAST_PAGES = 16
 """Pages a second that a machine can be limited to."""
 AUDIT_SECONDS = 600.0
+BARRIER_TRIES = 10
+"""How often a machine is asked for a barrier that answers `busy`, which takes it seconds each time."""
 UNSETTLED = "ldmd ended before it was decided; when it is started again the migration is given up, or ends"
 SUMMARY = ("pages", "bytes", "raw_bytes", "state_bytes", "rounds", "strict", "handover", "missing", "asked",
            "digest", "parts")
@@ -310,7 +312,7 @@ class SourceSide(Attempt):
         call = self.means.manager.hypervisor.call
         try:
             if event["event"] == "barrier":
-                call("memory.barrier", guest=self._number)
+                self._barrier()
                 worker.request("barrier", n=event["n"])
                 return True
             if event["event"] == "limit":
@@ -326,6 +328,16 @@ class SourceSide(Attempt):
             event.clear()
             event.update({"event": "failed", "why": f"the machine: {error}"})
         return False
+
+    def _barrier(self) -> None:
+        """Asked again where a strand takes its time. Raises HypervisorError."""
+        for left in reversed(range(BARRIER_TRIES)):
+            try:
+                self.means.manager.hypervisor.call("memory.barrier", guest=self._number)
+                return
+            except HypervisorError as error:
+                if error.code != "busy" or not left or not self.pause():
+                    raise
 
     def _worker_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]

@@ -152,6 +152,7 @@ class TargetSide(Attempt):
                 self.run_job(lambda number: self._preflight(offer),
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
+                self._forget()
                 self.run_job(self._create, failed=lambda why: ev.Created((why,)))
             case ev.Verify():
                 self._verifying = True
@@ -208,6 +209,11 @@ class TargetSide(Attempt):
             "name_there": facts.domain.name, "began": False}, urgent=False)
 
     # -- the receiving domain
+
+    def _forget(self) -> None:
+        """What an attempt of before has left: its last word must not be taken for this one's."""
+        self._received, self._verifying, self._data = None, False, None
+        self.percent, self.progress, self.rounds = 0, {}, []
 
     def _create(self, number: int) -> ev.Event | None:
         facts = self.facts
@@ -361,7 +367,7 @@ class TargetSide(Attempt):
             self.post(ev.Verified(cold_digest(self.facts)), job=self._job)
         elif self._received is not None:
             self._verifying = False
-            self.run_job(self._load, failed=ev.TransferFailed)
+            self.run_job(self._load, failed=self._not_loaded)
 
     def _load(self, number: int) -> ev.Event:
         """The machine reads the state, all of it, before READY can be said."""
@@ -370,8 +376,14 @@ class TargetSide(Attempt):
         self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
         if self._hand is not None:
             self._hand.compare(str(received.get("digest")))
-        partial = bool(received.get("missing"))
-        return ev.Verified(image_digest(str(received.get("digest")), digest), partial=partial)
+        found = image_digest(str(received.get("digest")), digest)
+        if found != self.state.digest:
+            self.log(f"what came has the digest {found}, but the source says {self.state.digest}")
+        return ev.Verified(found, partial=bool(received.get("missing")))
+
+    def _not_loaded(self, why: str) -> ev.Event:
+        self.log(f"the machine does not take the state: {why}")
+        return ev.TransferFailed(rec.line_of(why))
 
     # -- the decision
 
@@ -447,8 +459,7 @@ class TargetSide(Attempt):
 
     def _drop(self) -> None:
         """Nothing of it stays: guest, memory, constraints."""
-        self._received, self._verifying, self._data = None, False, None
-        self.percent = 0
+        self._forget()
         manager = self.means.manager
         with manager.turn():
             domain = domain_of(manager.configuration, self.uuid)

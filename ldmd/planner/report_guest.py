@@ -8,7 +8,7 @@ from typing import Any
 
 from ldmd.model import Configuration, Domain, State, Vdisk, Vnet
 from ldmd.model.guest import DEFAULT_VCONS
-from ldmd.planner.channels import disk_paths
+from ldmd.planner.channels import disk_paths, may_link
 from ldmd.planner.report_hardware import console_name
 from ldmd.planner.report_services import bound_interfaces, has_links, interface_peer
 from ldmd.planner.report_words import device_text, mac_text, number_of
@@ -50,7 +50,7 @@ def _peers(configuration: Configuration, domain: Domain, vnet: Vnet) -> Iterator
            "vids": list(vsw.vids), "mtu": vsw.mtu, "maxbw_bps": None, "linkprop": vsw.linkprop}  # fmt: skip
     if has_links(configuration, vsw):
         for other, peer in bound_interfaces(configuration, vsw):
-            if (other.name, peer.name) != (domain.name, vnet.name):
+            if (other.name, peer.name) != (domain.name, vnet.name) and not other.control and may_link(vsw, vnet, peer):
                 yield interface_peer(configuration, other, peer)
 
 
@@ -75,6 +75,7 @@ def _disk(configuration: Configuration, domain: Domain, disk: Vdisk, status: Map
         "server": found[0].name if found else "",
         "mpgroup": mpgroup,
         "paths": _paths(configuration, domain, disk, status) if mpgroup and domain.binding else [],
+        "io": dict(status.get("disk_io", {}).get(disk.name, {})),
     }
 
 

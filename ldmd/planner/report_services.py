@@ -74,7 +74,7 @@ def has_links(configuration: Configuration, vsw: Vsw) -> bool:
     """True where interfaces of the switch reach each other directly."""
     if vsw.inter_vnet_link != "auto":
         return vsw.inter_vnet_link == "on"
-    users = [vnet for guest in configuration.domains for vnet in guest.vnets if vnet.service == vsw.name]
+    users = [vnet for guest, vnet in bound_interfaces(configuration, vsw) if not guest.control]
     return len(users) <= AUTO_LINK_LIMIT
 
 

@@ -37,6 +37,7 @@ sys.path.insert(0, str(ROOT / "images" / "linux"))
 from linuxbuild.command import find_result  # noqa: E402
 from linuxbuild.cpio import Archive  # noqa: E402
 
+from emulator.backends.qcow2 import create_qcow2  # noqa: E402
 from emulator.hvctl.client import Hvctl  # noqa: E402
 from emulator.places import holder, place  # noqa: E402
 from emulator.power.children import end  # noqa: E402
@@ -153,14 +154,36 @@ def start(hvctl: Hvctl, number: int, kernel: Path, initrd: Path, role: str, **de
 def net(number: int, *, peers: list[int] | None = None) -> list[dict[str, Any]]:
     """`peers`: numbers of guests to which there are links past the switch."""
     links = [[2 + place, 0x00144F100000 + peer] for place, peer in enumerate(peers or [])]
-    return [{"name": "net0", "number": 0, "channel": 1, "mac": 0x00144F100000 + number, "switch": "lan", "peers": links}]
+    return [{"name": "net0", "number": 0, "channel": 1, "mac": 0x00144F100000 + number, "switch": "lan",
+             "peers": links}]  # fmt: skip
 
 
+KINDS = ("overlay", "qcow2", "mpgroup")  # backends of the disk, for --engines
 SWITCH = {"name": "lan", "net_dev": "net0"}
 
 
 @contextmanager
-def ours(files: Files, role: str, machines: int, *, links: bool = False) -> Iterator[Guest]:
+def backed(files: Files, kind: str) -> Iterator[dict[str, Any]]:
+    """disk0 of a guest, with another backend than the raw file itself."""
+    disk = {"name": "disk0", "number": 0, "channels": [1], "backend": str(files.disk)}
+    other = files.disk.with_name(f"disk.{kind}")
+    with ExitStack() as stack:
+        stack.callback(other.unlink, missing_ok=True)
+        if kind == "overlay":
+            disk["overlay"] = str(other)
+        elif kind == "qcow2":
+            create_qcow2(other, files.disk.stat().st_size)
+            disk["backend"] = str(other)
+        elif kind == "mpgroup":
+            paths = [{"channel": channel, "backend": str(files.disk)} for channel in (1, 2)]
+            disk = {"name": "disk0", "number": 0, "channels": [1, 2], "paths": paths}
+        yield disk
+
+
+@contextmanager
+def ours(
+    files: Files, role: str, machines: int, *, kind: str = "raw", links: bool = False
+) -> Iterator[Guest]:
     with ExitStack() as stack:
         found = [stack.enter_context(machine(f"bench{i}")) for i in range(machines)]
         for hvctl, _ in found:
@@ -168,7 +191,7 @@ def ours(files: Files, role: str, machines: int, *, links: bool = False) -> Iter
         first, last = found[0][0], found[-1][0]
         pids = [pid for _, pid in found]
         if role == "disk":
-            disk = {"name": "disk0", "number": 0, "channels": [1], "backend": str(files.disk)}
+            disk = stack.enter_context(backed(files, kind))
             yield Guest(start(first, 1, files.kernel, files.ours, "disk", disks=[disk]), pids)
             return
         start(first, 1, files.kernel, files.ours, "serve", nets=net(1, peers=[2] if links else []))
@@ -218,8 +241,9 @@ class Files:
 
 
 def engines(files: Files) -> dict[str, Any]:
-    return {"sun4v": lambda role: ours(files, role, 1, links=True), "switch": lambda role: ours(files, role, 1), "two": lambda role: ours(files, role, 2),
-            "qemu": lambda role: qemu(files, role)}
+    kinds = {kind: lambda role, kind=kind: ours(files, role, 1, kind=kind) for kind in KINDS}
+    return {"sun4v": lambda role: ours(files, role, 1, links=True), "switch": lambda role: ours(files, role, 1),
+            "two": lambda role: ours(files, role, 2), "qemu": lambda role: qemu(files, role), **kinds}
 
 
 # -- measuring
@@ -316,7 +340,7 @@ def main(argv: list[str]) -> int:
             for turn in range(options.runs):
                 for role, names in (("disk", list(DISK_ROWS)), ("ask", list(NET_ROWS))):
                     for engine in options.engines:
-                        if role not in options.roles or (role == "disk" and engine in ("switch", "two")):
+                        if role not in options.roles or engine in {"disk": ("switch", "two"), "ask": KINDS}[role]:
                             continue
                         with known[engine](role) as guest:
                             watch(guest, engine, {each: rows[each] for each in names})

@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
+import resource
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -169,21 +173,69 @@ def test_what_is_not_an_overlay(image: Path, tmp_path: Path) -> None:
         Overlay(FileDisk(image, read_only=True), tmp_path / "no" / "folder")
 
 
+@pytest.fixture
+def room() -> Iterator[Callable[[int], None]]:
+    """room(n): no file of this process grows beyond n bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("named", [False, True])
 def test_a_full_host_is_an_error_of_the_guest_and_the_overlay_stays_good(
-    image: Path, monkeypatch: pytest.MonkeyPatch
+    image: Path, tmp_path: Path, room: Callable[[int], None], named: bool
 ) -> None:
-    disk = Overlay(FileDisk(image, read_only=True))
+    path = tmp_path / "o.overlay" if named else None
+    disk = Overlay(FileDisk(image, read_only=True), path)
     before = disk.read(0, SIZE)
-
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "no room")
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(OSError, match="no room"):
-        disk.write(100, b"x" * 1000)
-    monkeypatch.undo()
-    assert disk.read(0, SIZE) == before
+    disk.write(0, b"y" * 512)
+    room(64 << 10)
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EFBIG))):
+        disk.write(3 * CLUSTER + 100, b"x" * 1000)
+    assert os.strerror(errno.EFBIG) in disk.trouble
+    assert disk.read(0, SIZE) == b"y" * 512 + before[512:]
+    assert disk.kept_bytes == CLUSTER
+    room(resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    disk.write(3 * CLUSTER + 100, b"x" * 1000)
+    assert disk.trouble == ""
+    after = disk.read(0, SIZE)
     disk.close()
+    if path is not None:
+        again = Overlay(FileDisk(image, read_only=True), path)
+        assert again.read(0, SIZE) == after
+        again.close()
+
+
+def test_writers_of_fresh_clusters_beside_each_other_and_flushes_lose_nothing(image: Path, tmp_path: Path) -> None:
+    """Threads write pieces of the same clusters at once; then a host that has crashed knows what was flushed."""
+    seed = 77
+    path = tmp_path / "o.overlay"
+    expected = bytearray(image.read_bytes())
+    disk = Overlay(FileDisk(image, read_only=True), path)
+    pieces = list(range(0, SIZE - 1535, 1536))
+    random.Random(seed).shuffle(pieces)
+
+    def write(part: list[int]) -> None:
+        for at in part:
+            data = random.Random(at).randbytes(1536)
+            disk.write(at, data)
+            assert disk.read(at, 1536) == data
+            if at % 5 == 0:
+                disk.flush()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, [pieces[n::4] for n in range(4)]))
+    for at in pieces:
+        expected[at : at + 1536] = random.Random(at).randbytes(1536)
+    disk.flush()
+    assert disk.read(0, SIZE) == expected
+    crashed = bytearray(path.read_bytes())
+    crashed[4096 : 4096 + 48] = bytes(48)  # another boot: the stable map counts
+    disk.close()
+    path.write_bytes(crashed)
+    again = Overlay(FileDisk(image, read_only=True), path)
+    assert again.read(0, SIZE) == expected
+    again.close()
 
 
 def test_iso(image: Path) -> None:

@@ -134,22 +134,6 @@ def test_an_overlay_after_a_crash_of_the_host(image: Path, monkeypatch: pytest.M
     disk.close()
 
 
-def test_data_are_stable_before_the_stable_map_says_so(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_overlay(image)
-    disk = open_overlay(path)
-    log: list[str] = []
-    real_sync, real_write = os.fdatasync, os.pwrite
-    monkeypatch.setattr(os, "fdatasync", lambda fd: (log.append("sync"), real_sync(fd))[1])
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: (log.append(f"write {at}"), real_write(fd, data, at))[1])
-    disk.write(5 * CLUSTER, bytes(CLUSTER))
-    written = list(log)
-    disk.flush()
-    assert not any(entry == "write 8192" for entry in written)
-    assert log[len(written) :] == ["sync", "write 8192", "sync"]
-    monkeypatch.undo()
-    disk.close()
-
-
 def test_a_damaged_header_is_told(image: Path) -> None:
     path = make_overlay(image)
     good = path.read_bytes()

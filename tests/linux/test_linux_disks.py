@@ -18,7 +18,7 @@ from emulator.backends.file import create_disk
 from emulator.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
-FILES = int(os.environ.get("S4V_TEST_FILES", "10000"))
+FILES = {kind: int(os.environ.get("S4V_TEST_FILES", files)) for kind, files in {"raw": 30000, "overlay": 10000}.items()}
 MIB = 1 << 20
 DONE = re.compile(rb"<(\d+)>\r?\n")
 
@@ -73,14 +73,14 @@ class Running:
         self.process.communicate()
 
 
-def contents() -> str:
+def contents(files: int) -> str:
     """Digest of all files one after the other, in the order of their names."""
-    return hashlib.sha256(b"".join(b"file number %d\n" % n for n in range(FILES))).hexdigest()
+    return hashlib.sha256(b"".join(b"file number %d\n" % n for n in range(files))).hexdigest()
 
 
 @pytest.mark.parametrize("kind", ["raw", "overlay"])
 def test_a_file_system_outlives_the_machine(linux: Linux, tmp_path: Path, kind: str) -> None:
-    check = tool("e2fsck")
+    check, files = tool("e2fsck"), FILES[kind]
     disk = tmp_path / "disk.img"
     create_disk(disk, 256 * MIB)
     if kind == "overlay":
@@ -88,7 +88,7 @@ def test_a_file_system_outlives_the_machine(linux: Linux, tmp_path: Path, kind: 
         assert main(["disk", "overlay", str(base), str(disk)]) == 0
     with Running(linux, disk) as guest:
         guest.do("mke2fs -b 4096 -i 4096 /dev/vdiska >/dev/null && mount -t ext2 /dev/vdiska /mnt && mkdir /mnt/d")
-        guest.do(f"i=0; while [ $i -lt {FILES} ]; do d=/mnt/d/$((i/500)); [ -d $d ] || mkdir $d; "
+        guest.do(f"i=0; while [ $i -lt {files} ]; do d=/mnt/d/$((i/500)); [ -d $d ] || mkdir $d; "
                  "echo file number $i > $d/f$((i%500)); i=$((i+1)); done; sync")  # fmt: skip
     image = disk
     if kind == "overlay":
@@ -102,7 +102,7 @@ def test_a_file_system_outlives_the_machine(linux: Linux, tmp_path: Path, kind: 
     assert "Pass 5" in done.stdout and len(problems) <= 2
     with Running(linux, disk) as guest:
         guest.do("mount -t ext2 /dev/vdiska /mnt")
-        assert guest.do("find /mnt/d -type f | wc -l").split()[-1] == str(FILES)
-        order = f"i=0; while [ $i -lt {FILES // 500} ]; do cd /mnt/d/$i; cat $(ls | sort -k1.2n); i=$((i+1)); done"
-        assert contents() in guest.do(f"({order}) | sha256sum")
+        assert guest.do("find /mnt/d -type f | wc -l").split()[-1] == str(files)
+        order = f"i=0; while [ $i -lt {files // 500} ]; do cd /mnt/d/$i; cat $(ls | sort -k1.2n); i=$((i+1)); done"
+        assert contents(files) in guest.do(f"({order}) | sha256sum")
         guest.do("cd / && umount /mnt")

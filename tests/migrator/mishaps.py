@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from random import Random
 from typing import Any
 
 from migrator_support import Pair, Site, cancel
+from moving_machine import PAGE, WORK_AT
 
+from ldmd.messages import RefusedError
 from ldmd.migration.phases import Phase
 from ldmd.migrator.means import Killed
 
@@ -40,6 +43,10 @@ class Mishap:
         self.happened, self.repaired = threading.Event(), threading.Event()
         self.armed = True
         self.died = False
+        if what == "damage-memory":  # after the last page came, before all is compared
+            pair.workers.on = lambda where, worker: self.spoil_memory() if where == "source.sent" else None
+            if pair.real is not None:
+                pair.real.on_event = lambda event: self.spoil_memory() if event == "state_wanted" else None
         self.where = ""
         self.lasts = rng.choice((0.0, 0.02, 0.1, 0.3, 1.5 if what.startswith("stall") else 0.5))
         """Seconds until it is repaired."""
@@ -52,7 +59,7 @@ class Mishap:
 
     def at_step(self, site: Site, where: str) -> None:
         """A step of a side. Raises Killed."""
-        if not self.armed or self.happened.is_set() or site is not self.site:
+        if not self.armed or self.happened.is_set() or site is not self.site or self.what == "damage-memory":
             return
         at = max((int(each.state.phase) for each in site.migrations.attempts()), default=0)
         if at < int(self.phase):
@@ -119,13 +126,16 @@ class Mishap:
         for relay in self._workers():
             relay.damage(self.rng.randrange(2))
 
-    def _damage_memory(self) -> None:
+    def spoil_memory(self) -> None:
         """A bit of what the target has received, as by a defect of its host: verification must find it."""
+        if not self.armed or self.happened.is_set() or self.what != "damage-memory":
+            return
+        self.happened.set()
         machine = self.pair.beta.machine
         with machine.turn:
             for number, guest in machine.guests.items():
                 if guest.state == "receiving" and number in machine.memory:
-                    at = 8192 * self.rng.choice((1, 2, 5000)) + self.rng.randrange(64)
+                    at = PAGE * self.rng.choice((1, WORK_AT // PAGE)) + self.rng.randrange(24)
                     (old,) = machine.peek(number, at, 1)
                     machine.poke(number, at, bytes((old ^ 1 << self.rng.randrange(8),)))
 
@@ -147,7 +157,8 @@ class Mishap:
                 self.site.restart()
             if self.what == "machine":
                 self.site.machine.up = True
-                self.site.manager.again()
+                with contextlib.suppress(RefusedError):  # where its disk is full at this time; a restart comes then
+                    self.site.manager.again()
             for relay in (*self._managers(), *self._workers()):
                 relay.heal()
         self.repaired.set()

@@ -116,6 +116,7 @@ class MovingMachine(FakeMachine):
         self.missing: dict[int, int] = {}
         self.presence: list[str] = []
         self.given: list[int] = []
+        self.busy = 0  # so many barriers are refused
         self.turn = threading.RLock()
         if watch is not None:
             watch.machines.append(self)
@@ -249,7 +250,7 @@ class MovingMachine(FakeMachine):
         found = self._guest(guest)
         if found.state != "suspended":
             raise HypervisorError("state", f"guest {guest} is not suspended")
-        image = f"state of {found.spec['uuid']}".encode()
+        image = f"state of {found.spec['uuid']} {os.urandom(8).hex()}".encode()
         fd = os.memfd_create("state", os.MFD_CLOEXEC)
         os.write(fd, image)
         self.fds.append(fd)
@@ -281,7 +282,7 @@ class MovingMachine(FakeMachine):
         if hashlib.sha256(image).digest() != sha256:
             raise HypervisorError("state", "the state is damaged")
         found = self._guest(guest)
-        if image.decode() != f"state of {found.spec['uuid']}":
+        if not image.decode().startswith(f"state of {found.spec['uuid']}"):
             raise HypervisorError("state", "another guest's")
         found.state = "received"
         self.emit("guest.state", guest=guest, state="received", why="received", code=0)
@@ -330,7 +331,11 @@ class MovingMachine(FakeMachine):
         return {}
 
     def op_memory_barrier(self, guest: int) -> dict[str, Any]:
-        self._running(guest)
+        if self._guest(guest).state not in ("running", "suspended"):
+            raise HypervisorError("state", f"guest {guest} is {self._guest(guest).state}")
+        if self.busy:
+            self.busy -= 1
+            raise HypervisorError("busy", "a strand is in one hypercall for long")
         return {}
 
     def op_memory_limit(self, guest: int, pages_per_second: int | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from random import Random
 
 from relay import Relay
@@ -25,6 +26,7 @@ class _Relayed(Worker):
             port = fields["port"]
             assert isinstance(port, int)
             fields["port"] = self._workers.relayed(port)
+        self._workers.on_event(event)
         super().tell(event, **fields)
 
 
@@ -59,6 +61,8 @@ class RealWorkers:
         self._rng = rng
         self._lock = threading.Lock()
         self.relays: list[Relay] = []
+        self.on_event: Callable[[str], None] = lambda event: None
+        """Called before each event that a worker tells."""
 
     def start(self, end: socket.socket) -> _Life:
         return _Life(end.dup(), self)

@@ -32,7 +32,7 @@ LOOK = 0.02
 HURRY = 2.0
 RUNS = int(os.environ.get("S4V_MIGRATOR_RUNS", "24"))
 FIRST = int(os.environ.get("S4V_MIGRATOR_SEED", "1"))
-PACE = Pace(ping_seconds=0.25, dead_seconds=1.2, greeting_seconds=2.5)
+PACE = Pace(ping_seconds=0.25, dead_seconds=1.2, greeting_seconds=8.0)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,13 @@ def made(tmp_path: Path, rng: Random, *, of_data: bool, settings: Settings | Non
 def chosen(pair: Pair, rng: Random, seed: int) -> list[Mishap]:
     """The one of the matrix, and maybe another one, which waits for it."""
     phase, what, side = cell(seed)
+    shared = pair.alpha.means.settings.handover == "auto"  # what the target has is the source's own memory
+    kinds = [each for each in KINDS if not (shared and each == "damage-memory")]
+    if what not in kinds:
+        what = "machine"
     found = [Mishap(pair, rng, phase=phase, what=what, side=side)]
     if rng.random() < 0.33:
-        second = Mishap(pair, rng, phase=Phase.CHECK, what=rng.choice(KINDS), side=rng.choice(SIDES))
+        second = Mishap(pair, rng, phase=Phase.CHECK, what=rng.choice(kinds), side=rng.choice(SIDES))
         second.armed = False
         found.append(second)
     return found

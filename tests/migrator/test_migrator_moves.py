@@ -9,6 +9,7 @@ from domain_support import guest
 from migrator_support import STAMP, Gate, Pair, cancel, until
 
 from ldmd.migration.records import Owned
+from ldmd.migrator.targetside import TargetSide
 
 
 def test_a_running_domain_moves_with_its_memory(pair: Pair) -> None:
@@ -28,6 +29,29 @@ def test_memory_that_was_not_hashed_in_the_pause_is_audited_before_it_goes(pair:
     assert outcome.done and pair.workers.audits == 1
     assert any(text.startswith("3 pages were written without a mark") for text in outcome.told)
     until(lambda: pair.workers.alive == [])
+
+
+def test_the_last_word_of_an_earlier_attempt_is_not_taken_for_this_ones(pair: Pair) -> None:
+    """The domain came here before; now FINAL comes before the worker's own word has been taken up."""
+    pair.workers.late = True
+    pair.workers.on = lambda where, worker: heard() if where == "source.told" else None
+
+    def heard() -> None:
+        until(lambda: any(isinstance(each, TargetSide) and each._verifying for site in (pair.alpha, pair.beta)
+                          for each in site.migrations.attempts()))
+
+    here, there = pair.alpha, pair.beta
+    for _ in range(4):
+        assert pair.move(here, f"root@{there.name}").done().done
+        until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
+        here, there = there, here
+        here.machine.boot_os(here.number("ldg1"))
+
+
+def test_a_machine_that_is_busy_is_asked_for_its_barrier_again(pair: Pair) -> None:
+    pair.alpha.machine.busy = 3
+    assert pair.move().done().done
+    assert pair.alpha.machine.busy == 0
 
 
 def test_it_comes_back_and_goes_again(pair: Pair) -> None:

@@ -1,8 +1,8 @@
-"""Changes that must not go unnoticed: what a careless hand could take out of the code, and the tests that must fail then.
+"""Changes that must not go unnoticed: what a careless hand could take out, and the tests that must fail then.
 
-Each row says which lines go, what stands there instead, and which tests are to notice. `make mutate` applies all of them, one
-by one, to a copy of the tree; the suite applies those marked `sample`. A row whose lines are not in the file any more is
-an error: then it is to be written anew, not taken out.
+Each row says which lines go, what stands there instead, and which tests are to notice. `make mutate` applies all of
+them, one by one, to a copy of the tree; the suite applies those marked `sample`. A row whose lines are not in the file
+any more is an error: then it is to be written anew, not taken out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ MUTANTS = (
     ),
     Mutant(
         "barrier waits for the strands", "csrc/machine/barrier.c",
-        "    if (s && !strand_rests(s) && __atomic_load_n(&s->writes_given, __ATOMIC_ACQUIRE) < epoch) return false;\n", "    (void)s, (void)epoch;\n",
+        "    if (s && !strand_rests(s) && __atomic_load_n(&s->writes_given, __ATOMIC_ACQUIRE) < epoch) return false;\n",
+        "    (void)s, (void)epoch;\n",
         ("tests/unit/test_barrier.py", "tests/stream/test_stream_writers.py"),
     ),
     Mutant(
@@ -85,7 +86,8 @@ MUTANTS = (
     ),
     Mutant(
         "guide rule G10", "ldmd/migration/checks/cpus.py",
-        "    if cores is not None and cores > target.free_cores:", "    if cores is not None and cores > target.free_cores + 1:",
+        "    if cores is not None and cores > target.free_cores:",
+        "    if cores is not None and cores > target.free_cores + 1:",
         ("tests/migration/test_rules_cpus.py",), sample=True,
     ),
     Mutant(
@@ -110,7 +112,8 @@ MUTANTS = (
     ),
     Mutant(
         "a refusal is read", "emulator/stream/incoming.py",
-        "            while not self._dead and (left := until - time.monotonic()) > 0:", "            while (left := 0.0) > until:",
+        "            while not self._dead and (left := until - time.monotonic()) > 0:",
+        "            while (left := 0.0) > until:",
         ("tests/stream/test_stream_links.py",) * 3,
     ),
     Mutant(

@@ -58,6 +58,16 @@ def test_a_debugger_changes_nothing(hot: str) -> None:
     assert int(output.split()[2]) > programs  # points met
 
 
+@pytest.mark.parametrize("hot", ["", "1", "3"])
+def test_disturbed_at_random(hot: str) -> None:
+    """Evictions from the soft TLB, injected interrupts and errors, timers, lost write permissions."""
+    with_it = {"SUN4V_DISTURBED": "1"} | ({"SUN4V_TRANSLATE": hot} if hot else {})
+    output = run_driver(driver("engine_lockstep"), SEED + 40, 150 * DEPTH, **with_it)
+    programs, insns, wrong = numbers(output)
+    assert (programs, wrong) == (150 * DEPTH, 0)
+    assert insns > 6000 * programs
+
+
 @pytest.mark.parametrize(("what", "machines"), [("cuts", 100), ("restore", 100), ("harvest", 100)])
 def test_two_machines(what: str, machines: int) -> None:
     """Cuts do not matter; a translating machine's state goes on in one that interprets; every store marks again."""

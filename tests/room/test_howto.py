@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,12 @@ class Reader:
         (shell.home / "docs" / "labs").mkdir(parents=True)
         for lab in (ROOT / "docs" / "labs").glob("*.toml"):
             (shell.home / "docs" / "labs" / lab.name).write_text(self.here(lab.read_text()))
-        self.environment = shell.environment | {"PATH": f"{tools(shell.home)}:{os.environ['PATH']}"}
+        (shell.home / "docs" / "examples").symlink_to(ROOT / "docs" / "examples")
+        folders = [tools(shell.home), Path(sys.executable).parent, os.environ["PATH"]]
+        self.environment = shell.environment | {
+            "PATH": ":".join(map(str, folders)),
+            "PYTEST_ADDOPTS": f"-c {os.devnull} --rootdir {shell.home} -p no:cacheprovider",
+            "PYTEST_PLUGINS": "emulator.pytest_plugin"}
 
     def here(self, text: str) -> str:
         """With this host's ports."""
@@ -98,7 +104,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell.end()
 
 
-@pytest.mark.parametrize("page", ["disks.md", "domains.md", "labs.md", "migration.md", "networks.md"])
+@pytest.mark.parametrize("page", ["disks.md", "domains.md", "labs.md", "migration.md", "networks.md", "testing.md"])
 def test_a_page_is_true(shell: Shell, page: str) -> None:
     Reader(shell).read(page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -125,3 +126,43 @@ def test_vlans_of_linux_on_two_machines_stay_apart(pair: tuple[list[Hvctl], list
     clients[0].call("guest.configure", spec=other)
     assert "3 packets received" in a.do("ping -c 3 10.0.0.2"), "together again, in another VLAN"
     assert "3 packets received" in b.do("ping -c 3 10.0.0.1")
+
+
+@pytest.mark.slow
+def test_linux_tags_frames_itself(pair: tuple[list[Hvctl], list[Shell]]) -> None:
+    """802.1Q devices of the guests: what both networks let through (vid) arrives, other tags do not."""
+    clients, (a, b) = pair
+    for number, client in enumerate(clients, start=1):
+        spec = client.call("guest.spec", guest=number)
+        spec["nets"][0]["vids"] = [7, 8] if number == 1 else [7]
+        client.call("guest.configure", spec=spec)
+    for number, shell in ((1, a), (2, b)):
+        for vid in (7, 8):
+            said = shell.do(f"vconfig add eth0 {vid} && ip addr add 10.{vid}.0.{number}/24 dev eth0.{vid} && "
+                            f"ip link set eth0.{vid} up && echo it is up")  # fmt: skip
+            assert "it is up" in said, said
+    assert "3 packets received" in a.do("ping -c 3 10.7.0.2")
+    assert "3 packets received" in b.do("ping -c 3 -s 4000 10.7.0.1")
+    assert "100% packet loss" in a.do("ping -c 3 -w 3 10.8.0.2")
+    assert "3 packets received" in a.do("ping -c 3 10.0.0.2"), "untagged as before"
+
+
+@pytest.mark.slow
+def test_tcp_for_minutes(pair: tuple[list[Hvctl], list[Shell]]) -> None:
+    """S4V_TEST_TCP_SECONDS=180: streams both ways whose every word is checked, and pings of which none is lost."""
+    seconds = int(os.environ.get("S4V_TEST_TCP_SECONDS", "0"))
+    if not seconds:
+        pytest.skip("S4V_TEST_TCP_SECONDS says for how long")
+    _, (a, b) = pair
+    shells = {"10.0.0.2": a, "10.0.0.1": b}
+    for shell in shells.values():
+        shell.do("(load netload serve > /tmp/served 2>&1) &")
+    for host, shell in shells.items():
+        shell.do(f"(ping -i 0.5 -c {2 * seconds} {host} > /tmp/pings) &")
+        shell.do(f"(end=$(($(date +%s) + {seconds})); while [ $(date +%s) -lt $end ]; do "
+                 f"load netload stream {host} >> /tmp/streams || break; done; echo over >> /tmp/streams) &")
+    for shell in shells.values():
+        said = shell.do("until grep -q over /tmp/streams; do sleep 1; done; cat /tmp/streams")
+        assert said.count("ok") >= 2 and "FAILED" not in said, said[-2000:]
+        said = shell.do("until grep -q transmitted /tmp/pings; do sleep 1; done; tail -3 /tmp/pings")
+        assert " 0% packet loss" in said, said

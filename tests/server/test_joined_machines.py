@@ -102,6 +102,12 @@ def test_options_of_networks_are_kept(rack: Rack, tmp_path: Path) -> None:
         assert [row["outlet"] for row in client.call("network.list")["devices"]] == ["lan", f"passt:{tmp_path}/p"]
         client.call("network.plug", device="net1", outlet="none")
         assert [row["outlet"] for row in client.call("network.list")["devices"]] == ["lan", "none"]
+        rack.run("plug", "alpha", "net1=lan2", "net2=none")
+        rack.run("plug", "--once", "alpha", "net0=none")
+    rack.run("power-off", "alpha")
+    with rack.on("alpha") as client:
+        kept = {row["name"]: row["outlet"] for row in client.call("network.list")["devices"]}
+        assert kept == {"net0": "lan", "net1": "lan2", "net2": "none"}
     rack.run("power-off", "alpha")
     with rack.on("alpha", "--net", "") as client:
         assert client.call("network.list")["devices"] == []

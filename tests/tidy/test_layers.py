@@ -73,9 +73,11 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
     # the front door: what goes through managers
     "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
+    "emulator.pytest_plugin": {"emulator", "ldmd.testing"},
     "emulator.errors": set(),
     "emulator.traps": set(),
     "emulator.version": set(),
+    "emulator.prebuilt": set(),
     "emulator.units": {"emulator.errors"},
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",
@@ -87,6 +89,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator._core_firmware": {"emulator.errors", "emulator._core_cffi"},
     "emulator._core_moving": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator._core_debug": {"emulator.errors", "emulator._core_cffi"},
+    "emulator._core_images": {"emulator._core_cffi"},
     "emulator._core_memory": {"emulator.errors", "emulator.descriptors", "emulator._core_cffi"},
     "emulator.descriptors": {"emulator.errors"},
     "emulator.chips": {"emulator.errors"},
@@ -98,6 +101,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.placement": {"emulator.mblocks", "emulator.shortage", "emulator.errors", "emulator.units"},
     "emulator._build_core": set(),
     "ldmd": {"ldmd"} | SHARED,
+    "ldmd.testing": {"emulator", "ldmd"},  # both packages in one process
     "ldmd.messages": {"ldmd.messages"},
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
@@ -119,7 +123,8 @@ PYTHON_MAY: dict[str, set[str] | None] = {
 OURS = {"emulator", "ldmd"}
 CFFI_USERS = {
     "emulator._core", "emulator._core_channels", "emulator._core_debug", "emulator._core_disks",
-    "emulator._core_firmware", "emulator._core_memory", "emulator._core_moving", "emulator._core_stream",
+    "emulator._core_firmware", "emulator._core_images", "emulator._core_memory", "emulator._core_moving",
+    "emulator._core_stream",
     "emulator._build_core",
 }
 

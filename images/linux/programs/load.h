@@ -38,6 +38,6 @@ int spawn(int (*work)(long), long index);
 typedef int part_main(int argc, char **argv);
 part_main forks_main, signals_main, faults_main, fp_main, threads_main, dirty_main, timers_main, altstack_main,
     maps_main, contexts_main, pingpong_main, sockets_main, cpus_main, hwcaps_main, sums_main,
-    blockio_main, netload_main;
+    blockio_main, netload_main, units_main;
 
 #endif

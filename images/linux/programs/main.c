@@ -31,6 +31,7 @@ static const struct part {
     {"sums", sums_main, "[ROUNDS] integer arithmetic, for a digest while other things happen"},
     {"blockio", blockio_main, "DEVICE read|write|randread|randwrite|verify [BYTES [DEPTH [MEBIBYTES]]] direct I/O"},
     {"netload", netload_main, "serve | stream HOST | echo HOST | packets HOST: TCP and UDP between two guests"},
+    {"units", units_main, "[SUFFIX [ROUNDS]] crypto drivers of that suffix (n2, sparc64) against the kernel's own code"},
 };
 
 void fail(const char *file, int line, const char *what) {

@@ -163,22 +163,11 @@ int s4v_barrier(s4v_machine *, uint64_t timeout_ns);
 void s4v_dirty_limit(s4v_machine *, uint64_t pages_per_second);
 /* All of the memory becomes zero, and is given back to the host, for whoever else has its memfds too. While nothing runs. */
 void s4v_memory_scrub(s4v_machine *);
-/* Memory that changes its machine by its memfds (a hand-over on one host); while nothing runs, before the first run here.
- * Adopt: the memory is that of these blocks from now on, which are at the same real addresses however they are cut, as the
- * other machine's s4v_memory_block() tells them (map_fd and the map's offsets do not count: marks begin clear). Nothing is
- * copied and nothing written. S4V_EINVAL: they are not, or begin in their memfd at no multiple of 2 MiB, or the descriptor
- * is not that of sealed memory; S4V_EBUSY, S4V_ENOMEM: then nothing has changed, and err says why.
- * Part: the memory is another machine's alone: whatever is written here goes nowhere. S4V_ENOMEM: nothing may be written. */
+/* A hand-over on one host (machine/loan.c): S4V_EINVAL where blocks do not fit, S4V_EBUSY, S4V_ENOMEM. */
 int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes);
-int s4v_memory_part(s4v_machine *);
-/* Post-copy: the guest will run while pages of its memory are missing (csrc/util/presence.h). Begin, before the first run: the
- * memfd that a migration's worker maps, and the eventfd by which pages are asked for; the machine's own. S4V_EBUSY: begun
- * already; S4V_ENOMEM. End, while nothing runs and nothing is missing: S4V_EBUSY else. Missing, give up (what is missing will never come:
- * it is as if there were no memory): any thread. */
-int s4v_presence_begin(s4v_machine *, int32_t *fd, int32_t *bell);
-int s4v_presence_end(s4v_machine *);
-uint64_t s4v_presence_missing(const s4v_machine *);
-void s4v_presence_give_up(s4v_machine *);
+int s4v_memory_part(s4v_machine *); /* post-copy, see util/presence.h: */
+int s4v_presence_begin(s4v_machine *, int32_t *fd, int32_t *bell); int s4v_presence_end(s4v_machine *);
+uint64_t s4v_presence_missing(const s4v_machine *); void s4v_presence_give_up(s4v_machine *); /* any thread */
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */
@@ -612,19 +601,11 @@ void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
 /* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into
  * `examples` (numbers). *looked: pages with a hash so far; *at is where to go on. At the end pages are added that have gone. */
 int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *looked, uint64_t *examples, uint32_t max);
-/* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
- * which moves on; pages with bytes so far. */
 int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
-/* Post-copy. Source: `take` at most `most` pages from page `number` on, if they are pending, else nothing. Target: the presence file of the
- * machine is mapped (S4V_EINVAL: it is none, or another memory's); ranges [first, end) of page numbers are missing; pages that threads of the machine ask
- * for, by number. Once `serving`, apply takes only pages that are missing, and they are here then. */
 int s4v_stream_take_at(s4v_stream *, uint64_t number, uint32_t most, uint8_t *raw, s4v_stream_taken *out);
-int64_t s4v_stream_ranges(s4v_stream *, uint64_t *at, uint64_t *ranges, uint32_t max); /* pending, as [first, end) numbers */
-int s4v_stream_presence(s4v_stream *, int fd);
-int s4v_stream_missing(s4v_stream *, const uint64_t *ranges, uint32_t count);
-void s4v_stream_serve(s4v_stream *); /* both sides, from now on: a page that is taken is sent, even if it is what was sent last */
-uint32_t s4v_stream_asked(s4v_stream *, uint64_t *numbers, uint32_t max, int again);
-uint64_t s4v_stream_left(const s4v_stream *);
+int64_t s4v_stream_ranges(s4v_stream *, uint64_t *at, uint64_t *ranges, uint32_t max);
+int s4v_stream_presence(s4v_stream *, int fd); int s4v_stream_missing(s4v_stream *, const uint64_t *ranges, uint32_t count); void s4v_stream_serve(s4v_stream *);
+uint32_t s4v_stream_asked(s4v_stream *, uint64_t *numbers, uint32_t max, int again); uint64_t s4v_stream_left(const s4v_stream *);
 int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
 /* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
 void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);

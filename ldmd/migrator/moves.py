@@ -58,6 +58,17 @@ class Round:
     limited_by: str = ""
 
 
+def round_of(event: dict[str, Any]) -> Round:
+    """The round that an event `progress` of a worker ends."""
+    def number(name: str) -> float:
+        value = event.get(name)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    return Round(round=int(number("round")), pages=int(number("pages")), bytes=int(number("bytes")),
+                 remaining=int(number("remaining")), dirty_rate=number("dirty_rate"), wire_rate=number("wire_rate"),
+                 limited_by=str(event.get("limited_by", "")))
+
+
 @dataclass(frozen=True, kw_only=True)
 class MoveView:
     """One domain's migration as `ldm list`, `list -o status` and `--json` show it.

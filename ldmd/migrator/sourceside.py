@@ -39,7 +39,7 @@ from ldmd.migrator.guestops import (
 )
 from ldmd.migrator.handing import UNFIT, SourceHand
 from ldmd.migrator.means import Means
-from ldmd.migrator.moves import MoveOutcome, Round
+from ldmd.migrator.moves import MoveOutcome, round_of
 from ldmd.migrator.suspending import stands_by_itself
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
@@ -351,7 +351,7 @@ class SourceSide(Attempt):
         self.percent = max(self.percent, min(90, 5 + int(share * 0.85)))
         number = int(event.get("round") or 0)
         if before and number != int(before.get("round") or 0):
-            self.rounds.append(_round_of(before))
+            self.rounds.append(round_of(before))
             del self.rounds[:-ROUNDS_KEPT]
         self.means.manager.bell.ring()
 
@@ -576,16 +576,6 @@ class SourceSide(Attempt):
         """The manager ends."""
         self.connector.end()
         super().end()
-
-
-def _round_of(event: dict[str, Any]) -> Round:
-    def number(name: str) -> float:
-        value = event.get(name)
-        return float(value) if isinstance(value, int | float) else 0.0
-
-    return Round(round=int(number("round")), pages=int(number("pages")), bytes=int(number("bytes")),
-                 remaining=int(number("remaining")), dirty_rate=number("dirty_rate"), wire_rate=number("wire_rate"),
-                 limited_by=str(event.get("limited_by", "")))
 
 
 def cold_digest(facts: GuestFacts | None) -> str:

@@ -30,6 +30,7 @@ class Worker:
         self.state_place: int | None = None
         self.answered = threading.Condition()
         self.barriers = 0
+        self.has_presence = False
         self.stopped = False
         self.sending = threading.Lock()
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -93,9 +94,11 @@ class Worker:
         elif op == "audit":
             self.workers.audits += 1
             self.tell("audited", mismatches=self.workers.mismatches, pages=1, examples=[0x2000])
-        elif op in ("barrier", "state"):
+        elif op in ("barrier", "state", "presence"):
             with self.answered:
-                if op == "state":
+                if op == "presence":
+                    self.has_presence = True
+                elif op == "state":
                     self.state_place = frame.fds[0]
                 else:
                     self.barriers += 1
@@ -128,7 +131,7 @@ class Worker:
         self._until(lambda: self.barriers > 0)
         self._round(1)
         self.at("copied")
-        self.tell("converged", predicted_downtime_ms=1, round=1)
+        self.tell("converged", predicted_downtime_ms=1, round=1, partial=self.workers.partial)
 
     def _round(self, number: int) -> None:
         peer = self._peer()
@@ -147,6 +150,9 @@ class Worker:
         self.at("final")
         self._round(2)
         image = os.pread(fd, message["bytes"], 0)
+        if self.workers.partial:
+            peer.tell("presence_wanted")
+            peer._until(lambda: peer.has_presence)
         peer.tell("state_wanted", bytes=len(image))
         peer._until(lambda: peer.state_place is not None)
         assert peer.state_place is not None
@@ -159,14 +165,20 @@ class Worker:
             self.tell("failed", why="digests differ", code="integrity")
             return
         received = partial(peer.tell, "received", digest=there, sha256=hashlib.sha256(image).digest(),
-                           state_bytes=len(image), pages=1, strict=True)
+                           state_bytes=len(image), pages=1, strict=True, missing=int(self.workers.partial))
         if not self.workers.late:
             received()
         self.tell("final", digest=digest, pages=1, bytes=1, raw_bytes=1, state_bytes=len(image), rounds=2, strict=False,
-                  parts={})
+                  parts={}, missing=int(self.workers.partial))
         if self.workers.late:
             self.at("told")
             received()
+        if self.workers.partial:
+            self.at("serving")
+            if peer.stopped:
+                raise EOFError
+            peer.tell("whole", pages=1)
+            self.tell("whole", pages=2, bytes=2, asked=1)
 
 
 class FakeWorkers:
@@ -178,6 +190,7 @@ class FakeWorkers:
         self.listening: dict[int, Worker] = {}
         self.alive: list[Worker] = []
         self.audits = self.mismatches = 0
+        self.partial = False  # pages follow a domain that runs already
         self.late = False  # the target's manager hears that all is here after FINAL has come
         self.on: Callable[[str, Worker], None] = lambda where, worker: None
 

@@ -114,6 +114,8 @@ class MovingMachine(FakeMachine):
         self.up = True
         self.lent = self.adopted = 0
         self.refuses_memory = False
+        self.missing: dict[int, int] = {}
+        self.presence: list[str] = []
         self.given: list[int] = []
         self.busy = 0  # so many barriers are refused
         self.turn = threading.RLock()
@@ -169,6 +171,7 @@ class MovingMachine(FakeMachine):
         self.maps[number] = sealed(size // PAGE + size // REGION + PAGE)
 
     def _forget(self, number: int) -> None:
+        self.missing.pop(number, None)
         for table in (self.memory, self.maps, self.buffers):
             fd = table.pop(number, None)
             if fd is not None:
@@ -323,6 +326,18 @@ class MovingMachine(FakeMachine):
             at += size
         self.fds += [os.dup(self.memory[guest]), os.dup(self.maps[guest])]
         return {"blocks": blocks}
+
+    def op_memory_presence(self, guest: int, what: str = "missing") -> dict[str, Any]:
+        self.presence.append(what)
+        if what == "begin":
+            self.missing[guest] = 1
+            self.fds += [os.memfd_create("presence", os.MFD_CLOEXEC), os.eventfd(0, os.EFD_CLOEXEC)]
+        elif what == "end":
+            self.missing[guest] = 0
+        return {"missing": self.missing.get(guest, 0)} if what == "missing" else {}
+
+    def status(self, number: int) -> dict[str, Any]:
+        return super().status(number) | {"missing_pages": self.missing.get(number, 0)}
 
     def op_memory_lend(self, guest: int) -> dict[str, Any]:
         self.lent += 1

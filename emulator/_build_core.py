@@ -3,7 +3,7 @@
 Used by setup.py, never imported by the package. Steps:
 
 1. run the generators of ``csrc/isa`` (``generate(out_dir) -> list[Path]``): the instruction table becomes C;
-2. let cffi write the binding from the text between the two CDEF marks of ``csrc/sun4v.h``;
+2. let cffi write the binding from the text between the two CDEF marks of the public headers;
 3. compile every ``csrc/**/*.c`` (without ``csrc/tests``), the generated sources and the binding; link.
 
 Objects are kept in ``build/core`` (``build/core-<sanitizers>``) and compiled again only when one of the files
@@ -47,6 +47,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 CALLBACKS = """
 extern "Python" int s4v_client_disk(void *self, uint32_t kind, uint64_t offset, void *bytes, uint64_t n);
 """  # what the core calls in Python: emulator/_core_images.py
+HEADERS = ("sun4v.h", "sun4v_stream.h")
 CDEF = re.compile(r"/\* CDEF BEGIN \*/(.*?)/\* CDEF END \*/", re.DOTALL)
 
 
@@ -135,12 +136,10 @@ def write_binding(plan: Plan) -> Path:
     """Let cffi write the C of the extension module."""
     from cffi import FFI
 
-    found = CDEF.search((CSRC / "sun4v.h").read_text())
-    if found is None:
-        raise BuildError("csrc/sun4v.h has no CDEF marks")
+    found = [CDEF.search((CSRC / name).read_text()) for name in HEADERS]
     ffi = FFI()
-    ffi.cdef(found.group(1) + CALLBACKS)
-    ffi.set_source(MODULE, '#include "sun4v.h"\n', py_limited_api=True)
+    ffi.cdef("".join(each.group(1) for each in found if each is not None) + CALLBACKS)
+    ffi.set_source(MODULE, "".join(f'#include "{name}"\n' for name in HEADERS), py_limited_api=True)
     target = plan.work / "_core_cffi.c"
     with contextlib.redirect_stdout(io.StringIO()):  # it likes to talk
         ffi.emit_c_code(str(target))  # keeps the file where nothing changed

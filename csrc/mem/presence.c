@@ -4,6 +4,7 @@
 #endif
 #include "mem/presence.h"
 
+#include <sched.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ void presence_give_up(struct ram *ram) {
 /* Into the ring; false: it is full, which passes. */
 static bool ask(const struct presence *p, u64 index) {
   struct presence_head *h = p->head;
-  while (__atomic_exchange_n(&h->lock, 1, __ATOMIC_ACQUIRE)) __builtin_ia32_pause();
+  while (__atomic_exchange_n(&h->lock, 1, __ATOMIC_ACQUIRE)) sched_yield();
   u32 head = h->head, tail = __atomic_load_n(&h->tail, __ATOMIC_ACQUIRE);
   bool room = head - tail < PRESENCE_RING;
   if (room) {

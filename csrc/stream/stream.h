@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "sun4v.h"
+#include "sun4v_stream.h"
 #include "util/types.h"
 
 enum {

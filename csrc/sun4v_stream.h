@@ -1,0 +1,82 @@
+/* sun4v_stream.h - the second part of the core's interface: memory on its way to another server. Errors are those of sun4v.h.
+ *
+ * As there, what stands between the marks is read by cffi as well.
+ */
+#ifndef SUN4V_STREAM_H
+#define SUN4V_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CDEF BEGIN */
+/* Transfer of memory to another server (csrc/stream): a view of blocks by their descriptors, in any process. Pages have an
+ * index, counted over the blocks by ascending ra, and a number, ra / 8192, which is what is told to the other side. Any
+ * thread may call; chunks of several threads hold different pages. Errors: S4V_E*, or S4V_EINVAL with a text. */
+typedef struct s4v_stream s4v_stream;
+enum {
+  S4V_STREAM_CHUNK_PAGES = 32,       /* pages with bytes in a chunk */
+  S4V_STREAM_CHUNK_ZEROS = 512,      /* pages that are zero now, in a chunk */
+  S4V_STREAM_HEADER_BYTES = 64,
+  S4V_STREAM_RAW_BYTES = 270336,     /* the most a chunk's payload has: 544 numbers of pages, 32 pages, rounded up to 4 KiB */
+  S4V_STREAM_KEY_BYTES = 8256,       /* key of the page hashes */
+  S4V_STREAM_MAX_BYTES = 1 << 20     /* of a payload of another type */
+};
+typedef struct s4v_stream_block {    /* as s4v_block; the descriptors are duplicated */
+  uint64_t ra, bytes, memory_offset, page_map_offset, region_map_offset;
+  int32_t memory_fd, map_fd;
+} s4v_stream_block;
+typedef struct s4v_stream_chunk {    /* a header: emulator/stream/protocol.md */
+  uint64_t mid, sequence, argument;
+  uint32_t round, raw_bytes, wire_bytes, crc;
+  uint16_t channel, pages, zeros;
+  uint8_t major, minor, type, algorithm;
+} s4v_stream_chunk;
+typedef struct s4v_stream_taken {
+  uint32_t pages, zeros, raw_bytes;  /* the payload: zeros and pages that differ from what was sent last */
+  uint32_t looked;                   /* pages that were pending and are not any more */
+} s4v_stream_taken;
+/* `marks` 1: the blocks' dirty marks are wanted (a sender). NULL, and `err`: not such descriptors, no memory. */
+s4v_stream *s4v_stream_new(const s4v_stream_block *, uint32_t count, const uint8_t *key, int marks, char *err, size_t err_bytes);
+void s4v_stream_free(s4v_stream *);
+uint64_t s4v_stream_pages(const s4v_stream *);
+/* Clear the marks, their pages are pending; how many it were. The caller has the machine's barrier passed before it takes. */
+int64_t s4v_stream_harvest(s4v_stream *);
+uint64_t s4v_stream_marked(const s4v_stream *);                  /* marked pages; nothing is changed */
+/* Populated pages of [*at, *at + most) are pending, holes are passed over; *at is where to go on. How many, or an error. */
+int64_t s4v_stream_populated(s4v_stream *, uint64_t *at, uint64_t most);
+uint64_t s4v_stream_pending(s4v_stream *);
+/* Fetch pending pages into a payload of at most S4V_STREAM_RAW_BYTES; looked 0: nothing is pending. S4V_EFAULT: memory cannot be
+ * read. */
+int s4v_stream_take(s4v_stream *, uint8_t *raw, s4v_stream_taken *out);
+/* Sum of the hashes of all pages as sent, or as received and read back: low word, high word. */
+void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
+/* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into
+ * `examples` (numbers). *looked: pages with a hash so far; *at is where to go on. At the end pages are added that have gone. */
+int64_t s4v_stream_audit(s4v_stream *, uint64_t *at, uint64_t most, uint64_t *looked, uint64_t *examples, uint32_t max);
+/* Hash all populated memory anew: table and digest are of what is there now. A step of at most `most` pages from *at on,
+ * which moves on; pages with bytes so far. */
+int64_t s4v_stream_look(s4v_stream *, uint64_t *at, uint64_t most);
+/* Post-copy. Source: `take_at` takes at most `most` pages from page `number` on, if they are pending, else nothing. Target: the
+ * presence file of the machine is mapped (S4V_EINVAL: it is none, or another memory's); ranges [first, end) of page numbers
+ * are missing; `asked`: pages that threads of the machine ask for, by number. Once `serve` was called, on both sides, a page
+ * that is taken is sent even if it is what was sent last, and apply takes only pages that are missing: they are here then. */
+int s4v_stream_take_at(s4v_stream *, uint64_t number, uint32_t most, uint8_t *raw, s4v_stream_taken *out);
+int64_t s4v_stream_ranges(s4v_stream *, uint64_t *at, uint64_t *ranges, uint32_t max); /* pending, as [first, end) numbers */
+int s4v_stream_presence(s4v_stream *, int fd);
+int s4v_stream_missing(s4v_stream *, const uint64_t *ranges, uint32_t count);
+void s4v_stream_serve(s4v_stream *);
+uint32_t s4v_stream_asked(s4v_stream *, uint64_t *numbers, uint32_t max, int again);
+uint64_t s4v_stream_left(const s4v_stream *);
+int s4v_stream_wipe(s4v_stream *);                               /* all memory is zero, as a receiver must begin */
+/* Header of a chunk: lengths, crc of the payload as sent, crc of the header. */
+void s4v_stream_seal(uint8_t *header, const s4v_stream_chunk *, const uint8_t *payload);
+int s4v_stream_parse(const uint8_t *header, s4v_stream_chunk *out); /* S4V_EFORMAT: damaged, or out of its bounds */
+int s4v_stream_intact(const s4v_stream_chunk *, const uint8_t *payload);
+/* The payload (raw_bytes of it, not compressed any more) into memory, read back and hashed. S4V_EFORMAT: not such a payload,
+ * nothing was written; S4V_EFAULT: memory cannot be written, or is not what was written. */
+int s4v_stream_apply(s4v_stream *, const s4v_stream_chunk *, const uint8_t *raw, uint8_t *scratch);
+void s4v_stream_hash(const uint8_t *key, const uint8_t *page, uint64_t number, uint64_t out[2]);
+uint32_t s4v_stream_crc32c(const uint8_t *data, size_t bytes);
+uint32_t s4v_stream_crc32c_portable(const uint8_t *data, size_t bytes);
+/* CDEF END */
+#endif

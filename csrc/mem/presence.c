@@ -4,9 +4,9 @@
 #endif
 #include "mem/presence.h"
 
-#include <sched.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>

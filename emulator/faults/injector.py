@@ -78,9 +78,14 @@ class Injector:
         self._firings: deque[Firing] = deque(maxlen=FIRINGS_KEPT)
 
     def arm(self, plan: Plan, *, fired: dict[int, int] | None = None) -> None:
-        """These rules and no others, from now on. `fired`: how often some have fired already."""
+        """These rules and no others, from now on; what fired of others before is no part of the record any more, unless
+        there are no new ones. `fired`: how often some have fired already.
+        """
         with self._lock:
             self.plan = plan
+            if plan.rules:
+                self._ordinal, self._digest = 0, hashlib.sha256()
+                self._firings.clear()
             self._rules = [_Armed(number, rule, random.Random(f"{plan.seed} {number}"), next_ms=rule.at_ms or 0.0,
                                   fired=(fired or {}).get(number, 0))
                            for number, rule in enumerate(plan.rules) if BY_NAME[rule.point].place is self._place]
@@ -163,7 +168,7 @@ class Injector:
     # -- what was
 
     def status(self) -> dict[str, Any]:
-        """The plan, and what has fired; `digest` is over all firings since the power-on."""
+        """The plan, and what has fired of it; `digest` is over all its firings."""
         with self._lock:
             firings = [each.plain() for each in self._firings]
             return {"plan": self.plan.plain(), "count": self._ordinal, "digest": self._digest.hexdigest(),

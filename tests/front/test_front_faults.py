@@ -28,6 +28,22 @@ def labos(room: Room, **changes: object) -> Domain:
 # -- plans
 
 
+def test_a_new_plan_begins_anew() -> None:
+    """Its rules are not spent by those of the plan before, neither here nor in a manager that asks what has fired."""
+    injector = Injector()
+    once = plan({"point": "disk.write", "action": "error"})
+    injector.arm(once)
+    assert injector.fire("disk.write", domain="ldg1") is not None
+    assert injector.fire("disk.write", domain="ldg1") is None
+    before = injector.status()["digest"]
+    injector.disarm()
+    assert injector.status()["count"] == 1  # what was can still be read
+    injector.arm(once)
+    assert injector.status()["count"] == 0 and injector.status()["firings"] == []
+    assert injector.fire("disk.write", domain="ldg1") is not None
+    assert injector.status()["digest"] == before
+
+
 def test_a_plan_is_plain_data_both_ways(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text("""
 seed = 7

@@ -109,7 +109,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.mark.parametrize("page", [
     "disks.md", "domains.md", "faults.md", "labs.md", "migration.md", "networks.md", "observing.md",
-    "testing.md"])
+    "testing.md", "tour.md"])
 def test_a_page_is_true(shell: Shell, page: str) -> None:
     Reader(shell).read(page)
 

@@ -1,7 +1,5 @@
 /* loan.c - a guest's memory is handed from one machine to another by its memfds. docs/internals/moving.md. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,14 +11,6 @@ struct cut { /* places of two lists of ranges, cut at the borders of both */
   struct physmem_loan *loans;
   size_t count;
 };
-
-__attribute__((format(printf, 4, 5))) static int refuse(int status, char *err, size_t bytes, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vsnprintf(err, bytes, format, args);
-  va_end(args);
-  return status;
-}
 
 static int by_base(const void *a, const void *b) {
   const struct physmem_loan *x = a, *y = b;
@@ -74,22 +64,22 @@ static u64 total(const s4v_block *blocks, u32 count) {
 static int exchange(s4v_machine *m, const s4v_block *blocks, u32 count, struct cut *cut, char *err, size_t err_bytes) {
   u64 covered = 0;
   if (!given_ok(blocks, count) || !cut_all(m, blocks, count, cut))
-    return refuse(S4V_EINVAL, err, err_bytes, "these are no blocks of memory");
+    return machine_refuse(S4V_EINVAL, err, err_bytes, "these are no blocks of memory");
   for (size_t i = 0; i < cut->count; i++) covered += cut->loans[i].bytes;
-  if (covered != total(blocks, count)) return refuse(S4V_EINVAL, err, err_bytes, "the memory is at other real addresses");
+  if (covered != total(blocks, count)) return machine_refuse(S4V_EINVAL, err, err_bytes, "the memory is at other real addresses");
   qsort(cut->loans, cut->count, sizeof *cut->loans, by_base);
   int rc = physmem_exchange(m->physmem, m->domain.env.ram, cut->loans, cut->count);
   switch (rc) {
     case 0: return S4V_OK;
-    case -EINVAL: return refuse(S4V_EINVAL, err, err_bytes, "the memory is at other addresses, or not where large pages begin, or no memory");
-    case -EBUSY: return refuse(S4V_EBUSY, err, err_bytes, "a device has mapped memory");
-    default: return refuse(S4V_ENOMEM, err, err_bytes, "the host gives no memory for it: %s", strerror(-rc));
+    case -EINVAL: return machine_refuse(S4V_EINVAL, err, err_bytes, "the memory is at other addresses, or not where large pages begin, or no memory");
+    case -EBUSY: return machine_refuse(S4V_EBUSY, err, err_bytes, "a device has mapped memory");
+    default: return machine_refuse(S4V_ENOMEM, err, err_bytes, "the host gives no memory for it: %s", strerror(-rc));
   }
 }
 
 int s4v_memory_adopt(s4v_machine *m, const s4v_block *blocks, uint32_t count, char *err, size_t err_bytes) {
   struct cut cut = {.loans = calloc(MOST_LOANS, sizeof *cut.loans)};
-  if (!cut.loans) return refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory");
+  if (!cut.loans) return machine_refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory");
   machine_disks_settle(m);
   machine_drop_code(m);
   int status = exchange(m, blocks, count, &cut, err, err_bytes);

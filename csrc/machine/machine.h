@@ -63,6 +63,8 @@ void machine_advance(s4v_machine *, u64 insns);
 void machine_settle_time(s4v_machine *); /* at the end of a run: what the clock says becomes state */
 u64 machine_elapsed_seconds(struct domain *);
 u64 machine_host_ns(void);
+/* An error with its text; returns `status`. */
+__attribute__((format(printf, 4, 5))) int machine_refuse(int status, char *err, size_t bytes, const char *format, ...);
 u64 machine_ticks_ns(const s4v_machine *, u64 ticks); /* host time until TICK has advanced so far, rounded up */
 
 /* observe.c */

@@ -10,7 +10,7 @@
 
 enum { MOST_BLOCKS = 4096, PA_BITS = 56 };
 
-__attribute__((format(printf, 4, 5))) static int refuse(int status, char *err, size_t bytes, const char *format, ...) {
+int machine_refuse(int status, char *err, size_t bytes, const char *format, ...) {
   va_list args;
   va_start(args, format);
   vsnprintf(err, bytes, format, args);
@@ -27,22 +27,22 @@ static int check_new(const s4v_machine *m, u64 ra, u64 pa, u64 bytes, char *err,
   const struct ram *ram = m->domain.env.ram;
   u64 limit = m->config.ra_limit;
   if ((ra | pa | bytes) & (PAGE_BYTES - 1) || bytes == 0)
-    return refuse(S4V_EINVAL, err, err_bytes, "addresses and size of memory must be multiples of 8 KiB");
+    return machine_refuse(S4V_EINVAL, err, err_bytes, "addresses and size of memory must be multiples of 8 KiB");
   if (bytes > limit || ra > limit - bytes)
-    return refuse(S4V_EINVAL, err, err_bytes, "real addresses of memory must be below %#llx", (unsigned long long)limit);
+    return machine_refuse(S4V_EINVAL, err, err_bytes, "real addresses of memory must be below %#llx", (unsigned long long)limit);
   if (pa >> PA_BITS || (pa + bytes - 1) >> PA_BITS)
-    return refuse(S4V_EINVAL, err, err_bytes, "physical addresses must be below 2^%d", PA_BITS);
+    return machine_refuse(S4V_EINVAL, err, err_bytes, "physical addresses must be below 2^%d", PA_BITS);
   if (ram_segment_count(ram) >= MOST_BLOCKS)
-    return refuse(S4V_EINVAL, err, err_bytes, "a domain has at most %d blocks of memory", MOST_BLOCKS);
+    return machine_refuse(S4V_EINVAL, err, err_bytes, "a domain has at most %d blocks of memory", MOST_BLOCKS);
   for (size_t i = 0; i < ram_segment_count(ram); i++) {
     ra_t at;
     pa_t place;
     u64 there;
     ram_segment(ram, i, &at, &there, &place);
     if (overlap(ra, bytes, at.v, there))
-      return refuse(S4V_EINVAL, err, err_bytes, "there is memory at real address %#llx already", (unsigned long long)at.v);
+      return machine_refuse(S4V_EINVAL, err, err_bytes, "there is memory at real address %#llx already", (unsigned long long)at.v);
     if (overlap(pa, bytes, place.v, there))
-      return refuse(S4V_EINVAL, err, err_bytes, "the memory at physical address %#llx is in use", (unsigned long long)place.v);
+      return machine_refuse(S4V_EINVAL, err, err_bytes, "the memory at physical address %#llx is in use", (unsigned long long)place.v);
   }
   return S4V_OK;
 }
@@ -85,7 +85,7 @@ int s4v_memory_add(s4v_machine *m, uint64_t ra, uint64_t pa, uint64_t bytes, cha
   else
     physmem_discard(m->physmem, PA(pa), bytes);
   pthread_rwlock_unlock(&m->domain.reach);
-  if (rc) return refuse(S4V_ENOMEM, err, err_bytes, "the host gives no memory for it: %s", strerror(-rc));
+  if (rc) return machine_refuse(S4V_ENOMEM, err, err_bytes, "the host gives no memory for it: %s", strerror(-rc));
   return S4V_OK;
 }
 
@@ -116,11 +116,11 @@ static struct extent *find_extents(const struct ram *ram, u64 ra, u64 bytes, siz
 static int check_old(const s4v_machine *m, u64 ra, u64 bytes, char *err, size_t err_bytes) {
   char user[80];
   if ((ra | bytes) & (PAGE_BYTES - 1) || bytes == 0)
-    return refuse(S4V_EINVAL, err, err_bytes, "address and size of memory must be multiples of 8 KiB");
+    return machine_refuse(S4V_EINVAL, err, err_bytes, "address and size of memory must be multiples of 8 KiB");
   if (!ram_backed(m->domain.env.ram, RA(ra), bytes))
-    return refuse(S4V_EFAULT, err, err_bytes, "not all of it is memory of the domain");
+    return machine_refuse(S4V_EFAULT, err, err_bytes, "not all of it is memory of the domain");
   if (hyp_memory_user(&m->domain, ra, ra + (bytes - 1), user, sizeof user))
-    return refuse(S4V_EBUSY, err, err_bytes, "%s is there", user);
+    return machine_refuse(S4V_EBUSY, err, err_bytes, "%s is there", user);
   return S4V_OK;
 }
 
@@ -129,13 +129,13 @@ static int take_away(s4v_machine *m, u64 ra, u64 bytes, char *err, size_t err_by
   struct domain *d = &m->domain;
   struct poison before = d->poison;
   if (!poison_remove(d, ra, bytes))
-    return refuse(S4V_EFULL, err, err_bytes, "the list of memory errors is full, and one of them would be split");
+    return machine_refuse(S4V_EFULL, err, err_bytes, "the list of memory errors is full, and one of them would be split");
   int rc = ram_remove(d->env.ram, RA(ra), bytes);
   if (!rc) return S4V_OK;
   d->poison = before;
   d->env.poison_count = before.count;
-  if (rc == -EBUSY) return refuse(S4V_EBUSY, err, err_bytes, "a device has mapped it");
-  return refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory to take it away");
+  if (rc == -EBUSY) return machine_refuse(S4V_EBUSY, err, err_bytes, "a device has mapped it");
+  return machine_refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory to take it away");
 }
 
 int s4v_memory_remove(s4v_machine *m, uint64_t ra, uint64_t bytes, char *err, size_t err_bytes) {
@@ -143,7 +143,7 @@ int s4v_memory_remove(s4v_machine *m, uint64_t ra, uint64_t bytes, char *err, si
   int status = check_old(m, ra, bytes, err, err_bytes);
   if (status) return status;
   struct extent *extents = find_extents(m->domain.env.ram, ra, bytes, &count);
-  if (!extents) return refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory to take it away");
+  if (!extents) return machine_refuse(S4V_ENOMEM, err, err_bytes, "the host has not enough memory to take it away");
   machine_disks_settle(m);
   machine_drop_code(m); /* before the bytes that say where code is */
   pthread_rwlock_wrlock(&m->domain.reach);

@@ -128,6 +128,11 @@ int64_t s4v_stream_ranges(s4v_stream *s, uint64_t *at, uint64_t *ranges, uint32_
   return n;
 }
 
+/* What the table has for a page with these bytes. */
+static struct page_hash hash_of(const s4v_stream *s, const struct piece *p, u64 index, const u8 *page) {
+  return page_is_zero(page) ? (struct page_hash){0} : page_hash(s->key, page, piece_number(p, index));
+}
+
 static int look_extent(void *ctx, const struct piece *p, u64 from, u64 to) {
   s4v_stream *s = ctx;
   u8 bytes[8 * PAGE_BYTES];
@@ -135,10 +140,7 @@ static int look_extent(void *ctx, const struct piece *p, u64 from, u64 to) {
     u64 run = to - from < 8 ? to - from : 8;
     if (!image_read(p, from, run, bytes)) return S4V_EFAULT;
     for (u64 i = 0; i < run; i++) {
-      const u8 *page = bytes + i * PAGE_BYTES;
-      struct page_hash hash = {0};
-      if (!page_is_zero(page)) hash = page_hash(s->key, page, piece_number(p, from + i));
-      table_set(s, from + i, hash);
+      table_set(s, from + i, hash_of(s, p, from + i, bytes + i * PAGE_BYTES));
     }
     from += run;
   }
@@ -173,9 +175,7 @@ static int audit_extent(void *ctx, const struct piece *p, u64 from, u64 to) {
     u64 run = to - from < 8 ? to - from : 8;
     if (!image_read(p, from, run, bytes)) return S4V_EFAULT;
     for (u64 i = 0; i < run; i++) {
-      const u8 *page = bytes + i * PAGE_BYTES;
-      struct page_hash hash = {0};
-      if (!page_is_zero(page)) hash = page_hash(a->stream->key, page, piece_number(p, from + i));
+      struct page_hash hash = hash_of(a->stream, p, from + i, bytes + i * PAGE_BYTES);
       u128 sent = hash_value(a->stream->table[from + i]);
       a->looked += sent != 0;
       if (hash_value(hash) == sent) continue;

@@ -49,6 +49,15 @@ class Outcome:
     error: RefusedError | None = None
     job: int = 0
 
+    def value(self) -> Any:
+        """Its result. Raises the RefusedError that ended it, with what it said on standard error as notes."""
+        if self.error is None:
+            return self.result
+        for kind, text in self.lines:
+            if kind == "warn":
+                self.error.add_note(text)
+        raise self.error
+
     @property
     def out(self) -> str:
         """What it said on standard output."""

@@ -106,6 +106,8 @@ class State:
     digest: str = ""
     doubt: bool = False
     partial: bool = False  # READY: of an image to which pages are missing
+    came: bool = False  # and they are here, before the domain is ours
+    never: bool = False  # or they will not come
     missing: int = 0  # mid of a domain that runs, and to which pages are missing
     unstarted: int = 0  # mid of which the image was lost before it could run
 
@@ -200,7 +202,7 @@ class Target:
             return state, []
         state, effects = self.drop(state, []) if state.at in PROMISED else (state, [])
         state = replace(state, at=At.CHECKING, mid=offer.mid, kind=offer.kind, lease=offer.lease, doubt=False,
-                        partial=False)
+                        partial=False, came=False, never=False)
         return state, [*effects, Preflight(offer)]
 
     def deny(self, state: State, mid: int) -> Step:
@@ -227,10 +229,13 @@ class Target:
         """On the disk before the domain runs; the domain runs before it is said."""
         mid = state.mid
         start = [StartGuest()] if state.kind is Kind.LIVE else []
-        missing = mid if state.partial else 0
+        missing = mid if state.partial and not state.came else 0
         state = replace(state, at=At.OWNER, doubt=False, owned=state.owned | {mid}, missing=missing)
-        return state, [
-            SetTimer(None), Show(Phase.HANDOFF), Write(Owned(mid)), Sync(), *start, self.running(state, mid)]
+        begin: list[Effect] = [SetTimer(None), Show(Phase.HANDOFF), Write(Owned(mid)), Sync()]
+        if missing and state.never:
+            state, effects = self.lost(state, [LoseGuest()])
+            return state, [*begin, *effects]
+        return state, [*begin, *start, self.running(state, mid)]
 
     def paging(self, state: State, event: Event) -> Step:
         """Pages of a domain that runs: all are here, and the source's memory is not needed; or they will not come."""
@@ -277,6 +282,9 @@ class Target:
                 return state, [SetTimer(Timer.DOUBT), Send(Ready(state.mid, digest))]
             case TransferFailed() if state.at in (At.RECEIVING, At.VERIFYING):
                 return self.drop(state, [Send(Never(state.mid))])
+            case Completed() | TransferFailed() if state.at in PROMISED:  # said once, and needed when it is ours
+                came = isinstance(event, Completed)
+                return replace(state, came=state.came or came, never=state.partial and not came), []
             case Completed() | TransferFailed() | StartFailed() if state.at is At.OWNER and state.missing:
                 return self.paging(state, event)
             case StartFailed() if state.at is At.OWNER:

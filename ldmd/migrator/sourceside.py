@@ -310,7 +310,7 @@ class SourceSide(Attempt):
                 pages = None if wanted is None else max(LEAST_PAGES, wanted)
                 call("memory.limit", guest=self._number, pages_per_second=pages)
                 return True
-            if event["event"] in ("audited", ENDED):
+            if event["event"] in ("audited", "failed", ENDED):
                 self._audit = event
                 self._audited.set()
         except (HypervisorError, KeyError) as error:

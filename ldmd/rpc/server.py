@@ -257,10 +257,8 @@ class Connection:
             raise message("usage.type", name="text")
 
         def execute(command: str, values: Mapping[str, Any]) -> Any:
-            outcome = self._server.manager.execute(command, values, caller=self._caller, line=f"xml {command}")
-            if outcome.error is not None:
-                raise outcome.error
-            return outcome.result
+            manager = self._server.manager
+            return manager.execute(command, values, caller=self._caller, line=f"xml {command}").value()
 
         return handle(text, execute)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ldmd.xmlif import migrate
 from ldmd.xmlif.read import Item
 
 Arguments = dict[str, Any]
@@ -128,7 +129,7 @@ LIST_ACTIONS = ("list-bindings", "list-constraints", "list-devices", "list-domai
                 "list-variable")  # fmt: skip
 EVENT_CLASSES = ("all", "domain", "hardware", "resource")
 EVENT_ACTIONS = tuple(f"{verb}-{kind}-events" for kind in EVENT_CLASSES for verb in ("reg", "unreg"))
-ACTIONS = frozenset({*RESOURCE_ACTIONS, *DOMAIN_ACTIONS, *XML_ACTIONS, *LIST_ACTIONS, *EVENT_ACTIONS})
+ACTIONS = frozenset({*RESOURCE_ACTIONS, *DOMAIN_ACTIONS, *XML_ACTIONS, *LIST_ACTIONS, *EVENT_ACTIONS, migrate.ACTION})
 
 
 def commands_of(action: str, domain: str, items: list[Item]) -> Iterator[tuple[str, Arguments]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldmd.messages import RefusedError, message
+from ldmd.xmlif import migrate
 from ldmd.xmlif.actions import (
     ACTIONS,
     DOMAIN_ACTIONS,
@@ -24,7 +25,7 @@ from ldmd.xmlif.read import INTERFACE_MAJOR, check_version, contents, items
 from ldmd.xmlif.tree import Element, parse, to_text
 
 Execute = Callable[[str, Mapping[str, Any]], Any]
-"""Carries out a command: its result. Raises RefusedError."""
+"""Carries out a command: its result. Raises RefusedError; what was said before is in its notes."""
 Register = Callable[[str, bool], None]
 """Called with a class of events and whether they are wanted."""
 COMMANDS_LIMIT = 1000
@@ -60,6 +61,7 @@ def handle(text: str, execute: Execute, *, register: Register | None = None) -> 
     _respond(root, None if all(good) else message("xml.some"), texts=())
     root.attributes = dict(interface().attributes) | root.attributes
     _clean(root)
+    migrate.forget_passwords(root)
     return to_text(root)
 
 
@@ -76,7 +78,8 @@ def _respond(element: Element, error: RefusedError | None, *, texts: Sequence[st
     response = element.add("response")
     response.add("status", "success" if error is None else "failure")
     if error is not None:
-        rows = [error.text, error.cause, error.remedy] if texts is None else texts
+        notes = getattr(error, "__notes__", ())
+        rows = [*notes, error.text, error.cause, error.remedy] if texts is None else texts
         for row in rows:
             if row:
                 response.add("resp_msg", row)
@@ -117,7 +120,9 @@ def _head(command: Element) -> tuple[str, dict[str, Any]]:
     options: dict[str, Any] = {}
     for option in command.each("option"):
         for word in option.text.split():
-            if word in OPTIONS:
+            if action == migrate.ACTION and word in migrate.OPTIONS:
+                options[migrate.OPTIONS[word]] = True
+            elif action != migrate.ACTION and word in OPTIONS:
                 options[OPTIONS[word]] = True
             elif action == "cancel-operation" and word.isalpha():
                 options["operation"] = word
@@ -133,6 +138,8 @@ def _data(request: _Request, action: str, options: dict[str, Any], data: Element
     found = contents(data)
     if action.endswith("-events"):
         _events(request, action)
+    elif action == migrate.ACTION:
+        request.execute(action, migrate.arguments_of(data) | options)
     elif action in LIST_ACTIONS:
         _list(request, action, data, found)
     elif action in XML_ACTIONS:

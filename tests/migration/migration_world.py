@@ -351,6 +351,10 @@ class Rules:
             done = world._replace(t=side._replace(guest="run"))
             yield "the last page is there", self.event(done, who, ev.Completed())
             yield from self.fault(world._replace(serving=False), who, ev.TransferFailed("no"))
+        elif who == "t" and side.guest == "thin" and world.serving:  # before the domain is the target's
+            done = world._replace(t=side._replace(guest="whole"))
+            yield "the last page is there early", self.event(done, who, ev.Completed())
+            yield from self.fault(world._replace(serving=False), who, ev.TransferFailed("no"))
         elif who == "t" and side.guest == "thinrun" and not world.serving:
             yield "no page comes any more", self.event(world, who, ev.TransferFailed("no"))
         if side.guest == "none" and self.kind is Kind.LIVE and world.dead["st".index(who)]:

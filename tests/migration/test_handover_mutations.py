@@ -185,9 +185,15 @@ class KeepsWhatCannotBeWhole(dst.Target):
         return state, []
 
 
+class ForgetsThatAllCame(dst.Target):
+    def own(self, state: dst.State) -> dst.Step:
+        return super().own(replace(state, came=False))
+
+
 POSTCOPY: list[tuple[src.Source | None, dst.Target | None, Budget]] = [
     (ServesNoMore(), None, Budget(cuts=1)),
     (DoneWhilePagesAreMissing(), None, Budget()),
+    (None, ForgetsThatAllCame(), Budget()),
     (None, SaysRunningForPaging(), Budget()),
     (None, TakesThePartialForWhole(), Budget(kills=1)),
     (None, GivesUpAtOnce(), Budget()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from services_support import done, put_guest
 
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError
+from ldmd.migrator.moves import MoveOptions, MoveOutcome, Target
 from ldmd.model import State
 from ldmd.operations.registry import OPERATIONS
 from ldmd.rpc.access import Access
@@ -31,10 +33,7 @@ def manager() -> Manager:
 
 def ask(manager: Manager, text: str) -> Element:
     def execute(command: str, arguments: Mapping[str, Any]) -> Any:
-        outcome = manager.execute(command, arguments)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.result
+        return manager.execute(command, arguments).value()
 
     return parse(handle(text, execute))
 
@@ -196,7 +195,7 @@ list-constraints list-devices list-domain list-services list-spconfig list-varia
 remove-memory remove-reconf remove-spconfig remove-variable remove-vconscon remove-vcpu remove-vdisk
 remove-vdiskserver remove-vdiskserverdevice remove-vdpcc remove-vdpcs remove-vnet remove-vswitch set-domain set-mau
 set-memory set-spconfig set-variable set-vconscon set-vconsole set-vcpu set-vnet set-vswitch start-domain stop-domain
-unbind-domain reg-all-events reg-domain-events reg-hardware-events reg-resource-events unreg-all-events
+migrate-domain unbind-domain reg-all-events reg-domain-events reg-hardware-events reg-resource-events unreg-all-events
 unreg-domain-events unreg-hardware-events unreg-resource-events
 """
 
@@ -258,3 +257,77 @@ def test_an_event_of_the_guide() -> None:
     hardware = parse(event_text("add-spconfig", {"spconfig": "one"}) or "")
     assert [element.text for element in walk(hardware) if element.attribute("key")] == ["one"]
     assert event_text("progress", {}) is None and EVENTS["set-vcpu"] == "resource"
+
+
+class Mover:
+    """Says how it ends, and keeps what it was asked."""
+
+    def __init__(self, *problems: str) -> None:
+        self.outcome = MoveOutcome(done=not problems, problems=problems)
+        self.asked: list[tuple[str, Target, MoveOptions]] = []
+
+    def start(self, name: str, target: Target, options: MoveOptions, *, job: Any) -> MoveOutcome:
+        self.asked.append((name, target, options))
+        return self.outcome
+
+    def view(self) -> tuple[Any, ...]:
+        return ()
+
+
+def coded(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+WHO = {"username": coded("admin"), "password": coded("geheim \u00e9")}
+
+
+def move(there: str = "ldg1", *, option: str = "", **keys: str) -> str:
+    info = item("ldom_info", **({"target": "system2"} | keys))
+    return document(command("migrate-domain", on("ldg1") + on(there, info), option=option))
+
+
+def test_a_migration_of_the_guide(manager: Manager) -> None:
+    """Two Contents; user and password in base64. The response is the same document, without the password."""
+    mover = Mover()
+    manager.migrations = mover  # type: ignore[assignment]
+    answer = ask(manager, move(**WHO))
+    assert status(answer) == ("success", [])
+    assert mover.asked == [("ldg1", Target(user="admin", host="system2", name=None),
+                            MoveOptions(dry_run=False, force=False, certificates=False, password="geheim \u00e9"))]
+    keys = {each.attribute("key"): each.text for each in walk(answer) if each.local == "GenericProperty"}
+    assert keys == {"target": "system2", "username": coded("admin"), "password": ""}
+    assert "geheim" not in str(manager.book.all())
+    ask(manager, move("there", target="fe80::1", option="-f -n", **WHO))
+    ask(manager, move(option="-c"))
+    (_, second, dry), (_, third, trusting) = mover.asked[1:]
+    assert (second.host, second.name, dry.force, dry.dry_run) == ("fe80::1", "there", True, True)
+    assert third.host == "system2" and trusting.certificates and trusting.password is None
+
+
+def test_a_migration_that_fails_says_why(manager: Manager) -> None:
+    manager.migrations = Mover("no memory there")  # type: ignore[assignment]
+    (data,) = next(ask(manager, move(**WHO)).each("cmd")).each("data")
+    assert status(data) == ("failure", ["no memory there", "Domain Migration of LDom ldg1 failed"])
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (document(command("migrate-domain", on("ldg1"))), "two Content elements"),
+    (document(command("migrate-domain", on("ldg1") + on("ldg1"))), "ldom_info"),
+    (document(command("migrate-domain", on("ldg1", item("cpu", "4")) + on("ldg1"))), "unknown resource cpu"),
+    (move(), "password of the target is missing"),
+    (move(option="-c", **WHO), "admin"),
+    (move(**{**WHO, "password": "geheim!"}), "wrong value of password"),
+    (move(**{**WHO, "password": coded("two\nlines")}), "wrong value of password"),
+    (move(**{**WHO, "username": coded("")}), "wrong value of username"),
+    (move(target="root@system2", **WHO), "wrong value of target"),
+    (move(target="system2:ldg5", **WHO), "system2:ldg5"),
+    (move(port="8101", **WHO), "unknown key port"),
+    (move(option="-q", **WHO), "wrong value of option"),
+])  # fmt: skip
+def test_a_migration_that_cannot_be_meant(manager: Manager, text: str, words: str) -> None:
+    mover = Mover()
+    manager.migrations = mover  # type: ignore[assignment]
+    answer = ask(manager, text)
+    said = [each.text for each in walk(answer) if each.local == "resp_msg"]
+    assert mover.asked == [] and any(words in each for each in said), said
+    assert all(each.text == "" for each in walk(answer) if each.attribute("key") == "password")

@@ -230,7 +230,7 @@ u32 hyp_call(struct strand *s, u32 trap) {
     hv_ret(s, 0, HV_EBADTRAP);
     return BODY_NEXT;
   }
-  return d->beside.on && h->scope == CALL_SHARED ? shared_call(s, d, h) : h->handler(s, d);
+  return d->beside.on && h->scope != CALL_OWN ? shared_call(s, d, h) : h->handler(s, d);
 }
 
 u32 hc_status(struct strand *s, u32 status) {

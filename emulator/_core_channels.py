@@ -74,10 +74,10 @@ class ChannelCalls:
         raw = ffi.new("s4v_ldc *")
         return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.host)
 
-    def ldc_wire(self, channel: int) -> bool:
-        """Is there such a channel, for a wire?"""
-        raw = ffi.new("s4v_ldc *")
-        return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.wire)
+    def ldc_wires(self, most: int) -> list[int]:
+        """The channels for a wire, of those below `most`. Thousands are looked at while a moved guest stands still."""
+        raw, machine, info = ffi.new("s4v_ldc *"), self._machine, lib.s4v_ldc_info
+        return [channel for channel in range(most) if info(machine, channel, raw) == 0 and raw.wire]
 
     def ldc_up(self, channel: int, up: bool) -> None:
         """UP or DOWN for the guest."""

@@ -477,9 +477,9 @@ class Machine(MachineDebug, MachineMoving):
         """
         self._core.ldc_add_wire(number)
 
-    def is_wire_channel(self, number: int) -> bool:
-        """Is there such an endpoint?"""
-        return self._core.ldc_wire(number)
+    def wire_channels(self, most: int) -> list[int]:
+        """The numbers below `most` of such endpoints."""
+        return self._core.ldc_wires(most)
 
     def plug_wire(self, number: int, wire: Wire, side: int) -> None:
         """Plug end 0 or 1 of a wire into an endpoint of `add_wire_channel`. Between runs of this machine; the other one
@@ -495,10 +495,15 @@ class Machine(MachineDebug, MachineMoving):
         """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""
         self._core.ldc_remove(number)
 
+    _described: tuple[bytes, MachineDescription] | None = None  # what was decoded last
+
     @property
     def machine_description(self) -> MachineDescription:
         """What MACH_DESC gives the guest; part of the state. Raises MdescError after a `load` of a damaged one."""
-        return decode(self._core.md())
+        blob = self._core.md()
+        if self._described is None or self._described[0] != blob:
+            self._described = blob, decode(blob)
+        return self._described[1]
 
     @machine_description.setter
     def machine_description(self, md: MachineDescription) -> None:

@@ -61,6 +61,7 @@ class Store:
         self._step = step
         self._positions: dict[str, int] = {}
         self._closed = False
+        self._synced = False  # since it was opened a commit has put the log on the disk, and all that was in it
         self._guard = threading.RLock()  # operations that only read come from any thread
         self._ballast = Ballast(Path(path).with_suffix(".reserve")) if self.path != MEMORY else None
         try:
@@ -117,6 +118,7 @@ class Store:
                 yield self._db
                 self._step(f"{name}.written")
                 self._db.execute("COMMIT")
+                self._synced = True
             except BaseException as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -338,7 +340,12 @@ class Store:
             db.execute("DELETE FROM migration WHERE side=? AND uuid=? AND mid<?", (side, uuid, mid))
 
     def sync(self) -> None:
-        """Return when all that can be read is on the disk, also what a process wrote that was killed then."""
+        """Return when all that can be read is on the disk, also what a process wrote that was killed then.
+
+        After a commit of our own it is: `synchronous=FULL` syncs the log, one file, at each, and so what came before.
+        """
+        if self._synced:
+            return
         for row in self._select("PRAGMA wal_checkpoint(FULL)"):
             if row[0]:
                 raise message("store.write", path=self.path, problem="another process holds the store")

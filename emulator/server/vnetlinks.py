@@ -117,7 +117,7 @@ class NetLinks:
                 known[number >> MAC_BITS] = number & (1 << MAC_BITS) - 1
         own = {channel: pair[0] for channel, (_, pair) in self._wanted.items()}
         most = most_channels(self._machine.platform)
-        there = [number for number in range(most) if self._machine.is_wire_channel(number)]
+        there = self._machine.wire_channels(most)
         self._held = {}
         self._ends = {number: (own.get(number, 0), known.get(number, 0)) for number in there}
         self.settle()

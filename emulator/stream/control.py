@@ -136,6 +136,15 @@ class Control:
         """Is the pause what was asked for, or as good as what it can be?"""
         return self._memory_ms(now) <= max(self._options.downtime_ms - self.floor_ms(), LEAST_MEMORY_MS)
 
+    def worth_going_on(self, now: Sample) -> bool:
+        """Where all would fit the pause: does what is on its way arrive faster than pages are marked?
+
+        Then it goes while the guest runs. The same bytes take the same time, and are not in the pause.
+        """
+        rate = self._rate or FIRST_RATE
+        on_its_way = (now.pending * PAGE_BYTES / self._ratio + now.in_flight) / rate * 1000
+        return on_its_way > LEAST_MEMORY_MS and self._dirty_rate < HALF * rate * self._ratio
+
     def share(self) -> Share:
         """Where the time of the last second went."""
         first, last = self._samples[0], self._samples[-1]

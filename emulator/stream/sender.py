@@ -308,7 +308,8 @@ class Sender:
         now = self._tick()
         self._consider(now)
         calm = CALM_SECONDS if self._converged else TICK_SECONDS
-        if now.marked == 0:
+        arriving = self._control.short_enough(now) and self._control.worth_going_on(now)
+        if now.marked == 0 or (arriving and not self._converged):
             self._wait_for(lambda: self._final is not None, calm)
             return
         if self._converged:
@@ -331,6 +332,8 @@ class Sender:
         slow = options.max_seconds is not None and now.at - self._begun > options.max_seconds
         limit = slow or self.round >= options.max_rounds
         enough = self._control.short_enough(now)
+        if enough and not limit and self._control.worth_going_on(now):
+            return
         follow = options.postcopy == "auto" and chunks.POSTCOPY in self._common
         if not enough and follow and (limit or self._control.hopeless):
             self._converged = self._partial = True

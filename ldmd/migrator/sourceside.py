@@ -171,6 +171,14 @@ class SourceSide(Attempt):
 
     # -- the link
 
+    def step(self, event: ev.Event) -> None:
+        """The pause ends when it is known that the target runs the domain, not when that stands in the journal."""
+        said = event.message if isinstance(event, ev.Received) and self.state.at is At.RELEASED else None
+        runs = isinstance(said, rec.Paging) or (isinstance(said, rec.Running) and said.started)
+        if runs and said is not None and said.mid == self.plan.mid:
+            self._stood[1] = self.means.manager.clock.monotonic()
+        super().step(event)
+
     def visited(self, visit: Visit) -> None:
         """A connection was let in; from the connector's thread."""
         self._address, self._certificate = visit.peer.address, visit.certificate
@@ -196,9 +204,7 @@ class SourceSide(Attempt):
                       "options": to_plain(self.options)})
 
     def stepped(self) -> None:
-        """The connector knows whether it is needed. The pause ends where the target runs the domain."""
-        if self.state.at is At.SERVING and not self._stood[1]:
-            self._stood[1] = self.means.manager.clock.monotonic()  # though pages are still fetched from here
+        """The connector knows whether it is needed."""
         self.connector.standing(bool(self._main))
 
     def heard(self, frame: dict[str, Any]) -> None:
@@ -206,7 +212,8 @@ class SourceSide(Attempt):
         kind = frame.get("type")
         if kind == "report":
             self.findings = findings_of(frame)
-        elif kind == "why":
+            self._foresee()
+        elif kind == "why" and self.state.at not in (At.ABORTED, At.CLOSED):  # else because it was given up here
             text = frame.get("text")
             self._why_there = rec.line_of(text) if isinstance(text, str) else ""
         elif kind == "data":
@@ -263,6 +270,12 @@ class SourceSide(Attempt):
             return ev.Converged()
         self._start_copying(number, data)
         return None
+
+    def _foresee(self) -> None:
+        """The rules are met: while the target makes room, the process is started that will copy."""
+        copies = self.plan.kind is Kind.LIVE and not self.plan.dry_run and self.means.settings.handover == samehost.OFF
+        if copies and self.state.at is At.OFFERED and not Report(domain=self.name, findings=self.findings).errors:
+            self.run_job(lambda number: self._work.prepare(number, lambda: self._job), failed=ev.TransferFailed)
 
     def _hands_over(self, number: int, data: dict[str, Any]) -> bool:
         """On one host nothing is copied; where that cannot be, it is."""
@@ -555,7 +568,6 @@ class SourceSide(Attempt):
         """How it ended."""
         self.success = self.success or success
         if success:
-            self._stood[1] = self._stood[1] or self.means.manager.clock.monotonic()
             self.percent = 100
         super().tell(text, success=success)
 

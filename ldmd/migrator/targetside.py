@@ -235,6 +235,8 @@ class TargetSide(Attempt):
         if facts is None:
             return ev.Created(("its facts are not known any more",))
         manager = self.means.manager
+        if facts.live:
+            self._work.prepare(number, lambda: self._job)
         with manager.turn():
             if number != self._job:
                 return None
@@ -434,7 +436,7 @@ class TargetSide(Attempt):
         persist(manager, lambda old: self._active(old, note.get("started_at") or now))
         self.means.put_note("target", self.uuid, {**note, "began": True})
         if not self.state.missing:  # else the worker still brings pages
-            self.stop_work()
+            self._end_work(wait=False)  # it has nothing more to write, and the source waits to hear that it runs
         back.listen()
         self._taken(self.name, int(note.get("crypto") or 0))
 
@@ -507,8 +509,11 @@ class TargetSide(Attempt):
         super().shown()
 
     def stop_work(self) -> None:
-        """End the worker."""
+        """End the worker, and wait for that: its memory may go next."""
+        self._end_work(wait=True)
+
+    def _end_work(self, *, wait: bool) -> None:
         hand, self._hand = self._hand, None
         if hand is not None:
             hand.close()
-        self._work.stop(kill=self.means.dead)
+        self._work.stop(kill=self.means.dead, wait=wait)

@@ -22,14 +22,38 @@ class Work:
         self._attempt, self._on_event, self._at_once = attempt, on_event, at_once
         self._lock = threading.Lock()
         self._worker: Worker | None = None
+        self._starting = threading.Lock()
+        self._ready = -1  # the job whose worker has been started, and has no task yet
 
     @property
     def worker(self) -> Worker | None:
         """The one there is."""
         return self._worker
 
+    def prepare(self, number: int, current: Callable[[], int]) -> None:
+        """Start the process of job `number`, whose task comes with `begin`: an interpreter takes its time.
+
+        Raises OSError.
+        """
+        with self._starting:
+            if self._worker is None and self._start(number, current) is not None:
+                self._ready = number
+
     def begin(self, number: int, current: Callable[[], int], op: str, fds: Sequence[int], **members: Any) -> bool:
-        """Start one for job `number` and give it its task. False: the job was stopped meanwhile. Raises OSError."""
+        """Give job `number`'s worker its task; it is started where it has not been. False: the job was stopped
+        meanwhile. Raises OSError.
+        """
+        with self._starting:
+            ready, self._ready = self._ready, -1
+            worker = self._worker if ready == number else None
+            worker = worker or self._start(number, current)
+        if worker is None:
+            return False
+        worker.request(op, fds, **members)
+        return True
+
+    def _start(self, number: int, current: Callable[[], int]) -> Worker | None:
+        """None: the job was stopped meanwhile."""
         holder: list[Worker] = []
 
         def arrived(event: dict[str, Any]) -> None:
@@ -52,9 +76,8 @@ class Work:
                 self._worker = worker
         if stale:
             worker.stop()
-            return False
-        worker.request(op, fds, **members)
-        return True
+            return None
+        return worker
 
     def stop(self, *, kill: bool = False, wait: bool = True) -> None:
         """End it. Without `wait` it ends by itself, in its own time; no event of it comes in any case."""

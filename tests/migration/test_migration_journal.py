@@ -40,6 +40,25 @@ def test_records_come_back_in_order_after_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_an_earlier_process_left_is_synced_and_what_a_commit_has_synced_is_not_again(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    store = Store(path)
+    Journal(store, SOURCE).write(UUID, ATTEMPT[0])
+    again = Store(path)  # beside one that never closed it, as after a kill
+    said: list[str] = []
+    again._db.set_trace_callback(said.append)
+    journal = Journal(again, SOURCE)
+    journal.sync()
+    assert [each for each in said if "checkpoint" in each]
+    assert again._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL: each commit syncs the log
+    journal.write(UUID, ATTEMPT[1])
+    said.clear()
+    journal.sync()
+    assert said == []
+    again.close()
+    store.close()
+
+
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     store = Store(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from domain_support import guest
-from migrator_support import STAMP, Gate, Pair, cancel, until
+from fake_workers import Worker
+from migrator_support import PATIENCE, STAMP, Gate, Pair, cancel, until
 
 from ldmd.migration.records import Owned
 from ldmd.migrator.targetside import TargetSide
@@ -21,6 +23,44 @@ def test_a_running_domain_moves_with_its_memory(pair: Pair) -> None:
     assert pair.beta.machine.peek(number, 8192, len(STAMP)) == STAMP
     assert pair.beta.room.state("ldg1") == "active"
     until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_the_sources_process_starts_while_the_target_makes_room(
+        pair: Pair, monkeypatch: pytest.MonkeyPatch, given_up: bool) -> None:
+    """Two interpreters start at once; one whose attempt is given up then ends without a task."""
+    both, go_on, listen = threading.Event(), threading.Event(), pair.workers.listen
+
+    def late(worker: Worker) -> int:
+        until(lambda: len(pair.workers.alive) == 2)
+        both.set()
+        go_on.wait(PATIENCE)
+        return listen(worker)
+
+    monkeypatch.setattr(pair.workers, "listen", late)
+    moving = pair.move()
+    assert both.wait(PATIENCE)
+    if given_up:
+        cancel(pair.alpha)
+        assert not moving.done().done
+    go_on.set()
+    assert moving.done().done is not given_up
+    until(lambda: pair.workers.alive == [])
+
+
+def test_that_it_runs_there_is_said_before_the_targets_worker_has_ended(
+        pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, wait = threading.Event(), Worker.wait
+
+    def slow(worker: Worker, timeout: float | None = None) -> None:
+        if worker.side == "target":
+            ended.wait(PATIENCE)
+        wait(worker, timeout)
+
+    monkeypatch.setattr(Worker, "wait", slow)
+    assert pair.move().done().done and not ended.is_set()
+    ended.set()
+    until(lambda: pair.workers.alive == [])
 
 
 def test_memory_that_was_not_hashed_in_the_pause_is_audited_before_it_goes(pair: Pair) -> None:

@@ -181,6 +181,20 @@ def test_the_pause_is_what_is_left_over_the_rate_that_was_measured() -> None:
     assert control.short_enough(sample(1.0, pending=100))
 
 
+def test_what_leaves_faster_than_pages_are_marked_goes_before_the_pause() -> None:
+    control = Control(Options(downtime_ms=300), 1)
+    for n in range(11):
+        done = n * 10_000_000
+        control.sample(sample(n / 10, acked_bytes=done, wire_bytes=done, raw_bytes=done, marked=n * 122))
+    assert control.dirty_rate == pytest.approx(10e6, rel=0.01)
+    few = sample(1.0, pending=1000, marked=100)
+    assert control.short_enough(few) and control.worth_going_on(few)
+    assert control.worth_going_on(sample(1.0, in_flight=1_000_000))  # what is not acknowledged is in the pause, too
+    assert not control.worth_going_on(sample(1.0, pending=50, marked=100))  # 4 ms
+    control.sample(sample(1.1, acked_bytes=110_000_000, wire_bytes=110_000_000, raw_bytes=110_000_000, marked=7000))
+    assert not control.worth_going_on(few)  # 52 MB/s of pages written: more would be left afterwards
+
+
 def test_a_round_that_stalls_is_seen_before_its_end() -> None:
     def measured(**options: object) -> Control:
         control = Control(Options(downtime_ms=10, **options), 1)  # type: ignore[arg-type]

@@ -114,11 +114,12 @@ class Store:
                 elif not self._ballast.fill():
                     refuse("store.full", path=self.path, problem="no space left on device")
             try:
+                before = self._db.total_changes
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._step(f"{name}.written")
                 self._db.execute("COMMIT")
-                self._synced = True
+                self._synced = self._synced or self._db.total_changes > before  # one that changes nothing syncs nothing
             except BaseException as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

@@ -45,8 +45,11 @@ def include_offences(path: str, text: str) -> Iterator[str]:
 
 
 def test_includes_point_to_the_left() -> None:
-    found = [o for path, text in texts(".c", ".h") if path.startswith("csrc/") and path.removeprefix("csrc/") not in PUBLIC_HEADERS
-             for o in include_offences(path, text)]  # fmt: skip
+    found = [
+        o for path, text in texts(".c", ".h")
+        if path.startswith("csrc/") and path.removeprefix("csrc/") not in PUBLIC_HEADERS
+        for o in include_offences(path, text)
+    ]  # fmt: skip
     assert found == []
 
 

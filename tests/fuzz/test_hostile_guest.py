@@ -44,6 +44,11 @@ NOT_REACHED = {
     "control_attributes", "check_ring", "data", "message", "link_lost", "service", "poll",  # of each kind its own
 }  # fmt: skip
 """Methods that no message of a guest leads to."""
+LANES = {
+    "Switch.collect", "Switch._flow", "VnetPort._serve_lane", "VnetPort._hand_out",  # tests/devices/test_vnet_lane.py
+    "VirtualDisk._place", "VirtualDisk._read", "VirtualDisk._write", "VirtualDisk.reconsider",  # C does it
+}
+"""Of what C serves here, or only in real time."""
 DEADLINE = 300
 LOOKS, LOOK_SECONDS = 15_000, 0.02
 SLICE_NS = 100_000
@@ -76,7 +81,7 @@ class Reached:
         """Fails where there is a method that a guest should have got at, and has not."""
         assert sum(self.counts.values()) > 1000 * len(self.counts) ** 0.5
         never = [name for name, count in self.counts.items() if not count]
-        missed = [name for name in never if name.partition(".")[2] not in NOT_REACHED]
+        missed = [name for name in never if name not in LANES and name.partition(".")[2] not in NOT_REACHED]
         assert not missed, f"never reached: {' '.join(missed)}"
 
     def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ DIGEST = "0123456789abcdef" * 2
 MESSAGES = [
     rec.Offer(1, UUID, Kind.LIVE, True, False), rec.Accept(1), rec.Refuse(2, ("no memory", "no strands")),
     rec.Final(3, DIGEST), rec.Ready(3, DIGEST), rec.Commit(rec.MID_MAX), rec.Running(1), rec.Running(1, started=False),
-    rec.Never(1), rec.Abort(1), rec.Rescue(1), rec.Close(1)]
+    rec.Paging(1), rec.Never(1), rec.Abort(1), rec.Rescue(1), rec.Close(1)]
 RECORDS = [
     rec.Prepared(1, Kind.BOUND, False, "system2"), rec.Released(1), rec.Done(1), rec.Aborted(1, "cancelled"),
     rec.Aborted(1, "declared dead", "root, 12:00", True), rec.Promised(1, Kind.INACTIVE, True), rec.Owned(1),

@@ -119,19 +119,19 @@ sanitize: $(READY)
 
 ## coverage: what the quicker tests reach, of the C core (gcov) and of Python; reports in build/coverage
 coverage: $(READY)
-	rm -rf build/coverage && mkdir -p build/coverage
+	rm -rf build/coverage && mkdir -p build/coverage/data
 	find build -path 'build/core-coverage/*.gcda' -delete
 	env S4V_VARIANT=coverage S4V_WERROR=0 CFLAGS="--coverage -O1 -fprofile-update=atomic" LDFLAGS=--coverage \
 	  $(PY) -W ignore setup.py -q build --build-lib build/coverage/lib
-	env PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_FILE=$(CURDIR)/build/coverage/python \
-	  $(PY) -m coverage run -m pytest -q -m "not slow" -p no:cacheprovider $(COVER_TESTS) $(PYTEST_ARGS) || \
+	env PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_FILE=$(CURDIR)/build/coverage/data/python \
+	  $(VENV)/bin/coverage run $(VENV)/bin/pytest -q -m "not slow" -p no:cacheprovider $(COVER_TESTS) $(PYTEST_ARGS) || \
 	  echo "make: some tests failed under the instruments; the figures are of what they reached"
-	cd build/coverage && COVERAGE_FILE=python ../../$(PY) -m coverage combine -q --rcfile=../../pyproject.toml
+	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage combine -q
 	$(VENV)/bin/gcovr --root csrc --object-directory build/core-coverage --exclude csrc/tests --exclude-throw-branches \
 	  --gcov-ignore-errors=no_working_dir_found --merge-mode-functions=separate \
 	  --txt build/coverage/core.txt --html-details build/coverage/core.html --print-summary
-	COVERAGE_FILE=build/coverage/python $(PY) -m coverage html -q --directory build/coverage/python-html
-	COVERAGE_FILE=build/coverage/python $(PY) -m coverage report --sort=cover > build/coverage/python.txt
+	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage html -q --directory build/coverage/python-html
+	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage report --sort=cover > build/coverage/python.txt
 	tail -1 build/coverage/python.txt
 
 ## mutate: take out marks, barriers, rules and syncs, one by one, and see that tests fail (tests/mutation)

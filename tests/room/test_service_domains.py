@@ -35,7 +35,7 @@ NAMES = ("svc", "ldg1", "ldg2")
 def lab(port: int) -> str:
     """Two clients of a service domain; the consoles of the first at `port` of the control domain's concentrator."""
     disks = "".join(f'vds.primary-vds0.{name} = {{ size = "16M", boot = "{LABOS}" }}\n' for name in NAMES)
-    service = "vsw.svc-vsw = {}\n" + f'vcc.svc-vcc = "{port + 3}-{port + 5}"\n' + "".join(
+    service = "vsw.svc-vsw = { inter-vnet-link = \"off\" }\n" + f'vcc.svc-vcc = "{port + 3}-{port + 5}"\n' + "".join(
         f'vds.svc-vds.{name}-data = {{ size = "8M" }}\n' for name in NAMES[1:])
     return (
         f'[server.alpha]\nplatform = "t4-1"\nmemory = "8G"\n[server.alpha.domain.primary]\ncores = 1\nmemory = "1G"\n'

@@ -121,7 +121,7 @@ sanitize: $(READY)
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage/data
 	find build -path 'build/core-coverage/*.gcda' -delete
-	env S4V_VARIANT=coverage S4V_WERROR=0 CFLAGS="--coverage -O1 -fprofile-update=atomic" LDFLAGS=--coverage \
+	env S4V_VARIANT=coverage S4V_WERROR=0 CFLAGS="--coverage -O0 -fprofile-update=atomic" LDFLAGS=--coverage \
 	  $(PY) -W ignore setup.py -q build --build-lib build/coverage/lib
 	env PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_FILE=$(CURDIR)/build/coverage/data/python \
 	  $(VENV)/bin/coverage run $(VENV)/bin/pytest -q -m "not slow" -p no:cacheprovider $(COVER_TESTS) $(PYTEST_ARGS) || \

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from emulator.server.debugger import Task
+from emulator.server.debugger import Debugger, Task
 from emulator.server.errors import ArgumentError
 from emulator.server.guest import Guest
 from emulator.server.guest_debug import MAX_READ_BYTES
@@ -32,20 +32,26 @@ def attach(call: Call) -> Future[Any]:
     return call.server.ask(number, lambda guest: guest.debug_attach(session))
 
 
+def _done(call: Call, act: Callable[[Guest], Any]) -> Future[Any]:
+    """Have it done; where it gives nothing, an empty map is the answer."""
+
+    def answer(guest: Guest) -> Any:
+        result = act(guest)
+        return {} if result is None else result
+
+    return call.ask(answer)
+
+
+def _ask(call: Call, act: Callable[[Guest, Debugger], Any], *, standing: bool = True) -> Future[Any]:
+    """The same for a guest that has its debugger in this connection and stands; without `standing`, or runs."""
+    session = call.session
+    return _done(call, lambda guest: act(guest, guest.attached(session, standing=standing)))
+
+
 def detach(call: Call) -> Future[Any]:
     """Let it run on."""
     session = call.session
-
-    def act(guest: Guest) -> dict[str, Any]:
-        guest.debug_detach(session)
-        return {}
-
-    return call.ask(act)
-
-
-def _done(action: Callable[[], object]) -> dict[str, Any]:
-    action()
-    return {}
+    return _done(call, lambda guest: guest.debug_detach(session))
 
 
 def resume(call: Call) -> Future[Any]:
@@ -55,35 +61,22 @@ def resume(call: Call) -> Future[Any]:
                 call.args.optional("only", 0, MAX_STRAND))  # fmt: skip
     if task.only is not None and task.step is not None and task.only != task.step:
         raise ArgumentError("only, step: of two strands one cannot be stepped while the other runs alone")
-    return call.ask(lambda guest: _done(lambda: guest.debug_resume(session, task)))
+    return _done(call, lambda guest: guest.debug_resume(session, task))
 
 
 def stop(call: Call) -> Future[Any]:
     """Stand still."""
-    session = call.session
-    return call.ask(lambda guest: _done(lambda: guest.attached(session, standing=False).stop()))
+    return _ask(call, lambda _, debugger: debugger.stop(), standing=False)
 
 
 def info(call: Call) -> Future[Any]:
     """Of the guest as a whole."""
-    session = call.session
-
-    def act(guest: Guest) -> dict[str, Any]:
-        guest.attached(session)
-        return guest.debug_info()
-
-    return call.ask(act)
+    return _ask(call, lambda guest, _: guest.debug_info())
 
 
 def strands(call: Call) -> Future[Any]:
     """Every strand."""
-    session = call.session
-
-    def act(guest: Guest) -> list[dict[str, Any]]:
-        guest.attached(session)
-        return guest.debug_strands()
-
-    return call.ask(act)
+    return _ask(call, lambda guest, _: guest.debug_strands())
 
 
 def _strand(call: Call) -> int:
@@ -92,18 +85,13 @@ def _strand(call: Call) -> int:
 
 def registers(call: Call) -> Future[Any]:
     """Of one strand."""
-    session, strand = call.session, _strand(call)
-
-    def act(guest: Guest) -> dict[str, Any]:
-        guest.attached(session)
-        return guest.debug_registers(strand)
-
-    return call.ask(act)
+    strand = _strand(call)
+    return _ask(call, lambda guest, _: guest.debug_registers(strand))
 
 
 def set_registers(call: Call) -> Future[Any]:
     """Some of one strand, or of a caller's window."""
-    session, strand = call.session, _strand(call)
+    strand = _strand(call)
     window = call.args.optional("window", 0, 7)
     values = call.args.raw("values")
     if not isinstance(values, dict) or len(values) > MAX_REGISTERS:
@@ -112,66 +100,44 @@ def set_registers(call: Call) -> Future[Any]:
         plain = isinstance(name, str) and isinstance(value, int) and not isinstance(value, bool)
         if not plain or not 0 <= value <= MAX_VA:
             raise ArgumentError("values: names of registers and 64-bit numbers are wanted")
-
-    def act(guest: Guest) -> dict[str, Any]:
-        guest.attached(session)
-        guest.debug_set_registers(strand, values, window)
-        return {}
-
-    return call.ask(act)
+    return _ask(call, lambda guest, _: guest.debug_set_registers(strand, values, window))
 
 
 def read(call: Call) -> Future[Any]:
     """Memory by virtual address."""
-    session, strand = call.session, _strand(call)
+    strand = _strand(call)
     va, count = call.args.number("va", 0, MAX_VA), call.args.number("bytes", 0, MAX_READ_BYTES)
-
-    def act(guest: Guest) -> bytes:
-        guest.attached(session)
-        return guest.debug_read(strand, va, count)
-
-    return call.ask(act)
+    return _ask(call, lambda guest, _: guest.debug_read(strand, va, count))
 
 
 def write(call: Call) -> Future[Any]:
     """Memory by virtual address."""
-    session, strand = call.session, _strand(call)
+    strand = _strand(call)
     va, data = call.args.number("va", 0, MAX_VA), call.args.raw("data")
     if not isinstance(data, bytes) or len(data) > MAX_READ_BYTES:
         raise ArgumentError(f"data: at most {MAX_READ_BYTES} bytes are wanted")
-
-    def act(guest: Guest) -> dict[str, Any]:
-        guest.attached(session)
-        guest.debug_write(strand, va, data)
-        return {}
-
-    return call.ask(act)
+    return _ask(call, lambda guest, _: guest.debug_write(strand, va, data))
 
 
 def translate(call: Call) -> Future[Any]:
     """Real and physical address behind a virtual one."""
-    session, strand = call.session, _strand(call)
+    strand = _strand(call)
     va = call.args.number("va", 0, MAX_VA)
-
-    def act(guest: Guest) -> dict[str, Any]:
-        guest.attached(session)
-        return guest.debug_translate(strand, va)
-
-    return call.ask(act)
+    return _ask(call, lambda guest, _: guest.debug_translate(strand, va))
 
 
 def breakpoint_(call: Call) -> Future[Any]:
     """Set one, or take it away."""
-    session, va, on = call.session, call.args.number("va", 0, MAX_VA), call.args.flag("on")
-    return call.ask(lambda guest: _done(lambda: guest.attached(session).set_breakpoint(va, on)))
+    va, on = call.args.number("va", 0, MAX_VA), call.args.flag("on")
+    return _ask(call, lambda _, debugger: debugger.set_breakpoint(va, on))
 
 
 def watch(call: Call) -> Future[Any]:
     """Set a watchpoint, or take it away."""
-    session, va = call.session, call.args.number("va", 0, MAX_VA)
+    va = call.args.number("va", 0, MAX_VA)
     count, kind = call.args.number("bytes", 1, MAX_WATCH_BYTES), call.args.text("kind", most=16)
     on = call.args.flag("on")
-    return call.ask(lambda guest: _done(lambda: guest.attached(session).set_watch(va, count, kind, on)))
+    return _ask(call, lambda _, debugger: debugger.set_watch(va, count, kind, on))
 
 
 DEBUGGING: dict[str, Callable[[Call], Future[Any]]] = {

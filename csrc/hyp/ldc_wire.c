@@ -211,18 +211,20 @@ void wire_set_map(struct ldc_endpoint *e, u64 base, u64 entries) {
 }
 
 /* One run of bytes that is contiguous in real addresses of both. What is written beside the owner's strands is marked once
- * more behind a fence: a harvest that took the mark away meanwhile finds it again (mem/mem.h). */
+ * more behind a fence: a harvest that took the mark away meanwhile finds it again (mem/mem.h). A page that follows a
+ * migration is waited for; one that will never come is no memory. */
 static u32 copy_run(const struct ram *from, u64 from_ra, struct ram *to, u64 to_ra, u64 bytes) {
   struct ram_ref ref;
+  bool here = true;
   if (!ram_backed(from, RA(from_ra), bytes) || !ram_backed(to, RA(to_ra), bytes)) return HV_ENORADDR;
-  for (u64 done = 0; done < bytes; done += ref.bytes) {
-    ram_lookup(from, RA(from_ra + done), &ref);
+  for (u64 done = 0; here && done < bytes; done += ref.bytes) {
+    here = ram_lookup(from, RA(from_ra + done), &ref);
     if (ref.bytes > bytes - done) ref.bytes = bytes - done;
-    ram_write(to, RA(to_ra + done), ref.host, ref.bytes);
+    here = here && ram_write(to, RA(to_ra + done), ref.host, ref.bytes);
   }
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   ram_written(to, RA(to_ra), bytes);
-  return HV_EOK;
+  return here ? HV_EOK : HV_ENORADDR;
 }
 
 static u32 copy_all(struct domain *d, const struct wire_end *other, bool out, u64 cookie, u64 local, u64 length, u64 *copied) {

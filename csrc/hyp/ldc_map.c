@@ -52,8 +52,7 @@ static u32 copy_run(struct domain *d, u64 from, u64 to, u64 bytes) {
   if (!ram_backed(d->env.ram, RA(from), bytes) || !ram_backed(d->env.ram, RA(to), bytes)) return HV_ENORADDR;
   for (u64 at = 0; at < bytes; at += sizeof chunk) {
     u64 n = bytes - at < sizeof chunk ? bytes - at : sizeof chunk;
-    ram_read(d->env.ram, RA(from + at), chunk, n);
-    ram_write(d->env.ram, RA(to + at), chunk, n);
+    if (!ram_read(d->env.ram, RA(from + at), chunk, n) || !ram_write(d->env.ram, RA(to + at), chunk, n)) return HV_ENORADDR;
   }
   return HV_EOK;
 }

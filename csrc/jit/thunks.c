@@ -105,6 +105,7 @@ void thunks_make(struct jit *j) {
   make_ways_in(&x, &j->thunks);
   make_ways_back(&x, &j->thunks);
   make_body(&x, &j->thunks);
+  probes_make(&x, j);
   make_seam(&x, &j->thunks.seam_save, window_save);
   make_seam(&x, &j->thunks.seam_restore, window_restore);
   j->used = j->start = (x.at + 63) & ~63u;

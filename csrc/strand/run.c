@@ -256,6 +256,7 @@ static u64 begin(struct strand *s) {
   strand_give_writes(s);
   codecache_trim(s->code);
   fpu_enter(s);
+  mmu_spaces_changed(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = s->over = 0;

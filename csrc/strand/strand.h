@@ -120,6 +120,8 @@ struct ram_ref;
 struct strand;
 struct watchpoint;
 
+enum { SPACES = 6 }; /* enum asi_space */
+
 struct jump_entry {
   u64 pc, key;
   struct block *block;
@@ -139,6 +141,7 @@ struct strand_env {
   u32 cfr_present;
   u32 va_bits, page_sizes, max_tsbs;
   u64 stick_hz, tick_hz;
+  u64 stick_part, tick_part; /* the same, without their common factor */
   const u32 *called; /* real time: not 0 where strands that take turns shall come back soon; NULL: nobody calls */
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
@@ -195,6 +198,7 @@ struct strand {
   struct codecache *code;
   u64 writes_given; /* epoch up to which write permissions were given back, see share.h */
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
+  struct tlb_bank *space[2][SPACES]; /* by privilege: where accesses by ASI were translated last; NULL: look (asi.h) */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
   u64 break_pc;     /* of the break- or watchpoint that ended the last run, TAG_NONE: none; the next run goes on past it */

@@ -140,7 +140,7 @@ void strand_finish(struct strand *s, u32 result, u32 completed) {
 }
 
 struct block *strand_lookup(struct strand *s) {
-  struct jump_entry *j = &s->jump[(s->pc >> 2) & (JUMP_CACHE - 1)];
+  struct jump_entry *j = &s->jump[jump_index(s->pc, s->mode)];
   if (j->pc == s->pc && j->key == s->jump_key && !block_is_stale(j->block)) return j->block;
   u32 insn;
   u64 ra;

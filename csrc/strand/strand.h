@@ -86,7 +86,7 @@ enum cc_kind { CC_SUB = 0, CC_ADD = 1, CC_EXPLICIT = 2 };
 
 /* A page of code that pushes another out of its place for fetches empties the jump cache (mem_fetch()): there is a place
  * for every page of 16 MiB, more than a Linux kernel's text. */
-enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 16384 };
+enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 1 << 16, JUMP_MODE_SHIFT = 9 };
 #define TAG_NONE (~(u64)0)
 
 /* Soft TLB entry. wtag is set only while the page is marked dirty and holds no decoded code. */
@@ -174,6 +174,9 @@ enum strand_stop {
   STOP_SUSPEND, STOP_CHANNEL, STOP_FIRMWARE, STOP_WATCH,
   STOP_PARK, /* no stop for anybody: the strand is wanted at rest */
 };
+
+/* Where the jump cache has a block: kernels run the same code with the FPU on and off, hence the mode. */
+static inline u32 jump_index(u64 pc, u32 mode) { return ((u32)(pc >> 2) ^ mode << JUMP_MODE_SHIFT) & (JUMP_CACHE - 1); }
 
 struct strand {
   /* hot, reached by scaled 8-bit index from the strand pointer */

@@ -28,6 +28,12 @@ static struct x86_mem address(struct gen *g, u32 insn) {
   return x86_at(RAX, 0);
 }
 
+void emit_address(struct gen *g, u32 insn) {
+  struct x86_mem at = address(g, insn);
+  if (at.disp) x86_lea(&g->x, W64, RAX, at);
+  else if (at.base != RAX) x86_mov(&g->x, W64, RAX, at.base);
+}
+
 /* The host's place, by RCX and the address; RDX is free. `reg`: where the body leaves its result, if it is an integer
  * register. */
 static struct stub *translate(struct gen *g, u32 insn, u32 uop, u32 bytes, bool store, u32 reg, struct x86_mem *host) {

@@ -64,7 +64,8 @@ struct cc_state {
   u32 guests; /* registers a and b are those of */
 };
 
-enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM,
+                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT };
 struct stub {
   u8 kind, cond;
   bool xcc, sense, save, store;

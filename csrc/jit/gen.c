@@ -55,6 +55,11 @@ void gen_forget_cc(struct gen *g) {
   g->cc.guests = 0;
 }
 
+void gen_forget_scratch(struct gen *g) {
+  if (g->cc.a == RAX) g->cc.a = OPERAND_STRAND;
+  if (g->cc.b == RCX) g->cc.b = OPERAND_STRAND;
+}
+
 void gen_at_uop(struct gen *g, const struct node *n, u32 uop) {
   x86_mov_imm(&g->x, RAX, (u64)(uintptr_t)n->block);
   i64 offset = (const u8 *)&n->block->ops[uop] - (const u8 *)n->block;

@@ -104,6 +104,7 @@ void gen_set(struct gen *, u32 reg, u8 from);           /* after gen_target(), o
 void gen_write_back(struct gen *, u32 mask);
 void gen_reload(struct gen *, u32 mask);
 void gen_forget_cc(struct gen *);
+void gen_forget_scratch(struct gen *); /* those of them that were in RAX and RCX */
 u32 gen_caller_saved(const struct gen *); /* guest registers in host registers that a call does not keep */
 void gen_at_uop(struct gen *, const struct node *, u32 uop); /* RAX, RSI for thunks */
 void gen_leave_at(struct gen *, const struct node *, u32 uop); /* the interpreter goes on there; all is written back */

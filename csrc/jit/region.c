@@ -154,7 +154,7 @@ static void grow(struct region *r, struct block *hot) {
       if (!b) continue;
       n->way[w].node = take(r, b, hot);
     }
-    if (n->end == END_CALL) take_return(r, n, hot);
+    if (n->end == END_CALL || (n->end == END_JMPL && insn_rd(n->block->words[n->plain]) == 15)) take_return(r, n, hot);
     if (n->end != END_JMPL || node_returns(n) || jumps) continue;
     jumps = true;
     take_page(r, hot);

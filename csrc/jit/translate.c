@@ -12,6 +12,7 @@ void emit_instruction(struct gen *g, u32 index, u32 uop) {
   const struct block *b = g->node->block;
   u32 row = b->rows[index], insn = b->words[index];
   struct op op = ops_of(g->jit->ops, row, insn, b->mode);
+  gen_forget_scratch(g);
   if (op.kind == OP_BODY) gen_body(g, uop);
   else if (op.kind >= OP_PAIR_LOAD) emit_space(g, op, insn, uop);
   else if (op.kind >= OP_RDPR) emit_system(g, op, insn, index, uop);

@@ -24,6 +24,7 @@ from emulator.stream.bucket import Bucket
 from emulator.stream.chunks import Algorithm, Type
 from emulator.stream.codec import Chooser, Codec
 from emulator.stream.inbox import Inbox
+from emulator.stream.records import RecordLink
 
 WINDOW = 16
 URGENT_PAGES = 4
@@ -209,7 +210,7 @@ class Outgoing:
         sock = socket.create_connection(self.engine.address(), timeout=links.HANDSHAKE_SECONDS)
         self._link = sock
         try:
-            link = self._link = self.engine.security().wrap(sock, server=False)
+            link = self._link = self.engine.security().wrap(sock)
         except BaseException:
             sock.close()
             raise
@@ -374,7 +375,7 @@ class Outgoing:
     # -- what the target answers
 
     def _read_answers(self, link: links.Link, poll: select.poll, timeout_ms: int) -> None:
-        pending = isinstance(link, ssl.SSLSocket) and link.pending()
+        pending = link.pending() if isinstance(link, ssl.SSLSocket | RecordLink) else 0
         ready = [fd for fd, _ in poll.poll(0 if pending else timeout_ms)]
         if self._wake in ready:
             os.eventfd_read(self._wake)

@@ -48,6 +48,8 @@ uint64_t s4v_stream_pending(s4v_stream *);
 /* Fetch pending pages into a payload of at most S4V_STREAM_RAW_BYTES; looked 0: nothing is pending. S4V_EFAULT: memory cannot be
  * read. */
 int s4v_stream_take(s4v_stream *, uint8_t *raw, s4v_stream_taken *out);
+/* The same, and its header, of what `as` has beside lengths, where there is a payload: a chunk by one call. */
+int s4v_stream_fetch(s4v_stream *, const s4v_stream_chunk *as, uint8_t *header, uint8_t *raw, s4v_stream_taken *out);
 /* Sum of the hashes of all pages as sent, or as received and read back: low word, high word. */
 void s4v_stream_digest(s4v_stream *, uint64_t out[2]);
 /* Hash the populated pages of [*at, *at + most) again. How many differ from what the digest has; the first are put into

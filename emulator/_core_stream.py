@@ -9,7 +9,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from emulator._core_cffi import ffi, lib
 from emulator.errors import EmulatorError
@@ -60,8 +60,7 @@ class BlockFacts(Protocol):
     def region_map_offset(self) -> int: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """A payload: pages with bytes, pages that are zero now, its bytes; and how many pages were looked at for it."""
 
     pages: int
@@ -70,9 +69,8 @@ class Taken:
     looked: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chunk:
-    """The header of a chunk (protocol.md)."""
+class Chunk(NamedTuple):
+    """The header of a chunk (protocol.md). Made for each: a tuple is several times as fast as a dataclass."""
 
     type: int
     mid: int
@@ -110,6 +108,7 @@ class Buffer:
         self._header = self._pointer + _HEADER_AT
         self.pointer = self._pointer + _PAYLOAD_AT
         self._chunk = ffi.new("s4v_stream_chunk *")
+        self._taken = ffi.new("s4v_stream_taken *")
         self.length = 0
 
     def seal(self, chunk: Chunk) -> None:
@@ -117,6 +116,15 @@ class Buffer:
         _fill(self._chunk, chunk)
         lib.s4v_stream_seal(self._header, self._chunk, self.pointer)
         self.length = HEADER_BYTES + chunk.wire_bytes
+
+    def fetch(self, stream: Any, chunk: Chunk) -> Taken:
+        """Pending pages and their header, of type, number and so on as `chunk` has them; through `Image`."""
+        out = self._taken
+        _fill(self._chunk, chunk)
+        if lib.s4v_stream_fetch(stream, self._chunk, self._header, self.pointer, out) != 0:
+            raise StreamMemoryError("memory cannot be read")
+        self.length = HEADER_BYTES + out.raw_bytes
+        return Taken(out.pages, out.zeros, out.raw_bytes, out.looked)
 
     def wire(self) -> memoryview:
         """Header and payload as they are sent."""
@@ -223,6 +231,10 @@ class Image:
         if lib.s4v_stream_take(self._stream, buffer.pointer, out) != 0:
             raise StreamMemoryError("memory cannot be read")
         return Taken(pages=out.pages, zeros=out.zeros, raw_bytes=out.raw_bytes, looked=out.looked)
+
+    def fetch(self, buffer: Buffer, chunk: Chunk) -> Taken:
+        """The same, and the header with it: the buffer is ready to be sent as it is."""
+        return buffer.fetch(self._stream, chunk)
 
     # -- pages that follow a guest that runs
 

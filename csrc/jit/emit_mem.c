@@ -13,7 +13,7 @@ static u32 type_bytes(u32 type) {
   return bytes[type];
 }
 
-static void address(struct gen *g, u32 insn) {
+void emit_address(struct gen *g, u32 insn) {
   struct x86 *x = &g->x;
   u32 rs1 = insn_rs1(insn), rs2 = insn_rs2(insn);
   u8 a = g->r->host[rs1], b = g->r->host[rs2];
@@ -38,7 +38,7 @@ static struct stub *translate(struct gen *g, u32 insn, u32 uop, u32 bytes, bool 
   struct stub *s = gen_body_stub(g, uop, reg);
   s->kind = STUB_PROBE;
   s->probe = store ? offsetof(struct tlb_entry, wtag) : offsetof(struct tlb_entry, rtag);
-  address(g, insn);
+  emit_address(g, insn);
   x86_rorx(x, W64, RCX, RAX, PAGE_BITS - 5);
   x86_alu_imm(x, ALU_AND, W32, RCX, (TLB_ENTRIES - 1) << 5);
   x86_mov(x, W64, RDX, RAX);

@@ -12,6 +12,7 @@
 #include "jit/region.h"
 #include "jit/x86.h"
 #include "strand/strand.h"
+#include "strand/translator.h"
 #include "strand/window.h"
 
 /* Places all translations share, made once. */
@@ -20,10 +21,13 @@ struct thunks {
   struct x86_label leave;    /* RSI: block; to the interpreter at its first micro-op */
   struct x86_label leave_at; /* RSI: micro-op of the strand's block; R9: its handler */
   struct x86_label dispatch; /* pc and npc are in the strand: on to the block there, or to the run loop */
+  struct x86_label go;       /* RAX: block, or 0: to the run loop; the rest is in the strand */
   struct x86_label expire;   /* RAX: target; the stretch is over */
   struct x86_label expire_jump; /* the same, target in npc */
   struct x86_label miss;     /* RAX: target, not in the jump cache */
   struct x86_label seam_save, seam_restore; /* called: the window moves, by C; RAX stays */
+  struct x86_label tick, stick; /* called. RAX: index of the instruction, then the register's value; all others stay */
+  struct x86_label done, retry; /* all is in the strand */
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
@@ -36,7 +40,8 @@ struct jit {
   u32 used, start; /* bytes of code; where translations begin */
   u32 full;
   bool beside;
-  u64 regions, blocks, insns; /* translated since it was opened */
+  struct translator_counts counts;
+  u64 *bodies; /* by row */
   struct op *ops;
   struct gen *gen;
 };
@@ -71,6 +76,7 @@ struct gen {
   u32 live;          /* after the instruction */
   struct cc_state cc;
   u8 fprs;           /* bits known to be set */
+  u8 asi_now, asi;   /* %asi of the strand while it translates; what it will be here, as a guess */
   u32 stub_count;
   struct stub stub[MAX_STUBS];
 };
@@ -99,6 +105,10 @@ void gen_stubs(struct gen *);
 void emit_integer(struct gen *, struct op, u32 insn, u32 uop);
 void emit_memory(struct gen *, struct op, u32 insn, u32 uop);
 void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
+void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
+/* emit_system.c, emit_space.c */
+void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
+void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */
 i32 emit_immediate(u32 insn, u32 kind); /* enum isa_imm */

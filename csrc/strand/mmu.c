@@ -15,6 +15,8 @@ static void bank_clear(struct strand *s, struct tlb_bank *b, u32 flags) {
   }
 }
 
+void mmu_spaces_changed(struct strand *s) { __builtin_memset(s->space, 0, sizeof s->space); }
+
 struct tlb_bank *mmu_bank(struct strand *s, u64 key) {
   struct tlb_bank *oldest = &s->banks[0];
   for (u32 i = 0; i < TLB_BANKS; i++) {
@@ -26,6 +28,7 @@ struct tlb_bank *mmu_bank(struct strand *s, u64 key) {
     if (b != s->bank && (b->used < oldest->used || oldest == s->bank)) oldest = b;
   }
   bank_clear(s, oldest, MAP_D | MAP_I);
+  mmu_spaces_changed(s);
   oldest->key = key;
   oldest->used = ++s->use_stamp;
   return oldest;

@@ -140,7 +140,7 @@ void strand_finish(struct strand *s, u32 result, u32 completed) {
 }
 
 struct block *strand_lookup(struct strand *s) {
-  struct jump_entry *j = &s->jump[(s->pc >> 2) & (JUMP_CACHE - 1)];
+  struct jump_entry *j = &s->jump[jump_index(s->pc, s->mode)];
   if (j->pc == s->pc && j->key == s->jump_key && !block_is_stale(j->block)) return j->block;
   u32 insn;
   u64 ra;
@@ -256,6 +256,7 @@ static u64 begin(struct strand *s) {
   strand_give_writes(s);
   codecache_trim(s->code);
   fpu_enter(s);
+  mmu_spaces_changed(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = s->over = 0;

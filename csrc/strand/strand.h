@@ -86,7 +86,7 @@ enum cc_kind { CC_SUB = 0, CC_ADD = 1, CC_EXPLICIT = 2 };
 
 /* A page of code that pushes another out of its place for fetches empties the jump cache (mem_fetch()): there is a place
  * for every page of 16 MiB, more than a Linux kernel's text. */
-enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 16384 };
+enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 1 << 16, JUMP_MODE_SHIFT = 9 };
 #define TAG_NONE (~(u64)0)
 
 /* Soft TLB entry. wtag is set only while the page is marked dirty and holds no decoded code. */
@@ -120,6 +120,8 @@ struct ram_ref;
 struct strand;
 struct watchpoint;
 
+enum { SPACES = 6 }; /* enum asi_space */
+
 struct jump_entry {
   u64 pc, key;
   struct block *block;
@@ -139,6 +141,7 @@ struct strand_env {
   u32 cfr_present;
   u32 va_bits, page_sizes, max_tsbs;
   u64 stick_hz, tick_hz;
+  u64 stick_part, tick_part; /* the same, without their common factor */
   const u32 *called; /* real time: not 0 where strands that take turns shall come back soon; NULL: nobody calls */
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
@@ -172,6 +175,9 @@ enum strand_stop {
   STOP_PARK, /* no stop for anybody: the strand is wanted at rest */
 };
 
+/* Where the jump cache has a block: kernels run the same code with the FPU on and off, hence the mode. */
+static inline u32 jump_index(u64 pc, u32 mode) { return ((u32)(pc >> 2) ^ mode << JUMP_MODE_SHIFT) & (JUMP_CACHE - 1); }
+
 struct strand {
   /* hot, reached by scaled 8-bit index from the strand pointer */
   struct tlb_entry *dtlb;
@@ -195,6 +201,7 @@ struct strand {
   struct codecache *code;
   u64 writes_given; /* epoch up to which write permissions were given back, see share.h */
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
+  struct tlb_bank *space[2][SPACES]; /* by privilege: where accesses by ASI were translated last; NULL: look (asi.h) */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
   u64 break_pc;     /* of the break- or watchpoint that ended the last run, TAG_NONE: none; the next run goes on past it */

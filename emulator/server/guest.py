@@ -436,7 +436,7 @@ class Guest(GuestMoving, GuestDebug):
             self._begin_here(machine, plugs)
         elif plugs.released:
             plugs.arrive(unplugged=False)
-            machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+            machine.describe_disks()
         plugs.links.join()
         if machine.suspended:
             machine.resume()

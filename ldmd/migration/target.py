@@ -289,7 +289,7 @@ class Target:
                 return self.paging(state, event)
             case StartFailed() if state.at is At.OWNER:
                 state = replace(state, unstarted=state.mid)
-                return state, [self.running(state, state.mid)]
+                return state, [StopTransfer(), self.running(state, state.mid)]
             case LeaseAnswered(word) if state.at is At.TAKING:
                 return self.lease_answered(state, word)
             case _:

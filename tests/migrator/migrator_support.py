@@ -157,9 +157,9 @@ class Pair:
 
     def __init__(self, tmp_path: Path, *, upto: str = "booted", settings: Settings | None = None,
                  real: RealWorkers | None = None, pace: Pace = PACE, relays: Relays = NO_RELAYS,
-                 disk: bool = False) -> None:
+                 disk: bool = False, passwords: bool = True) -> None:
         self.watch, self.workers = Watch(), FakeWorkers()
-        self.real, self.relays = real, relays
+        self.real, self.relays, self.passwords = real, relays, passwords
         workers = real or self.workers
         self.alpha = Site("alpha", tmp_path / "alpha", self.watch, workers, settings=settings, pace=pace,
                           relay=relays[0])
@@ -169,7 +169,8 @@ class Pair:
             one.others.append(other)
             one.knows(other)
             one.trusts(other)
-            set_password(one.directory / FILE, "root", "secret")
+            if passwords:
+                set_password(one.directory / FILE, "root", "secret")
         guest(self.alpha.room, "ldg1", vcpus=8, size="64M", upto="inactive" if disk else upto)
         if disk:
             self._give_disk(tmp_path, upto)
@@ -201,7 +202,8 @@ class Pair:
         assert self.watch.wrong == []
 
     def move(self, source: Site | None = None, target: str = "beta", **options: Any) -> Moving:
-        return Moving(source or self.alpha, target, MoveOptions(**({"password": "secret"} | options)))
+        how = {"password": "secret"} if self.passwords else {"certificates": True}
+        return Moving(source or self.alpha, target, MoveOptions(**(how | options)))
 
 
 class Moving:

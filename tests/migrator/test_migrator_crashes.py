@@ -64,7 +64,7 @@ def made(tmp_path: Path, rng: Random, *, of_data: bool, way: Way, leases: bool) 
     more: dict[str, Any] = {"handover_verify": rng.choice(("auto", "never"))} if way is HAND_OVER else {}
     more |= {"lease_directory": str(tmp_path / "leases")} if leases else {}
     pair = Pair(tmp_path, settings=Settings(**way.settings, **more), real=real, pace=PACE,
-                relays=(Relay(rng), Relay(rng)), disk=leases)
+                relays=(Relay(rng), Relay(rng)), disk=leases, passwords=False)
     pair.workers.partial = way is FOLLOW
     if real is not None:
         real.partial = way is FOLLOW

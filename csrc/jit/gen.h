@@ -31,6 +31,8 @@ struct thunks {
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
+enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
+
 struct gen;
 struct jit {
   struct codemem mem;
@@ -42,6 +44,7 @@ struct jit {
   bool beside;
   struct translator_counts counts;
   u64 *bodies; /* by row */
+  u8 *windows; /* by row: enum window_kind */
   struct op *ops;
   struct gen *gen;
 };

@@ -111,6 +111,7 @@ void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
 void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
 /* emit_system.c, emit_space.c */
 void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
+void emit_align(struct gen *, u32 insn); /* emit_vis.c */
 void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */

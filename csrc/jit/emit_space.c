@@ -61,13 +61,14 @@ static void translate(struct gen *g, const struct access *a, struct stub *s) {
 }
 
 /* The ASI the instruction has or, where it is %asi, is thought to have: then the register must have that value. */
-static const struct asi_info *guess_asi(struct gen *g, u32 insn, struct stub *s) {
+static const struct asi_info *guess_asi(struct gen *g, u32 insn, bool init_store, struct stub *s) {
   struct x86 *x = &g->x;
   if (!insn_i(insn)) return &asi_table[insn >> 5 & 0xff];
   u32 asi = g->asi;
   const struct asi_info *a = &asi_table[asi];
   bool allowed = asi >= 0x80 || (g->node->block->mode & MODE_PRIV && asi < 0x30);
-  if (!allowed || a->kind != ASI_MEMORY || a->little || a->io) return NULL;
+  bool init = init_store && a->kind == ASI_TWIN;
+  if (!allowed || (a->kind != ASI_MEMORY && !init) || a->little || a->io) return NULL;
   x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(asi), (u8)asi);
   x86_jcc(x, CC_NE, &s->from);
   return a;
@@ -111,19 +112,42 @@ static struct x86_mem register_at(struct gen *g, u32 kind, struct stub *s) {
   return (struct x86_mem){RBP, RAX, 0, (i32)(context ? offsetof(struct strand, context) : offsetof(struct strand, scratchpad))};
 }
 
+/* A block-init store: the first one to a line clears the rest of it, which is an access of its own. */
+static void emit_init_store(struct gen *g, const struct asi_info *a, u32 rd, struct stub *s) {
+  struct x86 *x = &g->x;
+  struct x86_label within = {0};
+  if (a->from_t4) {
+    x86_load(x, W64, RCX, FIELD_AT(env));
+    x86_alu_mem_imm(x, ALU_CMP, W32, x86_at(RCX, offsetof(struct strand_env, cfr_present)), 0);
+    x86_jcc(x, CC_E, &s->from);
+  }
+  translate(g, &(struct access){.bytes = 8, .tag = TAG_W, .alternate = true, .space = a->space}, s);
+  x86_mov(x, W32, RCX, RAX);
+  x86_alu_imm(x, ALU_AND, W32, RCX, 63);
+  x86_jcc(x, CC_NE, &within);
+  count_use(g, a->space);
+  x86_zero(x, 0);
+  for (i64 i = 0; i < 4; i++) x86_movups_store(x, x86_at(RAX, 16 * i), 0);
+  x86_place(x, &within);
+  u8 from = gen_source(g, rd, RCX);
+  x86_movbe_store(x, 8, x86_at(RAX, 0), from);
+}
+
 static void emit_alternate(struct gen *g, struct op op, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
   u32 rd = insn_rd(insn), bytes = type_bytes(op.arg);
   bool store = op.kind == OP_ASTORE;
   struct stub *s = gen_body_stub(g, uop, store ? 32 : rd);
-  const struct asi_info *a = guess_asi(g, insn, s);
+  const struct asi_info *a = guess_asi(g, insn, store && op.arg == MT_U64, s);
   if (!a) {
     x86_jmp(x, &s->from);
     x86_place(x, &s->back);
     return;
   }
   emit_address(g, insn);
-  if (a->kind != ASI_MEMORY) {
+  if (a->kind == ASI_TWIN) {
+    emit_init_store(g, a, rd, s);
+  } else if (a->kind != ASI_MEMORY) {
     struct x86_mem m = register_at(g, a->kind, s);
     u8 reg = store ? gen_source(g, rd, RCX) : gen_target(g, rd, RCX);
     if (store) x86_store(x, W64, m, reg);
@@ -226,7 +250,7 @@ static void emit_cas(struct gen *g, u32 type, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
   u32 rd = insn_rd(insn), bytes = type_bytes(type), width = bytes == 8 ? W64 : W32;
   struct stub *s = gen_body_stub(g, uop, rd);
-  const struct asi_info *a = guess_asi(g, insn, s);
+  const struct asi_info *a = guess_asi(g, insn, false, s);
   if (!a) {
     x86_jmp(x, &s->from);
     x86_place(x, &s->back);

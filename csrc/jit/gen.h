@@ -39,6 +39,8 @@ struct site {
   bool store;
 };
 
+enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
+
 struct gen;
 struct jit {
   struct codemem mem;
@@ -52,6 +54,7 @@ struct jit {
   u64 *bodies; /* by row */
   u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
   struct site site[ACCESS_SITES];
+  u8 *windows; /* by row: enum window_kind */
   struct op *ops;
   struct gen *gen;
 };
@@ -119,6 +122,7 @@ void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
 void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
 /* emit_system.c, emit_space.c */
 void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
+void emit_align(struct gen *, u32 insn); /* emit_vis.c */
 void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */

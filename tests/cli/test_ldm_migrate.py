@@ -173,6 +173,13 @@ def test_what_is_no_target(text: str) -> None:
     assert caught.value.code == "migration.target"
 
 
+@pytest.mark.parametrize("name", ["a,b", "../../up", "x" * 257, "two words", ".hidden"])
+def test_a_new_name_must_be_one(name: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        target_of(f"beta:{name}", "me")
+    assert caught.value.code == "domain.name"
+
+
 # -- what is seen
 
 

@@ -158,7 +158,7 @@ TABLE = (
     Message("migration.password", "{user!r} cannot have this password",
             "a user's name begins with a letter; a password has 1 to 1024 bytes"),
     Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
-            "wait until that has ended: `ldm list -o status {name}`, or cancel it: "
+            "wait until that has ended: `ldm list -o status {name}`, or cancel it{where}: "
             "`ldm cancel-operation migration {name}`"),
     Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
             "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),

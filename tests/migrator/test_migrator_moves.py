@@ -168,6 +168,7 @@ def test_others_wait_while_a_domain_moves(pair: Pair) -> None:
         outcome = site.manager.execute("add-domain", {"domains": ["other"]})
         assert outcome.error is not None and outcome.error.code == "migration.blocked"
         assert "ldg1" in outcome.error.text
+        assert ("cancel it on alpha:" in outcome.error.remedy) == (site is pair.beta), "the source controls it"
         assert site.manager.execute("list-domain", {}).error is None
     again = pair.alpha.manager.execute("migrate-domain", {"domain": "ldg1", "target": "root@beta", "password": "x"})
     assert again.error is not None and again.error.code == "migration.failed"

@@ -24,6 +24,8 @@ STRICT_RATE = 1.5e9
 STALLED = 0.7
 """A round that leaves more than this part of the last one's pages does not converge."""
 FIRST_LIMIT, NEXT_LIMIT = 0.5, 0.7
+LOOSE_LIMIT = 8192
+"""Pages a second; a limit above that is none."""
 LEAST_LIMIT = 64
 """Pages a second."""
 ROUNDS_BEFORE_LIMIT = 2
@@ -215,6 +217,16 @@ class Control:
             return False
         self._judged = True
         return self._stalls()
+
+    def loosen(self) -> bool:
+        """The guest shall suspend itself, and must write to do so: the limit doubles, until there is none.
+
+        To be called for each round in which it has not done it yet. True where the limit changed.
+        """
+        if self.limit is None:
+            return False
+        self.limit = 2 * self.limit if self.limit < LOOSE_LIMIT else None
+        return True
 
     def _stalls(self) -> bool:
         self._stalled += 1

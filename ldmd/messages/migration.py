@@ -103,6 +103,8 @@ TABLE = (
             "remove its services first"),
     Message("migration.name", "An LDom with the name '{name}' already exists on the target machine", "",
             "give another name: `ldm migrate-domain ... {host}:NAME`"),
+    Message("migration.new-name", "{name!r} is not a name for a domain", "{why}",
+            "use letters, digits and - _ . : + with a letter or digit in front, at most 256 of them"),
     Message("migration.uuid", "LDom {owner} of the target has the uuid {uuid} as well", "uuids do not change",
             "is it an old copy? remove it there"),
     Message("migration.hostid", "LDom {owner} of the target has the hostid {hostid} as well"),
@@ -139,13 +141,10 @@ TABLE = (
     Message("migration.connect", "Failed to establish connection with ldmd(1m) on target: {host}\n"
             "Check that the 'ldmd' service is enabled on the target machine and that the version supports Domain "
             "Migration. Check that the 'xmpp_enabled' and 'incoming_migration_enabled' properties of the 'ldmd' "
-            "service on the target machine are set to 'true' using svccfg(1M).", "{problem}",
-            "is it on, and does its ldmd listen there? ([migration] in its ldmd.toml)"),
-    Message("migration.host", "{host!r} is no host", "", "name a machine of this home, a name of hosts.toml, or "
-            "ADDRESS[:PORT]"),
-    Message("migration.authentication", "Authentication failed", "{host} does not let this manager or user in",
-            "with -c both machines have the other's server.crt in trust/; without it the user has a password there "
-            "(`sun4v passwd`)"),
+            "service on the target machine are set to 'true' using svccfg(1M).", "{problem}", "{help}"),
+    Message("migration.host", "{host!r} is no host", "", "name a machine of this home, a name of hosts.toml, or a "
+            "host"),
+    Message("migration.authentication", "Authentication failed", "{host} does not let {who} in", "{help}"),
     Message("migration.certificate", "The certificate of {host} is not the one that is trusted",
             "it has the fingerprint {found}",
             "was its manager made anew? then put its server.crt into trust/{host}.pem"),
@@ -159,7 +158,7 @@ TABLE = (
     Message("migration.password", "{user!r} cannot have this password",
             "a user's name begins with a letter; a password has 1 to 1024 bytes"),
     Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
-            "wait until that has ended: `ldm list -o status {name}`, or cancel it: "
+            "wait until that has ended: `ldm list -o status {name}`, or cancel it{where}: "
             "`ldm cancel-operation migration {name}`"),
     Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
             "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),

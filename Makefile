@@ -119,7 +119,7 @@ sanitize: $(READY)
 	S4V_SANITIZE=$(SANITIZE) $(PY) -W ignore setup.py -q build --build-lib $(SAN_LIB)
 	env LD_PRELOAD="$(SAN_PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=address \
-	  $(VENV)/bin/pytest $(WORKERS) -m "not nosan" $(SAN_TESTS) $(PYTEST_ARGS)
+	  $(VENV)/bin/pytest $(WORKERS) -m "not nosan and not slow" $(SAN_TESTS) $(PYTEST_ARGS)
 
 ## coverage: what the quicker tests reach, of the C core (gcov) and of Python; reports in build/coverage
 coverage: $(READY)

@@ -60,4 +60,4 @@ def test_ports_begin_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("host_shares.PORTS", range(20000, 20040))
     given = [free_ports(4) for _ in range(12)]
-    assert all(20000 <= first and first + 4 <= 20040 for first in given) and given[0] in given[1:]
+    assert all(first >= 20000 and first + 4 <= 20040 for first in given) and given[0] in given[1:]

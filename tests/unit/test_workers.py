@@ -16,7 +16,7 @@ FILES = {
 }
 
 
-def tests_in(done: pytest.RunResult) -> list[str]:
+def of_tests(done: pytest.RunResult) -> list[str]:
     """Its lines about tests, as workers ended them."""
     return [line for line in done.outlines if line.startswith("[gw") and "::" in line]
 
@@ -37,11 +37,11 @@ def test_order_and_files(pytester: pytest.Pytester) -> None:
         (pytester.path / name).write_text(text)
     done = pytester.runpytest_subprocess("-v", "-n1", "-p", "no:randomly")
     done.assert_outcomes(passed=6, failed=1)
-    assert names(tests_in(done)) == ["test_long.py", "test_slow.py", "test_a.py", "test_serial.py"]
+    assert names(of_tests(done)) == ["test_long.py", "test_slow.py", "test_a.py", "test_serial.py"]
     # and a run of what failed is of that alone
     done = pytester.runpytest_subprocess("-n0", "--last-failed", "--last-failed-no-failures", "none")
     done.assert_outcomes(failed=1)
     by: dict[str, set[str]] = {}
-    for line in tests_in(pytester.runpytest_subprocess("-v", "-n2")):
+    for line in of_tests(pytester.runpytest_subprocess("-v", "-n2")):
         by.setdefault(names([line])[0], set()).add(line.split("]")[0])
     assert by.keys() == FILES.keys() and all(len(one) == 1 for one in by.values())

@@ -182,7 +182,7 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     if outcome.report:
         complain(outcome.report)
     if options.stats:
-        print(session.timing.as_json(outcome), file=sys.stderr, flush=True)
+        print(session.timing.as_json(outcome, machine.engine_statistics), file=sys.stderr, flush=True)
     return outcome.status
 
 

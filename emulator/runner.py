@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from emulator._core_observe import EngineStatistics
 from emulator.guest import Stop, StopReason
 from emulator.loader import Image
 from emulator.machine import Machine
@@ -53,7 +54,7 @@ class Timing:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
 
-    def as_json(self, outcome: Outcome) -> str:
+    def as_json(self, outcome: Outcome, engine: EngineStatistics) -> str:
         """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
         return json.dumps(
             {
@@ -64,6 +65,7 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
+                "translator": asdict(engine) if engine.regions else None,
             }
         )
 

@@ -26,6 +26,11 @@ def names(lines: list[str]) -> list[str]:
     return list(dict.fromkeys(line.split()[-1].split("::")[0] for line in lines))
 
 
+def test_what_is_called_long_is_there() -> None:
+    root = Path(workers.__file__).resolve().parents[1]
+    assert all((root / name).exists() for name in (*workers.LONG, *workers.TOGETHER))
+
+
 def test_order_and_files(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist", reason="needs pytest-xdist")
     here = Path(workers.__file__).parent

@@ -1,4 +1,4 @@
-"""What is acknowledged is on the disk: the store's log is synced at each commit, small files before they get their name.
+"""What is acknowledged is on the disk: the store syncs its log at each commit, a small file is synced before its name.
 
 A process that is killed does not show it, since the host keeps what was written; only a host that dies would.
 """

@@ -122,6 +122,8 @@ sanitize: $(READY)
 	  $(VENV)/bin/pytest $(WORKERS) -m "not nosan and not slow" $(SAN_TESTS) $(PYTEST_ARGS)
 
 ## coverage: what the quicker tests reach, of the C core (gcov) and of Python; reports in build/coverage
+##           (COVERAGE_HTML= leaves out the pages)
+COVERAGE_HTML ?= 1
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage/data
 	find build -path 'build/core-coverage/*.gcda' -delete
@@ -133,8 +135,9 @@ coverage: $(READY)
 	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage combine -q
 	$(VENV)/bin/gcovr --root csrc --object-directory build/core-coverage --exclude csrc/tests --exclude-throw-branches \
 	  --gcov-ignore-errors=no_working_dir_found --merge-mode-functions=separate -j $(S4V_JOBS) \
-	  --txt build/coverage/core.txt --html-details build/coverage/core.html --json-summary build/coverage/core.json
-	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage html -q --directory build/coverage/python-html
+	  --txt build/coverage/core.txt --json-summary build/coverage/core.json \
+	  $(if $(COVERAGE_HTML),--html-details build/coverage/core.html)
+	$(if $(COVERAGE_HTML),COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage html -q --directory build/coverage/python-html)
 	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage report --sort=cover > build/coverage/python.txt
 	@$(PY) -c 'import json; c = json.load(open("build/coverage/core.json")); print("coverage of the C core:", \
 	  c["line_percent"], "% of", c["line_total"], "lines,", c["branch_percent"], "% of", c["branch_total"], "branches")'

@@ -50,7 +50,7 @@ def _ranks(items: list[pytest.Item]) -> dict[str, int]:
             rank = len(LONG)
         ranks[scope] = min(rank, ranks.get(scope, rank))
     for item in items:
-        if item.get_closest_marker("serial"):
+        if item.get_closest_marker("serial") and scope_of(item.nodeid) not in LONG:
             ranks[scope_of(item.nodeid)] = len(LONG) + 2
     return ranks
 

@@ -21,7 +21,7 @@ static void go_outside(struct gen *g, const struct way *way) {
     x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
     return;
   }
-  i64 entry = (i64)offsetof(struct strand, jump) + (i64)(way->target >> 2 & (JUMP_CACHE - 1)) * (i64)sizeof(struct jump_entry);
+  i64 entry = (i64)offsetof(struct strand, jump) + (i64)jump_index(way->target, from->mode) * (i64)sizeof(struct jump_entry);
   x86_mov_imm(x, RAX, way->target);
   x86_alu_load(x, ALU_CMP, W64, RAX, x86_at(RBP, entry + (i64)offsetof(struct jump_entry, pc)));
   x86_jcc(x, CC_NE, &g->jit->thunks.miss);
@@ -40,6 +40,7 @@ static void go_dynamic(struct gen *g, const struct way *way) {
   x86_load(x, W64, RAX, FIELD_AT(npc));
   x86_mov(x, W32, RCX, RAX);
   x86_shift_imm(x, SHIFT_RIGHT, W32, RCX, 2);
+  if (g->node->block->mode) x86_alu_imm(x, ALU_XOR, W32, RCX, (i32)(g->node->block->mode << JUMP_MODE_SHIFT));
   x86_alu_imm(x, ALU_AND, W32, RCX, JUMP_CACHE - 1);
   x86_lea(x, W64, RCX, (struct x86_mem){RCX, RCX, 1, 0});
   x86_lea(x, W64, RCX, (struct x86_mem){RBP, RCX, 3, (i32)offsetof(struct strand, jump)});

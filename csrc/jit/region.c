@@ -143,7 +143,7 @@ struct effect node_end_effect(const struct node *n) {
 
 static struct effect insn_effect(const struct region *r, const struct node *n, u32 index) {
   const struct block *b = n->block;
-  return ops_effect(ops_of(r->ops, b->rows[index], b->mode), b->words[index]);
+  return ops_effect(ops_of(r->ops, b->rows[index], b->words[index], b->mode), b->words[index]);
 }
 
 static void weigh(const struct effect e, u32 weight, u32 *score) {

@@ -314,7 +314,7 @@ HANDLER(h_edge) {
 #define JUMP_TO(target_)                                                         \
   do {                                                                           \
     u64 t_ = (target_);                                                          \
-    const struct jump_entry *j_ = &c->jump[(t_ >> 2) & (JUMP_CACHE - 1)];        \
+    const struct jump_entry *j_ = &c->jump[jump_index(t_, c->mode)];        \
     if (LIKELY(j_->pc == t_ && j_->key == c->jump_key)) ENTER_BLOCK(j_->block);  \
     c->pc = t_;                                                                  \
     c->npc = t_ + 4;                                                             \

@@ -23,7 +23,7 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   s->resting = 1;
   s->host_rounding = ROUNDING_NOT_OURS;
   s->w = window_base(s, 0);
-  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE;
+  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE, s->banks[i].touched = ~(u64)0;
   s->bank = &s->banks[0];
   strand_reset(s);
   return s;
@@ -140,7 +140,7 @@ void strand_finish(struct strand *s, u32 result, u32 completed) {
 }
 
 struct block *strand_lookup(struct strand *s) {
-  struct jump_entry *j = &s->jump[(s->pc >> 2) & (JUMP_CACHE - 1)];
+  struct jump_entry *j = &s->jump[jump_index(s->pc, s->mode)];
   if (j->pc == s->pc && j->key == s->jump_key && !block_is_stale(j->block)) return j->block;
   u32 insn;
   u64 ra;
@@ -256,6 +256,7 @@ static u64 begin(struct strand *s) {
   strand_give_writes(s);
   codecache_trim(s->code);
   fpu_enter(s);
+  mmu_spaces_changed(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = s->over = 0;

@@ -121,8 +121,10 @@ static u32 dense_loop(u32 *code, u64 *rng) {
   return n;
 }
 
+#include "engine_system.h"
+
 static u32 dense_insn(u64 *rng) {
-  switch (below(rng, 29)) {
+  switch (below(rng, 34)) {
   case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7: return dense_alu(rng);
   case 8: case 9: return dense_shift(rng);
   case 10: case 11: case 12: return dense_move(rng);
@@ -130,6 +132,7 @@ static u32 dense_insn(u64 *rng) {
   case 17: case 18: return dense_fp(rng);
   case 19: return dense_jump(rng);
   case 24: case 25: case 26: case 27: case 28: return dense_keep(rng);
+  case 29: case 30: case 31: case 32: case 33: return system_insn(rng);
   default: return dense_branch(rng);
   }
 }

@@ -1,4 +1,7 @@
-"""A million hostile headers, payloads and records against the transfer core, under the sanitizers (csrc/tests/stream_fuzz.c)."""
+"""A million hostile headers, payloads and records against the transfer core, under the sanitizers.
+
+The program: csrc/tests/stream_fuzz.c.
+"""
 
 from __future__ import annotations
 

@@ -28,10 +28,18 @@ struct thunks {
   struct x86_label seam_save, seam_restore; /* called: the window moves, by C; RAX stays */
   struct x86_label tick, stick; /* called. RAX: index of the instruction, then the register's value; all others stay */
   struct x86_label done, retry; /* all is in the strand */
+  struct x86_label probe[2], probe_plain[2]; /* called; of a load, of a store: probe.c */
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
 enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
+
+/* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
+struct site {
+  u32 at, done;
+  i32 mask; /* of the address, for the tag */
+  bool store;
+};
 
 struct gen;
 struct jit {
@@ -45,6 +53,9 @@ struct jit {
   struct translator_counts counts;
   u64 *bodies; /* by row */
   u8 *windows; /* by row: enum window_kind */
+
+  u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
+  struct site site[ACCESS_SITES];
   struct op *ops;
   struct gen *gen;
 };
@@ -59,15 +70,16 @@ struct cc_state {
 
 enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
 struct stub {
-  u8 kind, probe, cond;
-  bool xcc, sense, save;
+  u8 kind, cond;
+  bool xcc, sense, save, store;
   struct x86_label from, back, taken;
   u32 dirty, reload;
   const struct node *node;
+  u32 site;     /* of STUB_PROBE */
   u32 uop, way; /* of STUB_CC: way is the stub to go to when the condition is `sense` */
   u64 target;
 };
-enum { MAX_STUBS = 4096 };
+enum { MAX_STUBS = 4096, NO_SITE = ACCESS_SITES };
 
 struct gen {
   struct x86 x;
@@ -116,6 +128,12 @@ void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */
 i32 emit_immediate(u32 insn, u32 kind); /* enum isa_imm */
+
+/* probe.c */
+/* RDX: the address, which goes; RCX: the addend of its page. The stub becomes the slow path. */
+void probe_emit(struct gen *, struct stub *, u32 bytes, bool store);
+void probe_call(struct gen *, u32 site, bool store, struct x86_label *taken);
+void probes_make(struct x86 *, struct jit *);
 
 /* emit_end.c */
 void emit_end(struct gen *, struct node **next);

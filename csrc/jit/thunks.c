@@ -197,6 +197,7 @@ void thunks_make(struct jit *j) {
   make_clock(&x, &j->thunks.stick, read_stick);
   make_done(&x, &j->thunks, &j->thunks.done, done);
   make_done(&x, &j->thunks, &j->thunks.retry, retry);
+  probes_make(&x, j);
   make_seam(&x, &j->thunks.seam_save, window_save);
   make_seam(&x, &j->thunks.seam_restore, window_restore);
   j->used = j->start = (x.at + 63) & ~63u;

@@ -133,6 +133,7 @@ static void *jit_open(struct codecache *cc, bool beside) {
 static void jit_reset(void *instance) {
   struct jit *j = instance;
   j->used = j->start;
+  j->sites = 0;
   j->full = 0;
 }
 

@@ -23,7 +23,7 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   s->resting = 1;
   s->host_rounding = ROUNDING_NOT_OURS;
   s->w = window_base(s, 0);
-  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE;
+  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE, s->banks[i].touched = ~(u64)0;
   s->bank = s->other = &s->banks[0];
   strand_reset(s);
   return s;

@@ -5,7 +5,8 @@
  *   0x14000     mondo queues, 0x16000 mondo data and lists, 0x18000 boot code, one stretch a strand
  *   0x20000     the program, two pages; 0x40000 data, eight pages
  *
- * With the MMU on, VA 0..8M is RA 0..8M by permanent mappings and VA ALIAS.. shows data and program once more, by the
+ * With the MMU on, VA 0..8M is RA 0..8M by permanent mappings, and so is VA 16M..24M, whose pages have the same places in
+ * the soft TLB; VA ALIAS.. shows data and program once more, by the
  * TSB, with permissions that differ from page to page. %g5 points to data, %g6 is a small offset, or megabytes more so
  * that pages meet in the soft TLB, %g7 points to the program, at every GL; generated instructions leave them alone,
  * most of the time.
@@ -29,7 +30,7 @@ typedef int16_t i16;
 enum {
   FAULT_AREA = 0x8000, SPILL_STACK = 0xa000, TSB = 0x10000, TSB_DESCRIPTOR = 0x12000, QUEUES = 0x14000,
   MONDO_DATA = 0x16000, MONDO_LIST = 0x16100, BOOT = 0x18000, BOOT_BYTES = 0x400, CODE = 0x20000, CODE_WORDS = 4096,
-  DATA = 0x40000, DATA_BYTES = 0x10000, MEMORY = 0x800000, IMAGE_BYTES = 0x50000,
+  DATA = 0x40000, DATA_BYTES = 0x10000, AGAIN = 0x1000000, MEMORY = 0x800000, IMAGE_BYTES = 0x50000,
 };
 #define ALIAS 0x100000000ull /* data; the program follows at + DATA_BYTES */
 
@@ -281,7 +282,7 @@ static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rn
     else if (dense && one_in(rng, 40)) count = system_level(buffer, rng);
     else if (one_in(rng, dense ? 200 : 40)) count = hypercall_sequence(buffer, rng);
     else if (dense && one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 8) << 13); /* pages with other permissions */
-    else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21); /* 2 MiB apart: the two places of a TLB slot */
+    else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21 | (one_in(rng, 2) ? AGAIN : 0));
     for (u32 i = 0; i < count; i++, n++) put32(image + CODE + 4 * n, buffer[i]);
   }
   words += 8;
@@ -316,9 +317,10 @@ static void translation(u8 *image) {
 }
 
 static void boot_mmu(struct text *t) {
-  for (u32 ra = 0; ra < MEMORY; ra += 0x400000) {
-    set64(t, 10, 1ull << 63 | ra | 0x5c3); /* 4 MiB, CP P X W */
-    emit(t, sethi(8, ra)), emit(t, ri(OR, 9, 0, 0)), emit(t, ri(OR, 11, 0, 3));
+  for (u32 va = 0; va < AGAIN + MEMORY; va += 0x400000) {
+    if (va >= MEMORY && va < AGAIN) continue;
+    set64(t, 10, 1ull << 63 | (va & (MEMORY - 1)) | 0x5c3); /* 4 MiB, CP P X W */
+    emit(t, sethi(8, va)), emit(t, ri(OR, 9, 0, 0)), emit(t, ri(OR, 11, 0, 3));
     hypercall(t, 0x25);
   }
   emit(t, ri(OR, 8, 0, 1));

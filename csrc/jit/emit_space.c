@@ -76,6 +76,23 @@ static const struct asi_info *guess_asi(struct gen *g, u32 insn, bool init_store
 
 /* ---- loads and stores ---- */
 
+static void load_little(struct gen *g, u32 type, u32 rd) {
+  struct x86 *x = &g->x;
+  u8 target = gen_target(g, rd, RAX);
+  struct x86_mem m = x86_at(RAX, 0);
+  switch (type) {
+  case MT_U16: case MT_I16:
+    x86_load_zx(x, 2, target, m);
+    if (type == MT_I16) x86_movsx(x, 2, target, target);
+    break;
+  case MT_U64: x86_load(x, W64, target, m); break;
+  default:
+    x86_load(x, W32, target, m);
+    if (type == MT_I32) x86_movsx(x, 4, target, target);
+  }
+  gen_set(g, rd, target);
+}
+
 static void load_value(struct gen *g, u32 type, u32 rd) {
   struct x86 *x = &g->x;
   u8 target = gen_target(g, rd, RAX);
@@ -156,10 +173,12 @@ static void emit_alternate(struct gen *g, struct op op, u32 insn, u32 uop) {
   } else {
     translate(g, &(struct access){.bytes = bytes, .tag = store ? TAG_W : TAG_R, .alternate = true, .space = a->space}, s);
     if (!store) {
-      load_value(g, op.arg, rd);
+      if (a->little && bytes > 1) load_little(g, op.arg, rd);
+      else load_value(g, op.arg, rd);
     } else {
       u8 from = gen_source(g, rd, RCX);
       if (bytes == 1) x86_store_byte(x, x86_at(RAX, 0), from);
+      else if (a->little) x86_store(x, bytes == 8 ? W64 : W32, x86_at(RAX, 0), from);
       else x86_movbe_store(x, bytes, x86_at(RAX, 0), from);
     }
   }

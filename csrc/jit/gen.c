@@ -152,6 +152,15 @@ static void stub_emit(struct gen *g, struct stub *s) {
     x86_mov_imm(x, RAX, s->target);
     x86_jmp(x, &g->jit->thunks.expire);
     break;
+  case STUB_EXPIRE_JUMP: case STUB_MISS:
+    gen_write_back(g, s->dirty);
+    x86_jmp(x, s->kind == STUB_MISS ? &g->jit->thunks.miss : &g->jit->thunks.expire_jump);
+    break;
+  case STUB_OUT: /* RDX: block */
+    gen_write_back(g, s->dirty);
+    x86_mov(x, W64, RSI, RDX);
+    x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
+    break;
   case STUB_LEAVE:
     gen_write_back(g, s->dirty);
     gen_leave_at(g, s->node, s->uop);

@@ -41,6 +41,13 @@ struct site {
 
 enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
 
+/* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
+struct site {
+  u32 at, done;
+  i32 mask; /* of the address, for the tag */
+  bool store;
+};
+
 struct gen;
 struct jit {
   struct codemem mem;
@@ -55,6 +62,9 @@ struct jit {
   u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
   struct site site[ACCESS_SITES];
   u8 *windows; /* by row: enum window_kind */
+
+  u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
+  struct site site[ACCESS_SITES];
   struct op *ops;
   struct gen *gen;
 };
@@ -67,7 +77,8 @@ struct cc_state {
   u32 guests; /* registers a and b are those of */
 };
 
-enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM,
+                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT };
 struct stub {
   u8 kind, cond;
   bool xcc, sense, save, store;

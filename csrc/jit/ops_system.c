@@ -60,7 +60,8 @@ static bool asi_is_good(struct op op, u32 insn, u32 mode) {
   if (op.kind != OP_CAS && op.arg == MT_U64 && a->kind == ASI_SCRATCHPAD) return true;
   if (op.kind == OP_ALOAD && op.arg == MT_U64 && a->kind == ASI_CONTEXT) return true;
   if (op.kind == OP_ASTORE && op.arg == MT_U64 && a->kind == ASI_TWIN) return !a->little; /* block-init */
-  return a->kind == ASI_MEMORY && !a->little && !(op.kind == OP_CAS && a->io);
+  if (a->little && (op.kind == OP_CAS || (op.kind == OP_ASTORE && op.arg == MT_U16))) return false;
+  return a->kind == ASI_MEMORY && !(op.kind == OP_CAS && a->io);
 }
 
 bool ops_system_can(struct op op, u32 insn, u32 mode) {

@@ -57,13 +57,14 @@ static void emit_region(struct gen *g) {
 
 static void adopt(struct jit *j, const struct region *r) {
   struct block *blocks[REGION_BLOCKS];
-  const void *native[REGION_BLOCKS];
+  const void *native[REGION_BLOCKS], *inside[REGION_BLOCKS];
   for (u32 i = 0; i < r->count; i++) {
     blocks[i] = r->node[i].block;
     native[i] = j->mem.execute + r->node[i].entry;
+    inside[i] = r->jumps >> i & 1 ? j->mem.execute + r->node[i].body.at - 1 : NULL;
     j->counts.insns += r->node[i].plain;
   }
-  codecache_adopt(j->cache, blocks, native, r->count);
+  codecache_adopt(j->cache, blocks, native, inside, r->count);
   j->counts.regions++;
   j->counts.blocks += r->count;
 }

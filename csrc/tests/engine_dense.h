@@ -139,7 +139,9 @@ static u32 dense_scatter(u32 *code, u64 *rng) {
   code[n++] = one_in(rng, 2) ? rr(3, 21, 21, 22) : NOP;
   return n;
 }
+
 #include "engine_system.h"
+#include "engine_jumps.h"
 
 static u32 dense_insn(u64 *rng) {
   switch (below(rng, 34)) {

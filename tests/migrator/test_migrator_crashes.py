@@ -10,6 +10,7 @@ wherever it is their link that fails. In a third of the runs a second mishap com
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -202,12 +203,19 @@ def one_run(tmp_path: Path, seed: int, way: Way) -> None:
         again(pair, where, what)
         usable(pair, what)
     pair.close()
-    until(lambda: descriptors() <= open_before, f"{what}: descriptors stay open")
+    try:
+        until(lambda: len(descriptors()) <= len(open_before))
+    except AssertionError:
+        raise AssertionError(f"{what}: descriptors stay open: {set(descriptors().items()) - set(open_before.items())}")
 
 
-def descriptors() -> int:
-    """How many this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+def descriptors() -> dict[str, str]:
+    """What this process has open."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
 
 
 def judge(pair: Pair, mishaps: list[Mishap], boots: int, way: Way) -> Site | None:

@@ -8,10 +8,11 @@ TABLE = (
     Message("migration.failed", "Domain Migration of LDom {name} failed"),
     Message("migration.would-fail", "Domain Migration of LDom {name} would fail if attempted"),
     Message("migration.vcpus", "Insufficient resources on the target: {asked} VCPUs needed, {free} available",
-            "LDom {name} takes as many virtual CPUs as it has", "free strands there, or `ldm set-vcpu` it to less"),
+            "LDom {name} takes as many virtual CPUs as it has",
+            "free some there, or give it fewer with `ldm set-vcpu`"),
     Message("migration.cores", "Insufficient resources on the target: {asked} whole cores needed, {free} available",
-            "LDom {name} takes whole cores, of which nobody has a strand",
-            "free whole cores there, or `ldm set-core` it to less"),
+            "LDom {name} takes whole cores, of which no other domain has a strand",
+            "free whole cores there, or give it fewer with `ldm set-core`"),
     Message("migration.cpu-type", "The target machine is running cpu type {there} but the domain was started on a "
             "machine running cpu type {here}", "the cpu-arch of LDom {name} is native",
             "stop and unbind it, then `ldm set-domain cpu-arch=generic {name}` (or a class that both CPUs have), or "
@@ -33,7 +34,7 @@ TABLE = (
     Message("migration.old-system-cores", "LDom {name} needs whole cores to be migrated",
             "it runs Solaris {version}, older than 10 1/13", "`ldm set-core` it first, or update it"),
     Message("migration.memory", "Insufficient resources on the target: {asked} of memory needed, {free} available",
-            "LDom {name} needs all of its memory there", "free memory there, or `ldm set-memory` it to less"),
+            "LDom {name} needs all of its memory there", "free some there, or give it less with `ldm set-memory`"),
     Message("migration.layout", "Free memory layout and congruency requirements prevent binding the\n"
             "memory block with PA {pa}, RA {ra}, and size {size}",
             "real and physical address agree modulo the largest page, {page}, and the block stays in one piece",

@@ -10,7 +10,7 @@ READY   = $(VENV)/.ready
 # How many processes compile and run tests at once: S4V_JOBS, or else the processors, at most four. One: no workers.
 S4V_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$n || echo 4)
 export S4V_JOBS
-WORKERS  = $(if $(filter-out 0 1,$(S4V_JOBS)),-n $(S4V_JOBS))
+WORKERS  = $(if $(filter-out 0 1,$(S4V_JOBS)),$(shell $(PY) -c 'import xdist' 2>/dev/null && printf -- '-n %s' $(S4V_JOBS)))
 PYTEST   = $(PY) -m pytest $(WORKERS)
 PYTEST_ARGS ?=
 BENCH_ARGS ?=

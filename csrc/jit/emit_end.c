@@ -204,10 +204,11 @@ static void set_link(struct gen *g, u32 reg) {
   gen_set(g, reg, target);
 }
 
-/* Target of JMPL and RETURN to RAX; misaligned ones are the interpreter's. */
+/* Target of JMPL and RETURN to RAX; misaligned ones are the interpreter's, or the body's. */
 static struct stub *jump_target(struct gen *g, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  struct stub *s = gen_stub(g, STUB_LEAVE);
+  bool back = g->node->end == END_RETURN; /* its body knows the fill */
+  struct stub *s = back ? gen_body_stub(g, uop, 32) : gen_stub(g, STUB_LEAVE);
   s->uop = uop;
   gen_load(g, insn_rs1(insn), RAX);
   if (insn_i(insn)) {
@@ -235,6 +236,7 @@ static void emit_jump(struct gen *g, struct node *n) {
     set_link(g, insn_rd(insn));
   }
   x86_store(&g->x, W64, FIELD_AT(npc), RAX);
+  if (n->end == END_RETURN) x86_place(&g->x, &s->back);
   gen_reload(g, n->end == END_RETURN ? g->flow.live[n->plain] & g->r->mapped & (u32)WINDOWED : 0);
   emit_way(g, n, 0, NULL);
 }

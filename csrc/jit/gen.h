@@ -39,6 +39,15 @@ struct site {
   bool store;
 };
 
+enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
+
+/* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
+struct site {
+  u32 at, done;
+  i32 mask; /* of the address, for the tag */
+  bool store;
+};
+
 struct gen;
 struct jit {
   struct codemem mem;
@@ -50,6 +59,10 @@ struct jit {
   bool beside;
   struct translator_counts counts;
   u64 *bodies; /* by row */
+  u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
+  struct site site[ACCESS_SITES];
+  u8 *windows; /* by row: enum window_kind */
+
   u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
   struct site site[ACCESS_SITES];
   struct op *ops;
@@ -121,6 +134,7 @@ void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
 void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
 /* emit_system.c, emit_space.c */
 void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
+void emit_align(struct gen *, u32 insn); /* emit_vis.c */
 void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */

@@ -118,6 +118,8 @@ void x86_fence(struct x86 *x) {
 
 void x86_movdqa_load(struct x86 *x, u8 xmm, struct x86_mem m) { op_rm(x, 0x66, MAP_0F, 0x6f, 0, xmm, m); }
 
+void x86_zero(struct x86 *x, u8 xmm) { op_rr(x, 0, MAP_0F, 0x57, 0, xmm, xmm); }
+
 void x86_upper(struct x86 *x, u8 xmm) {
   op_rr(x, 0x66, MAP_0F, 0x73, 0, 3, xmm);
   x86_byte(x, 8);

@@ -55,6 +55,7 @@ static u32 dense_fp(u64 *rng) {
                             0x81, 0x82, 0x84, 0x88, 0xc4, 0xc6, 0xc8, 0xc9, 0xd1, 0xd2};
   static const u16 compares[] = {0x51, 0x52, 0x55, 0x56};
   u32 a = below(rng, 12), b = below(rng, 12), d = below(rng, 12);
+  if (one_in(rng, 12)) return 2u << 30 | d << 25 | 0x36u << 19 | a << 14 | 0x48u << 5 | b; /* FALIGNDATA */
   if (one_in(rng, 5)) return 2u << 30 | below(rng, 4) << 25 | 0x35u << 19 | a << 14 | (u32)compares[below(rng, 4)] << 5 | b;
   u32 op = opf[below(rng, sizeof opf / sizeof opf[0])];
   bool unary = op < 0x40 || op >= 0x80;

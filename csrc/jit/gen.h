@@ -32,13 +32,6 @@ struct thunks {
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
-/* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
-struct site {
-  u32 at, done;
-  i32 mask; /* of the address, for the tag */
-  bool store;
-};
-
 enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
 
 /* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
@@ -62,9 +55,6 @@ struct jit {
   u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
   struct site site[ACCESS_SITES];
   u8 *windows; /* by row: enum window_kind */
-
-  u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
-  struct site site[ACCESS_SITES];
   struct op *ops;
   struct gen *gen;
 };

@@ -264,6 +264,51 @@ void region_flow(const struct region *r, const struct node *n, struct flow *f) {
   f->live_before = live;
 }
 
+/* ---- the kind of the condition codes ---- */
+
+/* Whether it is SUB behind an instruction; what is not known for certain to leave it alone may have changed it. */
+static bool sub_after(struct op op, bool before) {
+  switch (op.kind) {
+  case OP_ALU: return op.cc ? op.arg != ALU_ADD : before;
+  case OP_ANDN: case OP_ORN: case OP_XNOR: return op.cc || before;
+  case OP_BODY: return false;
+  default: return !op.cc && op.kind < OP_RDPR && before;
+  }
+}
+
+static struct op insn_op(const struct region *r, const struct node *n, u32 index) {
+  return ops_of(r->ops, n->block->rows[index], n->block->words[index], n->block->mode);
+}
+
+/* Takes SUB away from the nodes that this one reaches with another kind. */
+static bool spread_kind(struct region *r, const struct node *n) {
+  bool sub = n->sub_in, more = false;
+  for (u32 i = 0; i < n->plain; i++) sub = sub_after(insn_op(r, n, i), sub);
+  for (u32 w = 0; w < 2; w++) {
+    const struct way *way = &n->way[w];
+    bool out = way->used && way->slot ? sub_after(insn_op(r, n, node_slot(n)), sub) : sub;
+    for (u32 left = way->used && !out ? region_targets(r, n, w) : 0; left; left &= left - 1) {
+      struct node *to = &r->node[__builtin_ctz(left)];
+      more |= to->sub_in;
+      to->sub_in = false;
+    }
+  }
+  return more;
+}
+
+/* A node that nothing inside leads to is entered with any kind. */
+static void settle_kind(struct region *r) {
+  u32 led = 0;
+  for (u32 i = 0; i < r->count; i++)
+    for (u32 w = 0; w < 2; w++)
+      if (r->node[i].way[w].used) led |= region_targets(r, &r->node[i], w);
+  for (u32 i = 0; i < r->count; i++) r->node[i].sub_in = led >> i & 1;
+  for (bool more = true; more;) {
+    more = false;
+    for (u32 i = 0; i < r->count; i++) more |= spread_kind(r, &r->node[i]);
+  }
+}
+
 static bool spread_dirty(struct region *r, const struct node *n) {
   struct flow f;
   bool more = false;
@@ -306,5 +351,6 @@ bool region_select(struct region *r, const struct op *ops, struct block *hot) {
   grow(r, hot);
   choose(r);
   settle(r);
+  settle_kind(r);
   return true;
 }

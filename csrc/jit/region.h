@@ -39,6 +39,7 @@ struct node {
   u32 end_uop;
   struct way way[2];
   u32 dirty_in, live_in; /* guest register masks */
+  bool sub_in;  /* the condition codes' kind is SUB: on every way from inside, and an entry from outside looks */
   struct x86_label body;
   u32 entry;   /* offset of the stub, for entries from outside */
   bool emitted;

@@ -28,7 +28,7 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   g->dirty = n->dirty_in;
   g->fprs = 0;
   g->asi = g->asi_now;
-  g->cc = (struct cc_state){.kind = KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
+  g->cc = (struct cc_state){.kind = n->sub_in ? CC_SUB : KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
   n->emitted = true;
   x86_place(&g->x, &n->body);
   region_flow(g->r, n, &g->flow);
@@ -42,6 +42,13 @@ static struct node *emit_node(struct gen *g, struct node *n) {
 
 static void emit_entry(struct gen *g, struct node *n) {
   n->entry = g->x.at;
+  if (n->sub_in) { /* the interpreter takes it with any kind, and comes back with the next block */
+    struct x86_label sub = {0};
+    x86_alu_mem_imm(&g->x, ALU_CMP, W32, FIELD_AT(cc_kind), CC_SUB);
+    x86_jcc(&g->x, CC_E, &sub);
+    gen_leave_at(g, n, 0);
+    x86_place(&g->x, &sub);
+  }
   gen_reload(g, n->live_in);
   x86_jmp(&g->x, &n->body);
 }

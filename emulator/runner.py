@@ -53,8 +53,9 @@ class Timing:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
 
-    def as_json(self, outcome: Outcome) -> str:
-        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
+    def as_json(self, outcome: Outcome, *, engine: str, engine_note: str) -> str:
+        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock. `engine`: the one in
+        effect; `engine_note`: why it is not the one that was asked for, or ""."""
         return json.dumps(
             {
                 "instructions": self.instructions,
@@ -64,6 +65,8 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
+                "engine": engine,
+                "engine_note": engine_note,
             }
         )
 

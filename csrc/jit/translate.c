@@ -120,9 +120,10 @@ static bool jit_is_full(const void *j) { return ((const struct jit *)j)->full !=
 
 static u64 jit_bytes(const void *j) { return ((const struct jit *)j)->used - ((const struct jit *)j)->start; }
 
-const struct translator *jit_translator(void) {
+const struct translator *jit_translator(const char **lacks) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
                                       .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
                                       .bytes = jit_bytes};
-  return x86_host_is_good() ? &t : NULL;
+  *lacks = x86_host_lacks();
+  return *lacks ? NULL : &t;
 }

@@ -34,6 +34,8 @@ struct s4v_machine {
   u32 cache_room;
   u64 code_limit;
   const struct translator *translator; /* of all caches; NULL: they interpret */
+  const char *engine_why;              /* why some code is not translated that was to be; NULL: all is as it was asked for */
+  int engine_errno;                    /* what the host said to that, or 0 */
   u64 breakpoints[MAX_BREAKPOINTS];
   struct watchpoint watches[MAX_WATCHPOINTS];
   struct observation *observation; /* observe.c; NULL: nobody looks */

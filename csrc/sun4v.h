@@ -542,6 +542,13 @@ int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
  * was added later interprets all the same; or "". */
 int s4v_engine(const s4v_machine *, char *why, size_t size);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
+/* The translator since it was chosen: guest code translated and host CPU time for it, and how often its code called the body
+ * of an instruction, had C look up a block, and went to the interpreter: to a block not translated, or within one. `rows`:
+ * s4v_isa_count() counters, calls of bodies by row; or NULL. Between runs. */
+typedef struct s4v_engine_counts {
+  uint64_t native_bytes, regions, blocks, insns, compile_ns, bodies, lookups, left, left_at;
+} s4v_engine_counts;
+void s4v_engine_count(const s4v_machine *, s4v_engine_counts *out, uint64_t *rows);
 /* 1: every instruction by its out-of-line body, without decoded blocks. Same results, slower: to test the blocks. */
 void s4v_step_only(s4v_machine *, int on);
 /* For tests as well: what the strands' soft TLBs know of some pages is gone, as if other pages had taken their places. An

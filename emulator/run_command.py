@@ -184,8 +184,7 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     if outcome.report:
         complain(outcome.report)
     if options.stats:
-        line = session.timing.as_json(outcome, engine=machine.engine, engine_note=machine.engine_note)
-        print(line, file=sys.stderr, flush=True)
+        print(session.timing.as_json(outcome, machine), file=sys.stderr, flush=True)
     return outcome.status
 
 

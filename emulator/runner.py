@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -53,9 +53,10 @@ class Timing:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
 
-    def as_json(self, outcome: Outcome, *, engine: str, engine_note: str) -> str:
+    def as_json(self, outcome: Outcome, machine: Machine) -> str:
         """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock. `engine`: the one in
         effect; `engine_note`: why it is not the one that was asked for, or ""."""
+        statistics = machine.engine_statistics
         return json.dumps(
             {
                 "instructions": self.instructions,
@@ -65,8 +66,9 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
-                "engine": engine,
-                "engine_note": engine_note,
+                "engine": machine.engine,
+                "engine_note": machine.engine_note,
+                "translator": asdict(statistics) if statistics.regions else None,
             }
         )
 

@@ -12,6 +12,7 @@
 #include "jit/region.h"
 #include "jit/x86.h"
 #include "strand/strand.h"
+#include "strand/translator.h"
 #include "strand/window.h"
 
 /* Places all translations share, made once. */
@@ -36,7 +37,8 @@ struct jit {
   u32 used, start; /* bytes of code; where translations begin */
   u32 full;
   bool beside;
-  u64 regions, blocks, insns; /* translated since it was opened */
+  struct translator_counts counts;
+  u64 *bodies; /* by row */
   struct op *ops;
   struct gen *gen;
 };

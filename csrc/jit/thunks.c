@@ -19,6 +19,18 @@ static void handler_arguments(struct x86 *x) {
   restore_host(x);
 }
 
+/* RAX and flags go. */
+static void count(struct x86 *x, const u64 *counter) {
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)counter);
+  x86_alu_mem_imm(x, ALU_ADD, W64, x86_at(RAX, 0), 1);
+}
+
+static u32 counted_body(struct strand *s, const struct uop *u, struct jit *j) {
+  const struct block *b = s->block;
+  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
+  return interp_body(s, u);
+}
+
 static void make_ways_in(struct x86 *x, struct thunks *t) {
   x86_place(x, &t->enter);
   for (u32 i = 0; i < ARRAY_LEN(saved); i++) x86_push(x, saved[i]);
@@ -32,13 +44,18 @@ static void make_ways_in(struct x86 *x, struct thunks *t) {
   x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
 }
 
-static void make_ways_back(struct x86 *x, struct thunks *t) {
-  struct x86_label out = {0};
+static void make_ways_back(struct x86 *x, struct jit *j) {
+  struct thunks *t = &j->thunks;
+  struct x86_label out = {0}, common = {0};
   x86_place(x, &t->leave);
+  count(x, &j->counts.left);
   x86_store(x, W64, FIELD_AT(block), RSI);
   x86_load(x, W64, RSI, x86_at(RSI, offsetof(struct block, ops)));
   x86_load(x, W64, R9, x86_at(RSI, offsetof(struct uop, h)));
+  x86_jmp(x, &common);
   x86_place(x, &t->leave_at);
+  count(x, &j->counts.left_at);
+  x86_place(x, &common);
   handler_arguments(x);
   x86_jmp_reg(x, R9);
   x86_place(x, &t->miss);
@@ -46,6 +63,7 @@ static void make_ways_back(struct x86 *x, struct thunks *t) {
   x86_alu_imm(x, ALU_ADD, W64, RAX, 4);
   x86_store(x, W64, FIELD_AT(npc), RAX);
   x86_place(x, &t->dispatch);
+  count(x, &j->counts.lookups);
   x86_store(x, W64, FIELD_AT(budget), R15);
   x86_mov(x, W64, RDI, RBP);
   x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_next);
@@ -68,14 +86,16 @@ static void make_ways_back(struct x86 *x, struct thunks *t) {
   x86_ret(x);
 }
 
-static void make_body(struct x86 *x, struct thunks *t) {
+static void make_body(struct x86 *x, struct jit *j) {
+  struct thunks *t = &j->thunks;
   struct x86_label elsewhere = {0};
   x86_place(x, &t->body);
   x86_store(x, W64, FIELD_AT(block), RAX);
   x86_mov(x, W64, RDI, RBP);
   x86_store(x, W64, FIELD_AT(budget), R15);
   x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
-  x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_body);
+  x86_mov_imm(x, RDX, (u64)(uintptr_t)j);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)counted_body);
   x86_call_reg(x, RAX);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
   x86_load(x, W64, R15, FIELD_AT(budget));
@@ -103,8 +123,8 @@ static void make_seam(struct x86 *x, struct x86_label *label, u32 (*move)(struct
 void thunks_make(struct jit *j) {
   struct x86 x = {.start = j->mem.write, .size = j->mem.size};
   make_ways_in(&x, &j->thunks);
-  make_ways_back(&x, &j->thunks);
-  make_body(&x, &j->thunks);
+  make_ways_back(&x, j);
+  make_body(&x, j);
   make_seam(&x, &j->thunks.seam_save, window_save);
   make_seam(&x, &j->thunks.seam_restore, window_restore);
   j->used = j->start = (x.at + 63) & ~63u;

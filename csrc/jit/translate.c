@@ -1,5 +1,6 @@
 /* translate.c - a region becomes code. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "jit/gen.h"
 #include "jit/jit.h"
@@ -57,16 +58,14 @@ static void adopt(struct jit *j, const struct region *r) {
   for (u32 i = 0; i < r->count; i++) {
     blocks[i] = r->node[i].block;
     native[i] = j->mem.execute + r->node[i].entry;
-    j->insns += r->node[i].plain;
+    j->counts.insns += r->node[i].plain;
   }
   codecache_adopt(j->cache, blocks, native, r->count);
-  j->regions++;
-  j->blocks += r->count;
+  j->counts.regions++;
+  j->counts.blocks += r->count;
 }
 
-static void translate(void *instance, struct strand *s, struct block *hot) {
-  struct jit *j = instance;
-  (void)s;
+static void make(struct jit *j, struct block *hot) {
   if (j->full || !region_select(&j->region, j->ops, hot)) return;
   struct gen *g = j->gen;
   g->x = (struct x86){.start = j->mem.write, .at = j->used, .size = j->mem.size};
@@ -83,10 +82,24 @@ static void translate(void *instance, struct strand *s, struct block *hot) {
   adopt(j, &j->region);
 }
 
+static u64 cpu_ns(void) {
+  struct timespec t;
+  return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? 0 : (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+static void translate(void *instance, struct strand *s, struct block *hot) {
+  struct jit *j = instance;
+  (void)s;
+  u64 begun = cpu_ns();
+  make(j, hot);
+  j->counts.compile_ns += cpu_ns() - begun;
+}
+
 static void jit_close(void *instance) {
   struct jit *j = instance;
   codemem_close(&j->mem);
   free(j->ops);
+  free(j->bodies);
   free(j->gen);
   free(j);
 }
@@ -98,7 +111,8 @@ static void *jit_open(struct codecache *cc, bool beside) {
   j->beside = beside;
   j->ops = calloc(isa_row_count, sizeof *j->ops);
   j->gen = calloc(1, sizeof *j->gen);
-  if (!j->ops || !j->gen || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
+  j->bodies = calloc(isa_row_count, sizeof *j->bodies);
+  if (!j->ops || !j->gen || !j->bodies || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
     jit_close(j);
     return NULL;
   }
@@ -118,12 +132,22 @@ static const void *jit_enter(const void *j) { return at(j, &((const struct jit *
 static const void *jit_leave(const void *j) { return at(j, &((const struct jit *)j)->thunks.leave); }
 static bool jit_is_full(const void *j) { return ((const struct jit *)j)->full != 0; }
 
-static u64 jit_bytes(const void *j) { return ((const struct jit *)j)->used - ((const struct jit *)j)->start; }
+static void jit_count(const void *instance, struct translator_counts *c, u64 *rows) {
+  const struct jit *j = instance;
+  c->bytes += j->used - j->start;
+  c->regions += j->counts.regions, c->blocks += j->counts.blocks, c->insns += j->counts.insns;
+  c->compile_ns += j->counts.compile_ns;
+  c->lookups += j->counts.lookups, c->left += j->counts.left, c->left_at += j->counts.left_at;
+  for (u32 row = 0; row < isa_row_count; row++) {
+    c->bodies += j->bodies[row];
+    if (rows) rows[row] += j->bodies[row];
+  }
+}
 
 const struct translator *jit_translator(const char **lacks) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
                                       .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
-                                      .bytes = jit_bytes};
+                                      .count = jit_count};
   *lacks = x86_host_lacks();
   return *lacks ? NULL : &t;
 }

@@ -52,6 +52,9 @@ void machine_drop_code(s4v_machine *);                /* all decoded code */
 u64 busy_begin(struct strand *);                      /* by the thread that runs the strand, around each stretch */
 void busy_end(struct strand *, u64 since);
 
+/* engine.c */
+bool machine_use_translator(s4v_machine *, struct codecache *); /* false: it cannot, and engine_why says why */
+
 /* memory.c */
 bool machine_same_memory(const s4v_machine *, struct reader *);
 void machine_save_layout(const s4v_machine *, struct writer *);

@@ -2,15 +2,11 @@
  *
  * A strand that was there once keeps its place in host memory until the machine goes: s4v_strand_busy() may be looking.
  */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "jit/jit.h"
 #include "machine/machine.h"
 #include "strand/codecache.h"
-#include "strand/interp.h"
 
 enum { LEAST_CACHE_BYTES = 16 << 20 };
 
@@ -22,16 +18,6 @@ u32 machine_place(const s4v_machine *m, u32 id) {
 
 /* Strands that run beside each other have a cache each: lookups need no lock. */
 static struct codecache **cache_of(s4v_machine *m, u32 id) { return &m->caches[m->crew.workers ? id : 0]; }
-
-/* False: it cannot; m->engine_why says why. */
-static bool use_translator(s4v_machine *m, struct codecache *cache) {
-  errno = 0;
-  if (codecache_use(cache, m->translator)) return true;
-  m->engine_errno = INTERP_CAN_ENTER_NATIVE ? errno : 0;
-  m->engine_why = INTERP_CAN_ENTER_NATIVE ? "the host gives no executable memory"
-                                          : "this core was built without tail calls, which translated code needs";
-  return false;
-}
 
 /* What a strand needs of the host. False: the host has no memory; what was made stays for the next time. */
 static bool prepare(s4v_machine *m, u32 id) {
@@ -45,7 +31,7 @@ static bool prepare(s4v_machine *m, u32 id) {
   if (!*cache) {
     *cache = codecache_new(d->env.store, m->crew.workers ? m->known[id] : NULL);
     if (!*cache) return false;
-    if (m->translator && !use_translator(m, *cache)) codecache_use(*cache, NULL); /* this one interprets */
+    if (m->translator && !machine_use_translator(m, *cache)) codecache_use(*cache, NULL); /* this one interprets */
   }
   m->known[id]->code = *cache;
   return !m->crew.workers || crew_add(m, m->known[id]);
@@ -218,36 +204,6 @@ uint64_t s4v_code_bytes(const s4v_machine *m) {
   for (u32 i = 0; i < m->cache_room; i++)
     if (m->caches[i]) bytes += codecache_bytes(m->caches[i]);
   return bytes;
-}
-
-u64 s4v_native_bytes(const s4v_machine *m) {
-  u64 bytes = 0;
-  for (u32 i = 0; i < m->cache_room; i++)
-    if (m->caches[i]) bytes += codecache_native_bytes(m->caches[i]);
-  return bytes;
-}
-
-int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
-  const char *lacks = NULL;
-  if (engine != S4V_ENGINE_INTERPRETER && engine != S4V_ENGINE_TRANSLATOR) return S4V_EINVAL;
-  m->translator = engine == S4V_ENGINE_TRANSLATOR ? jit_translator(&lacks) : NULL;
-  m->domain.env.hot_entries = hot_entries ? hot_entries : HOT_ENTRIES;
-  m->engine_why = lacks;
-  m->engine_errno = 0;
-  bool good = !lacks;
-  for (u32 i = 0; good && i < m->cache_room; i++)
-    if (m->caches[i]) good = use_translator(m, m->caches[i]);
-  if (good) return S4V_OK;
-  m->translator = NULL;
-  for (u32 i = 0; i < m->cache_room; i++)
-    if (m->caches[i]) codecache_use(m->caches[i], NULL);
-  return S4V_ENOENT;
-}
-
-int s4v_engine(const s4v_machine *m, char *why, size_t size) {
-  bool host = m->engine_why && m->engine_errno;
-  snprintf(why, size, "%s%s%s", m->engine_why ? m->engine_why : "", host ? ": " : "", host ? strerror(m->engine_errno) : "");
-  return m->translator ? S4V_ENGINE_TRANSLATOR : S4V_ENGINE_INTERPRETER;
 }
 
 void machine_drop_code(s4v_machine *m) {

@@ -262,7 +262,9 @@ void codecache_adopt(struct codecache *cc, struct block *const *blocks, const vo
   pthread_mutex_unlock(&cc->store->lock);
 }
 
-u64 codecache_native_bytes(const struct codecache *cc) { return cc->native ? cc->translator->bytes(cc->native) : 0; }
+void codecache_count(const struct codecache *cc, struct translator_counts *counts, u64 *rows) {
+  if (cc->native) cc->translator->count(cc->native, counts, rows);
+}
 
 /* ---- what goes ---- */
 

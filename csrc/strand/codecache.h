@@ -103,7 +103,8 @@ void codecache_heat(struct codecache *, struct strand *, struct block *);
 void codecache_adopt(struct codecache *, struct block *const *blocks, const void *const *native, u32 count);
 /* Blocks made from now on are counted, and hot ones translated. False: no translator can work here. Outside of any run. */
 bool codecache_use(struct codecache *, const struct translator *);
-u64 codecache_native_bytes(const struct codecache *);
+struct translator_counts;
+void codecache_count(const struct codecache *, struct translator_counts *, u64 *rows); /* adds to both */
 /* These three by the owner, inside no block. */
 void codecache_flush(struct codecache *); /* everything */
 void codecache_tidy(struct codecache *);  /* unlink and free what is stale */

@@ -1,8 +1,8 @@
 """Runs a command in a process that the host confines: ``python proof_confined.py WHAT WORD ...``.
 
-WHAT: ``noexec``: no shared memory can be mapped to be executed, as a security module may rule (a filter of seccomp(2), which
-a program's own code, mapped private, is not met by). ``mdwe``: no memory becomes executable that was not (PR_SET_MDWE of Linux
-6.3). Status 77: this host's kernel cannot do that.
+WHAT: ``noexec``: no shared memory can be mapped to be executed, as a security module may rule (a filter of seccomp(2),
+which a program's own code, mapped private, is not met by). ``mdwe``: no memory becomes executable that was not
+(PR_SET_MDWE of Linux 6.3). Status 77: this host's kernel cannot do that.
 """
 
 from __future__ import annotations

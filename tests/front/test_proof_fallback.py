@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_drivers import ENVIRONMENT, driver
+from engine_drivers import driver
 
 from emulator import Machine, places
 from emulator.errors import EngineError
@@ -34,10 +34,14 @@ NO_MEMORY = "the host gives no executable memory: Operation not permitted"
 pytestmark = pytest.mark.nosan
 
 
-def sun4v(*command: str, **environment: str) -> tuple[str, str, dict[str, Any]]:
-    """Output, what is said on standard error, and the line of JSON there."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE,
+def capture(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE,
                           env=dict(os.environ, **environment))  # fmt: skip
+
+
+def sun4v(*command: str) -> tuple[str, str, dict[str, Any]]:
+    """Output, what is said on standard error, and the line of JSON there."""
+    done = capture(*command)
     if done.returncode == CANNOT:
         pytest.skip("needs an x86-64 kernel that can refuse that")
     assert done.returncode == 0, done.stderr
@@ -66,8 +70,7 @@ def test_processor_without_an_instruction(feature: str) -> None:
     if (qemu := shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")) is None:
         pytest.skip("needs qemu-x86_64")
     model = f"Haswell,-avx2,-{feature}" if feature else "Haswell"  # the C library takes AVX2 for a sign of the others
-    done = subprocess.run([qemu, "-cpu", model, driver("engine_lockstep"), "1", "2"], capture_output=True, text=True,
-                          check=False, timeout=DEADLINE, env=ENVIRONMENT | {"SUN4V_TRANSLATE": "1"})  # fmt: skip
+    done = capture(qemu, "-cpu", model, str(driver("engine_lockstep")), "1", "2", SUN4V_TRANSLATE="1")
     said = [line for line in done.stderr.splitlines() if "qemu" not in line]
     if feature:
         assert done.returncode == CANNOT
@@ -122,8 +125,7 @@ with Machine("8M", strands=1, max_strands=4) as machine:
 def test_strand_that_comes_when_memory_is_refused() -> None:
     """The others go on translated; the machine says that this one is not. Asked for again, all of it interprets."""
     translator()
-    done = subprocess.run([sys.executable, "-c", LATER, str(HERE)], capture_output=True, text=True, check=False,
-                          timeout=DEADLINE)  # fmt: skip
+    done = capture(sys.executable, "-c", LATER, str(HERE))
     if done.returncode == CANNOT:
         pytest.skip("needs an x86-64 kernel that can refuse that")
     assert done.returncode == 0, done.stderr
@@ -138,8 +140,7 @@ def test_build_without_tail_calls() -> None:
     """The sanitized core dispatches by a loop, which host code cannot enter; its driver says so and gives up."""
     translator()
     program = driver("engine_lockstep", sanitize=True)
-    environment = ENVIRONMENT | {"SUN4V_TRANSLATE": "1", "ASAN_OPTIONS": "detect_leaks=0"}  # giving up frees nothing
-    done = subprocess.run([program, "1", "1"], env=environment, check=False, capture_output=True, text=True)
+    done = capture(str(program), "1", "1", SUN4V_TRANSLATE="1", ASAN_OPTIONS="detect_leaks=0")  # giving up frees nothing
     assert done.returncode == CANNOT
     assert done.stderr == "no translator: this core was built without tail calls, which translated code needs\n"
 
@@ -147,8 +148,7 @@ def test_build_without_tail_calls() -> None:
 def test_unknown_engine_is_an_error_all_the_same() -> None:
     with Machine("8K") as machine, pytest.raises(EngineError, match="interpreter or translator"):
         machine.prefer_engine("fast")
-    done = subprocess.run([sys.executable, "-m", "emulator.cli", "run", "--engine", "fast", HELLO], capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = capture(sys.executable, "-m", "emulator.cli", "run", "--engine", "fast", HELLO)
     assert done.returncode == 2
     assert "'interpreter', 'translator'" in done.stderr
 
@@ -160,7 +160,7 @@ def test_machine_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     where = places.place("m")
     words = ["-m", "emulator.cli", "power-on", "m", "--no-ldmd", "--memory", "64G", "--engine", "translator"]
     try:
-        done = subprocess.run([*CONFINED, "noexec", *words], capture_output=True, text=True, check=False, timeout=DEADLINE)
+        done = capture(*CONFINED, "noexec", *words)
         if done.returncode == CANNOT:
             pytest.skip("needs an x86-64 kernel that can refuse that")
         assert done.returncode == 0, done.stderr
@@ -175,9 +175,7 @@ def test_machine_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             client.call("guest.start", guest=1)
             status = client.call("guest.status", guest=1)
             assert (status["engine"], status["engine_note"]) == ("interpreter", NO_MEMORY)
-        listed = subprocess.run([sys.executable, "-m", "emulator.cli", "machines", "--json"], capture_output=True, text=True,
-                                check=True)  # fmt: skip
-        (state,) = json.loads(listed.stdout)
+        (state,) = json.loads(capture(sys.executable, "-m", "emulator.cli", "machines", "--json").stdout)
         assert (state["engine"], state["engine_note"]) == ("interpreter", NO_MEMORY)
     finally:
         children.end(where.machine_pid, signal.SIGKILL)

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from host_shares import free_ports
 from ldm_support import Done
-from room_support import PATIENCE, Console, Shell, free_ports
+from room_support import PATIENCE, Console, Shell
 
 from emulator import platforms
 from emulator.places import HOME, MACHINE, machine_names, place

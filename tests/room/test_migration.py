@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from room_support import PATIENCE, Console, Shell, free_ports
+from host_shares import free_ports
+from room_support import PATIENCE, Console, Shell
 
 from ldmd.demo.stage import labos
 

@@ -328,6 +328,7 @@ class Server:
         self.faults.close()
         for guest in self.guests:
             guest.post(guest.vanish)
+            guest.abandon_missing()
         self._runner.close()
         if self._aside is not None:
             self._aside.shutdown()

@@ -88,7 +88,7 @@ def test_no_executable_memory() -> None:
 
 
 def test_memory_is_never_both_writable_and_executable() -> None:
-    """A kernel that refuses what was written to be executed has nothing to refuse: the code is in a file mapped twice."""
+    """A kernel that refuses to execute what was written has nothing to refuse: the code is in a file mapped twice."""
     translator()
     text, said, stats = sun4v(*CONFINED, "mdwe", *RUN)
     assert (text, said) == ("hello, sun4v\n", "")
@@ -140,7 +140,8 @@ def test_build_without_tail_calls() -> None:
     """The sanitized core dispatches by a loop, which host code cannot enter; its driver says so and gives up."""
     translator()
     program = driver("engine_lockstep", sanitize=True)
-    done = capture(str(program), "1", "1", SUN4V_TRANSLATE="1", ASAN_OPTIONS="detect_leaks=0")  # giving up frees nothing
+    # giving up frees nothing
+    done = capture(str(program), "1", "1", SUN4V_TRANSLATE="1", ASAN_OPTIONS="detect_leaks=0")
     assert done.returncode == CANNOT
     assert done.stderr == "no translator: this core was built without tail calls, which translated code needs\n"
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from emulator._core_observe import EngineStatistics
 from emulator.guest import Stop, StopReason
 from emulator.loader import Image
 from emulator.machine import Machine
@@ -55,8 +54,10 @@ class Timing:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
 
-    def as_json(self, outcome: Outcome, engine: EngineStatistics) -> str:
-        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
+    def as_json(self, outcome: Outcome, machine: Machine) -> str:
+        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock. `engine`: the one in
+        effect; `engine_note`: why it is not the one that was asked for, or ""."""
+        statistics = machine.engine_statistics
         return json.dumps(
             {
                 "instructions": self.instructions,
@@ -66,7 +67,9 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
-                "translator": asdict(engine) if engine.regions else None,
+                "engine": machine.engine,
+                "engine_note": machine.engine_note,
+                "translator": asdict(statistics) if statistics.regions else None,
             }
         )
 

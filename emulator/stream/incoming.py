@@ -25,6 +25,7 @@ from emulator.stream import chunks, codec, links
 from emulator.stream.chunks import Type
 from emulator.stream.codec import Codec
 from emulator.stream.inbox import Inbox
+from emulator.stream.records import RecordLink
 
 if TYPE_CHECKING:
     from emulator.stream.receiver import Receiver
@@ -313,7 +314,8 @@ class Incoming:
 
     def _acknowledge(self, state: ChannelState) -> None:
         self._unanswered = 0
-        self._send(Type.ACK, sequence=state.applied, argument=self._idle_ns)
+        waited = self._link.waited_ns() if isinstance(self._link, RecordLink) else 0
+        self._send(Type.ACK, sequence=state.applied, argument=self._idle_ns + waited)
 
     def _send(self, kind: Type, *, sequence: int = 0, argument: int = 0, body: bytes = b"") -> None:
         header = Chunk(type=kind, mid=self._receiver.mid, channel=self._channel, sequence=sequence, argument=argument)

@@ -39,6 +39,8 @@ _GREETING_BYTES = 1 << 18
 _DATA_BYTES = 1 << 20
 _POLL_MS = 500
 _SOON_MS = 10
+_MORE_MS = 2
+"""Within so long more comes, in a round: one acknowledgement is enough for several chunks."""
 MOST_AGAIN = 4096
 """Threads of a machine that wait: each for one page."""
 
@@ -205,10 +207,12 @@ class Incoming:
                 continue
             except (BlockingIOError, ssl.SSLWantReadError):
                 pass
-            if self._unanswered:
-                self._acknowledge(state)
             begun = time.monotonic_ns()
-            ready = poll.poll(_POLL_MS if bell is not None or not self._receiver.finishing else _SOON_MS)
+            ready = poll.poll(_MORE_MS) if self._unanswered else []
+            if self._unanswered and not ready:
+                self._acknowledge(state)
+            if not ready:
+                ready = poll.poll(_POLL_MS if bell is not None or not self._receiver.finishing else _SOON_MS)
             self._idle_ns += time.monotonic_ns() - begun
             if bell is not None and any(fd == bell for fd, _ in ready):
                 self._ask(again=False)

@@ -263,15 +263,13 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
         Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
         """
         self.machine_description = description
-        if self.firmware:
-            self.firmware.describe(description, self._firmware_disks(description))
+        self.describe_disks()
         self._describe_variables()
 
     def describe_disks(self) -> None:
         """Disks have been opened or closed: firmware finds what is behind its nodes now."""
         if self.firmware:
-            description = self.machine_description
-            self.firmware.describe(description, self._firmware_disks(description))
+            self.firmware.describe(self.machine_description, self._firmware_disks(self.machine_description))
 
     # -- running
 
@@ -502,9 +500,8 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
 
     @machine_description.setter
     def machine_description(self, md: MachineDescription) -> None:
-        blob = encode(md)
-        self._core.set_md(blob)
-        self._described = blob, md
+        self._described = encode(md), md
+        self._core.set_md(self._described[0])
 
     # -- state
 

@@ -444,11 +444,10 @@ class Sender:
     # -- measuring
 
     def _total(self) -> Counters:
-        total = Counters()
-        for channel in self._channels:
-            for name in vars(total):
-                setattr(total, name, getattr(total, name) + getattr(channel.counters, name))
-        return total
+        if len(self._channels) == 1:
+            return self._channels[0].counters
+        found = [vars(channel.counters) for channel in self._channels]
+        return Counters(*(sum(values) for values in zip(*(each.values() for each in found), strict=True)))
 
     def _sample(self) -> Sample:
         total = self._total()

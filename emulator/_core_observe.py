@@ -23,6 +23,28 @@ class StrandCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """What the translator has done since it was chosen; all 0 while the interpreter works alone.
+
+    Guest code translated (regions, their blocks and instructions), what it is now in bytes of host code, CPU seconds
+    that this took; then how often translated code called the body of an instruction (`bodies`, by instruction in
+    `bodies_by_name`, most frequent first: no emitter, or its quick path did not apply), had a block looked
+    up (`lookups`), and went on in the interpreter: at a block not translated (`left`), or within one (`left_at`).
+    """
+
+    native_bytes: int
+    regions: int
+    blocks: int
+    instructions: int
+    compile_seconds: float
+    bodies: int
+    lookups: int
+    left: int
+    left_at: int
+    bodies_by_name: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class StrandEvent:
     """`s4v_event`: `tick` when (of a run its end, `since` its begin); `number`: trap type, trap of the hypercall."""
 
@@ -45,6 +67,18 @@ class ObserveCalls:
         if lib.s4v_strand_count(self._machine, strand, out) != 0:
             raise StrandError(f"no strand {strand}")
         return StrandCounts(int(out.insns), int(out.traps), int(out.misses), int(out.calls))
+
+    def engine_statistics(self) -> EngineStatistics:
+        """`s4v_engine_count`. Between runs."""
+        out = ffi.new("s4v_engine_counts *")
+        rows = ffi.new("uint64_t[]", lib.s4v_isa_count())
+        lib.s4v_engine_count(self._machine, out, rows)
+        names = {ffi.string(lib.s4v_isa_name(row)).decode(): int(n) for row, n in enumerate(rows) if n}
+        return EngineStatistics(
+            int(out.native_bytes), int(out.regions), int(out.blocks), int(out.insns), int(out.compile_ns) / 1e9,
+            int(out.bodies), int(out.lookups), int(out.left), int(out.left_at),
+            dict(sorted(names.items(), key=lambda item: -item[1])),
+        )  # fmt: skip
 
     def observe(self, entries: int) -> None:
         """Keep so many events from now on, 0: none. Between runs. Raises ConfigError."""

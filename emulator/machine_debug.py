@@ -11,7 +11,7 @@ import enum
 from dataclasses import replace
 
 from emulator import _core
-from emulator._core_observe import StrandCounts, StrandEvent
+from emulator._core_observe import EngineStatistics, StrandCounts, StrandEvent
 from emulator.devices.device import Devices
 from emulator.errors import AddressError
 from emulator.firmware.openboot import OpenBoot
@@ -59,6 +59,11 @@ class MachineDebug:
     def strand_counts(self, strand: int) -> StrandCounts:
         """Instructions, traps, MMU misses, hypercalls of a strand. Raises StrandError."""
         return self._core.strand_counts(strand)
+
+    @property
+    def engine_statistics(self) -> EngineStatistics:
+        """What the translator has done so far; between runs."""
+        return self._core.engine_statistics()
 
     @property
     def dirty_pages(self) -> int:

@@ -1,4 +1,4 @@
-"""What all tests share: a header that says which core is under test."""
+"""What all tests share: a header that says which core is under test, and the processes that run them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import workers
 from hypothesis import settings
 
 # Tests import the instruction table as `csrc.isa`. Last, so that the package under test is the one that is installed.
@@ -29,6 +30,10 @@ def _build_info() -> str:
 
 # Imported here, before any other conftest can put the source tree in front of the package under test.
 BUILD_INFO = _build_info()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workers.configure(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

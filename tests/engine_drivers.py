@@ -12,10 +12,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from host_shares import only_one
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
@@ -46,16 +49,23 @@ def driver(name: str, *, sanitize: bool = False, sanitizers: str = SANITIZERS, h
     suffix = "-" + sanitizers.replace(",", "-") if sanitize else f"-{host}" if host else ""
     work = ROOT / "build" / f"core{suffix}"
     plan = core.Plan(work=work, compiler=[compiler], sanitize=checks, werror=True)
-    work.mkdir(parents=True, exist_ok=True)
+    with only_one(work / "one-builder"):
+        return _build(core, plan, name, checks)
+
+
+def _build(core: ModuleType, plan: Any, name: str, checks: str) -> Path:
+    """Compile what is not fresh, and link; another process may run what stands there from before."""
     warnings = [*core.WARNINGS, *(["-Wno-tsan"] if checks == "thread" else [])]  # it does not follow fences
     units = [core.make_unit(plan, source, warnings) for source in core.core_sources() + core.run_generators(plan)]
-    for unit in units:
-        assert unit.is_fresh() or not unit.compile()
-    program = work / name
+    with ThreadPoolExecutor(int(os.environ.get("S4V_JOBS", "2"))) as pool:
+        assert not any(pool.map(lambda unit: "" if unit.is_fresh() else unit.compile(), units))
+    program = plan.work / name
+    fresh = program.with_name(f"{name}.new")
     command = [*plan.compiler, *plan.flags(), *warnings, str(ROOT / "csrc" / "tests" / f"{name}.c")]
-    command += [*(str(unit.target) for unit in units), "-lm", "-lpthread", "-o", str(program)]
+    command += [*(str(unit.target) for unit in units), "-lm", "-lpthread", "-o", str(fresh)]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stderr
+    fresh.replace(program)
     return program
 
 

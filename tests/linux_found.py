@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from emulator.firmware.program import Program, read_program
@@ -37,6 +38,7 @@ class Linux:
         return read_program(self.kernel, initrd=self.initrd, arguments=f"console=ttyHV0 {append}".strip())
 
 
+@cache
 def find_linux() -> tuple[Linux | None, str]:
     """The guest, or None and why there is none: S4V_LINUX is a folder, or `build`; else what was built before."""
     wanted = os.environ.get(ENV, "")

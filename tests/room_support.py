@@ -8,26 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 PATIENCE = 60.0
 TOOLS = {"sun4v": "emulator.cli", "ldm": "ldmd.cli", "ldmd": "ldmd.daemon", "pytest": "pytest"}
-
-
-def free_ports(count: int = 2) -> int:
-    """The first of some ports in a row that nobody has."""
-    while True:
-        with ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for number in range(port + 1, port + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def tools(home: Path) -> Path:

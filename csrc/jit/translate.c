@@ -1,5 +1,6 @@
 /* translate.c - a region becomes code. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "jit/gen.h"
 #include "jit/jit.h"
@@ -10,8 +11,10 @@ enum { CODE_BYTES = 64 << 20, CODE_BYTES_BESIDE = 16 << 20, REGION_BYTES = 1 << 
 void emit_instruction(struct gen *g, u32 index, u32 uop) {
   const struct block *b = g->node->block;
   u32 row = b->rows[index], insn = b->words[index];
-  struct op op = ops_of(g->jit->ops, row, b->mode);
+  struct op op = ops_of(g->jit->ops, row, insn, b->mode);
   if (op.kind == OP_BODY) gen_body(g, uop);
+  else if (op.kind >= OP_PAIR_LOAD) emit_space(g, op, insn, uop);
+  else if (op.kind >= OP_RDPR) emit_system(g, op, insn, index, uop);
   else if (op.kind >= OP_LOAD && op.kind <= OP_FSTORE) emit_memory(g, op, insn, uop);
   else if (op.kind >= OP_FP) emit_fp(g, op, insn, row, uop);
   else emit_integer(g, op, insn, uop);
@@ -23,6 +26,7 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   g->node = n;
   g->dirty = n->dirty_in;
   g->fprs = 0;
+  g->asi = g->asi_now;
   g->cc = (struct cc_state){.kind = KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
   n->emitted = true;
   x86_place(&g->x, &n->body);
@@ -53,26 +57,26 @@ static void emit_region(struct gen *g) {
 
 static void adopt(struct jit *j, const struct region *r) {
   struct block *blocks[REGION_BLOCKS];
-  const void *native[REGION_BLOCKS];
+  const void *native[REGION_BLOCKS], *inside[REGION_BLOCKS];
   for (u32 i = 0; i < r->count; i++) {
     blocks[i] = r->node[i].block;
     native[i] = j->mem.execute + r->node[i].entry;
-    j->insns += r->node[i].plain;
+    inside[i] = r->jumps >> i & 1 ? j->mem.execute + r->node[i].body.at - 1 : NULL;
+    j->counts.insns += r->node[i].plain;
   }
-  codecache_adopt(j->cache, blocks, native, r->count);
-  j->regions++;
-  j->blocks += r->count;
+  codecache_adopt(j->cache, blocks, native, inside, r->count);
+  j->counts.regions++;
+  j->counts.blocks += r->count;
 }
 
-static void translate(void *instance, struct strand *s, struct block *hot) {
-  struct jit *j = instance;
-  (void)s;
+static void make(struct jit *j, const struct strand *s, struct block *hot) {
   if (j->full || !region_select(&j->region, j->ops, hot)) return;
   struct gen *g = j->gen;
   g->x = (struct x86){.start = j->mem.write, .at = j->used, .size = j->mem.size};
   g->jit = j;
   g->r = &j->region;
   g->stub_count = 0;
+  g->asi_now = s->asi;
   emit_region(g);
   if (g->x.full) {
     j->full = j->used > j->start; /* a region that is too large for an empty memory stays with the interpreter */
@@ -83,10 +87,24 @@ static void translate(void *instance, struct strand *s, struct block *hot) {
   adopt(j, &j->region);
 }
 
+static u64 cpu_ns(void) {
+  struct timespec t;
+  return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? 0 : (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+static void translate(void *instance, struct strand *s, struct block *hot) {
+  struct jit *j = instance;
+  u64 begun = cpu_ns();
+  make(j, s, hot);
+  j->counts.compile_ns += cpu_ns() - begun;
+}
+
 static void jit_close(void *instance) {
   struct jit *j = instance;
   codemem_close(&j->mem);
   free(j->ops);
+  free(j->bodies);
+  free(j->windows);
   free(j->gen);
   free(j);
 }
@@ -98,11 +116,17 @@ static void *jit_open(struct codecache *cc, bool beside) {
   j->beside = beside;
   j->ops = calloc(isa_row_count, sizeof *j->ops);
   j->gen = calloc(1, sizeof *j->gen);
-  if (!j->ops || !j->gen || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
+  j->bodies = calloc(isa_row_count, sizeof *j->bodies);
+  j->windows = calloc(isa_row_count, 1);
+  if (!j->ops || !j->gen || !j->bodies || !j->windows || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
     jit_close(j);
     return NULL;
   }
   ops_fill(j->ops);
+  for (u32 row = 0; row < isa_row_count; row++) {
+    bool back = j->ops[row].kind == OP_RESTORE || isa_rows[row].class == ISA_RETURN;
+    j->windows[row] = j->ops[row].kind == OP_SAVE ? WINDOW_SAVE : back ? WINDOW_RESTORE : WINDOW_NONE;
+  }
   thunks_make(j);
   return j;
 }
@@ -110,6 +134,7 @@ static void *jit_open(struct codecache *cc, bool beside) {
 static void jit_reset(void *instance) {
   struct jit *j = instance;
   j->used = j->start;
+  j->sites = 0;
   j->full = 0;
 }
 
@@ -118,11 +143,21 @@ static const void *jit_enter(const void *j) { return at(j, &((const struct jit *
 static const void *jit_leave(const void *j) { return at(j, &((const struct jit *)j)->thunks.leave); }
 static bool jit_is_full(const void *j) { return ((const struct jit *)j)->full != 0; }
 
-static u64 jit_bytes(const void *j) { return ((const struct jit *)j)->used - ((const struct jit *)j)->start; }
+static void jit_count(const void *instance, struct translator_counts *c, u64 *rows) {
+  const struct jit *j = instance;
+  c->bytes += j->used - j->start;
+  c->regions += j->counts.regions, c->blocks += j->counts.blocks, c->insns += j->counts.insns;
+  c->compile_ns += j->counts.compile_ns;
+  c->lookups += j->counts.lookups, c->left += j->counts.left, c->left_at += j->counts.left_at;
+  for (u32 row = 0; row < isa_row_count; row++) {
+    c->bodies += j->bodies[row];
+    if (rows) rows[row] += j->bodies[row];
+  }
+}
 
 const struct translator *jit_translator(void) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
                                       .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
-                                      .bytes = jit_bytes};
+                                      .count = jit_count};
   return x86_host_is_good() ? &t : NULL;
 }

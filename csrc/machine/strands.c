@@ -206,28 +206,6 @@ uint64_t s4v_code_bytes(const s4v_machine *m) {
   return bytes;
 }
 
-u64 s4v_native_bytes(const s4v_machine *m) {
-  u64 bytes = 0;
-  for (u32 i = 0; i < m->cache_room; i++)
-    if (m->caches[i]) bytes += codecache_native_bytes(m->caches[i]);
-  return bytes;
-}
-
-int s4v_engine_set(s4v_machine *m, int engine, uint32_t hot_entries) {
-  const struct translator *t = engine == S4V_ENGINE_TRANSLATOR ? jit_translator() : NULL;
-  if (engine != S4V_ENGINE_INTERPRETER && !t) return -1;
-  m->domain.env.hot_entries = hot_entries ? hot_entries : HOT_ENTRIES;
-  m->translator = t;
-  bool good = true;
-  for (u32 i = 0; i < m->cache_room; i++)
-    if (m->caches[i]) good &= codecache_use(m->caches[i], t);
-  if (good) return 0;
-  m->translator = NULL;
-  for (u32 i = 0; i < m->cache_room; i++)
-    if (m->caches[i]) codecache_use(m->caches[i], NULL);
-  return -1;
-}
-
 void machine_drop_code(s4v_machine *m) {
   for (u32 i = 0; i < m->cache_room; i++)
     if (m->caches[i]) codecache_flush(m->caches[i]);

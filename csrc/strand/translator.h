@@ -8,6 +8,17 @@
 #define S4V_STRAND_TRANSLATOR_H
 #include "strand/codecache.h"
 
+/* What it did since it was opened, to see what would pay next; `rows`: isa_row_count counters. */
+struct translator_counts {
+  u64 bytes;                   /* of code now */
+  u64 regions, blocks, insns;  /* translated */
+  u64 compile_ns;              /* host CPU time of it */
+  u64 bodies;                  /* calls of bodies */
+  u64 lookups;                 /* blocks looked up by C */
+  u64 left;                    /* ways into the interpreter: to a block without host code */
+  u64 left_at;                 /* and to what the region could not express */
+};
+
 struct translator {
   /* `beside`: other threads may make code stale at any time. NULL: not on this host. */
   void *(*open)(struct codecache *, bool beside);
@@ -17,7 +28,7 @@ struct translator {
   void (*translate)(void *, struct strand *, struct block *hot);
   void (*reset)(void *); /* all blocks are gone */
   bool (*is_full)(const void *);
-  u64 (*bytes)(const void *); /* of code now */
+  void (*count)(const void *, struct translator_counts *, u64 *rows); /* adds to both; rows: calls of bodies by row */
 };
 
 enum { HOT_ENTRIES = 50 }; /* entries of a block after which it is translated, unless the environment says otherwise */

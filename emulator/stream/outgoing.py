@@ -25,6 +25,7 @@ from emulator.stream.chunks import Algorithm, Type
 from emulator.stream.codec import Chooser, Codec
 from emulator.stream.inbox import Inbox
 from emulator.stream.pushes import Pushes, pages_of_a_push
+from emulator.stream.records import RecordLink
 
 WINDOW = 16
 PUSH_PAGES = 32
@@ -215,7 +216,7 @@ class Outgoing:
         sock = socket.create_connection(self.engine.address(), timeout=links.HANDSHAKE_SECONDS)
         self._link = sock
         try:
-            link = self._link = self.engine.security().wrap(sock, server=False)
+            link = self._link = self.engine.security().wrap(sock)
         except BaseException:
             sock.close()
             raise
@@ -356,23 +357,26 @@ class Outgoing:
         buffer = self._free.pop() if self._free else Buffer()
         algorithm = self.engine.chooser.current()
         source = self._raw if algorithm else buffer
+        header = Chunk(Type.DATA, self.engine.mid, self.number, self.engine.round, self._next)
         while True:
-            taken = self.engine.image.take(source)
+            taken = self.engine.image.take(source) if algorithm else self.engine.image.fetch(buffer, header)
             self.counters.looked += taken.looked
-            if taken.pages or taken.zeros:
+            if taken.raw_bytes:
                 break
             if not taken.looked:
                 self._free.append(buffer)
                 return None
+        return self._packed(buffer, taken, algorithm) if algorithm else self._counted(buffer, taken)
+
+    def _packed(self, buffer: Buffer, taken: Taken, algorithm: int) -> Sent:
         size = taken.raw_bytes
-        if algorithm:
-            packed = self._codec.compress(algorithm, self._raw.payload[:size])
-            if self.engine.chooser.tried(size, len(packed)):
-                size = len(packed)
-                buffer.payload[:size] = packed
-            else:
-                algorithm = Algorithm.NONE
-                self._raw, buffer = buffer, self._raw
+        packed = self._codec.compress(algorithm, self._raw.payload[:size])
+        if self.engine.chooser.tried(size, len(packed)):
+            size = len(packed)
+            buffer.payload[:size] = packed
+        else:
+            algorithm = Algorithm.NONE
+            self._raw, buffer = buffer, self._raw
         return self._sealed(buffer, taken, algorithm, size)
 
     def _sealed(self, buffer: Buffer, taken: Taken, algorithm: int, size: int) -> Sent:
@@ -382,6 +386,9 @@ class Outgoing:
                 pages=taken.pages, zeros=taken.zeros, algorithm=algorithm, raw_bytes=taken.raw_bytes, wire_bytes=size,
             )
         )  # fmt: skip
+        return self._counted(buffer, taken)
+
+    def _counted(self, buffer: Buffer, taken: Taken) -> Sent:
         self.counters.pages += taken.pages + taken.zeros
         self.counters.raw_bytes += taken.raw_bytes
         return self._numbered(buffer.wire(), buffer)
@@ -395,7 +402,7 @@ class Outgoing:
     # -- what the target answers
 
     def _read_answers(self, link: links.Link, poll: select.poll, timeout_ms: int) -> None:
-        pending = isinstance(link, ssl.SSLSocket) and link.pending()
+        pending = link.pending() if isinstance(link, ssl.SSLSocket | RecordLink) else 0
         ready = [fd for fd, _ in poll.poll(0 if pending else timeout_ms)]
         if self._wake in ready:
             os.eventfd_read(self._wake)

@@ -316,8 +316,10 @@ class Sender:
             self._wait_for(lambda: self._final is not None, calm)
         if self._final is not None:
             return
+        if self._converged and self._control.loosen():
+            self._tell("limit", pages_per_second=self._control.limit)
         left = self._harvest()
-        if self._control.round_begins(left, now) and not self._converged:
+        if not self._converged and self._control.round_begins(left, now):
             self._tell("limit", pages_per_second=self._control.limit)
         self._pass_barrier()
         self._open()

@@ -20,12 +20,14 @@ from ldmd.clock import Bell
 from ldmd.messages import RefusedError
 from ldmd.migration import events as ev
 from ldmd.migration import records
+from ldmd.migration.phases import Phase
 from ldmd.migrator.link import Link
 from ldmd.migrator.means import SECONDS, Killed, Means
 from ldmd.migrator.moves import Round
 from ldmd.operations.context import HypervisorError
 
 ROUNDS_KEPT = 256
+LEAST_PERCENT = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
 
 
 class StartFailedError(Exception):
@@ -73,6 +75,11 @@ class Attempt:
         self._ended = threading.Event()
         self._busy = False
         self._thread = threading.Thread(target=self._run, name=f"migration-{self.side}", daemon=True)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The domain's name here, "" where it has none."""
 
     # -- from other threads
 
@@ -391,7 +398,10 @@ class Attempt:
 
     def shown(self) -> None:
         """The phase changed."""
-        self.means.manager.publish("migration-phase", uuid=self.uuid, side=self.side, phase=int(self.state.phase))
+        phase = self.state.phase
+        self.percent = max(self.percent, LEAST_PERCENT[phase])
+        self.means.manager.publish("migration-phase", domain=self.name, uuid=self.uuid, side=self.side,
+                                   phase=int(phase), percent=self.percent)
 
     def tell(self, text: str, *, success: bool) -> None:
         """Something for a person."""
@@ -403,5 +413,5 @@ class Attempt:
 
     def log(self, text: str) -> None:
         """A line of the log."""
-        self.means.manager.log.notice(f"migration of {self.uuid} ({self.side}): {text}")
+        self.means.manager.log.notice(f"migration of {self.name or self.uuid} ({self.side}): {text}")
 

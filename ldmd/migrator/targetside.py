@@ -14,7 +14,7 @@ from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration.facts import GuestFacts, Known, target_facts
-from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.phases import Kind
 from ldmd.migration.rule import Options, Report
 from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
@@ -117,7 +117,9 @@ class TargetSide(Attempt):
             self.state = replace(self.state, at=At.NONE, newest=max(self.state.newest, mid))
 
     def heard(self, frame: dict[str, Any]) -> None:
-        """The facts, before an offer."""
+        """The facts, before an offer; then how far the source is."""
+        if frame.get("type") == "progress" and isinstance(percent := frame.get("percent"), int):
+            self.percent = max(self.percent, min(90, percent))
         if frame.get("type") != "facts":
             return  # a newer minor version may have more
         if self.state.at in PROMISED:
@@ -297,7 +299,6 @@ class TargetSide(Attempt):
             self._whole()
         elif kind == "progress":
             self.progress = {key: value for key, value in event.items() if key != "event"}
-            self.percent = max(self.percent, min(90, int(float(event.get("percent") or 0.0))))
         elif kind == "received":
             self._received = event
             self._verify()
@@ -511,12 +512,6 @@ class TargetSide(Attempt):
                 manager.note(new)
 
     # -- what a person sees
-
-    def shown(self) -> None:
-        """The phase."""
-        least = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
-        self.percent = max(self.percent, least[self.state.phase])
-        super().shown()
 
     def stop_work(self) -> None:
         """End the worker, and wait for that: its memory may go next."""

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from room_support import Shell, free_ports
+from host_shares import free_ports
+from room_support import Shell
 
 from emulator.places import holder
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host_shares import only_one
 from linux_found import CRYPTO, find_linux
 
 from emulator import places
@@ -106,8 +107,10 @@ def labos() -> Path:
     """The kernel with symbols; what is booted is the same without them."""
     if shutil.which("sparc64-linux-gnu-gcc") is None:
         pytest.skip("sparc64-linux-gnu-gcc is not installed")
-    subprocess.run(["make", "-s", "-C", str(ROOT / "images"), "labos-debug"], check=True, timeout=DEADLINE)
-    return ROOT / "build" / "images-debug" / "labos.elf.full"
+    folder = ROOT / "build" / "images-debug"
+    with only_one(folder / "one-builder"):
+        subprocess.run(["make", "-s", "-C", str(ROOT / "images"), "labos-debug"], check=True, timeout=DEADLINE)
+    return folder / "labos.elf.full"
 
 
 def in_order(text: str, *patterns: str) -> list[re.Match[str]]:

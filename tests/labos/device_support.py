@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from host_shares import only_one
 from net_support import checksum
 
 from emulator import Machine, StopReason
@@ -31,7 +32,8 @@ def image() -> Path:
     """labos built from its sources; where there is no cross compiler, the committed one."""
     if shutil.which("sparc64-linux-gnu-gcc") is None:
         return IMAGES / "prebuilt" / "labos.elf"
-    subprocess.run(["make", "-s", "-C", str(IMAGES), f"OUT={OUT}", f"{OUT}/labos.elf"], check=True)
+    with only_one(OUT / "one-builder"):
+        subprocess.run(["make", "-s", "-C", str(IMAGES), f"OUT={OUT}", f"{OUT}/labos.elf"], check=True)
     return OUT / "labos.elf"
 
 

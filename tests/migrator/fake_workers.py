@@ -153,7 +153,7 @@ class Worker:
                "remaining": 0, "dirty_rate": 0, "wire_rate": 1, "ratio": 1.0, "predicted_downtime_ms": 1,
                "percent": 50 * number, "limited_by": "nothing"}
         self.tell("progress", **row)
-        peer.tell("progress", **row)
+        peer.tell("progress", **row | {"percent": 0.0})  # the receiver does not know how much will come
 
     def _final(self, message: dict[str, Any], fd: int) -> None:
         peer = self._peer()

@@ -59,6 +59,7 @@ class Bare(Attempt):
     """An attempt that only notes what it is asked for."""
 
     side = "source"
+    name = "ldg1"
 
     def __init__(self, means: Means) -> None:
         super().__init__(means, UUID, Script(), SimpleNamespace(phase=1))

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from host_shares import free_ports
 from ldm_support import Done
-from room_support import PATIENCE, Console, Shell, free_ports
+from room_support import PATIENCE, Console, Shell
 
 from emulator import platforms
 from emulator.places import HOME, MACHINE, machine_names, place
@@ -202,7 +203,10 @@ class Hall:
             self.ok(machine, f"add-vdsdev {self.home}/{name}.img {name}@{VDS}")
 
     def booted(self, machine: str, name: str) -> None:
-        until(lambda: self.row(machine, name) == "active -n----", f"{name} does not boot on {machine}")
+        try:
+            until(lambda: self.row(machine, name) == "active -n----", f"{name} does not boot on {machine}")
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self.row(machine, name)}") from late
 
     def drop(self, machine: str, *names: str) -> None:
         """Domains that are in the way."""

@@ -10,8 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from host_shares import free_ports
 from linux_found import find_linux
-from room_support import Console, Shell, free_ports
+from room_support import Console, Shell
 
 PROMPT = b"sun4v# "
 PORTS = 4

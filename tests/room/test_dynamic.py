@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from room_support import Console, Shell, free_ports
+from host_shares import free_ports
+from room_support import Console, Shell
 
 ROOT = Path(__file__).resolve().parents[2]
 LABOS = ROOT / "images" / "prebuilt" / "labos.elf"

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from host_shares import free_ports
 from linux_found import find_linux
-from room_support import PATIENCE, Console, Shell, free_ports
+from room_support import PATIENCE, Console, Shell
 
 ROOT = Path(__file__).resolve().parents[2]
 LABOS = ROOT / "images" / "prebuilt" / "labos.elf"

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from room_support import Shell, free_ports
+from host_shares import free_ports
+from room_support import Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 PATIENCE = 60.0

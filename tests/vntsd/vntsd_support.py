@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from host_shares import free_ports
+
 from ldmd.vntsd import ConsoleEntry, Settings, Vntsd
 from ldmd.vntsd.telnet import OPTIONS
 
@@ -106,9 +108,7 @@ class Telnet:
 
 def free_port() -> int:
     """A port nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)
 
 
 @asynccontextmanager

@@ -9,8 +9,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from host_shares import free_ports
 from linux_found import find_linux
-from room_support import Console, Shell, free_ports
+from room_support import Console, Shell
 
 from migrating.figures import Cell, CpuMeter, Figures
 from migrating.x86guest import MissingError, compile_dirtier

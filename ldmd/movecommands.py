@@ -11,11 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.arguments import FAILED, OK, Parser, complain, complain_about
 from emulator.errors import EmulatorError
 from emulator.places import Place, PlaceError, find_machine, machine_names
 
-OK, FAILED = 0, 1
 STATUS = "exit status:\n  0    all is well\n  1    it could not be done\n  2    bad command line"
 Commands = argparse._SubParsersAction
 
@@ -39,8 +38,7 @@ def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         try:
             return action(options)
         except EmulatorError as error:
-            complain(str(error))
-            return EXIT_USAGE
+            return complain_about(error)
         except RefusedError as error:
             complain("\n".join(text for text in (str(error), error.cause, error.remedy) if text))
             return FAILED

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.arguments import FAILED, OK, Parser, complain, complain_about
 from emulator.errors import EmulatorError
 from emulator.places import find_machine
-
-OK, FAILED = 0, 1
 
 
 def add_power_policy(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
@@ -36,8 +34,7 @@ def _power_policy(options: argparse.Namespace) -> int:
             else:
                 client.call("set-power-policy", {"policy": options.policy})
     except EmulatorError as error:
-        complain(str(error))
-        return EXIT_USAGE
+        return complain_about(error)
     except RefusedError as error:
         complain("\n".join(text for text in (str(error), error.cause, error.remedy) if text))
         return FAILED

@@ -9,13 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.arguments import FAILED, OK, Parser, complain, complain_about
 from emulator.errors import EmulatorError
 
 if TYPE_CHECKING:
     from ldmd.lab.room import Room
 
-OK, FAILED = 0, 1
 
 
 def add_lab(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
@@ -48,19 +47,15 @@ def add_lab(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
 
 def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     def handler(options: argparse.Namespace) -> int:
-        from ldmd.lab.reader import LabFileError
-        from ldmd.lab.room import LabError
         from ldmd.messages import RefusedError
 
         try:
             return action(options)
-        except LabFileError as error:
-            for problem in error.problems:
-                complain(problem)
-            return EXIT_USAGE
-        except (EmulatorError, RefusedError) as error:
+        except EmulatorError as error:
+            return complain_about(error)
+        except RefusedError as error:
             complain(str(error))
-            return FAILED if isinstance(error, LabError | RefusedError) else EXIT_USAGE
+            return FAILED
 
     return handler
 

@@ -9,13 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.arguments import FAILED, OK, Parser, complain, complain_about
 from emulator.errors import EmulatorError
 
 if TYPE_CHECKING:
     from emulator.faults.rules import Plan
 
-OK, FAILED = 0, 1
 TARGET = "a lab, or a machine"
 
 
@@ -51,17 +50,10 @@ def add_faults(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser
 
 def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     def handler(options: argparse.Namespace) -> int:
-        from emulator.faults.rules import FaultsError
-
         try:
             return action(options)
-        except FaultsError as error:
-            for problem in error.problems:
-                complain(problem)
-            return EXIT_USAGE
         except EmulatorError as error:
-            complain(str(error))
-            return FAILED
+            return complain_about(error)
 
     return handler
 

@@ -322,6 +322,7 @@ int s4v_ldc_add_wire(s4v_machine *, uint32_t channel);
 int s4v_wire_plug(s4v_machine *, uint32_t channel, s4v_wire *, uint32_t side);
 int s4v_wire_unplug(s4v_machine *, uint32_t channel);            /* one that is out already is fine */
 int s4v_ldc_info(const s4v_machine *, uint32_t channel, s4v_ldc *out);
+uint32_t s4v_ldc_wires(const s4v_machine *, uint32_t *out, uint32_t max); /* the first of `add_wire`, ascending; how many */
 int s4v_ldc_up(s4v_machine *, uint32_t channel, int up);         /* the guest sees UP or DOWN */
 int s4v_ldc_reset(s4v_machine *, uint32_t channel);              /* the guest sees RESET once */
 /* 64-byte packets. Both return how many went through; a guest without room makes the run stop (S4V_STOP_CHANNEL) when

@@ -234,8 +234,10 @@ class Machine(MachineDebug, MachineMoving):
         self._core.reset()
         firmware.power_on()
 
-    def _install_firmware(self, program: Program | None, variables: Variables) -> OpenBoot:
-        """Firmware that has done nothing yet."""
+    def _install_firmware(
+        self, program: Program | None, variables: Variables, *, saved: bytes | None = None
+    ) -> OpenBoot:
+        """Firmware that has done nothing yet, or is where it was. Raises StateError."""
         description = self.machine_description
         self.firmware = OpenBoot(
             self._core,
@@ -246,6 +248,7 @@ class Machine(MachineDebug, MachineMoving):
             program=program,
             variables=variables,
             disks=self._firmware_disks(description),
+            saved=saved,
         )
         for device in self.devices:
             if isinstance(device, DomainServices):
@@ -276,6 +279,12 @@ class Machine(MachineDebug, MachineMoving):
         if self.firmware:
             self.firmware.describe(description, self._firmware_disks(description))
         self._describe_variables()
+
+    def describe_disks(self) -> None:
+        """Disks have been opened or closed: firmware finds what is behind its nodes now."""
+        if self.firmware:
+            description = self.machine_description
+            self.firmware.describe(description, self._firmware_disks(description))
 
     # -- running
 
@@ -507,7 +516,9 @@ class Machine(MachineDebug, MachineMoving):
 
     @machine_description.setter
     def machine_description(self, md: MachineDescription) -> None:
-        self._core.set_md(encode(md))
+        blob = encode(md)
+        self._core.set_md(blob)
+        self._described = blob, md
 
     # -- state
 

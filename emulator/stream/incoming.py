@@ -76,6 +76,7 @@ class Incoming:
 
     def __init__(self, receiver: Receiver, sock: socket.socket) -> None:
         self._receiver = receiver
+        self._socket = sock
         self._link: links.Link = sock
         self.deadline = time.monotonic() + links.HANDSHAKE_SECONDS
         self.authenticated = False
@@ -93,7 +94,7 @@ class Incoming:
     def run(self) -> None:
         """Until its link is gone, or the transfer is over."""
         try:
-            self._link = self._receiver.security.wrap(self._link, server=True)
+            self._link = self._receiver.security.wrap(self._socket)
             state = self._greeted()
             if state is not None:
                 self._attached(state)

@@ -101,7 +101,11 @@ class Attempt:
 
     def _put(self, item: _Item) -> None:
         with self._lock:
-            self._inbox.append(item)
+            late = self._over
+            if not late:
+                self._inbox.append(item)
+        if late and item.arrival is not None:
+            item.arrival.close(at_once=True)
         self._bell.ring()
 
     @property
@@ -116,17 +120,25 @@ class Attempt:
 
     def end(self) -> None:
         """The manager ends: the thread, the links and the worker go; nothing is decided by that."""
-        self._over = True
+        with self._lock:
+            self._over = True
         self._ended.set()
         self._bell.ring()
         self.means.manager.bell.ring()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(10)
-        for link in tuple(self._links.values()):
+        for link in (*self._links.values(), *self._untaken()):
             link.close(at_once=True)
         for link in tuple(self._links.values()):
             link.join()
         self.stop_work()
+
+    def _untaken(self) -> list[Link]:
+        """Connections that came when nobody took them up any more."""
+        with self._lock:
+            found = [item.arrival for item in self._inbox if item.arrival is not None]
+            self._inbox.clear()
+        return found
 
     # -- the thread
 

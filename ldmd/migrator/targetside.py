@@ -65,6 +65,7 @@ class TargetSide(Attempt):
         self.options: Options = NO_OPTIONS
         self.peer, self.pem = "", ""
         self._why = ""  # it was given up here
+        self._booted = 0  # the attempt whose domain was lost, and started anew
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
         self._verifying = False
@@ -363,7 +364,7 @@ class TargetSide(Attempt):
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""
         manager = self.means.manager
-        self.log("pages of the domain's memory were lost with its source: it is booted anew")
+        self._tell_loss()
         try:
             number = self._number
             manager.hypervisor.call("memory.presence", guest=number, what="give-up")
@@ -375,6 +376,13 @@ class TargetSide(Attempt):
             self.log(f"the guest is not stopped: {error.text}")
         persist(manager, self._bound)
         self._boot(lost=True)
+
+    def _tell_loss(self) -> None:
+        """In log, list and history."""
+        text = "pages of the domain's memory were lost before they came: it is booted anew"
+        self.tell(text, success=False)
+        here = self.means.manager.configuration.server.name
+        self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {here}", text=text)
 
     def _bound(self, old: Configuration) -> Configuration:
         domain = domain_of(old, self.uuid)
@@ -461,13 +469,14 @@ class TargetSide(Attempt):
 
     def boot_unstarted(self) -> None:
         """An image that was lost before it could run: the domain is ours all the same, and boots."""
-        if self.state.at is At.OWNER and self.state.unstarted == self.state.mid:
+        if self.state.at is At.OWNER and self.state.unstarted == self.state.mid != self._booted:
             self._boot()
 
     def _boot(self, *, lost: bool = False) -> None:
         """Its memory was lost: boot it, where it ran or was to run (`lost`: it did); one that was stopped stays so."""
         note = self.means.note("target", self.uuid)
         if note.get("began") and not self.ran and not lost:
+            self._booted = self.state.mid
             return
         manager = self.means.manager
         try:
@@ -483,6 +492,7 @@ class TargetSide(Attempt):
                     manager.commit(now.with_domain(
                         domain.but(state=DomainState.ACTIVE, started_at=manager.clock.now())), moving=True)
             self.means.put_note("target", self.uuid, {**note, "began": True})
+            self._booted = self.state.mid  # once: a domain that is stopped afterwards was stopped by somebody
         except (RefusedError, HypervisorError) as error:
             self.log(f"the domain was not started: {error}")
 

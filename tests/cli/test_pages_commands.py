@@ -1,4 +1,4 @@
-"""Every `ldm` and `sun4v` line of the pages is one that the commands understand; labos has the commands it is told to."""
+"""Every `ldm` and `sun4v` line of the pages is one that the commands understand; labos knows what it is told to do."""
 
 from __future__ import annotations
 

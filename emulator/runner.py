@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from emulator._core_observe import EngineStatistics
 from emulator.guest import Stop, StopReason
 from emulator.loader import Image
 from emulator.machine import Machine
@@ -17,6 +16,7 @@ from emulator.terminal import HostConsole
 from emulator.traps import trap_name
 
 if TYPE_CHECKING:
+    from emulator.gdb.standalone import Bench
     from emulator.timeline import Timeline
 
 EXIT_DIED = 3  # the guest died
@@ -54,8 +54,10 @@ class Timing:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
 
-    def as_json(self, outcome: Outcome, engine: EngineStatistics) -> str:
-        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
+    def as_json(self, outcome: Outcome, machine: Machine) -> str:
+        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock. `engine`: the one in
+        effect; `engine_note`: why it is not the one that was asked for, or ""."""
+        statistics = machine.engine_statistics
         return json.dumps(
             {
                 "instructions": self.instructions,
@@ -65,7 +67,9 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
-                "translator": asdict(engine) if engine.regions else None,
+                "engine": machine.engine,
+                "engine_note": machine.engine_note,
+                "translator": asdict(statistics) if statistics.regions else None,
             }
         )
 
@@ -87,9 +91,11 @@ class Session:
         reboot: bool = True,
         input_after: str = "",
         timeline: Timeline | None = None,
+        bench: Bench | None = None,
     ) -> None:
+        """`bench`: where a debugger asks."""
         self.machine = machine
-        self.timeline = timeline
+        self.timeline, self._bench = timeline, bench
         self.host = host
         self.max_insns = max_insns
         self.trace = trace
@@ -117,18 +123,33 @@ class Session:
 
     def _loop(self) -> Outcome:
         while True:
+            if self._bench is not None:
+                self._heed(self._bench)
             self._pump_input(wait=False)
             budget = self._slice()
             if budget == 0:
                 limit = self.max_insns
                 return Outcome(EXIT_LIMIT, f"stopped after {limit} instructions (--max-insns)", self._last)
-            self._last = stop = self.machine.run(budget, seconds=SLICE_SECONDS)
+            self._last = stop = self._advance(budget)
             self.timing.instructions += stop.insns
             self._pump_output()
+            if self._bench is not None and self._bench.meets(stop):
+                continue
             self._quiet &= stop.reason is StopReason.IDLE
             outcome = self._judge(stop)
             if outcome is not None:
                 return outcome
+
+    def _advance(self, budget: int) -> Stop:
+        asked = None if self._bench is None else self._bench.advance()
+        return asked or self.machine.run(budget, seconds=SLICE_SECONDS)
+
+    def _heed(self, bench: Bench) -> None:
+        """What the debugger asks for; while it has the guest stand, nothing else happens but that keys are kept."""
+        bench.act()
+        while bench.stands:
+            self._await_input()
+            bench.act()
 
     def _slice(self) -> int:
         wanted = SLICE_INSNS if self.machine.deterministic else REAL_TIME_INSNS
@@ -140,7 +161,7 @@ class Session:
 
     def _pump_input(self, *, wait: bool) -> None:
         if not self._pending and not self.host.ended:
-            self._pending = self.host.read(wait=wait)
+            self._pending = self.host.read(wait=wait, also=self._bench.rings if self._bench else None)
             if self.host.take_break():
                 self.machine.console.break_()
         if self._pending and not self._awaited:
@@ -150,6 +171,17 @@ class Session:
             if self.machine.firmware is None:  # an operating system would end what it runs on its console
                 self.machine.console.hangup()
             self._hung_up = True
+
+    def _await_input(self) -> None:
+        """Until there is input, or a debugger asks for something."""
+        if self._bench is not None and (self.host.ended or self._pending):
+            self._bench.await_request()
+        else:
+            self._pump_input(wait=True)
+
+    @property
+    def _debugged(self) -> bool:
+        return self._bench is not None and self._bench.attached
 
     def _pump_output(self) -> None:
         if self.timeline is not None:
@@ -179,11 +211,11 @@ class Session:
                 return Outcome(EXIT_DIED, LAST_WORDS[stop.reason], stop)
             case StopReason.IDLE if not self._at_rest(stop):
                 pass
-            case StopReason.IDLE if self._hung_up:
+            case StopReason.IDLE if self._hung_up and not self._debugged:
                 text = "the guest waits for ever: no strand runs, no timer is set, and the input has ended"
                 return Outcome(EXIT_DIED, text, stop)
             case StopReason.IDLE:
-                self._pump_input(wait=True)
+                self._await_input()
         return None
 
     def _judge_firmware(self, stop: Stop) -> Outcome | None:
@@ -191,13 +223,15 @@ class Session:
         if stop.reason is StopReason.RESET:
             if not self.reboot:
                 return Outcome(0, "", stop)
+            if self._bench is not None:
+                self._bench.was_reset()
             self.machine.reset()
         elif self.machine.firmware is not None and self.machine.firmware.working:
             self._pump_input(wait=False)
-        elif self._hung_up:
+        elif self._hung_up and not self._debugged:
             return Outcome(EXIT_DIED, "the firmware waits at its prompt, and the input has ended", stop)
         else:
-            self._pump_input(wait=True)
+            self._await_input()
         return None
 
     def _at_rest(self, stop: Stop) -> bool:

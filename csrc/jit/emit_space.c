@@ -61,19 +61,37 @@ static void translate(struct gen *g, const struct access *a, struct stub *s) {
 }
 
 /* The ASI the instruction has or, where it is %asi, is thought to have: then the register must have that value. */
-static const struct asi_info *guess_asi(struct gen *g, u32 insn, struct stub *s) {
+static const struct asi_info *guess_asi(struct gen *g, u32 insn, bool init_store, struct stub *s) {
   struct x86 *x = &g->x;
   if (!insn_i(insn)) return &asi_table[insn >> 5 & 0xff];
   u32 asi = g->asi;
   const struct asi_info *a = &asi_table[asi];
   bool allowed = asi >= 0x80 || (g->node->block->mode & MODE_PRIV && asi < 0x30);
-  if (!allowed || a->kind != ASI_MEMORY || a->little || a->io) return NULL;
+  bool init = init_store && a->kind == ASI_TWIN;
+  if (!allowed || (a->kind != ASI_MEMORY && !init) || a->little || a->io) return NULL;
   x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(asi), (u8)asi);
   x86_jcc(x, CC_NE, &s->from);
   return a;
 }
 
 /* ---- loads and stores ---- */
+
+static void load_little(struct gen *g, u32 type, u32 rd) {
+  struct x86 *x = &g->x;
+  u8 target = gen_target(g, rd, RAX);
+  struct x86_mem m = x86_at(RAX, 0);
+  switch (type) {
+  case MT_U16: case MT_I16:
+    x86_load_zx(x, 2, target, m);
+    if (type == MT_I16) x86_movsx(x, 2, target, target);
+    break;
+  case MT_U64: x86_load(x, W64, target, m); break;
+  default:
+    x86_load(x, W32, target, m);
+    if (type == MT_I32) x86_movsx(x, 4, target, target);
+  }
+  gen_set(g, rd, target);
+}
 
 static void load_value(struct gen *g, u32 type, u32 rd) {
   struct x86 *x = &g->x;
@@ -111,19 +129,42 @@ static struct x86_mem register_at(struct gen *g, u32 kind, struct stub *s) {
   return (struct x86_mem){RBP, RAX, 0, (i32)(context ? offsetof(struct strand, context) : offsetof(struct strand, scratchpad))};
 }
 
+/* A block-init store: the first one to a line clears the rest of it, which is an access of its own. */
+static void emit_init_store(struct gen *g, const struct asi_info *a, u32 rd, struct stub *s) {
+  struct x86 *x = &g->x;
+  struct x86_label within = {0};
+  if (a->from_t4) {
+    x86_load(x, W64, RCX, FIELD_AT(env));
+    x86_alu_mem_imm(x, ALU_CMP, W32, x86_at(RCX, offsetof(struct strand_env, cfr_present)), 0);
+    x86_jcc(x, CC_E, &s->from);
+  }
+  translate(g, &(struct access){.bytes = 8, .tag = TAG_W, .alternate = true, .space = a->space}, s);
+  x86_mov(x, W32, RCX, RAX);
+  x86_alu_imm(x, ALU_AND, W32, RCX, 63);
+  x86_jcc(x, CC_NE, &within);
+  count_use(g, a->space);
+  x86_zero(x, 0);
+  for (i64 i = 0; i < 4; i++) x86_movups_store(x, x86_at(RAX, 16 * i), 0);
+  x86_place(x, &within);
+  u8 from = gen_source(g, rd, RCX);
+  x86_movbe_store(x, 8, x86_at(RAX, 0), from);
+}
+
 static void emit_alternate(struct gen *g, struct op op, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
   u32 rd = insn_rd(insn), bytes = type_bytes(op.arg);
   bool store = op.kind == OP_ASTORE;
   struct stub *s = gen_body_stub(g, uop, store ? 32 : rd);
-  const struct asi_info *a = guess_asi(g, insn, s);
+  const struct asi_info *a = guess_asi(g, insn, store && op.arg == MT_U64, s);
   if (!a) {
     x86_jmp(x, &s->from);
     x86_place(x, &s->back);
     return;
   }
   emit_address(g, insn);
-  if (a->kind != ASI_MEMORY) {
+  if (a->kind == ASI_TWIN) {
+    emit_init_store(g, a, rd, s);
+  } else if (a->kind != ASI_MEMORY) {
     struct x86_mem m = register_at(g, a->kind, s);
     u8 reg = store ? gen_source(g, rd, RCX) : gen_target(g, rd, RCX);
     if (store) x86_store(x, W64, m, reg);
@@ -132,10 +173,12 @@ static void emit_alternate(struct gen *g, struct op op, u32 insn, u32 uop) {
   } else {
     translate(g, &(struct access){.bytes = bytes, .tag = store ? TAG_W : TAG_R, .alternate = true, .space = a->space}, s);
     if (!store) {
-      load_value(g, op.arg, rd);
+      if (a->little && bytes > 1) load_little(g, op.arg, rd);
+      else load_value(g, op.arg, rd);
     } else {
       u8 from = gen_source(g, rd, RCX);
       if (bytes == 1) x86_store_byte(x, x86_at(RAX, 0), from);
+      else if (a->little) x86_store(x, bytes == 8 ? W64 : W32, x86_at(RAX, 0), from);
       else x86_movbe_store(x, bytes, x86_at(RAX, 0), from);
     }
   }
@@ -226,7 +269,7 @@ static void emit_cas(struct gen *g, u32 type, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
   u32 rd = insn_rd(insn), bytes = type_bytes(type), width = bytes == 8 ? W64 : W32;
   struct stub *s = gen_body_stub(g, uop, rd);
-  const struct asi_info *a = guess_asi(g, insn, s);
+  const struct asi_info *a = guess_asi(g, insn, false, s);
   if (!a) {
     x86_jmp(x, &s->from);
     x86_place(x, &s->back);

@@ -315,6 +315,7 @@ void emit_system(struct gen *g, struct op op, u32 insn, u32 index, u32 uop) {
   case OP_FENCE:
     if (insn & 0x72) x86_fence(&g->x); /* #StoreLoad, and what completes accesses; the rest is TSO anyway */
     break;
+  case OP_ALIGN: emit_align(g, insn); break;
   case OP_FLUSH: emit_flush(g, uop); break;
   case OP_DONE: emit_done(g, op.arg, index, uop); break;
   default: emit_tcc(g, op.wide, insn, uop);

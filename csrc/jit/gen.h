@@ -32,6 +32,8 @@ struct thunks {
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
+enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
+
 /* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
 struct site {
   u32 at, done;
@@ -52,6 +54,7 @@ struct jit {
   u64 *bodies; /* by row */
   u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
   struct site site[ACCESS_SITES];
+  u8 *windows; /* by row: enum window_kind */
   struct op *ops;
   struct gen *gen;
 };
@@ -64,7 +67,8 @@ struct cc_state {
   u32 guests; /* registers a and b are those of */
 };
 
-enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM,
+                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT };
 struct stub {
   u8 kind, cond;
   bool xcc, sense, save, store;
@@ -103,6 +107,7 @@ void gen_set(struct gen *, u32 reg, u8 from);           /* after gen_target(), o
 void gen_write_back(struct gen *, u32 mask);
 void gen_reload(struct gen *, u32 mask);
 void gen_forget_cc(struct gen *);
+void gen_forget_scratch(struct gen *); /* those of them that were in RAX and RCX */
 u32 gen_caller_saved(const struct gen *); /* guest registers in host registers that a call does not keep */
 void gen_at_uop(struct gen *, const struct node *, u32 uop); /* RAX, RSI for thunks */
 void gen_leave_at(struct gen *, const struct node *, u32 uop); /* the interpreter goes on there; all is written back */
@@ -119,6 +124,7 @@ void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
 void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
 /* emit_system.c, emit_space.c */
 void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
+void emit_align(struct gen *, u32 insn); /* emit_vis.c */
 void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */

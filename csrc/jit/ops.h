@@ -35,6 +35,7 @@ enum op_kind {
   OP_FENCE, OP_FLUSH,
   OP_DONE,     /* arg: RETRY */
   OP_TCC,      /* wide: xcc */
+  OP_ALIGN,    /* FALIGNDATA */
   OP_PAIR_LOAD, OP_PAIR_STORE,
   OP_TWIN,     /* LDTXA */
   OP_ALOAD, OP_ASTORE,   /* alternate space; arg: enum mem_type */

@@ -30,6 +30,7 @@ static const struct named rows[] = {
     {"normalw", OP_WINDOWS, WINDOWS_NORMALW}, {"invalw", OP_WINDOWS, WINDOWS_INVALW},
     {"membar", OP_FENCE, 0}, {"stbar", OP_NOP, 0}, {"flush", OP_FLUSH, 0}, {"prefetch", OP_NOP, 1},
     {"done", OP_DONE, 0}, {"retry", OP_DONE, 1},
+    {"faligndata", OP_ALIGN, 0},
     {"ldd", OP_PAIR_LOAD, 0}, {"std", OP_PAIR_STORE, 0}, {"ldda", OP_TWIN, 0},
     {"lduba", OP_ALOAD, MT_U8}, {"lduha", OP_ALOAD, MT_U16}, {"lduwa", OP_ALOAD, MT_U32}, {"ldxa", OP_ALOAD, MT_U64},
     {"ldsba", OP_ALOAD, MT_I8}, {"ldsha", OP_ALOAD, MT_I16}, {"ldswa", OP_ALOAD, MT_I32},
@@ -58,7 +59,9 @@ static bool asi_is_good(struct op op, u32 insn, u32 mode) {
   if (op.kind == OP_TWIN) return (a->kind == ASI_QUAD || (a->kind == ASI_TWIN && !a->size)) && !a->little && !a->from_t4;
   if (op.kind != OP_CAS && op.arg == MT_U64 && a->kind == ASI_SCRATCHPAD) return true;
   if (op.kind == OP_ALOAD && op.arg == MT_U64 && a->kind == ASI_CONTEXT) return true;
-  return a->kind == ASI_MEMORY && !a->little && !(op.kind == OP_CAS && a->io);
+  if (op.kind == OP_ASTORE && op.arg == MT_U64 && a->kind == ASI_TWIN) return !a->little; /* block-init */
+  if (a->little && (op.kind == OP_CAS || (op.kind == OP_ASTORE && op.arg == MT_U16))) return false;
+  return a->kind == ASI_MEMORY && !(op.kind == OP_CAS && a->io);
 }
 
 bool ops_system_can(struct op op, u32 insn, u32 mode) {
@@ -92,6 +95,6 @@ struct effect ops_system_effect(struct op op, u32 insn) {
   case OP_ASTORE: return (struct effect){rs1 | rs2 | rd, 0, EFFECT_TRAP};
   case OP_SWAP: return (struct effect){rs1 | rs2 | (op.arg == MT_U8 ? 0 : rd), rd, EFFECT_TRAP};
   case OP_CAS: return (struct effect){rs1 | bit(insn_rs2(insn)) | rd, rd, EFFECT_TRAP};
-  default: return (struct effect){0, 0, EFFECT_PLAIN}; /* OP_WINDOWS, OP_FENCE */
+  default: return (struct effect){0, 0, EFFECT_PLAIN}; /* OP_WINDOWS, OP_FENCE, OP_ALIGN */
   }
 }

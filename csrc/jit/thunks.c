@@ -20,16 +20,34 @@ static void handler_arguments(struct x86 *x) {
   restore_host(x);
 }
 
+#define BODY_DONE ((const struct block *)1)
+
 /* RAX and flags go. */
 static void count(struct x86 *x, const u64 *counter) {
   x86_mov_imm(x, RAX, (u64)(uintptr_t)counter);
   x86_alu_mem_imm(x, ALU_ADD, W64, x86_at(RAX, 0), 1);
 }
 
-static u32 counted_body(struct strand *s, const struct uop *u, struct jit *j) {
+/* The usual traps of SAVE, RESTORE and RETURN. 0: the body must find out. */
+static u32 window_trap(const struct strand *s, u8 kind) {
+  if (kind == WINDOW_SAVE && s->cansave == 0) return window_trap_type(s, TT_SPILL_NORMAL, TT_SPILL_OTHER);
+  if (kind == WINDOW_RESTORE && s->canrestore == 0) return window_trap_type(s, TT_FILL_NORMAL, TT_FILL_OTHER);
+  return 0;
+}
+
+/* Where to go on: BODY_DONE, behind the instruction; a block; or NULL, to the run loop. */
+static const struct block *run_body(struct strand *s, const struct uop *u, struct jit *j) {
   const struct block *b = s->block;
-  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
-  return interp_body(s, u);
+  u32 row = b->rows[b->side[u - b->ops] & SIDE_INDEX];
+  j->bodies[row]++;
+  u32 tt = j->windows[row] ? window_trap(s, j->windows[row]) : 0;
+  if (tt) {
+    s->budget -= interp_locate(s, u);
+    strand_deliver(s, tt);
+  } else if (!interp_body(s, u)) {
+    return BODY_DONE;
+  }
+  return interp_next(s);
 }
 
 static void make_ways_in(struct x86 *x, struct thunks *t) {
@@ -97,17 +115,17 @@ static void make_body(struct x86 *x, struct jit *j) {
   x86_store(x, W64, FIELD_AT(budget), R15);
   x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
   x86_mov_imm(x, RDX, (u64)(uintptr_t)j);
-  x86_mov_imm(x, RAX, (u64)(uintptr_t)counted_body);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)run_body);
   x86_call_reg(x, RAX);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
   x86_load(x, W64, R15, FIELD_AT(budget));
   x86_load(x, W64, RBX, FIELD_AT(w));
-  x86_test(x, W32, RAX, RAX);
+  x86_alu_imm(x, ALU_CMP, W64, RAX, 1);
   x86_jcc(x, CC_NE, &elsewhere);
   x86_ret(x);
   x86_place(x, &elsewhere);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
-  x86_jmp(x, &t->dispatch);
+  x86_jmp(x, &t->go);
 }
 
 /* A move of the window at the seam of the ring, which is known to be allowed. RAX stays; the registers are in the strand. */

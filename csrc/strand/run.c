@@ -24,7 +24,7 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   s->host_rounding = ROUNDING_NOT_OURS;
   s->w = window_base(s, 0);
   for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE, s->banks[i].touched = ~(u64)0;
-  s->bank = &s->banks[0];
+  s->bank = s->other = &s->banks[0];
   strand_reset(s);
   return s;
 }
@@ -80,7 +80,11 @@ void strand_mode_changed(struct strand *s) {
   if (s->env->tracing || s->env->step_only) mode |= MODE_STEP;
   s->mode = mode;
   u64 key = mmu_implicit_key(s);
-  if (s->bank->key != key) s->bank = mmu_bank(s, key);
+  if (s->bank->key != key) {
+    struct tlb_bank *from = s->bank;
+    s->bank = mmu_bank(s, key);
+    s->other = from;
+  }
   s->dtlb = s->bank->d;
   set_jump_key(s);
   fpu_set_host_rounding(s);

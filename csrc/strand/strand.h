@@ -211,6 +211,7 @@ struct strand {
   struct codecache *code;
   u64 writes_given; /* epoch up to which write permissions were given back, see share.h */
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
+  struct tlb_bank *other; /* the one before: traps go to and fro */
   struct tlb_bank *space[2][SPACES]; /* by privilege: where accesses by ASI were translated last; NULL: look (asi.h) */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */

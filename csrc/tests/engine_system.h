@@ -11,14 +11,15 @@ static u32 system_read(u64 *rng) {
 }
 
 static u32 system_write(u64 *rng) {
-  static const u32 pstates[] = {0x16, 0x14, 0x16, 0x14, 0x16, 0x06, 0x216}, asis[] = {0x80, 0x80, 0x14, 0x04, 0x10, 0x88, 0x20};
-  switch (below(rng, 12)) {
+  static const u32 pstates[] = {0x16, 0x14, 0x16, 0x14, 0x16, 0x06, 0x216, 0x216, 0x316}, asis[] = {0x80, 0x80, 0x14, 0x04, 0x10, 0x88, 0x20};
+  switch (below(rng, 15)) {
   case 0: case 1: case 2: return ri(WRPR, PIL, 0, below(rng, 16));
-  case 3: case 4: case 5: return ri(WRPR, PSTATE, 0, pstates[below(rng, one_in(rng, 8) ? 7 : 5)]);
+  case 3: case 4: case 5: return ri(WRPR, PSTATE, 0, pstates[below(rng, one_in(rng, 4) ? 9 : 5)]);
   case 6: return ri(WRPR, 10 + below(rng, 5), 0, below(rng, 64)); /* CANSAVE to WSTATE */
   case 7: return ri(WRASR, 6, 0, 4 + below(rng, 4));
   case 8: case 9: return ri(WRASR, 3, 0, asis[below(rng, 7)]);
-  case 10: return one_in(rng, 4) ? ri(WRPR, below(rng, 4), dense_reg(rng), below(rng, 64)) : ri(WRPR, GL, 0, below(rng, 4));
+  case 10: return ri(WRPR, below(rng, 4), dense_reg(rng), below(rng, 64)); /* TPC to TT */
+  case 11: case 12: case 13: return ri(WRPR, GL, 0, below(rng, 4));
   default: return ri(WRPR, PIL, dense_reg(rng), below(rng, 16));
   }
 }
@@ -27,13 +28,13 @@ static u32 system_write(u64 *rng) {
 static u32 system_memory(u64 *rng) {
   static const u8 op3[] = {0x10, 0x11, 0x12, 0x18, 0x19, 0x1a, 0x1b, 0x1b, 0x14, 0x15, 0x16, 0x1e, 0x1e, 0x13, 0x17, 0x1d, 0x1f,
                            0x03, 0x07, 0x03, 0x07, 0x0d, 0x0f, 0x0d, 0x0f},
-      asis[] = {0x80, 0x80, 0x80, 0x10, 0x11, 0x14, 0x14, 0x04, 0x81, 0x15, 0x88, 0x24, 0x26, 0x27, 0xe2, 0x82};
+      asis[] = {0x80, 0x80, 0x80, 0x10, 0x11, 0x14, 0x14, 0x04, 0x81, 0x15, 0x88, 0x24, 0x26, 0x27, 0xe2, 0x82, 0xe2, 0xf2, 0x1c, 0x88};
   u32 op = op3[below(rng, sizeof op3)], rd = dense_reg(rng);
   if ((op & 0xf) == 3 || (op & 0xf) == 7) rd &= one_in(rng, 50) ? 31u : 30u;
   u32 word = 3u << 30 | rd << 25 | op << 19 | 5 << 14;
   if (op == 0x13 && one_in(rng, 2)) return word | (u32)asis[11 + below(rng, 4)] << 5; /* LDTXA */
   if (one_in(rng, 2)) return word | 0x2000 | below(rng, 64) * 8;
-  return word | (op & 0x10 ? (u32)asis[below(rng, 16)] << 5 : 0) | (one_in(rng, 3) ? 6 : 0);
+  return word | (op & 0x10 ? (u32)asis[below(rng, 20)] << 5 : 0) | (one_in(rng, 3) ? 6 : 0);
 }
 
 static u32 system_barrier(u64 *rng) {
@@ -65,7 +66,11 @@ static u32 system_insn(u64 *rng) {
 /* CASX that finds what it expects, or not; registers of the strand by ASI. */
 static u32 system_sequence(u32 *code, u64 *rng) {
   u32 n = 0, rd = dense_reg(rng);
-  if (one_in(rng, 2)) {
+  if (one_in(rng, 4)) { /* an atomic to a page that can be stored to, but perhaps has none */
+    code[n++] = sethi(6, below(rng, 8) << 13);
+    code[n++] = 3u << 30 | dense_reg(rng) << 25 | 4u << 19 | 5 << 14 | 6;
+    code[n++] = 3u << 30 | rd << 25 | (one_in(rng, 2) ? 0x0du : 0x0fu) << 19 | 5 << 14 | 6;
+  } else if (one_in(rng, 2)) {
     bool wide = one_in(rng, 2);
     code[n++] = mem(wide ? LDX : 0, 9, 5, 0);
     if (one_in(rng, 3)) code[n++] = dense_memory(rng);
@@ -85,6 +90,12 @@ static u32 system_level(u32 *code, u64 *rng) {
   u32 n = 0, inside = below(rng, 4);
   code[n++] = ri(WRPR, TL, 0, 1);
   for (u32 i = 0; i < inside; i++) code[n++] = one_in(rng, 2) ? system_memory(rng) : system_read(rng);
+  if (one_in(rng, 2)) { /* registers of the level keep what they have room for */
+    u32 which = below(rng, 4), rd = dense_reg(rng);
+    code[n++] = ri(WRPR, which, dense_reg(rng), below(rng, 4096));
+    code[n++] = rr(RDPR, rd, which, 0);
+    code[n++] = rr(ADD, 20, 20, rd);
+  }
   code[n++] = rr(RDPR, 9, CWP, 0);
   code[n++] = rr(RDPR, 10, PSTATE, 0);
   code[n++] = ri(SLLX, 10, 10, 8) | 0x1000;

@@ -138,6 +138,7 @@ static void fp_forms(void) {
   CASE(x86_fp(&x, FP_CONVERT, false, 1, 6), "cvtss2sd xmm1,xmm6");
   CASE(x86_ucomis(&x, true, 1, 2), "ucomisd xmm1,xmm2");
   CASE(x86_ucomis(&x, false, 1, 2), "ucomiss xmm1,xmm2");
+  CASE(x86_zero(&x, 2), "xorps xmm2,xmm2");
   CASE(x86_upper(&x, 3), "psrldq xmm3,0x8");
   CASE(x86_fence(&x), "mfence");
   CASE(x86_cqo(&x), "cqo");

@@ -375,7 +375,12 @@ def _stop(call: Call) -> Result:
         guest.stop(taken=taken)
         return {}
 
-    return call.ask(act)
+    number = call.guest()
+    call.args.end()
+    stopped = call.server.ask(number, act)
+    if not taken:
+        call.server.guest(number).abandon_missing()  # its turn may be waiting for one, and has now been told to end
+    return stopped
 
 
 def _suspend_request(call: Call) -> Result:

@@ -42,6 +42,8 @@ def test_the_wheel_is_for_the_stable_abi(wheel: Path) -> None:
     wanted = {"_core_cffi.abi3.so", "feature.def", "py.typed", "labos.elf"}
     assert {f"emulator/{name}" for name in wanted} | {"ldmd/cli/__init__.py"} <= {*names}
     assert not [name for name in names if name.startswith(("csrc", "tests"))]
+    pages = {page.name for page in (ROOT / "docs" / "man").iterdir()}
+    assert pages == {Path(name).name for name in names if "/share/man/man" in name} >= {"ldm.8", "sun4v-run.1"}
 
 
 @pytest.fixture(scope="module")

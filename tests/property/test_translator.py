@@ -20,7 +20,8 @@ pytestmark = pytest.mark.nosan
 
 PREBUILT = ROOT / "images" / "prebuilt"
 PROGRAMS = ("check-smc", "check-smp", "check-traps", "check-user", "check-windows", "check-mmu", "hcall-calls",
-            "bench-fib", "bench-calls", "bench-bytecode", "bench-nbody", "bench-sha", "bench-hash")  # fmt: skip
+            "bench-fib", "bench-calls", "bench-traps", "bench-bytecode", "bench-nbody", "bench-sha",
+            "bench-hash")  # fmt: skip
 NO_TRANSLATOR = 77
 
 

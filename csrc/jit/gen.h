@@ -52,10 +52,9 @@ struct jit {
   bool beside;
   struct translator_counts counts;
   u64 *bodies; /* by row */
-  u8 *windows; /* by row: enum window_kind */
-
   u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
   struct site site[ACCESS_SITES];
+  u8 *windows; /* by row: enum window_kind */
   struct op *ops;
   struct gen *gen;
 };
@@ -68,7 +67,8 @@ struct cc_state {
   u32 guests; /* registers a and b are those of */
 };
 
-enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM,
+                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT };
 struct stub {
   u8 kind, cond;
   bool xcc, sense, save, store;
@@ -107,6 +107,7 @@ void gen_set(struct gen *, u32 reg, u8 from);           /* after gen_target(), o
 void gen_write_back(struct gen *, u32 mask);
 void gen_reload(struct gen *, u32 mask);
 void gen_forget_cc(struct gen *);
+void gen_forget_scratch(struct gen *); /* those of them that were in RAX and RCX */
 u32 gen_caller_saved(const struct gen *); /* guest registers in host registers that a call does not keep */
 void gen_at_uop(struct gen *, const struct node *, u32 uop); /* RAX, RSI for thunks */
 void gen_leave_at(struct gen *, const struct node *, u32 uop); /* the interpreter goes on there; all is written back */

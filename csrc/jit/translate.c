@@ -12,6 +12,7 @@ void emit_instruction(struct gen *g, u32 index, u32 uop) {
   const struct block *b = g->node->block;
   u32 row = b->rows[index], insn = b->words[index];
   struct op op = ops_of(g->jit->ops, row, insn, b->mode);
+  gen_forget_scratch(g);
   if (op.kind == OP_BODY) gen_body(g, uop);
   else if (op.kind >= OP_PAIR_LOAD) emit_space(g, op, insn, uop);
   else if (op.kind >= OP_RDPR) emit_system(g, op, insn, index, uop);
@@ -27,7 +28,7 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   g->dirty = n->dirty_in;
   g->fprs = 0;
   g->asi = g->asi_now;
-  g->cc = (struct cc_state){.kind = KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
+  g->cc = (struct cc_state){.kind = n->sub_in ? CC_SUB : KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
   n->emitted = true;
   x86_place(&g->x, &n->body);
   region_flow(g->r, n, &g->flow);
@@ -41,6 +42,13 @@ static struct node *emit_node(struct gen *g, struct node *n) {
 
 static void emit_entry(struct gen *g, struct node *n) {
   n->entry = g->x.at;
+  if (n->sub_in) { /* the interpreter takes it with any kind, and comes back with the next block */
+    struct x86_label sub = {0};
+    x86_alu_mem_imm(&g->x, ALU_CMP, W32, FIELD_AT(cc_kind), CC_SUB);
+    x86_jcc(&g->x, CC_E, &sub);
+    gen_leave_at(g, n, 0);
+    x86_place(&g->x, &sub);
+  }
   gen_reload(g, n->live_in);
   x86_jmp(&g->x, &n->body);
 }
@@ -57,13 +65,14 @@ static void emit_region(struct gen *g) {
 
 static void adopt(struct jit *j, const struct region *r) {
   struct block *blocks[REGION_BLOCKS];
-  const void *native[REGION_BLOCKS];
+  const void *native[REGION_BLOCKS], *inside[REGION_BLOCKS];
   for (u32 i = 0; i < r->count; i++) {
     blocks[i] = r->node[i].block;
     native[i] = j->mem.execute + r->node[i].entry;
+    inside[i] = r->jumps >> i & 1 ? j->mem.execute + r->node[i].body.at - 1 : NULL;
     j->counts.insns += r->node[i].plain;
   }
-  codecache_adopt(j->cache, blocks, native, r->count);
+  codecache_adopt(j->cache, blocks, native, inside, r->count);
   j->counts.regions++;
   j->counts.blocks += r->count;
 }
@@ -154,9 +163,10 @@ static void jit_count(const void *instance, struct translator_counts *c, u64 *ro
   }
 }
 
-const struct translator *jit_translator(void) {
+const struct translator *jit_translator(const char **lacks) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
                                       .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
                                       .count = jit_count};
-  return x86_host_is_good() ? &t : NULL;
+  *lacks = x86_host_lacks();
+  return *lacks ? NULL : &t;
 }

@@ -122,7 +122,26 @@ static u32 dense_loop(u32 *code, u64 *rng) {
   return n;
 }
 
+/* One access that meets other pages all the time, near and far, with the same place in the soft TLB and another. */
+static u32 dense_scatter(u32 *code, u64 *rng) {
+  static const u8 op3[] = {0, 1, 2, 11, 11, 14, 4, 5};
+  static const u32 distance[] = {0x2000, 0x2000, 0x6000, 1 << 21, AGAIN, AGAIN | 0x2000};
+  u32 n = 0;
+  code[n++] = ri(OR, 19, 0, 1 + below(rng, 63));
+  code[n++] = sethi(22, distance[below(rng, 6)]);
+  code[n++] = ri(AND, 21, 21, 0x38);
+  code[n++] = one_in(rng, 4) ? dense_memory(rng) : rr(3, 21, 21, 22); /* XOR */
+  code[n++] = 3u << 30 | 9u << 25 | (u32)op3[below(rng, 8)] << 19 | 5 << 14 | 21;
+  code[n++] = rr(ADD, 20, 20, 9);
+  code[n++] = ri(AND, 19, 19, 63);
+  code[n++] = ri(0x14, 19, 19, 1);
+  code[n++] = 9u << 25 | 2u << 22 | ((0u - 5) & 0x3fffff);
+  code[n++] = one_in(rng, 2) ? rr(3, 21, 21, 22) : NOP;
+  return n;
+}
+
 #include "engine_system.h"
+#include "engine_jumps.h"
 
 static u32 dense_insn(u64 *rng) {
   switch (below(rng, 34)) {

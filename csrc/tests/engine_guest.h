@@ -26,6 +26,7 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int16_t i16;
+typedef int32_t i32;
 
 enum {
   FAULT_AREA = 0x8000, SPILL_STACK = 0xa000, TSB = 0x10000, TSB_DESCRIPTOR = 0x12000, QUEUES = 0x14000,
@@ -272,11 +273,14 @@ static u32 hypercall_sequence(u32 *code, u64 *rng) {
 }
 
 static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rng) {
-  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[24];
+  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[40];
   for (u32 n = 0; n < words;) {
     u32 count = 1;
     buffer[0] = dense && !one_in(rng, 50) ? dense_insn(rng) : random_insn(f, rng);
     if (dense && one_in(rng, 20)) count = dense_loop(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = dense_scatter(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = jump_calls(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = jump_table(buffer, rng);
     else if (dense && one_in(rng, 15)) count = dense_compare(buffer, rng);
     else if (dense && one_in(rng, 10)) count = system_sequence(buffer, rng);
     else if (dense && one_in(rng, 40)) count = system_level(buffer, rng);

@@ -17,6 +17,7 @@ from emulator.arguments import EXIT_USAGE, Parser, complain
 from emulator.diskcommand import add_disk
 from emulator.errors import EmulatorError, PlatformFileError
 from emulator.gdb.command import add_gdb
+from emulator.gdb.doors import PORT, is_address
 from emulator.mdesc.command import add_md
 from emulator.mkdisk import add_mkdisk
 from emulator.platforms import PLATFORMS, find_platform, load_platform
@@ -95,9 +96,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     if "--" in rest:
         split = rest.index("--")
         rest, literal = rest[:split], rest[split + 1 :]
-    # A bare --trace must not swallow the operand behind it.
     if argv[0] == "run":
-        rest = ["--trace=-" if word == "--trace" else word for word in rest]
+        rest = _with_values(rest)
     parse = command.parse_args if argv[0] in WITH_VERBS else command.parse_intermixed_args
     options = parse(rest)
     if hasattr(options, "operands"):
@@ -105,6 +105,17 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         if not options.operands and not options.firmware:
             command.error("an IMAGE is missing")
     return options
+
+
+def _with_values(words: list[str]) -> list[str]:
+    """Of `sun4v run`: a bare --trace or --gdb must not swallow the operand behind it."""
+    out: list[str] = []
+    for word in words:
+        if out and out[-1] == f"--gdb={PORT}" and is_address(word):
+            out[-1] = f"--gdb={word}"
+        else:
+            out.append({"--trace": "--trace=-", "--gdb": f"--gdb={PORT}"}.get(word, word))
+    return out
 
 
 def command_platforms(options: argparse.Namespace) -> int:

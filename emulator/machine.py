@@ -221,8 +221,10 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
         self._core.reset()
         firmware.power_on()
 
-    def _install_firmware(self, program: Program | None, variables: Variables) -> OpenBoot:
-        """Firmware that has done nothing yet."""
+    def _install_firmware(
+        self, program: Program | None, variables: Variables, *, saved: bytes | None = None
+    ) -> OpenBoot:
+        """Firmware that has done nothing yet, or is where it was. Raises StateError."""
         description = self.machine_description
         self.firmware = OpenBoot(
             self._core,
@@ -233,6 +235,7 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
             program=program,
             variables=variables,
             disks=self._firmware_disks(description),
+            saved=saved,
         )
         for device in self.devices:
             if isinstance(device, DomainServices):
@@ -260,9 +263,13 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
         Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
         """
         self.machine_description = description
-        if self.firmware:
-            self.firmware.describe(description, self._firmware_disks(description))
+        self.describe_disks()
         self._describe_variables()
+
+    def describe_disks(self) -> None:
+        """Disks have been opened or closed: firmware finds what is behind its nodes now."""
+        if self.firmware:
+            self.firmware.describe(self.machine_description, self._firmware_disks(self.machine_description))
 
     # -- running
 
@@ -493,7 +500,8 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
 
     @machine_description.setter
     def machine_description(self, md: MachineDescription) -> None:
-        self._core.set_md(encode(md))
+        self._described = encode(md), md
+        self._core.set_md(self._described[0])
 
     # -- state
 

@@ -58,16 +58,20 @@ class HostConsole:
             termios.tcsetattr(self.input_fd, termios.TCSADRAIN, self._saved)
             self._saved = None
 
-    def read(self, *, wait: bool = False) -> bytes:
-        """Input that is there now (maybe none); with `wait` block until there is some or the input ends.
+    def read(self, *, wait: bool = False, also: int | None = None) -> bytes:
+        """Input that is there now (maybe none); with `wait` block until there is some or the input ends, or there is
+        something on the descriptor `also`.
 
         Raises QuitError where a terminal sends Ctrl-] (or ~.).
         """
         if self.ended:
+            if wait and also is not None:
+                select.select([also], [], [])
             return b""
         try:
-            ready, _, _ = select.select([self.input_fd], [], [], None if wait else 0)
-            data = os.read(self.input_fd, _CHUNK_BYTES) if ready else None
+            watched = [self.input_fd] if also is None else [self.input_fd, also]
+            ready, _, _ = select.select(watched, [], [], None if wait else 0)
+            data = os.read(self.input_fd, _CHUNK_BYTES) if self.input_fd in ready else None
         except BlockingIOError:
             return b""
         except (OSError, ValueError):

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import socket
 import sys
-from collections import deque
 
-from emulator.arguments import Parser
+from emulator.arguments import FAILED, OK, Parser
 from emulator.errors import ConfigError
 from emulator.gdb.doors import LOOPBACK, PORT, Address, Door, parse_address
-from emulator.gdb.remote import RemoteDebuggee
-from emulator.gdb.serve import PipeStream, SocketStream, refuse, serve
+from emulator.gdb.listen import listen
+from emulator.gdb.remote import RemoteDebuggee, connect_debuggee
+from emulator.gdb.serve import PipeStream, serve
 from emulator.places import find_machine, place
-from emulator.power.commands import FAILED, OK, Commands, add_parser, reporting
+from emulator.power.commands import Commands, add_parser, reporting
 from emulator.power.watch_commands import connect, find_guest
-
-MOST_REFUSED = 8
-ANOTHER = "another debugger is attached to this domain through this port: one at a time"
 
 
 def add_gdb(commands: Commands) -> dict[str, Parser]:
@@ -48,7 +43,7 @@ def _gdb(options: argparse.Namespace) -> int:
     with connect(where) as machine:
         guest = find_guest(machine, domain)
         name = next(each["name"] for each in machine.call("guest.list") if each["guest"] == guest)
-    debuggee = RemoteDebuggee(where.hvctl, guest, f"{where.name}/{name}")
+    debuggee = connect_debuggee(where.hvctl, guest, f"{where.name}/{name}")
     try:
         if options.stdio:
             failed = serve(PipeStream(), debuggee)
@@ -71,46 +66,8 @@ def _address(options: argparse.Namespace) -> Address:
 
 def _listen(debuggee: RemoteDebuggee, address: Address, *, once: bool) -> int:
     door = Door(address)
-    refused: deque[socket.socket] = deque()
-    try:
-        print(f"{debuggee.name}: target remote {door.address}", flush=True)
-        if not door.address.local:
-            _say("whoever reaches this address controls the domain: the protocol has no password")
-        while True:
-            sock = door.accept()
-            if sock is None:
-                continue
-            with sock:
-                stream = SocketStream(sock)
-                failed = serve(stream, debuggee, [(door.fileno(), lambda: _turn_away(door, refused))])
-                if failed is not None:
-                    _say(str(failed))
-                    stream.hear_out()
-            while refused:
-                refused.popleft().close()
-            if once:
-                return OK if failed is None else FAILED
-            _check(debuggee)
-    finally:
-        door.close()
-
-
-def _turn_away(door: Door, refused: deque[socket.socket]) -> None:
-    """A client beside the one that is served. Its socket is kept for a while: what it is told must arrive."""
-    sock = door.accept()
-    if sock is None:
-        return
-    refuse(SocketStream(sock), ANOTHER)
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
-    refused.append(sock)
-    if len(refused) > MOST_REFUSED:
-        refused.popleft().close()
-
-
-def _check(debuggee: RemoteDebuggee) -> None:
-    """Is there still a machine with that domain? Raises GoneError."""
-    debuggee.call("guest.status")
+    print(f"{debuggee.name}: target remote {door.address}", flush=True)
+    return OK if listen(door, debuggee, _say, once=once) else FAILED
 
 
 def _say(text: str) -> None:

@@ -55,6 +55,15 @@ def parse_address(text: str) -> Address:
     return Address(host, number)
 
 
+def is_address(text: str) -> bool:
+    """Would `parse_address` take it?"""
+    try:
+        parse_address(text)
+    except ConfigError:
+        return False
+    return True
+
+
 class Door:
     """A socket that listens. Raises ConfigError where it cannot."""
 

@@ -6,9 +6,9 @@ number, so that an event of an earlier one is not taken for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from emulator.gdb.debuggee import DebugError, GoneError, Kind, Reason, Resume, Stopped, Thread
 from emulator.gdb.monitor import run_command
@@ -20,16 +20,41 @@ _GONE = ("unreachable", "closed", "no-guest", "state")
 LEAST_VERSION = (1, 2)
 
 
+class Way(Protocol):
+    """How requests come to a machine and events from it: `Hvctl`, or something like it. Raises HvctlError."""
+
+    def fileno(self) -> int:
+        """Readable when something has come."""
+
+    def call(self, op: str, /, **arguments: Any) -> Any:
+        """A request; its result."""
+
+    def events(self, *, seconds: float | None = None) -> Iterator[dict[str, Any]]:
+        """Events as they come, until none does for `seconds`."""
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Events that have come beside answers."""
+
+    def close(self) -> None:
+        """No more requests."""
+
+
+def connect_debuggee(path: Path, guest: int, name: str) -> RemoteDebuggee:
+    """A guest of a machine's process. Raises HvctlError, DebugError for a machine that knows no debugger."""
+    machine = Hvctl(path, client="sun4v gdb")
+    if tuple(machine.hello["version"]) < LEAST_VERSION:
+        version = ".".join(map(str, machine.hello["version"]))
+        machine.close()
+        raise DebugError(f"the machine speaks hvctl {version}, which knows no debugger: power it off and on again")
+    return RemoteDebuggee(machine, guest, name)
+
+
 class RemoteDebuggee:
     """`emulator.gdb.serve.Attachable`. It has a connection of its own, whose end detaches, whatever became of us."""
 
-    def __init__(self, path: Path, guest: int, name: str) -> None:
+    def __init__(self, machine: Way, guest: int, name: str) -> None:
         self.name, self.guest = name, guest
-        self._machine = Hvctl(path, client="sun4v gdb")
-        if tuple(self._machine.hello["version"]) < LEAST_VERSION:
-            version = ".".join(map(str, self._machine.hello["version"]))
-            self._machine.close()
-            raise DebugError(f"the machine speaks hvctl {version}, which knows no debugger: power it off and on again")
+        self._machine = machine
         self._attached = False
         self._number = 0
         self._stopped: Stopped | None = None
@@ -48,6 +73,8 @@ class RemoteDebuggee:
         try:
             return self._machine.call(op, guest=self.guest, **arguments)
         except HvctlError as error:
+            if error.code == "no-guest":
+                raise GoneError(f"{self.name} is not on this machine any more: unbound, or moved to another") from None
             raise (GoneError if error.code in _GONE else DebugError)(str(error)) from None
 
     # -- coming and going

@@ -71,7 +71,7 @@ class Guest(GuestMoving, GuestDebug):
         self.started_at: float | None = None
         self.snapshot = Snapshot()
         self.console = GuestConsole(self.poke)
-        self.requests = Requests(self._emit, events.requests, ticks)
+        self.requests = Requests(self._emit, events.requests, ticks, self._stands)
         self._housing, self._around = housing, around
         self._events, self._clock, self._runner_poke = events, clock, poke
         self._queue: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -441,7 +441,7 @@ class Guest(GuestMoving, GuestDebug):
             self._begin_here(machine, plugs)
         elif plugs.released:
             plugs.arrive(unplugged=False)
-            machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+            machine.describe_disks()
         plugs.links.join()
         if machine.suspended:
             machine.resume()

@@ -66,6 +66,10 @@ class GuestDebug:
         if self.debugger is not None:
             self.debugger.forget()
 
+    def _stands(self) -> str:
+        """Why it cannot answer; "": it can."""
+        return STANDS_TEXT if self.debugger is not None and self.debugger.standing else ""
+
     def undebugged(self, what: str) -> None:
         """Raises GuestStateError while a debugger is attached."""
         if self.debugger is not None:

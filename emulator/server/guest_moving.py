@@ -200,7 +200,7 @@ class GuestMoving:
     def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
         """A guest that was received runs for the first time."""
         plugs.arrive(unplugged=True)
-        machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        machine.describe_disks()
         away = 0 if self._housing.deterministic else round(time.time() - self._stopped_at)
         machine.go(min(max(away, 0), MOST_AWAY_SECONDS))
         if self._new_description and not machine.suspended:  # that one reads it by itself

@@ -27,11 +27,15 @@ UNANSWERED_SECONDS = 900.0
 class Requests:
     """The manager's end of one guest's domain services, over all its power-ons. For the guest's turn only.
 
-    `emit` takes the kind of an event and its members; `ticks` gives seconds that only grow.
+    `emit` takes the kind of an event and its members; `ticks` gives seconds that only grow; `hindered` says why the
+    guest cannot answer now ("": it can).
     """
 
-    def __init__(self, emit: Callable[..., None], numbers: Iterator[int], ticks: Callable[[], float]) -> None:
-        self._emit, self._ticks = emit, ticks
+    def __init__(
+        self, emit: Callable[..., None], numbers: Iterator[int], ticks: Callable[[], float],
+        hindered: Callable[[], str],
+    ) -> None:  # fmt: skip
+        self._emit, self._ticks, self._hindered = emit, ticks, hindered
         self.said = Steady(emit, ticks)
         """What the guest may say as often as it likes."""
         self._numbers = numbers  # of the whole machine: a manager tells answers apart by them
@@ -130,6 +134,8 @@ class Requests:
     def _ask(self, ask: Callable[[DomainServices], Reply]) -> dict[str, Any]:
         if self._device is None:
             raise NoServiceError("the guest is not on")
+        if why := self._hindered():
+            raise NoServiceError(f"the guest is {why} and would not answer")
         try:
             reply = ask(self._device)
         except ServiceError as error:

@@ -86,7 +86,8 @@ class Server:
         if self.scheduler is not None:
             self.scheduler.on_slice = self.faults.look
         self.networks = Networks(nets, clock=lambda: int(self.ticks() * 1e9), changed=self._links_changed)
-        self.switches = Switches(self.networks)
+        self.networks.faults = self.faults.frames
+        self.switches = Switches(self.networks, faults=self.faults.frames)
         self.off = threading.Event()
         """Set when the server was powered off."""
         self._runner: Runner = self.scheduler or Threads()

@@ -18,14 +18,19 @@ from typing import Protocol
 
 from emulator._core_stream import Buffer, Chunk, ChunkError, Image, Taken, seal
 from emulator.errors import EmulatorError
+from emulator.faults.injector import Injector
 from emulator.hvctl.wire import WireError
 from emulator.stream import chunks, links
 from emulator.stream.bucket import Bucket
 from emulator.stream.chunks import Algorithm, Type
 from emulator.stream.codec import Chooser, Codec
 from emulator.stream.inbox import Inbox
+from emulator.stream.pushes import Pushes, pages_of_a_push
+from emulator.stream.records import RecordLink
 
 WINDOW = 16
+PUSH_PAGES = 32
+"""Of a chunk, where nobody waits behind it."""
 URGENT_PAGES = 4
 """For one that is asked for: itself, and what will be asked for next."""
 RETRY_SECONDS = 0.1
@@ -73,8 +78,10 @@ class Sent:
     sequence: int
     data: memoryview | bytes
     buffer: Buffer | None
+    kind: str = ""
     tries: int = 0
     damaged: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +104,8 @@ class Engine(Protocol):
     chooser: Chooser
     bucket: Bucket
     round: int
+    serving: bool
+    faults: Injector
 
     def address(self) -> tuple[str, int]: ...  # noqa: D102
     def security(self) -> links.Security: ...  # noqa: D102
@@ -132,6 +141,7 @@ class Outgoing:
         self._link: links.Link | None = None
         self._resend: deque[Sent] = deque()
         self._wanted: deque[int] = deque()  # pages that the target's guest waits for
+        self._pushes: Pushes | None = None
         self.asked = 0
         self._strangers = 0
         self.rtt_seconds = 0.0
@@ -209,7 +219,7 @@ class Outgoing:
         sock = socket.create_connection(self.engine.address(), timeout=links.HANDSHAKE_SECONDS)
         self._link = sock
         try:
-            link = self._link = self.engine.security().wrap(sock, server=False)
+            link = self._link = self.engine.security().wrap(sock)
         except BaseException:
             sock.close()
             raise
@@ -273,11 +283,11 @@ class Outgoing:
     def _send(self, link: links.Link, sent: Sent) -> None:
         size = len(sent.data)
         wait = self.engine.bucket.spend(size)
-        if wait > 0:
+        if wait > 0 and not sent.urgent:
             self.engine.over.wait(wait)
             self.counters.cap_seconds += wait
         wall, cpu = time.perf_counter(), time.thread_time()
-        link.sendall(sent.data)
+        link.sendall(self._struck(sent) if self.engine.faults.armed else sent.data)
         self.counters.send_seconds += time.perf_counter() - wall
         self.counters.send_cpu_seconds += time.thread_time() - cpu
         if sent.tries:
@@ -285,6 +295,21 @@ class Outgoing:
         else:
             self.counters.wire_bytes += size
         sent.tries += 1
+
+    def _struck(self, sent: Sent) -> memoryview | bytes:
+        """What goes out in the place of a chunk. Raises OSError."""
+        rule = self.engine.faults.fire("stream.chunk", kind=sent.kind, channel=self.number)
+        match rule.action if rule is not None else "":
+            case "lose":
+                return b""
+            case "corrupt":
+                return bytes(sent.data[:-1]) + bytes([sent.data[-1] ^ 1])
+            case "cut":
+                raise ConnectionResetError("fault stream.chunk: the connection was cut")
+            case "delay":
+                assert rule is not None
+                self.engine.over.wait(rule.value("ms") / 1000)
+        return sent.data
 
     # -- what is sent
 
@@ -302,7 +327,7 @@ class Outgoing:
             if self._items:  # a round has ended, and another begun, since the look above: its end goes first
                 return self._make_item(self._items.popleft())
             begun = time.perf_counter()
-            sent = self._fetch_wanted() or (self._fetch() if self.engine.background(self.number) else None)
+            sent = self._fetch_wanted() or (self._push() if self.engine.background(self.number) else None)
             self.counters.fetch_seconds += time.perf_counter() - begun
             return sent
         finally:
@@ -319,7 +344,7 @@ class Outgoing:
             type=item.type, mid=self.engine.mid, channel=self.number, round=item.round, sequence=self._next,
             argument=item.argument,
         )  # fmt: skip
-        return self._numbered(seal(chunk, body), None)
+        return self._numbered(seal(chunk, body), None, item.type)
 
     def _fetch_wanted(self) -> Sent | None:
         """Pages that are asked for, and those behind them: few, since somebody waits."""
@@ -327,46 +352,69 @@ class Outgoing:
             buffer = self._free.pop() if self._free else Buffer()
             taken = self.engine.image.take_at(buffer, self._wanted.popleft(), URGENT_PAGES)
             if taken.pages or taken.zeros:
-                return self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
+                sent = self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
+                sent.urgent = True
+                return sent
             self._free.append(buffer)  # it is on its way already
         return None
+
+    def _push(self) -> Sent | None:
+        """Pages that nobody has asked for; under a cap few of a guest that may ask for others meanwhile."""
+        most = pages_of_a_push(self.engine.bucket.rate, PUSH_PAGES) if self.engine.serving else PUSH_PAGES
+        if most == PUSH_PAGES:
+            return self._fetch()
+        self._pushes = self._pushes or Pushes(self.engine.image)
+        buffer = self._free.pop() if self._free else Buffer()
+        taken = self._pushes.take(buffer, most)
+        if taken is None:
+            self._free.append(buffer)
+            return None
+        return self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
 
     def _fetch(self) -> Sent | None:
         buffer = self._free.pop() if self._free else Buffer()
         algorithm = self.engine.chooser.current()
         source = self._raw if algorithm else buffer
+        header = Chunk(Type.DATA, self.engine.mid, self.number, self.engine.round, self._next)
         while True:
-            taken = self.engine.image.take(source)
+            taken = self.engine.image.take(source) if algorithm else self.engine.image.fetch(buffer, header)
             self.counters.looked += taken.looked
-            if taken.pages or taken.zeros:
+            if taken.raw_bytes:
                 break
             if not taken.looked:
                 self._free.append(buffer)
                 return None
+        return self._packed(buffer, taken, algorithm) if algorithm else self._counted(buffer, taken)
+
+    def _packed(self, buffer: Buffer, taken: Taken, algorithm: int) -> Sent:
         size = taken.raw_bytes
-        if algorithm:
-            packed = self._codec.compress(algorithm, self._raw.payload[:size])
-            if self.engine.chooser.tried(size, len(packed)):
-                size = len(packed)
-                buffer.payload[:size] = packed
-            else:
-                algorithm = Algorithm.NONE
-                self._raw, buffer = buffer, self._raw
+        packed = self._codec.compress(algorithm, self._raw.payload[:size])
+        if self.engine.chooser.tried(size, len(packed)):
+            size = len(packed)
+            buffer.payload[:size] = packed
+        else:
+            algorithm = Algorithm.NONE
+            self._raw, buffer = buffer, self._raw
         return self._sealed(buffer, taken, algorithm, size)
 
     def _sealed(self, buffer: Buffer, taken: Taken, algorithm: int, size: int) -> Sent:
+        if self.engine.faults.armed and size and self.engine.faults.fire("stream.page", channel=self.number):
+            buffer.payload[0] ^= 1
         buffer.seal(
             Chunk(
                 type=Type.DATA, mid=self.engine.mid, channel=self.number, round=self.engine.round, sequence=self._next,
                 pages=taken.pages, zeros=taken.zeros, algorithm=algorithm, raw_bytes=taken.raw_bytes, wire_bytes=size,
             )
         )  # fmt: skip
+        return self._counted(buffer, taken)
+
+    def _counted(self, buffer: Buffer, taken: Taken) -> Sent:
         self.counters.pages += taken.pages + taken.zeros
         self.counters.raw_bytes += taken.raw_bytes
-        return self._numbered(buffer.wire(), buffer)
+        return self._numbered(buffer.wire(), buffer, Type.DATA)
 
-    def _numbered(self, data: memoryview | bytes, buffer: Buffer | None) -> Sent:
-        sent = Sent(self._next, data, buffer)
+    def _numbered(self, data: memoryview | bytes, buffer: Buffer | None, kind: Type) -> Sent:
+        sent = Sent(self._next, data, buffer, kind.name.lower())
         self._next += 1
         self._unacked.append(sent)
         return sent
@@ -374,7 +422,7 @@ class Outgoing:
     # -- what the target answers
 
     def _read_answers(self, link: links.Link, poll: select.poll, timeout_ms: int) -> None:
-        pending = isinstance(link, ssl.SSLSocket) and link.pending()
+        pending = link.pending() if isinstance(link, ssl.SSLSocket | RecordLink) else 0
         ready = [fd for fd, _ in poll.poll(0 if pending else timeout_ms)]
         if self._wake in ready:
             os.eventfd_read(self._wake)

@@ -53,7 +53,7 @@ class Console:
         found: list[re.Match[str]] = []
 
         def said() -> bool:
-            match = expression.search(self.text, self.position)
+            match = expression.search(self.text[self.position:])  # "\A" is where the last one ended
             found.extend([match] if match else [])
             return match is not None
 
@@ -62,7 +62,7 @@ class Console:
             wanted = pattern if isinstance(pattern, str) else pattern.pattern
             raise ExpectError(f"{self._name} did not say {wanted!r} within {seconds:g} virtual seconds; "
                               f"it said: {rest[-SHOWN:]!r}")
-        begin, self.position = self.position, found[0].end()
+        begin, self.position = self.position, self.position + found[0].end()
         return self.text[begin:self.position]
 
     def do(self, line: str, *, prompt: Pattern | None = None, seconds: float = SECONDS) -> str:
@@ -70,10 +70,12 @@ class Console:
         self.position = len(self.text)
         self.sendline(line)
         wanted = self.prompt if prompt is None else prompt
+        end = "\n" if isinstance(wanted, str) else ""
         if isinstance(wanted, str):
-            wanted = re.compile(rf"(?:\A|\n){re.escape(wanted)}\Z")
+            # at the beginning of a line: the echo before it may be all there is, and is not searched any more
+            wanted = re.compile(rf"(?<![^\n]){re.escape(wanted)}\Z")
         echo = re.compile(re.escape(line) + r"[^\n]*\n") if line else re.compile(r"\n")
         self.expect(echo, seconds=seconds)
         output = self.expect(wanted, seconds=seconds)
         last = re.search(wanted, output)
-        return output[: last.start()] if last else output
+        return output[: last.start()].removesuffix(end) if last else output

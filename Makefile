@@ -10,7 +10,7 @@ READY   = $(VENV)/.ready
 # How many processes compile and run tests at once: S4V_JOBS, or else the processors, at most four. One: no workers.
 S4V_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$n || echo 4)
 export S4V_JOBS
-WORKERS  = $(if $(filter-out 0 1,$(S4V_JOBS)),-n $(S4V_JOBS))
+WORKERS  = $(if $(filter-out 0 1,$(S4V_JOBS)),$(shell $(PY) -c 'import xdist' 2>/dev/null && printf -- '-n %s' $(S4V_JOBS)))
 PYTEST   = $(PY) -m pytest $(WORKERS)
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -119,9 +119,11 @@ sanitize: $(READY)
 	S4V_SANITIZE=$(SANITIZE) $(PY) -W ignore setup.py -q build --build-lib $(SAN_LIB)
 	env LD_PRELOAD="$(SAN_PRELOAD)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(CURDIR)/$(SAN_LIB) S4V_EXPECT_SANITIZER=address \
-	  $(VENV)/bin/pytest $(WORKERS) -m "not nosan" $(SAN_TESTS) $(PYTEST_ARGS)
+	  $(VENV)/bin/pytest $(WORKERS) -m "not nosan and not slow" $(SAN_TESTS) $(PYTEST_ARGS)
 
 ## coverage: what the quicker tests reach, of the C core (gcov) and of Python; reports in build/coverage
+##           (COVERAGE_HTML= leaves out the pages)
+COVERAGE_HTML ?= 1
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage/data
 	find build -path 'build/core-coverage/*.gcda' -delete
@@ -133,8 +135,9 @@ coverage: $(READY)
 	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage combine -q
 	$(VENV)/bin/gcovr --root csrc --object-directory build/core-coverage --exclude csrc/tests --exclude-throw-branches \
 	  --gcov-ignore-errors=no_working_dir_found --merge-mode-functions=separate -j $(S4V_JOBS) \
-	  --txt build/coverage/core.txt --html-details build/coverage/core.html --json-summary build/coverage/core.json
-	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage html -q --directory build/coverage/python-html
+	  --txt build/coverage/core.txt --json-summary build/coverage/core.json \
+	  $(if $(COVERAGE_HTML),--html-details build/coverage/core.html)
+	$(if $(COVERAGE_HTML),COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage html -q --directory build/coverage/python-html)
 	COVERAGE_FILE=build/coverage/data/python $(VENV)/bin/coverage report --sort=cover > build/coverage/python.txt
 	@$(PY) -c 'import json; c = json.load(open("build/coverage/core.json")); print("coverage of the C core:", \
 	  c["line_percent"], "% of", c["line_total"], "lines,", c["branch_percent"], "% of", c["branch_total"], "branches")'

@@ -42,8 +42,15 @@ class BuildCore(build_ext):
                 shutil.copyfile(ROOT / source, target.parent / Path(source).name)
 
 
+def manual_pages() -> list[tuple[str, list[str]]]:
+    """Where `man` finds them beside the programs: share/man/man1 and man8 below the prefix."""
+    pages = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "man").glob("*.[18]"))
+    return [(f"share/man/man{section}", [page for page in pages if page.endswith(section)]) for section in "18"]
+
+
 setup(
     cmdclass={"build_ext": BuildCore},
     ext_modules=[Extension("emulator._core_cffi", sources=[], py_limited_api=True)],
+    data_files=manual_pages(),
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -324,6 +324,7 @@ int s4v_ldc_add_wire(s4v_machine *, uint32_t channel);
 int s4v_wire_plug(s4v_machine *, uint32_t channel, s4v_wire *, uint32_t side);
 int s4v_wire_unplug(s4v_machine *, uint32_t channel);            /* one that is out already is fine */
 int s4v_ldc_info(const s4v_machine *, uint32_t channel, s4v_ldc *out);
+uint32_t s4v_ldc_wires(const s4v_machine *, uint32_t *out, uint32_t max); /* the first of `add_wire`, ascending; how many */
 int s4v_ldc_up(s4v_machine *, uint32_t channel, int up);         /* the guest sees UP or DOWN */
 int s4v_ldc_reset(s4v_machine *, uint32_t channel);              /* the guest sees RESET once */
 /* 64-byte packets. Both return how many went through; a guest without room makes the run stop (S4V_STOP_CHANNEL) when
@@ -538,8 +539,11 @@ int s4v_strand_count(const s4v_machine *, uint32_t strand, s4v_strand_counts *ou
 uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */
 void s4v_code_limit(s4v_machine *, uint64_t bytes);
 /* How blocks of code are executed; between runs. Same results. `hot_entries`: entries of a block after which the translator
- * takes it, 0: as it sees fit. -1: no translator on this host or in this build; the machine interprets. */
+ * takes it, 0: as it sees fit. S4V_ENOENT: no translator on this host or in this build; the machine interprets. */
 int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
+/* The engine in effect. `why`: what stood against another one that was asked for; with the translator, why some strand that
+ * was added later interprets all the same; or "". */
+int s4v_engine(const s4v_machine *, char *why, size_t size);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* The translator since it was chosen: guest code translated and host CPU time for it, and how often its code called the body
  * of an instruction, had C look up a block, and went to the interpreter: to a block not translated, or within one. `rows`:

@@ -215,7 +215,7 @@ def link(plan: Plan, units: list[Unit], target: Path) -> None:
     command = [*plan.compiler, "-shared", "-fPIC", *(str(u.target) for u in units), "-o", str(target)]
     if plan.sanitize:
         command.append(f"-fsanitize={plan.sanitize}")
-    command += [*shlex.split(os.environ.get("LDFLAGS", "")), "-lm", "-lpthread"]
+    command += [*shlex.split(os.environ.get("LDFLAGS", "")), "-lm", "-lpthread", "-ldl"]
     if subprocess.run(command, check=False).returncode != 0:
         raise BuildError("linking the core failed")
 

@@ -75,9 +75,10 @@ class ChannelCalls:
         return bool(lib.s4v_ldc_info(self._machine, channel, raw) == 0 and raw.host)
 
     def ldc_wires(self, most: int) -> list[int]:
-        """The channels for a wire, of those below `most`. Thousands are looked at while a moved guest stands still."""
-        raw, machine, info = ffi.new("s4v_ldc *"), self._machine, lib.s4v_ldc_info
-        return [channel for channel in range(most) if info(machine, channel, raw) == 0 and raw.wire]
+        """The channels for a wire, of those below `most`."""
+        out = ffi.new("uint32_t[]", most)
+        count = int(lib.s4v_ldc_wires(self._machine, out, most))
+        return [channel for channel in out[0:count] if channel < most]
 
     def ldc_up(self, channel: int, up: bool) -> None:
         """UP or DOWN for the guest."""

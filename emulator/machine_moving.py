@@ -46,7 +46,9 @@ class MachineMoving(MachineResources):
         """See `Machine`."""
         raise NotImplementedError
 
-    def _install_firmware(self, program: Program | None, variables: Variables) -> OpenBoot:
+    def _install_firmware(
+        self, program: Program | None, variables: Variables, *, saved: bytes | None = None
+    ) -> OpenBoot:
         raise NotImplementedError
 
     def _watch_variables(self, variables: Variables) -> None:
@@ -76,7 +78,7 @@ class MachineMoving(MachineResources):
             raise StateError(f"the state image is damaged: description: {error}") from error
         self.firmware = None
         if state.firmware:
-            self._install_firmware(program, variables).load(state.firmware)
+            self._install_firmware(program, variables, saved=state.firmware)
             self._watch_variables(variables)  # only now: the description has them already
         self.devices.load(state.devices)
         for device in self.devices:

@@ -17,13 +17,14 @@ from emulator.devices.lab import build_domain
 from emulator.devices.options import DISK_USAGE, NET_USAGE, make_nets, parse_disk, parse_net
 from emulator.devices.switch import Switch
 from emulator.disasm import listing
+from emulator.engines import DEFAULT_ENGINE, ENGINES
 from emulator.errors import ConfigError, EmulatorError, StateError
 from emulator.firmware.nvram import NvramFile
 from emulator.firmware.program import Program, add_initrd, wants_firmware
 from emulator.firmware.variables import VariableError, Variables
 from emulator.guest import StopReason
 from emulator.loader import Image, read_image
-from emulator.machine import ENGINES, Machine
+from emulator.machine import Machine
 from emulator.terminal import HostConsole, QuitError
 from emulator.units import parse_count, parse_size
 
@@ -92,8 +93,8 @@ def _add_machine(run: Parser) -> None:
         help="count time in instructions; read all of a piped standard input before the start",
     )  # fmt: skip
     run.add_argument(
-        "--engine", choices=sorted(ENGINES), default="interpreter",
-        help="how code is executed: interpreter (default), or translator to x86-64 code; same results",
+        "--engine", choices=sorted(ENGINES), default=DEFAULT_ENGINE,
+        help="how code is executed: interpreter (default), or translator to x86-64 code, where the host can",
     )  # fmt: skip
 
 
@@ -181,7 +182,8 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     """Build the machine, run, report."""
     with ExitStack() as stack:
         machine = _build(options, stack)
-        machine.use_engine(options.engine)
+        if note := machine.prefer_engine(options.engine):
+            complain(f"--engine {options.engine}: {note}; the machine interprets, with the same results")
         booted = _start(machine, options, image, path)
         if options.load:
             load_state(machine, options.load)
@@ -203,11 +205,11 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
             gdb.close(outcome.report or "the program has ended", outcome.status)
         if faults is not None:
             session.timing.more = {"faults": faults.report(), "digest": machine.digest().hex()}
-        engine = machine.engine_statistics  # before it is closed
+        figures = session.timing.as_json(outcome, machine)  # before it is closed
     if outcome.report:
         complain(outcome.report)
     if options.stats:
-        print(session.timing.as_json(outcome, engine), file=sys.stderr, flush=True)
+        print(figures, file=sys.stderr, flush=True)
     return outcome.status
 
 

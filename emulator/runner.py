@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from emulator._core_observe import EngineStatistics
 from emulator.guest import Stop, StopReason
 from emulator.loader import Image
 from emulator.machine import Machine
@@ -58,8 +57,10 @@ class Timing:
     wall_seconds: float = 0.0
     more: dict[str, Any] = field(default_factory=dict)
 
-    def as_json(self, outcome: Outcome, engine: EngineStatistics) -> str:
-        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
+    def as_json(self, outcome: Outcome, machine: Machine) -> str:
+        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock. `engine`: the one in
+        effect; `engine_note`: why it is not the one that was asked for, or ""."""
+        statistics = machine.engine_statistics
         return json.dumps(
             {
                 "instructions": self.instructions,
@@ -69,7 +70,9 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
-                "translator": asdict(engine) if engine.regions else None,
+                "engine": machine.engine,
+                "engine_note": machine.engine_note,
+                "translator": asdict(statistics) if statistics.regions else None,
                 **self.more,
             }
         )

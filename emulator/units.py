@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Sizes, counts and times as people write and read them."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def format_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % factor == 0:
             return f"{size_bytes // factor}{suffix}"
     return str(size_bytes)
+
+
+def format_amount(number: float) -> str:
+    """About how many bytes, in two digits at least: 50331648 -> ``"48M"``, 3250586 -> ``"3.1M"``."""
+    for suffix in ("T", "G", "M", "K"):
+        value = number / _FACTORS[suffix]
+        if value >= 1:
+            return f"{value:.1f}{suffix}" if value < 9.95 else f"{value:.0f}{suffix}"
+    return f"{number:.0f}"
+
+
+def format_duration(seconds: float) -> str:
+    """``"41 ms"``, ``"1.25 s"``, ``"17 s"``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.0f} s"
 
 
 def parse_count(text: str) -> int:

@@ -41,7 +41,7 @@ from ldmd.rpc.server import Server
 from ldmd.security import certificates
 from ldmd.store import Step, Store
 
-OK, FAILED, USAGE = 0, 1, 2
+OK, FAILED = 0, 1
 WAIT_SECONDS = 60.0
 """How long a start waits for the machine's process."""
 ACCESS = "access.toml"

@@ -249,10 +249,11 @@ class Manager:
     # -- operations
 
     def execute(self, command: str, arguments: Mapping[str, Any], *, caller: Caller = LOCAL,
-                on_line: OnLine | None = None, line: str = "") -> Outcome:
+                on_line: OnLine | None = None, line: str = "",
+                begun: Callable[[int], None] = lambda job: None) -> Outcome:
         """Carry out a sub-command. Never raises for what the user or the machine did: the outcome says it.
 
-        `line`: the command as it was typed, for the history.
+        `line`: the command as it was typed, for the history. `begun` is told the job's number.
         """
         job = Job(self, self.book.number(), command, dict(arguments), caller, self.clock.now(), on_line=on_line)
         line = line or f"ldm {command}"
@@ -260,6 +261,7 @@ class Manager:
         result, error = None, None
         self.book.begin(job)
         try:
+            begun(job.id)
             found = self._allowed(command, caller)
             result = self._write(found, job) if found.write else self._read(found, job)
         except RefusedError as refused:

@@ -16,7 +16,18 @@ import pytest
 from host_shares import Turns
 
 # What takes longest, longest first; then come the other files with tests marked `slow`.
-LONG: tuple[str, ...] = ()
+LONG = (
+    "tests/realrules/",
+    "tests/room/test_howto.py",
+    "tests/fuzz/test_engine_fuzz.py",
+    "tests/room/test_linux_moves.py",
+    "tests/mutation/test_mutants.py",
+    "tests/property/test_translator.py",
+    "tests/property/test_engine_properties.py",
+    "tests/unit/test_threads.py",
+    "tests/cli/test_package.py",
+    "tests/property/test_other_hosts.py",
+)
 # These folders have servers that all their tests share.
 TOGETHER = ("tests/realrules/",)
 
@@ -39,7 +50,7 @@ def _ranks(items: list[pytest.Item]) -> dict[str, int]:
             rank = len(LONG)
         ranks[scope] = min(rank, ranks.get(scope, rank))
     for item in items:
-        if item.get_closest_marker("serial"):
+        if item.get_closest_marker("serial") and scope_of(item.nodeid) not in LONG:
             ranks[scope_of(item.nodeid)] = len(LONG) + 2
     return ranks
 

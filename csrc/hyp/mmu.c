@@ -177,6 +177,7 @@ u32 hc_mmu_enable(struct strand *s, struct domain *d) {
   if (target & 3) return hc_status(s, HV_EBADALIGN);
   if (!flag && !ram_backed(s->env->ram, RA(target), 4)) return hc_status(s, HV_ENORADDR);
   s->mmu_enabled = flag;
+  mmu_spaces_changed(s);
   s->pc = target;
   s->npc = target + 4;
   hv_ret(s, 0, HV_EOK);

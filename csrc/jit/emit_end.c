@@ -21,7 +21,7 @@ static void go_outside(struct gen *g, const struct way *way) {
     x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
     return;
   }
-  i64 entry = (i64)offsetof(struct strand, jump) + (i64)(way->target >> 2 & (JUMP_CACHE - 1)) * (i64)sizeof(struct jump_entry);
+  i64 entry = (i64)offsetof(struct strand, jump) + (i64)jump_index(way->target, from->mode) * (i64)sizeof(struct jump_entry);
   x86_mov_imm(x, RAX, way->target);
   x86_alu_load(x, ALU_CMP, W64, RAX, x86_at(RBP, entry + (i64)offsetof(struct jump_entry, pc)));
   x86_jcc(x, CC_NE, &g->jit->thunks.miss);
@@ -32,24 +32,62 @@ static void go_outside(struct gen *g, const struct way *way) {
   x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
 }
 
-static void go_dynamic(struct gen *g, const struct way *way) {
+/* RAX: target. To the region's own blocks with registers where they are. */
+static void go_inside(struct gen *g, const struct node *n) {
   struct x86 *x = &g->x;
-  gen_write_back(g, g->dirty);
-  x86_alu_imm(x, ALU_SUB, W64, R15, (i32)way->insns);
-  x86_jcc(x, CC_S, &g->jit->thunks.expire_jump);
-  x86_load(x, W64, RAX, FIELD_AT(npc));
+  for (u32 left = node_returns(n) ? g->r->returns : 0; left; left &= left - 1) {
+    struct node *to = &g->r->node[__builtin_ctz(left)];
+    u64 pc = to->block->pc;
+    if ((i64)pc == (i32)pc) {
+      x86_alu_imm(x, ALU_CMP, W64, RAX, (i32)pc);
+    } else {
+      x86_mov_imm(x, RCX, pc);
+      x86_alu(x, ALU_CMP, W64, RAX, RCX);
+    }
+    x86_jcc(x, CC_E, &to->body);
+  }
+}
+
+/* RDX: the block at RAX, by the jump cache. */
+static void find_target(struct gen *g, struct x86_label *miss) {
+  struct x86 *x = &g->x;
+  u32 mode = g->node->block->mode;
   x86_mov(x, W32, RCX, RAX);
   x86_shift_imm(x, SHIFT_RIGHT, W32, RCX, 2);
+  if (mode) x86_alu_imm(x, ALU_XOR, W32, RCX, (i32)(mode << JUMP_MODE_SHIFT));
   x86_alu_imm(x, ALU_AND, W32, RCX, JUMP_CACHE - 1);
   x86_lea(x, W64, RCX, (struct x86_mem){RCX, RCX, 1, 0});
   x86_lea(x, W64, RCX, (struct x86_mem){RBP, RCX, 3, (i32)offsetof(struct strand, jump)});
   x86_alu_load(x, ALU_CMP, W64, RAX, x86_at(RCX, offsetof(struct jump_entry, pc)));
-  x86_jcc(x, CC_NE, &g->jit->thunks.miss);
+  x86_jcc(x, CC_NE, miss);
   x86_load(x, W64, RDX, x86_at(RCX, offsetof(struct jump_entry, key)));
   x86_alu_load(x, ALU_CMP, W64, RDX, FIELD_AT(jump_key));
-  x86_jcc(x, CC_NE, &g->jit->thunks.miss);
-  x86_load(x, W64, RSI, x86_at(RCX, offsetof(struct jump_entry, block)));
-  x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
+  x86_jcc(x, CC_NE, miss);
+  x86_load(x, W64, RDX, x86_at(RCX, offsetof(struct jump_entry, block)));
+}
+
+/* A jump to one of the region's blocks need not write registers back and load them again. */
+static void go_dynamic(struct gen *g, const struct node *n, const struct way *way) {
+  struct x86 *x = &g->x;
+  u32 inside = region_targets(g->r, n, 0);
+  struct stub *expire = gen_stub(g, STUB_EXPIRE_JUMP);
+  x86_alu_imm(x, ALU_SUB, W64, R15, (i32)way->insns);
+  x86_jcc(x, CC_S, &expire->from);
+  if (inside) leave_if_stale(g, &expire->from);
+  x86_load(x, W64, RAX, FIELD_AT(npc));
+  if (node_returns(n) || !inside) {
+    go_inside(g, n);
+    gen_write_back(g, g->dirty);
+    find_target(g, &g->jit->thunks.miss);
+    x86_mov(x, W64, RSI, RDX);
+    x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
+    return;
+  }
+  struct stub *miss = gen_stub(g, STUB_MISS), *out = gen_stub(g, STUB_OUT);
+  find_target(g, &miss->from);
+  x86_alu_mem_imm(x, ALU_CMP, W32, x86_at(RDX, offsetof(struct block, inner)), (i32)codecache_next_region(g->jit->cache));
+  x86_jcc(x, CC_NE, &out->from);
+  x86_jmp_mem(x, x86_at(RDX, offsetof(struct block, inside)));
 }
 _Static_assert(sizeof(struct jump_entry) == 24, "scaled by 3 and 8");
 
@@ -65,7 +103,7 @@ void emit_way(struct gen *g, const struct node *n, u32 w, struct node **next) {
     emit_instruction(g, slot, way->slot_uop);
   }
   if (n->end == END_JMPL || n->end == END_RETURN) {
-    go_dynamic(g, way);
+    go_dynamic(g, n, way);
   } else {
     struct stub *s = gen_stub(g, STUB_EXPIRE);
     s->target = way->target;
@@ -166,10 +204,11 @@ static void set_link(struct gen *g, u32 reg) {
   gen_set(g, reg, target);
 }
 
-/* Target of JMPL and RETURN to RAX; misaligned ones are the interpreter's. */
+/* Target of JMPL and RETURN to RAX; misaligned ones are the interpreter's, or the body's. */
 static struct stub *jump_target(struct gen *g, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  struct stub *s = gen_stub(g, STUB_LEAVE);
+  bool back = g->node->end == END_RETURN; /* its body knows the fill */
+  struct stub *s = back ? gen_body_stub(g, uop, 32) : gen_stub(g, STUB_LEAVE);
   s->uop = uop;
   gen_load(g, insn_rs1(insn), RAX);
   if (insn_i(insn)) {
@@ -197,6 +236,7 @@ static void emit_jump(struct gen *g, struct node *n) {
     set_link(g, insn_rd(insn));
   }
   x86_store(&g->x, W64, FIELD_AT(npc), RAX);
+  if (n->end == END_RETURN) x86_place(&g->x, &s->back);
   gen_reload(g, n->end == END_RETURN ? g->flow.live[n->plain] & g->r->mapped & (u32)WINDOWED : 0);
   emit_way(g, n, 0, NULL);
 }

@@ -22,11 +22,19 @@ static void cc_operands(struct gen *g, u32 kind, u8 a, u32 guest_a, u8 b, u32 gu
   if (g->cc.kind != kind) x86_store_imm(x, W32, FIELD_AT(cc_kind), (i32)kind);
   g->cc = (struct cc_state){.kind = (u8)kind, .a = OPERAND_STRAND, .b = OPERAND_STRAND, .imm = imm};
   if (guest_a && g->r->host[guest_a] == a) g->cc.a = a, g->cc.guests |= 1u << guest_a;
+  else if (a == RAX) g->cc.a = a;
   if (b == OPERAND_IMM) g->cc.b = b;
   else if (guest_b && g->r->host[guest_b] == b) g->cc.b = b, g->cc.guests |= 1u << guest_b;
+  else if (b == RCX) g->cc.b = b;
 }
 
-static void cc_of_result(struct gen *g, u32 rd, u8 from) { cc_operands(g, CC_SUB, from, rd, OPERAND_IMM, 0, 0); }
+static u32 guest_of(const struct gen *g, u8 host) {
+  u32 guest = 31;
+  while (guest && g->r->host[guest] != host) guest--;
+  return guest;
+}
+
+static void cc_of_result(struct gen *g, u8 from) { cc_operands(g, CC_SUB, from, guest_of(g, from), OPERAND_IMM, 0, 0); }
 
 u32 emit_condition(struct gen *g, u32 cond, bool xcc) {
   struct x86 *x = &g->x;
@@ -75,12 +83,31 @@ static bool is_move(u32 alu, u32 insn) {
   return zero && (alu == ALU_ADD || alu == ALU_OR || alu == ALU_XOR || alu == ALU_SUB);
 }
 
-/* target = rs1 OP operand 2 */
+/* The register a move is from, or 32. */
+static u32 moved_from(u32 alu, u32 insn) {
+  if (is_move(alu, insn)) return insn_rs1(insn);
+  bool sum = alu == ALU_OR || alu == ALU_ADD || alu == ALU_XOR;
+  return sum && insn_rs1(insn) == 0 && !insn_i(insn) ? insn_rs2(insn) : 32;
+}
+
+/* A register in memory changes there. */
+static bool in_memory(struct gen *g, u32 alu, u32 insn) {
+  u32 rs1 = insn_rs1(insn), rs2 = insn_rs2(insn), rd = insn_rd(insn);
+  if (rd == 0 || rd != rs1 || g->r->host[rd] != NO_REG || moved_from(alu, insn) < 32) return false;
+  if (insn_i(insn)) x86_alu_mem_imm(&g->x, alu, W64, guest_at(rd), (i32)insn_simm(insn, 13));
+  else if (g->r->host[rs2] != NO_REG) x86_alu_store(&g->x, alu, W64, guest_at(rd), g->r->host[rs2]);
+  else return false;
+  return true;
+}
+
+/* target = rs1 OP operand 2; returns where it is. */
 static u8 alu_compute(struct gen *g, u32 alu, u32 insn) {
   struct x86 *x = &g->x;
   u32 rs1 = insn_rs1(insn), rs2 = insn_rs2(insn), rd = insn_rd(insn);
   u8 target = gen_target(g, rd, RAX);
   bool commutes = alu != ALU_SUB;
+  u32 from = moved_from(alu, insn);
+  if (from < 32 && g->r->host[rd] == NO_REG && g->r->host[from] != NO_REG) return g->r->host[from];
   if (rs1 == 0 && (alu == ALU_OR || alu == ALU_ADD || alu == ALU_XOR)) {
     if (insn_i(insn)) x86_mov_imm(x, target, (u64)insn_simm(insn, 13));
     else gen_load(g, rs2, target);
@@ -115,30 +142,33 @@ static void emit_alu(struct gen *g, struct op op, u32 insn) {
   bool sum = op.arg == ALU_ADD || op.arg == ALU_SUB;
   if (op.cc && sum) compare_operands(g, op.arg == ALU_ADD ? CC_ADD : CC_SUB, insn);
   if (insn_rd(insn) == 0 && (!op.cc || sum)) return;
+  if ((!op.cc || sum) && in_memory(g, op.arg, insn)) return;
   u8 from = alu_compute(g, op.arg, insn);
+  if (sum) gen_forget_scratch(g);
   gen_set(g, insn_rd(insn), from);
-  if (op.cc && !sum) cc_of_result(g, insn_rd(insn), gen_target(g, insn_rd(insn), from));
+  if (op.cc && !sum) cc_of_result(g, gen_target(g, insn_rd(insn), from));
 }
 
 /* ANDN, ORN, XNOR: operand 2 inverted. */
 static void emit_inverted(struct gen *g, struct op op, u32 insn) {
   struct x86 *x = &g->x;
   u32 rd = insn_rd(insn), alu = op.kind == OP_ANDN ? ALU_AND : op.kind == OP_ORN ? ALU_OR : ALU_XOR;
-  gen_load(g, insn_rs1(insn), RAX);
+  u8 target = RAX;
   if (insn_i(insn)) {
+    gen_load(g, insn_rs1(insn), RAX);
     x86_alu_imm(x, alu, W64, RAX, ~(i32)insn_simm(insn, 13));
+  } else if (op.kind == OP_ANDN) {
+    u8 a = gen_source(g, insn_rs1(insn), RAX), b = gen_source(g, insn_rs2(insn), RCX);
+    target = gen_target(g, rd, RAX);
+    x86_andn(x, W64, target, b, a);
   } else {
-    u8 b = gen_source(g, insn_rs2(insn), RCX);
-    if (op.kind == OP_ANDN) {
-      x86_andn(x, W64, RAX, b, RAX);
-    } else {
-      if (b != RCX) x86_mov(x, W64, RCX, b);
-      x86_not(x, W64, RCX);
-      x86_alu(x, alu, W64, RAX, RCX);
-    }
+    gen_load(g, insn_rs1(insn), RAX);
+    gen_load(g, insn_rs2(insn), RCX);
+    x86_not(x, W64, RCX);
+    x86_alu(x, alu, W64, RAX, RCX);
   }
-  gen_set(g, rd, RAX);
-  if (op.cc) cc_of_result(g, rd, gen_target(g, rd, RAX));
+  gen_set(g, rd, target);
+  if (op.cc) cc_of_result(g, gen_target(g, rd, target));
 }
 
 static void emit_shift(struct gen *g, struct op op, u32 insn) {
@@ -172,6 +202,13 @@ static void second_into(struct gen *g, u32 insn, u8 into, u32 bits) {
 /* UMUL, SMUL: 64-bit product of the low halves, its high half in Y too. */
 static void emit_multiply(struct gen *g, struct op op, u32 insn) {
   struct x86 *x = &g->x;
+  if (op.kind == OP_MULX && !insn_i(insn) && g->r->host[insn_rs2(insn)] != NO_REG) {
+    u8 a = gen_source(g, insn_rs1(insn), RAX), b = g->r->host[insn_rs2(insn)], target = gen_target(g, insn_rd(insn), RAX);
+    if (target != b && target != a) x86_mov(x, W64, target, a);
+    x86_imul(x, W64, target, target == b ? a : b);
+    gen_set(g, insn_rd(insn), target);
+    return;
+  }
   gen_load(g, insn_rs1(insn), RAX);
   second_into(g, insn, RCX, 13);
   if (op.kind == OP_MUL32) {

@@ -55,6 +55,11 @@ void gen_forget_cc(struct gen *g) {
   g->cc.guests = 0;
 }
 
+void gen_forget_scratch(struct gen *g) {
+  if (g->cc.a == RAX) g->cc.a = OPERAND_STRAND;
+  if (g->cc.b == RCX) g->cc.b = OPERAND_STRAND;
+}
+
 void gen_at_uop(struct gen *g, const struct node *n, u32 uop) {
   x86_mov_imm(&g->x, RAX, (u64)(uintptr_t)n->block);
   i64 offset = (const u8 *)&n->block->ops[uop] - (const u8 *)n->block;
@@ -106,18 +111,8 @@ void gen_body(struct gen *g, u32 uop) {
 
 /* ---- out of line ---- */
 
-static void stub_probe(struct gen *g, struct stub *s) { /* the page's other place in the soft TLB; emit_mem.c */
-  struct x86 *x = &g->x;
-  x86_rorx(x, W64, RCX, RAX, PAGE_BITS - 5);
-  x86_alu_imm(x, ALU_AND, W32, RCX, (TLB_ENTRIES - 1) << 5);
-  x86_alu_imm(x, ALU_XOR, W32, RCX, TLB_ENTRIES / 2 << 5);
-  x86_alu_load(x, ALU_ADD, W64, RCX, FIELD_AT(dtlb));
-  x86_alu_load(x, ALU_CMP, W64, RDX, x86_at(RCX, s->probe));
-  x86_jcc(x, CC_E, &s->taken);
-}
-
 static void stub_body(struct gen *g, struct stub *s) {
-  if (s->kind == STUB_PROBE) stub_probe(g, s);
+  if (s->kind == STUB_PROBE) probe_call(g, s->site, s->store, &s->taken);
   gen_write_back(g, s->dirty);
   gen_at_uop(g, s->node, s->uop);
   x86_call(&g->x, &g->jit->thunks.body);
@@ -161,6 +156,15 @@ static void stub_emit(struct gen *g, struct stub *s) {
     gen_write_back(g, s->dirty);
     x86_mov_imm(x, RAX, s->target);
     x86_jmp(x, &g->jit->thunks.expire);
+    break;
+  case STUB_EXPIRE_JUMP: case STUB_MISS:
+    gen_write_back(g, s->dirty);
+    x86_jmp(x, s->kind == STUB_MISS ? &g->jit->thunks.miss : &g->jit->thunks.expire_jump);
+    break;
+  case STUB_OUT: /* RDX: block */
+    gen_write_back(g, s->dirty);
+    x86_mov(x, W64, RSI, RDX);
+    x86_jmp_mem(x, x86_at(RSI, offsetof(struct block, native)));
     break;
   case STUB_LEAVE:
     gen_write_back(g, s->dirty);

@@ -21,11 +21,24 @@ struct thunks {
   struct x86_label leave;    /* RSI: block; to the interpreter at its first micro-op */
   struct x86_label leave_at; /* RSI: micro-op of the strand's block; R9: its handler */
   struct x86_label dispatch; /* pc and npc are in the strand: on to the block there, or to the run loop */
+  struct x86_label go;       /* RAX: block, or 0: to the run loop; the rest is in the strand */
   struct x86_label expire;   /* RAX: target; the stretch is over */
   struct x86_label expire_jump; /* the same, target in npc */
   struct x86_label miss;     /* RAX: target, not in the jump cache */
   struct x86_label seam_save, seam_restore; /* called: the window moves, by C; RAX stays */
+  struct x86_label tick, stick; /* called. RAX: index of the instruction, then the register's value; all others stay */
+  struct x86_label done, retry; /* all is in the strand */
+  struct x86_label probe[2], probe_plain[2]; /* called; of a load, of a store: probe.c */
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
+};
+
+enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
+
+/* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
+struct site {
+  u32 at, done;
+  i32 mask; /* of the address, for the tag */
+  bool store;
 };
 
 struct gen;
@@ -39,6 +52,9 @@ struct jit {
   bool beside;
   struct translator_counts counts;
   u64 *bodies; /* by row */
+  u32 sites;   /* of the accesses in the code, up to ACCESS_SITES */
+  struct site site[ACCESS_SITES];
+  u8 *windows; /* by row: enum window_kind */
   struct op *ops;
   struct gen *gen;
 };
@@ -51,17 +67,19 @@ struct cc_state {
   u32 guests; /* registers a and b are those of */
 };
 
-enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM };
+enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM,
+                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT };
 struct stub {
-  u8 kind, probe, cond;
-  bool xcc, sense, save;
+  u8 kind, cond;
+  bool xcc, sense, save, store;
   struct x86_label from, back, taken;
   u32 dirty, reload;
   const struct node *node;
+  u32 site;     /* of STUB_PROBE */
   u32 uop, way; /* of STUB_CC: way is the stub to go to when the condition is `sense` */
   u64 target;
 };
-enum { MAX_STUBS = 4096 };
+enum { MAX_STUBS = 4096, NO_SITE = ACCESS_SITES };
 
 struct gen {
   struct x86 x;
@@ -73,6 +91,7 @@ struct gen {
   u32 live;          /* after the instruction */
   struct cc_state cc;
   u8 fprs;           /* bits known to be set */
+  u8 asi_now, asi;   /* %asi of the strand while it translates; what it will be here, as a guess */
   u32 stub_count;
   struct stub stub[MAX_STUBS];
 };
@@ -88,6 +107,7 @@ void gen_set(struct gen *, u32 reg, u8 from);           /* after gen_target(), o
 void gen_write_back(struct gen *, u32 mask);
 void gen_reload(struct gen *, u32 mask);
 void gen_forget_cc(struct gen *);
+void gen_forget_scratch(struct gen *); /* those of them that were in RAX and RCX */
 u32 gen_caller_saved(const struct gen *); /* guest registers in host registers that a call does not keep */
 void gen_at_uop(struct gen *, const struct node *, u32 uop); /* RAX, RSI for thunks */
 void gen_leave_at(struct gen *, const struct node *, u32 uop); /* the interpreter goes on there; all is written back */
@@ -101,9 +121,20 @@ void gen_stubs(struct gen *);
 void emit_integer(struct gen *, struct op, u32 insn, u32 uop);
 void emit_memory(struct gen *, struct op, u32 insn, u32 uop);
 void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
+void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
+/* emit_system.c, emit_space.c */
+void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
+void emit_align(struct gen *, u32 insn); /* emit_vis.c */
+void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, struct stub *slow); /* RAX stays */
 i32 emit_immediate(u32 insn, u32 kind); /* enum isa_imm */
+
+/* probe.c */
+/* RDX: the address, which goes; RCX: the addend of its page. The stub becomes the slow path. */
+void probe_emit(struct gen *, struct stub *, u32 bytes, bool store);
+void probe_call(struct gen *, u32 site, bool store, struct x86_label *taken);
+void probes_make(struct x86 *, struct jit *);
 
 /* emit_end.c */
 void emit_end(struct gen *, struct node **next);

@@ -61,23 +61,26 @@ void ops_fill(struct op *ops) {
   for (u32 row = 0; row < isa_row_count; row++) {
     const char *name = isa_rows[row].name;
     ops[row] = (struct op){OP_BODY, 0, false, false};
+    ops_system(name, &ops[row]);
     if (is_movcc(name)) ops[row] = (struct op){OP_MOVCC, 0, name[strlen(name) - 3] == 'x', false};
     for (u32 i = 0; i < ARRAY_LEN(table); i++)
       if (strcmp(table[i].name, name) == 0) ops[row] = table[i].op;
   }
 }
 
-struct op ops_of(const struct op *ops, u32 row, u32 mode) {
+struct op ops_of(const struct op *ops, u32 row, u32 insn, u32 mode) {
   const struct isa_row *r = &isa_rows[row];
   struct op op = ops[row];
   bool memory = op.kind >= OP_LOAD && op.kind <= OP_FSTORE;
   if ((memory && (mode & (MODE_AM | MODE_CLE))) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT))) op.kind = OP_BODY;
+  if (!ops_system_can(op, insn, mode)) op.kind = OP_BODY;
   return op;
 }
 
 static u32 bit(u32 reg) { return reg ? 1u << reg : 0; }
 
 struct effect ops_effect(struct op op, u32 insn) {
+  if (op.kind >= OP_RDPR) return ops_system_effect(op, insn);
   u32 rs1 = bit(insn_rs1(insn)), rs2 = insn_i(insn) ? 0 : bit(insn_rs2(insn)), rd = bit(insn_rd(insn));
   switch (op.kind) {
   case OP_BODY: return (struct effect){0, 0, EFFECT_BODY};

@@ -26,7 +26,23 @@ enum op_kind {
   OP_FROM_INT, /* arg: 64-bit integer; wide: to double */
   OP_TO_INT,   /* arg: 64-bit integer; wide: from double */
   OP_CONVERT,  /* wide: from double */
+  /* ops_system.c */
+  OP_RDPR, OP_WRPR,      /* arg: register */
+  OP_WRGL,
+  OP_RDASR, OP_WRASR,    /* arg: register */
+  OP_CLOCK,    /* arg: ASR_TICK or ASR_STICK */
+  OP_WINDOWS,  /* arg: enum windows_move */
+  OP_FENCE, OP_FLUSH,
+  OP_DONE,     /* arg: RETRY */
+  OP_TCC,      /* wide: xcc */
+  OP_ALIGN,    /* FALIGNDATA */
+  OP_PAIR_LOAD, OP_PAIR_STORE,
+  OP_TWIN,     /* LDTXA */
+  OP_ALOAD, OP_ASTORE,   /* alternate space; arg: enum mem_type */
+  OP_SWAP,     /* arg: MT_U32, or MT_U8 for LDSTUB */
+  OP_CAS,      /* arg: enum mem_type */
 };
+enum windows_move { WINDOWS_SAVED, WINDOWS_RESTORED, WINDOWS_ALLCLEAN, WINDOWS_OTHERW, WINDOWS_NORMALW, WINDOWS_INVALW };
 enum fp_move { FP_MOVE, FP_NEGATE, FP_ABSOLUTE, FP_ZERO, FP_ONES };
 
 struct op {
@@ -49,7 +65,12 @@ struct effect {
 /* The table by row; `ops` has isa_row_count elements. */
 void ops_fill(struct op *ops);
 /* The emitter to use in this mode. */
-struct op ops_of(const struct op *ops, u32 row, u32 mode);
+struct op ops_of(const struct op *ops, u32 row, u32 insn, u32 mode);
 struct effect ops_effect(struct op, u32 insn);
+
+/* ops_system.c: the part from OP_RDPR on. */
+void ops_system(const char *name, struct op *);
+bool ops_system_can(struct op, u32 insn, u32 mode); /* false: the body */
+struct effect ops_system_effect(struct op, u32 insn);
 
 #endif

@@ -106,18 +106,60 @@ static bool is_wanted(const struct block *b, const struct block *hot) {
   return b->native == hot->native && (b->heat >= 4 || b->first == b->ops[0].h) && b->insns;
 }
 
+bool node_returns(const struct node *n) {
+  u32 insn = n->block->words[n->plain], rs1 = insn_rs1(insn);
+  return n->end == END_RETURN || (n->end == END_JMPL && insn_i(insn) && insn_simm(insn, 13) == 8 && (rs1 == 15 || rs1 == 31));
+}
+
+u32 region_targets(const struct region *r, const struct node *n, u32 way) {
+  if (n->end == END_JMPL || n->end == END_RETURN) return node_returns(n) ? r->returns : r->jumps;
+  return n->way[way].node >= 0 ? 1u << n->way[way].node : 0;
+}
+
+/* The node of a block, taken along if it is wanted; or -1. */
+static i8 take(struct region *r, struct block *b, const struct block *hot) {
+  i8 known = region_find(r, b);
+  if (known < 0 && r->count < REGION_BLOCKS && is_wanted(b, hot) && describe(&r->node[r->count], b)) known = (i8)r->count++;
+  return known;
+}
+
+static void take_return(struct region *r, const struct node *n, const struct block *hot) {
+  u64 pc = n->block->pc + 4u * n->plain + 8;
+  struct block *b = (pc ^ hot->pc) & PAGE_MASK ? NULL : codecache_block(n->block->page, pc, hot->mode);
+  i8 known = b ? take(r, b, hot) : -1;
+  if (known >= 0 && __builtin_popcount(r->returns) < MAX_RETURNS) r->returns |= 1u << known;
+}
+
+/* A jump through a table leads to blocks of its page that are about as hot, and to which nothing else may lead. */
+static void take_page(struct region *r, const struct block *hot) {
+  for (u32 i = 0; i < PAGE_BUCKETS; i++)
+    for (struct block *b = hot->page->buckets[i]; b; b = b->next)
+      if (b->heat >= 4 && b->mode == hot->mode && !((b->pc ^ hot->pc) & PAGE_MASK) && !block_is_stale(b)) take(r, b, hot);
+}
+
+static void find_jumps(struct region *r) {
+  u32 led = r->returns;
+  for (u32 i = 0; i < r->count; i++)
+    for (u32 w = 0; w < 2; w++)
+      if (r->node[i].way[w].used && r->node[i].way[w].node >= 0) led |= 1u << r->node[i].way[w].node;
+  r->jumps = ~led & (u32)((1ull << r->count) - 1);
+}
+
 static void grow(struct region *r, struct block *hot) {
+  bool jumps = false;
   for (u32 i = 0; i < r->count; i++) {
     struct node *n = &r->node[i];
     for (u32 w = 0; w < 2; w++) {
       struct block *b = way_block(n, &n->way[w]);
       if (!b) continue;
-      i8 known = region_find(r, b);
-      if (known < 0 && r->count < REGION_BLOCKS && is_wanted(b, hot) && describe(&r->node[r->count], b))
-        known = (i8)r->count++;
-      n->way[w].node = known;
+      n->way[w].node = take(r, b, hot);
     }
+    if (n->end == END_CALL || (n->end == END_JMPL && insn_rd(n->block->words[n->plain]) == 15)) take_return(r, n, hot);
+    if (n->end != END_JMPL || node_returns(n) || jumps) continue;
+    jumps = true;
+    take_page(r, hot);
   }
+  if (jumps) find_jumps(r);
 }
 
 /* ---- which registers ---- */
@@ -143,7 +185,7 @@ struct effect node_end_effect(const struct node *n) {
 
 static struct effect insn_effect(const struct region *r, const struct node *n, u32 index) {
   const struct block *b = n->block;
-  return ops_effect(ops_of(r->ops, b->rows[index], b->mode), b->words[index]);
+  return ops_effect(ops_of(r->ops, b->rows[index], b->words[index], b->mode), b->words[index]);
 }
 
 static void weigh(const struct effect e, u32 weight, u32 *score) {
@@ -208,8 +250,8 @@ void region_flow(const struct region *r, const struct node *n, struct flow *f) {
     struct effect slot = {0, 0, EFFECT_PLAIN};
     if (way->slot) slot = insn_effect(r, n, node_slot(n));
     f->dirty_out[w] = dirty_after(slot, behind, r->mapped);
-    u32 after = way->node >= 0 ? r->node[way->node].live_in : f->dirty_out[w];
-    after |= f->dirty_out[w]; /* the edge itself can end the stretch */
+    u32 after = f->dirty_out[w]; /* the edge itself can end the stretch */
+    for (u32 to = region_targets(r, n, w); to; to &= to - 1) after |= r->node[__builtin_ctz(to)].live_in;
     f->live[end + 1 + w] = after;
     live |= live_before(slot, after, behind, r->mapped);
   }
@@ -222,15 +264,61 @@ void region_flow(const struct region *r, const struct node *n, struct flow *f) {
   f->live_before = live;
 }
 
+/* ---- the kind of the condition codes ---- */
+
+/* Whether it is SUB behind an instruction; what is not known for certain to leave it alone may have changed it. */
+static bool sub_after(struct op op, bool before) {
+  switch (op.kind) {
+  case OP_ALU: return op.cc ? op.arg != ALU_ADD : before;
+  case OP_ANDN: case OP_ORN: case OP_XNOR: return op.cc || before;
+  case OP_BODY: return false;
+  default: return !op.cc && op.kind < OP_RDPR && before;
+  }
+}
+
+static struct op insn_op(const struct region *r, const struct node *n, u32 index) {
+  return ops_of(r->ops, n->block->rows[index], n->block->words[index], n->block->mode);
+}
+
+/* Takes SUB away from the nodes that this one reaches with another kind. */
+static bool spread_kind(struct region *r, const struct node *n) {
+  bool sub = n->sub_in, more = false;
+  for (u32 i = 0; i < n->plain; i++) sub = sub_after(insn_op(r, n, i), sub);
+  for (u32 w = 0; w < 2; w++) {
+    const struct way *way = &n->way[w];
+    bool out = way->used && way->slot ? sub_after(insn_op(r, n, node_slot(n)), sub) : sub;
+    for (u32 left = way->used && !out ? region_targets(r, n, w) : 0; left; left &= left - 1) {
+      struct node *to = &r->node[__builtin_ctz(left)];
+      more |= to->sub_in;
+      to->sub_in = false;
+    }
+  }
+  return more;
+}
+
+/* A node that nothing inside leads to is entered with any kind. */
+static void settle_kind(struct region *r) {
+  u32 led = 0;
+  for (u32 i = 0; i < r->count; i++)
+    for (u32 w = 0; w < 2; w++)
+      if (r->node[i].way[w].used) led |= region_targets(r, &r->node[i], w);
+  for (u32 i = 0; i < r->count; i++) r->node[i].sub_in = led >> i & 1;
+  for (bool more = true; more;) {
+    more = false;
+    for (u32 i = 0; i < r->count; i++) more |= spread_kind(r, &r->node[i]);
+  }
+}
+
 static bool spread_dirty(struct region *r, const struct node *n) {
   struct flow f;
   bool more = false;
   region_flow(r, n, &f);
   for (u32 w = 0; w < 2; w++) {
-    if (!n->way[w].used || n->way[w].node < 0) continue;
-    struct node *to = &r->node[n->way[w].node];
-    more |= (f.dirty_out[w] & ~to->dirty_in) != 0;
-    to->dirty_in |= f.dirty_out[w];
+    for (u32 left = n->way[w].used ? region_targets(r, n, w) : 0; left; left &= left - 1) {
+      struct node *to = &r->node[__builtin_ctz(left)];
+      more |= (f.dirty_out[w] & ~to->dirty_in) != 0;
+      to->dirty_in |= f.dirty_out[w];
+    }
   }
   return more;
 }
@@ -256,12 +344,13 @@ static void settle(struct region *r) {
 }
 
 bool region_select(struct region *r, const struct op *ops, struct block *hot) {
-  r->count = 0;
+  r->count = r->returns = r->jumps = 0;
   r->ops = ops;
   if (!describe(&r->node[0], hot)) return false;
   r->count = 1;
   grow(r, hot);
   choose(r);
   settle(r);
+  settle_kind(r);
   return true;
 }

@@ -12,7 +12,7 @@
 #include "jit/x86.h"
 #include "strand/codecache.h"
 
-enum { REGION_BLOCKS = 32, MAP_REGISTERS = 9, WINDOWED = (int)0xffffff00u };
+enum { REGION_BLOCKS = 32, MAX_RETURNS = 3, MAP_REGISTERS = 9, WINDOWED = (int)0xffffff00u };
 
 enum node_end {
   END_EDGE,     /* way 0: falls through, or an unconditional branch with or without its slot */
@@ -39,6 +39,7 @@ struct node {
   u32 end_uop;
   struct way way[2];
   u32 dirty_in, live_in; /* guest register masks */
+  bool sub_in;  /* the condition codes' kind is SUB: on every way from inside, and an entry from outside looks */
   struct x86_label body;
   u32 entry;   /* offset of the stub, for entries from outside */
   bool emitted;
@@ -47,6 +48,8 @@ struct node {
 struct region {
   struct node node[REGION_BLOCKS];
   u32 count;
+  u32 returns;     /* nodes behind calls, to which returns lead: the first few */
+  u32 jumps;       /* nodes to which no other leads, so that it must be jumps */
   u32 mapped;      /* guest register mask */
   u8 host[32];     /* NO_REG: in memory */
   const struct op *ops;
@@ -62,6 +65,8 @@ struct flow {
 /* False: not even the first block can be translated. */
 bool region_select(struct region *, const struct op *ops, struct block *hot);
 void region_flow(const struct region *, const struct node *, struct flow *);
+bool node_returns(const struct node *);
+u32 region_targets(const struct region *, const struct node *, u32 way); /* nodes that the way may lead to inside */
 struct effect node_end_effect(const struct node *);
 static inline u32 node_slot(const struct node *n) { return n->plain + 1; } /* index of the slot's instruction */
 

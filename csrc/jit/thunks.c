@@ -1,6 +1,7 @@
 /* thunks.c - the way in from the interpreter, the ways back, and the call of a body. */
 #include "jit/gen.h"
 #include "strand/interp.h"
+#include "strand/special.h"
 
 static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15};
 
@@ -19,16 +20,34 @@ static void handler_arguments(struct x86 *x) {
   restore_host(x);
 }
 
+#define BODY_DONE ((const struct block *)1)
+
 /* RAX and flags go. */
 static void count(struct x86 *x, const u64 *counter) {
   x86_mov_imm(x, RAX, (u64)(uintptr_t)counter);
   x86_alu_mem_imm(x, ALU_ADD, W64, x86_at(RAX, 0), 1);
 }
 
-static u32 counted_body(struct strand *s, const struct uop *u, struct jit *j) {
+/* The usual traps of SAVE, RESTORE and RETURN. 0: the body must find out. */
+static u32 window_trap(const struct strand *s, u8 kind) {
+  if (kind == WINDOW_SAVE && s->cansave == 0) return window_trap_type(s, TT_SPILL_NORMAL, TT_SPILL_OTHER);
+  if (kind == WINDOW_RESTORE && s->canrestore == 0) return window_trap_type(s, TT_FILL_NORMAL, TT_FILL_OTHER);
+  return 0;
+}
+
+/* Where to go on: BODY_DONE, behind the instruction; a block; or NULL, to the run loop. */
+static const struct block *run_body(struct strand *s, const struct uop *u, struct jit *j) {
   const struct block *b = s->block;
-  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
-  return interp_body(s, u);
+  u32 row = b->rows[b->side[u - b->ops] & SIDE_INDEX];
+  j->bodies[row]++;
+  u32 tt = j->windows[row] ? window_trap(s, j->windows[row]) : 0;
+  if (tt) {
+    s->budget -= interp_locate(s, u);
+    strand_deliver(s, tt);
+  } else if (!interp_body(s, u)) {
+    return BODY_DONE;
+  }
+  return interp_next(s);
 }
 
 static void make_ways_in(struct x86 *x, struct thunks *t) {
@@ -68,6 +87,7 @@ static void make_ways_back(struct x86 *x, struct jit *j) {
   x86_mov(x, W64, RDI, RBP);
   x86_mov_imm(x, RAX, (u64)(uintptr_t)interp_next);
   x86_call_reg(x, RAX);
+  x86_place(x, &t->go);
   x86_load(x, W64, R15, FIELD_AT(budget));
   x86_load(x, W64, RBX, FIELD_AT(w));
   x86_test(x, W64, RAX, RAX);
@@ -95,17 +115,17 @@ static void make_body(struct x86 *x, struct jit *j) {
   x86_store(x, W64, FIELD_AT(budget), R15);
   x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
   x86_mov_imm(x, RDX, (u64)(uintptr_t)j);
-  x86_mov_imm(x, RAX, (u64)(uintptr_t)counted_body);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)run_body);
   x86_call_reg(x, RAX);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
   x86_load(x, W64, R15, FIELD_AT(budget));
   x86_load(x, W64, RBX, FIELD_AT(w));
-  x86_test(x, W32, RAX, RAX);
+  x86_alu_imm(x, ALU_CMP, W64, RAX, 1);
   x86_jcc(x, CC_NE, &elsewhere);
   x86_ret(x);
   x86_place(x, &elsewhere);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
-  x86_jmp(x, &t->dispatch);
+  x86_jmp(x, &t->go);
 }
 
 /* A move of the window at the seam of the ring, which is known to be allowed. RAX stays; the registers are in the strand. */
@@ -120,11 +140,64 @@ static void make_seam(struct x86 *x, struct x86_label *label, u32 (*move)(struct
   x86_ret(x);
 }
 
+static u64 read_tick(struct strand *s, u32 index) {
+  s->cold_index = index;
+  u64 v = special_tick(s);
+  s->cold_index = 0;
+  return v;
+}
+
+static u64 read_stick(struct strand *s, u32 index) {
+  s->cold_index = index;
+  u64 v = special_stick(s);
+  s->cold_index = 0;
+  return v;
+}
+
+static void make_clock(struct x86 *x, struct x86_label *label, u64 (*read)(struct strand *, u32)) {
+  static const u8 kept[] = {RSI, RDI, R8, R9, R10, R11};
+  x86_place(x, label);
+  for (u32 i = 0; i < ARRAY_LEN(kept); i++) x86_push(x, kept[i]);
+  x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
+  x86_store(x, W64, FIELD_AT(budget), R15);
+  x86_mov(x, W64, RDI, RBP);
+  x86_mov(x, W32, RSI, RAX);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)read);
+  x86_call_reg(x, RAX);
+  x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  for (u32 i = ARRAY_LEN(kept); i-- > 0;) x86_pop(x, kept[i]);
+  x86_ret(x);
+}
+
+static struct block *done(struct strand *s) {
+  strand_done(s, false);
+  return interp_next(s);
+}
+
+static struct block *retry(struct strand *s) {
+  strand_done(s, true);
+  return interp_next(s);
+}
+
+static void make_done(struct x86 *x, struct thunks *t, struct x86_label *label, struct block *(*next)(struct strand *)) {
+  x86_place(x, label);
+  x86_store(x, W64, FIELD_AT(budget), R15);
+  x86_mov(x, W64, RDI, RBP);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)next);
+  x86_call_reg(x, RAX);
+  x86_jmp(x, &t->go);
+}
+
 void thunks_make(struct jit *j) {
   struct x86 x = {.start = j->mem.write, .size = j->mem.size};
   make_ways_in(&x, &j->thunks);
   make_ways_back(&x, j);
   make_body(&x, j);
+  make_clock(&x, &j->thunks.tick, read_tick);
+  make_clock(&x, &j->thunks.stick, read_stick);
+  make_done(&x, &j->thunks, &j->thunks.done, done);
+  make_done(&x, &j->thunks, &j->thunks.retry, retry);
+  probes_make(&x, j);
   make_seam(&x, &j->thunks.seam_save, window_save);
   make_seam(&x, &j->thunks.seam_restore, window_restore);
   j->used = j->start = (x.at + 63) & ~63u;

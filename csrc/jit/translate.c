@@ -11,8 +11,11 @@ enum { CODE_BYTES = 64 << 20, CODE_BYTES_BESIDE = 16 << 20, REGION_BYTES = 1 << 
 void emit_instruction(struct gen *g, u32 index, u32 uop) {
   const struct block *b = g->node->block;
   u32 row = b->rows[index], insn = b->words[index];
-  struct op op = ops_of(g->jit->ops, row, b->mode);
+  struct op op = ops_of(g->jit->ops, row, insn, b->mode);
+  gen_forget_scratch(g);
   if (op.kind == OP_BODY) gen_body(g, uop);
+  else if (op.kind >= OP_PAIR_LOAD) emit_space(g, op, insn, uop);
+  else if (op.kind >= OP_RDPR) emit_system(g, op, insn, index, uop);
   else if (op.kind >= OP_LOAD && op.kind <= OP_FSTORE) emit_memory(g, op, insn, uop);
   else if (op.kind >= OP_FP) emit_fp(g, op, insn, row, uop);
   else emit_integer(g, op, insn, uop);
@@ -24,7 +27,8 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   g->node = n;
   g->dirty = n->dirty_in;
   g->fprs = 0;
-  g->cc = (struct cc_state){.kind = KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
+  g->asi = g->asi_now;
+  g->cc = (struct cc_state){.kind = n->sub_in ? CC_SUB : KIND_UNKNOWN, .a = OPERAND_STRAND, .b = OPERAND_STRAND};
   n->emitted = true;
   x86_place(&g->x, &n->body);
   region_flow(g->r, n, &g->flow);
@@ -38,6 +42,13 @@ static struct node *emit_node(struct gen *g, struct node *n) {
 
 static void emit_entry(struct gen *g, struct node *n) {
   n->entry = g->x.at;
+  if (n->sub_in) { /* the interpreter takes it with any kind, and comes back with the next block */
+    struct x86_label sub = {0};
+    x86_alu_mem_imm(&g->x, ALU_CMP, W32, FIELD_AT(cc_kind), CC_SUB);
+    x86_jcc(&g->x, CC_E, &sub);
+    gen_leave_at(g, n, 0);
+    x86_place(&g->x, &sub);
+  }
   gen_reload(g, n->live_in);
   x86_jmp(&g->x, &n->body);
 }
@@ -54,24 +65,26 @@ static void emit_region(struct gen *g) {
 
 static void adopt(struct jit *j, const struct region *r) {
   struct block *blocks[REGION_BLOCKS];
-  const void *native[REGION_BLOCKS];
+  const void *native[REGION_BLOCKS], *inside[REGION_BLOCKS];
   for (u32 i = 0; i < r->count; i++) {
     blocks[i] = r->node[i].block;
     native[i] = j->mem.execute + r->node[i].entry;
+    inside[i] = r->jumps >> i & 1 ? j->mem.execute + r->node[i].body.at - 1 : NULL;
     j->counts.insns += r->node[i].plain;
   }
-  codecache_adopt(j->cache, blocks, native, r->count);
+  codecache_adopt(j->cache, blocks, native, inside, r->count);
   j->counts.regions++;
   j->counts.blocks += r->count;
 }
 
-static void make(struct jit *j, struct block *hot) {
+static void make(struct jit *j, const struct strand *s, struct block *hot) {
   if (j->full || !region_select(&j->region, j->ops, hot)) return;
   struct gen *g = j->gen;
   g->x = (struct x86){.start = j->mem.write, .at = j->used, .size = j->mem.size};
   g->jit = j;
   g->r = &j->region;
   g->stub_count = 0;
+  g->asi_now = s->asi;
   emit_region(g);
   if (g->x.full) {
     j->full = j->used > j->start; /* a region that is too large for an empty memory stays with the interpreter */
@@ -89,9 +102,8 @@ static u64 cpu_ns(void) {
 
 static void translate(void *instance, struct strand *s, struct block *hot) {
   struct jit *j = instance;
-  (void)s;
   u64 begun = cpu_ns();
-  make(j, hot);
+  make(j, s, hot);
   j->counts.compile_ns += cpu_ns() - begun;
 }
 
@@ -100,6 +112,7 @@ static void jit_close(void *instance) {
   codemem_close(&j->mem);
   free(j->ops);
   free(j->bodies);
+  free(j->windows);
   free(j->gen);
   free(j);
 }
@@ -112,11 +125,16 @@ static void *jit_open(struct codecache *cc, bool beside) {
   j->ops = calloc(isa_row_count, sizeof *j->ops);
   j->gen = calloc(1, sizeof *j->gen);
   j->bodies = calloc(isa_row_count, sizeof *j->bodies);
-  if (!j->ops || !j->gen || !j->bodies || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
+  j->windows = calloc(isa_row_count, 1);
+  if (!j->ops || !j->gen || !j->bodies || !j->windows || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
     jit_close(j);
     return NULL;
   }
   ops_fill(j->ops);
+  for (u32 row = 0; row < isa_row_count; row++) {
+    bool back = j->ops[row].kind == OP_RESTORE || isa_rows[row].class == ISA_RETURN;
+    j->windows[row] = j->ops[row].kind == OP_SAVE ? WINDOW_SAVE : back ? WINDOW_RESTORE : WINDOW_NONE;
+  }
   thunks_make(j);
   return j;
 }
@@ -124,6 +142,7 @@ static void *jit_open(struct codecache *cc, bool beside) {
 static void jit_reset(void *instance) {
   struct jit *j = instance;
   j->used = j->start;
+  j->sites = 0;
   j->full = 0;
 }
 
@@ -144,9 +163,10 @@ static void jit_count(const void *instance, struct translator_counts *c, u64 *ro
   }
 }
 
-const struct translator *jit_translator(void) {
+const struct translator *jit_translator(const char **lacks) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
                                       .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
                                       .count = jit_count};
-  return x86_host_is_good() ? &t : NULL;
+  *lacks = x86_host_lacks();
+  return *lacks ? NULL : &t;
 }

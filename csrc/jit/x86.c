@@ -101,6 +101,30 @@ void x86_store_byte(struct x86 *x, struct x86_mem m, u8 src) {
   modrm_mem(x, src, m);
 }
 
+void x86_exchange(struct x86 *x, u32 bytes, struct x86_mem m, u8 src) {
+  u32 force = bytes == 1 && src >= RSP;
+  opcode(x, 0, MAP_ONE, bytes == 1 ? 0x86 : 0x87, bytes == 8, src, m.index == NO_REG ? 0 : m.index, m.base, force);
+  modrm_mem(x, src, m);
+}
+
+void x86_compare_exchange(struct x86 *x, u32 w, struct x86_mem m, u8 src) { op_rm(x, 0xf0, MAP_0F, 0xb1, w, src, m); }
+void x86_bswap(struct x86 *x, u32 w, u8 reg) { opcode(x, 0, MAP_0F, 0xc8u | (reg & 7u), w, 0, 0, reg, 0); }
+
+void x86_fence(struct x86 *x) {
+  x86_byte(x, 0x0f);
+  x86_byte(x, 0xae);
+  x86_byte(x, 0xf0);
+}
+
+void x86_movdqa_load(struct x86 *x, u8 xmm, struct x86_mem m) { op_rm(x, 0x66, MAP_0F, 0x6f, 0, xmm, m); }
+
+void x86_zero(struct x86 *x, u8 xmm) { op_rr(x, 0, MAP_0F, 0x57, 0, xmm, xmm); }
+
+void x86_upper(struct x86 *x, u8 xmm) {
+  op_rr(x, 0x66, MAP_0F, 0x73, 0, 3, xmm);
+  x86_byte(x, 8);
+}
+
 void x86_load_zx(struct x86 *x, u32 bytes, u8 dst, struct x86_mem m) {
   op_rm(x, 0, MAP_0F, bytes == 1 ? 0xb6 : 0xb7, 0, dst, m);
 }
@@ -227,12 +251,12 @@ void x86_to_int(struct x86 *x, bool dbl, u32 w, u8 gpr, u8 xmm) { op_rr(x, scala
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-bool x86_host_is_good(void) {
+const char *x86_host_lacks(void) {
   u32 a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 22 & 1)) return false; /* MOVBE */
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  return (b >> 3 & 1) && (b >> 8 & 1); /* BMI1, BMI2 */
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 22 & 1)) return "the host's processor lacks MOVBE";
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b >> 3 & 1)) return "the host's processor lacks BMI1";
+  return b >> 8 & 1 ? NULL : "the host's processor lacks BMI2";
 }
 #else
-bool x86_host_is_good(void) { return false; }
+const char *x86_host_lacks(void) { return "the host is no x86-64"; }
 #endif

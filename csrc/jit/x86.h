@@ -55,6 +55,10 @@ void x86_movzx(struct x86 *, u32 bytes, u8 dst, u8 src);
 void x86_movsx(struct x86 *, u32 bytes, u8 dst, u8 src);               /* 1, 2 or 4 bytes to 64 bits */
 void x86_movbe_load(struct x86 *, u32 bytes, u8 dst, struct x86_mem src);  /* 2: upper bits of dst stay */
 void x86_movbe_store(struct x86 *, u32 bytes, struct x86_mem dst, u8 src);
+void x86_exchange(struct x86 *, u32 bytes, struct x86_mem dst, u8 src);       /* XCHG, which is locked; 1, 4, 8 bytes */
+void x86_compare_exchange(struct x86 *, u32 width, struct x86_mem dst, u8 src); /* LOCK CMPXCHG with RAX */
+void x86_bswap(struct x86 *, u32 width, u8 reg);
+void x86_fence(struct x86 *);                                              /* MFENCE */
 void x86_lea(struct x86 *, u32 width, u8 dst, struct x86_mem src);
 void x86_shift_imm(struct x86 *, u32 shift, u32 width, u8 reg, u8 count);
 void x86_shift(struct x86 *, u32 shift, u32 width, u8 dst, u8 src, u8 count); /* BMI2: flags stay */
@@ -82,6 +86,9 @@ void x86_pop(struct x86 *, u8 reg);
 /* SSE2, registers xmm0..xmm7 */
 void x86_movups_load(struct x86 *, u8 xmm, struct x86_mem src);
 void x86_movups_store(struct x86 *, struct x86_mem dst, u8 xmm);
+void x86_movdqa_load(struct x86 *, u8 xmm, struct x86_mem src);        /* 16 aligned bytes, at once */
+void x86_zero(struct x86 *, u8 xmm);                                   /* XORPS with itself */
+void x86_upper(struct x86 *, u8 xmm);                                  /* PSRLDQ by 8: the upper half becomes the lower */
 void x86_fp(struct x86 *, u32 fp, bool dbl, u8 xmm, u8 src);           /* CONVERT: from this width to the other */
 void x86_fp_load(struct x86 *, u32 fp, bool dbl, u8 xmm, struct x86_mem src);
 void x86_ucomis(struct x86 *, bool dbl, u8 xmm, u8 src);
@@ -90,7 +97,7 @@ void x86_to_gpr(struct x86 *, u32 width, u8 gpr, u8 xmm);
 void x86_from_int(struct x86 *, bool dbl, u32 width, u8 xmm, u8 gpr);  /* CVTSI2SS/SD */
 void x86_to_int(struct x86 *, bool dbl, u32 width, u8 gpr, u8 xmm);    /* CVTTSS/SD2SI */
 
-/* What the translator needs of the host, beyond x86-64: MOVBE, BMI1, BMI2. */
-bool x86_host_is_good(void);
+/* What the translator needs of the host and does not find: an x86-64 with MOVBE, BMI1, BMI2; or NULL. In words. */
+const char *x86_host_lacks(void);
 
 #endif

@@ -43,6 +43,14 @@ static s4v_config completed(const s4v_config *config) {
   return c;
 }
 
+static u64 common_factor(u64 a, u64 b) {
+  while (b) {
+    u64 rest = a % b;
+    a = b, b = rest;
+  }
+  return a;
+}
+
 void machine_tell_chip(s4v_machine *m) {
   struct domain *d = &m->domain;
   const s4v_config *c = &m->config;
@@ -55,6 +63,8 @@ void machine_tell_chip(s4v_machine *m) {
   env->max_tsbs = c->max_tsbs;
   env->stick_hz = c->stick_hz;
   env->tick_hz = c->tick_hz;
+  env->stick_part = c->stick_hz / common_factor(c->stick_hz, c->tick_hz);
+  env->tick_part = c->tick_hz / common_factor(c->stick_hz, c->tick_hz);
   env->mapped_first = c->ra_limit;
   env->mapped_stride = 1ull << (PAGE_BITS + 3 * (31 - __builtin_clz(c->page_sizes)));
   d->rng.control_access = c->rng_control;

@@ -61,6 +61,13 @@ int s4v_ldc_remove(s4v_machine *m, uint32_t id) {
   return S4V_OK;
 }
 
+uint32_t s4v_ldc_wires(const s4v_machine *m, uint32_t *out, uint32_t max) {
+  uint32_t n = 0;
+  for (u32 id = 0; id < m->domain.channels.count && n < max; id++)
+    if (channel_there(m, id) && m->domain.channels.endpoint[id].kind == LDC_WIRE) out[n++] = id;
+  return n;
+}
+
 int s4v_ldc_info(const s4v_machine *m, uint32_t id, s4v_ldc *out) {
   if (!channel_there(m, id)) return S4V_ENOENT;
   const struct ldc_endpoint *e = &m->domain.channels.endpoint[id];

@@ -31,7 +31,7 @@ static bool prepare(s4v_machine *m, u32 id) {
   if (!*cache) {
     *cache = codecache_new(d->env.store, m->crew.workers ? m->known[id] : NULL);
     if (!*cache) return false;
-    if (m->translator && !codecache_use(*cache, m->translator)) codecache_use(*cache, NULL); /* this one interprets */
+    if (m->translator && !machine_use_translator(m, *cache)) codecache_use(*cache, NULL); /* this one interprets */
   }
   m->known[id]->code = *cache;
   return !m->crew.workers || crew_add(m, m->known[id]);

@@ -19,6 +19,15 @@ u64 asi_key(const struct strand *s, u32 space) {
   }
 }
 
+/* For translated code: where the space is, once it has a bank. */
+static u64 open_space(struct strand *s, u32 space) {
+  u64 key = asi_key(s, space);
+  struct tlb_bank **at = &s->space[strand_priv(s)][space];
+  for (u32 i = 0; !*at && i < TLB_BANKS; i++)
+    if (s->banks[i].key == key) *at = &s->banks[i];
+  return key;
+}
+
 u32 asi_fault(struct strand *s, u64 va, u32 type) {
   return mmu_fault(s, TT_DATA_ACCESS_EXCEPTION, va, (u32)s->context[0], type);
 }
@@ -99,7 +108,7 @@ u32 asi_load(struct strand *s, u32 insn, u32 type) {
   u32 tt = asi_check(s, insn, type, va, false);
   if (tt) return tt;
   const struct asi_info *a = &asi_table[asi_number(s, insn)];
-  u64 key = asi_key(s, a->space);
+  u64 key = open_space(s, a->space);
   switch (a->kind) {
   case ASI_MEMORY:
   case ASI_MONITOR: return mem_load_to(s, insn, type, key, va, a->little, ACCESS_LOAD);
@@ -131,7 +140,7 @@ u32 asi_store(struct strand *s, u32 insn, u32 type) {
   u64 va = partial ? reg_get(s, insn_rs1(insn)) & strand_mask(s) : mem_address(s, insn);
   u32 tt = asi_check(s, insn, type, va, true);
   if (tt) return tt;
-  u64 key = asi_key(s, a->space);
+  u64 key = open_space(s, a->space);
   switch (a->kind) {
   case ASI_MEMORY: return mem_store_from(s, insn, type, key, va, a->little);
   case ASI_TWIN:
@@ -179,7 +188,7 @@ u32 asi_cas(struct strand *s, u32 insn, u32 type) {
     return unaligned(s, TT_MEM_ADDRESS_NOT_ALIGNED, asi_table[asi_number(s, insn)].space, va);
   u32 tt = atomic_open(s, insn, va, &a);
   struct memref ref;
-  if (!tt) tt = mem_ref(s, asi_key(s, a->space), va, mem_size(type), ACCESS_ATOMIC, &ref);
+  if (!tt) tt = mem_ref(s, open_space(s, a->space), va, mem_size(type), ACCESS_ATOMIC, &ref);
   if (tt) return tt;
   bool raw = a->little != (ref.swap != 0);
   u64 compare = reg_get(s, insn_rs2(insn)), set = reg_get(s, insn_rd(insn)), old;

@@ -30,6 +30,7 @@ struct asi_info {
 };
 
 extern const struct asi_info asi_table[256];
+_Static_assert(SPACE_REAL + 1 == SPACES, "struct strand has a bank for each");
 u64 asi_key(const struct strand *, u32 space); /* translation bank of a space */
 
 /* asi_registers.c: the internal ASIs; 64-bit accesses only. */

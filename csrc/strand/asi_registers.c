@@ -55,6 +55,7 @@ static u32 context_store(struct strand *s, u64 va, u64 value) {
   if (n < 0) return bad_va(s, va);
   s->context[n] = value & CONTEXT_MASK;
   if (n < 2) s->context[n + 2] = value & CONTEXT_MASK;
+  mmu_spaces_changed(s);
   strand_mode_changed(s);
   return BODY_NEXT;
 }

@@ -249,13 +249,18 @@ void codecache_heat(struct codecache *cc, struct strand *s, struct block *b) {
   if (cc->translator->is_full(cc->native)) strand_notice(s); /* leave the blocks, so that they can go */
 }
 
-void codecache_adopt(struct codecache *cc, struct block *const *blocks, const void *const *native, u32 count) {
+u32 codecache_next_region(const struct codecache *cc) { return cc->regions + 1 ? cc->regions + 1 : 1; }
+
+void codecache_adopt(struct codecache *cc, struct block *const *blocks, const void *const *native, const void *const *inside,
+                     u32 count) {
   pthread_mutex_lock(&cc->store->lock);
   bool good = true;
   for (u32 i = 0; i < count; i++) good &= !block_is_stale(blocks[i]);
-  if (++cc->regions == 0) cc->regions = 1;
+  cc->regions = codecache_next_region(cc);
   for (u32 i = 0; good && i < count; i++) {
     blocks[i]->region = cc->regions;
+    blocks[i]->inner = inside[i] ? cc->regions : 0;
+    blocks[i]->inside = inside[i];
     blocks[i]->native = native[i];
     interp_adopt(blocks[i], cc->translator->enter(cc->native));
   }

@@ -46,6 +46,8 @@ struct block {
   u32 heat;           /* times it was entered, while somebody counts */
   u32 waits;          /* times that it was hot and was not translated */
   u32 region;         /* blocks that were translated together have one number; 0: it was not */
+  u32 inner;          /* region from whose jumps the block can be entered with registers where they are; 0: none */
+  const void *inside; /* then: where */
   const void *native; /* with a translator: host code that goes on from here, see translator.h */
   const void *first;  /* with a translator: the first micro-op's own handler */
   u32 *words; /* instruction words */
@@ -100,7 +102,9 @@ struct block *codecache_block(const struct code_page *, u64 pc, u32 mode);
 /* With a translator: translates around the block; afterwards its entries are no longer counted. */
 void codecache_heat(struct codecache *, struct strand *, struct block *);
 /* Gives `count` blocks of one page the host code they have together, unless one has become stale. */
-void codecache_adopt(struct codecache *, struct block *const *blocks, const void *const *native, u32 count);
+void codecache_adopt(struct codecache *, struct block *const *blocks, const void *const *native, const void *const *inside,
+                     u32 count);
+u32 codecache_next_region(const struct codecache *); /* the number they will get */
 /* Blocks made from now on are counted, and hot ones translated. False: no translator can work here. Outside of any run. */
 bool codecache_use(struct codecache *, const struct translator *);
 struct translator_counts;

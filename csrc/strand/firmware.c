@@ -72,6 +72,7 @@ void firmware_start(struct strand *s, u64 pc, u64 sp, u64 arg, u64 cif) {
   strand_start(s, pc, 0, arg);
   s->firmware = 1;
   s->mmu_enabled = 1;
+  mmu_spaces_changed(s);
   s->pstate = PSTATE_PRIV | PSTATE_PEF;
   s->cleanwin = NWINDOWS - 1;
   s->scratchpad[SCRATCHPAD_CPUID] = s->id;

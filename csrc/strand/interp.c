@@ -181,7 +181,7 @@ struct block *interp_next(struct strand *c) {
 }
 
 /* PC and NPC of a micro-op, from the block's side table. Returns the index of its instruction. */
-static u32 locate(struct strand *c, const struct uop *u) {
+u32 interp_locate(struct strand *c, const struct uop *u) {
   const struct block *b = c->block;
   u32 side = b->side[u - b->ops], index = side & SIDE_INDEX;
   u64 mask = b->mode & MODE_AM ? 0xffffffffu : ~(u64)0;
@@ -195,7 +195,7 @@ static u32 locate(struct strand *c, const struct uop *u) {
 
 u32 interp_body(struct strand *c, const struct uop *u) {
   struct block *b = c->block;
-  u32 index = locate(c, u);
+  u32 index = interp_locate(c, u);
   c->cold_index = index;
   u32 result = isa_body[b->rows[index]](c, b->words[index]);
   c->cold_index = 0;
@@ -217,7 +217,7 @@ HANDLER(h_cold) {
 
 HANDLER(h_trap) {
   SYNC_OUT;
-  u32 index = locate(c, u);
+  u32 index = interp_locate(c, u);
   strand_finish(c, (u32)u->imm, index);
   SYNC_IN;
   TAIL(h_dispatch);
@@ -225,13 +225,13 @@ HANDLER(h_trap) {
 
 /* What a block cannot express: one instruction by the stepper. */
 HANDLER(h_step) {
-  BUD -= locate(c, u);
+  BUD -= interp_locate(c, u);
   c->single = 1;
   LEAVE;
 }
 
 HANDLER(h_breakpoint) {
-  BUD -= locate(c, u);
+  BUD -= interp_locate(c, u);
   c->stop = STOP_BREAKPOINT;
   LEAVE;
 }
@@ -314,7 +314,7 @@ HANDLER(h_edge) {
 #define JUMP_TO(target_)                                                         \
   do {                                                                           \
     u64 t_ = (target_);                                                          \
-    const struct jump_entry *j_ = &c->jump[(t_ >> 2) & (JUMP_CACHE - 1)];        \
+    const struct jump_entry *j_ = &c->jump[jump_index(t_, c->mode)];        \
     if (LIKELY(j_->pc == t_ && j_->key == c->jump_key)) ENTER_BLOCK(j_->block);  \
     c->pc = t_;                                                                  \
     c->npc = t_ + 4;                                                             \

@@ -38,6 +38,8 @@ void interp_adopt(struct block *, const void *enter);  /* entries go to its host
 /* The micro-op's instruction by its body, with all state in the strand. 0: done, go on behind it; else the strand is where
  * it must go on, which is for the dispatch handler to find out. */
 u32 interp_body(struct strand *, const struct uop *);
+/* PC and NPC of a micro-op of the strand's block, to the strand. Returns the index of its instruction. */
+u32 interp_locate(struct strand *, const struct uop *);
 /* The block at the strand's pc, or NULL: the run loop must look. */
 struct block *interp_next(struct strand *);
 

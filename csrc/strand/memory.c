@@ -49,7 +49,11 @@ static struct tlb_entry *tlb_slot(struct tlb_bank *bank, u64 va) {
   struct tlb_entry *first = &bank->d[index], *second = &bank->d[tlb_other(index)];
   if (has_page(first, va)) return first;
   if (has_page(second, va)) return second;
-  if (first->rtag != TAG_NONE) *second = *first;
+  tlb_touch(bank, index);
+  if (first->rtag != TAG_NONE) {
+    *second = *first;
+    tlb_touch(bank, tlb_other(index));
+  }
   first->rtag = first->wtag = TAG_NONE;
   return first;
 }

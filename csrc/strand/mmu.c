@@ -7,16 +7,24 @@
 #include "strand/watch.h"
 
 static void bank_clear(struct strand *s, struct tlb_bank *b, u32 flags) {
-  if (flags & MAP_D)
-    for (u32 i = 0; i < TLB_ENTRIES; i++) b->d[i].rtag = b->d[i].wtag = TAG_NONE;
+  for (; (flags & MAP_D) && b->touched; b->touched &= b->touched - 1) {
+    struct tlb_entry *e = &b->d[(u32)__builtin_ctzll(b->touched) * TLB_CHUNK];
+    for (u32 i = 0; i < TLB_CHUNK; i++) e[i].rtag = e[i].wtag = TAG_NONE;
+  }
   if (flags & MAP_I) {
     for (u32 i = 0; i < ITLB_ENTRIES; i++) b->i[i].tag = TAG_NONE;
     b->epoch = ++s->epoch_stamp;
   }
 }
 
+void mmu_spaces_changed(struct strand *s) { __builtin_memset(s->space, 0, sizeof s->space); }
+
 struct tlb_bank *mmu_bank(struct strand *s, u64 key) {
   struct tlb_bank *oldest = &s->banks[0];
+  if (s->other->key == key) {
+    s->other->used = ++s->use_stamp;
+    return s->other;
+  }
   for (u32 i = 0; i < TLB_BANKS; i++) {
     struct tlb_bank *b = &s->banks[i];
     if (b->key == key) {
@@ -26,6 +34,7 @@ struct tlb_bank *mmu_bank(struct strand *s, u64 key) {
     if (b != s->bank && (b->used < oldest->used || oldest == s->bank)) oldest = b;
   }
   bank_clear(s, oldest, MAP_D | MAP_I);
+  mmu_spaces_changed(s);
   oldest->key = key;
   oldest->used = ++s->use_stamp;
   return oldest;
@@ -239,8 +248,8 @@ static void mapped_drop(u64 *m, u32 flags) {
   if (!(m[2] & (MAP_D | MAP_I))) m[0] = m[1] = m[2] = 0;
 }
 
-/* A large page leaves many 8 KiB pieces in a bank, so a demapped page empties the context's banks: cheap (16 KiB of
- * entries for data, 32 KiB for fetches) and never stale. */
+/* A large page leaves many 8 KiB pieces in a bank, so a demapped page empties the context's banks: cheap (for data as
+ * much as was used since, 32 KiB for fetches) and never stale. */
 void mmu_demap_page(struct strand *s, u64 va, u64 context, u32 flags) {
   for (u32 i = 0; i < MAX_MAPPED; i++) {
     u64 *m = &s->mapped[i * MAP_WORDS];
@@ -310,6 +319,11 @@ bool mmu_place(const struct strand_env *env, u64 ra, struct ram_ref *ref, u32 *r
 }
 
 void mmu_drop_writes(struct strand *s) {
-  for (u32 b = 0; b < TLB_BANKS; b++)
-    for (u32 i = 0; s->banks[b].key != TAG_NONE && i < TLB_ENTRIES; i++) s->banks[b].d[i].wtag = TAG_NONE;
+  for (u32 n = 0; n < TLB_BANKS; n++) {
+    struct tlb_bank *b = &s->banks[n];
+    for (u64 left = b->key == TAG_NONE ? 0 : b->touched; left; left &= left - 1) {
+      struct tlb_entry *e = &b->d[(u32)__builtin_ctzll(left) * TLB_CHUNK];
+      for (u32 i = 0; i < TLB_CHUNK; i++) e[i].wtag = TAG_NONE;
+    }
+  }
 }

@@ -31,6 +31,7 @@ static inline bool map_overlaps(const u64 *m, u64 va, u64 tte) {
 
 /* The bank of a key: found, or the least recently used one emptied. */
 struct tlb_bank *mmu_bank(struct strand *, u64 key);
+void mmu_spaces_changed(struct strand *); /* contexts, the MMU's state, or what banks stand for */
 u64 mmu_implicit_key(const struct strand *); /* of fetches and of loads and stores without ASI */
 
 /* 0 and the TTE-like result in *ra (page RA + offset) and *info (enum tlb_info), or a trap type; then fault_va,

@@ -23,8 +23,8 @@ struct strand *strand_new(struct strand_env *env, u32 id) {
   s->resting = 1;
   s->host_rounding = ROUNDING_NOT_OURS;
   s->w = window_base(s, 0);
-  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE;
-  s->bank = &s->banks[0];
+  for (u32 i = 0; i < TLB_BANKS; i++) s->banks[i].key = TAG_NONE, s->banks[i].touched = ~(u64)0;
+  s->bank = s->other = &s->banks[0];
   strand_reset(s);
   return s;
 }
@@ -80,7 +80,11 @@ void strand_mode_changed(struct strand *s) {
   if (s->env->tracing || s->env->step_only) mode |= MODE_STEP;
   s->mode = mode;
   u64 key = mmu_implicit_key(s);
-  if (s->bank->key != key) s->bank = mmu_bank(s, key);
+  if (s->bank->key != key) {
+    struct tlb_bank *from = s->bank;
+    s->bank = mmu_bank(s, key);
+    s->other = from;
+  }
   s->dtlb = s->bank->d;
   set_jump_key(s);
   fpu_set_host_rounding(s);
@@ -140,7 +144,7 @@ void strand_finish(struct strand *s, u32 result, u32 completed) {
 }
 
 struct block *strand_lookup(struct strand *s) {
-  struct jump_entry *j = &s->jump[(s->pc >> 2) & (JUMP_CACHE - 1)];
+  struct jump_entry *j = &s->jump[jump_index(s->pc, s->mode)];
   if (j->pc == s->pc && j->key == s->jump_key && !block_is_stale(j->block)) return j->block;
   u32 insn;
   u64 ra;
@@ -256,6 +260,7 @@ static u64 begin(struct strand *s) {
   strand_give_writes(s);
   codecache_trim(s->code);
   fpu_enter(s);
+  mmu_spaces_changed(s);
   strand_mode_changed(s);
   s->stop = STOP_NONE;
   s->single = s->over = 0;

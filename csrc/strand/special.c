@@ -70,9 +70,10 @@ static u64 tick_now(const struct strand *s) {
   return s->env->tick_now((struct strand *)(uintptr_t)s, strand_slice_done(s)) & ~CMPR_DISABLED;
 }
 
-enum { ASR_Y = 0, ASR_CCR = 2, ASR_ASI, ASR_TICK, ASR_PC, ASR_FPRS, ASR_ENTROPY = 13, ASR_MCDPER, ASR_PCR = 16, ASR_PIC,
-       ASR_GSR = 19, ASR_SOFTINT_SET, ASR_SOFTINT_CLR, ASR_SOFTINT, ASR_TICK_CMPR, ASR_STICK, ASR_STICK_CMPR, ASR_CFR,
-       ASR_PAUSE, ASR_MWAIT };
+u64 special_tick(const struct strand *s) { return tick_now(s) | s->tick_npt << 63; }
+u64 special_stick(const struct strand *s) {
+  return (strand_stick_of_tick(s, tick_now(s)) & ~CMPR_DISABLED) | s->stick_npt << 63;
+}
 
 /* TICK and STICK under NPT, PIC under PCR.PRIV. */
 static u32 privileged_action(struct strand *s) {
@@ -86,7 +87,7 @@ static u32 read_asr(struct strand *s, u32 n, u64 *v) {
   case ASR_ASI: *v = s->asi; return 0;
   case ASR_TICK:
     if (s->tick_npt && !strand_priv(s)) return privileged_action(s);
-    *v = tick_now(s) | s->tick_npt << 63;
+    *v = special_tick(s);
     return 0;
   case ASR_PC: *v = s->pc & strand_mask(s); return 0;
   case ASR_FPRS: *v = s->fprs; return 0;
@@ -101,7 +102,7 @@ static u32 read_asr(struct strand *s, u32 n, u64 *v) {
   case ASR_TICK_CMPR: *v = s->tick_cmpr; return 0;
   case ASR_STICK:
     if (s->stick_npt && !strand_priv(s)) return privileged_action(s);
-    *v = (strand_stick_of_tick(s, tick_now(s)) & ~CMPR_DISABLED) | s->stick_npt << 63;
+    *v = special_stick(s);
     return 0;
   case ASR_STICK_CMPR: *v = s->stick_cmpr; return 0;
   case ASR_CFR: *v = s->env->cfr; return s->env->cfr_present ? 0 : TT_ILLEGAL_INSTRUCTION;
@@ -161,9 +162,6 @@ u32 special_wr(struct strand *s, u32 insn) {
   }
 }
 
-enum { PR_TPC, PR_TNPC, PR_TSTATE, PR_TT, PR_TICK, PR_TBA, PR_PSTATE, PR_TL, PR_PIL, PR_CWP, PR_CANSAVE, PR_CANRESTORE,
-       PR_CLEANWIN, PR_OTHERWIN, PR_WSTATE, PR_GL = 16, PR_PMCDPER = 23 };
-
 u32 special_rdpr(struct strand *s, u32 insn) {
   u32 n = insn_rs1(insn);
   u64 v;
@@ -173,7 +171,7 @@ u32 special_rdpr(struct strand *s, u32 insn) {
   case PR_TNPC: v = s->tnpc[s->tl]; break;
   case PR_TSTATE: v = s->tstate[s->tl]; break;
   case PR_TT: v = s->tt[s->tl]; break;
-  case PR_TICK: v = tick_now(s) | s->tick_npt << 63; break;
+  case PR_TICK: v = special_tick(s); break;
   case PR_TBA: v = s->tba; break;
   case PR_PSTATE: v = s->pstate; break;
   case PR_TL: v = s->tl; break;
@@ -196,7 +194,7 @@ static u32 write_level(struct strand *s, u32 n, u64 v) {
   switch (n) {
   case PR_TPC: s->tpc[s->tl] = v & ~3ull; break;
   case PR_TNPC: s->tnpc[s->tl] = v & ~3ull; break;
-  case PR_TSTATE: s->tstate[s->tl] = v & (7ull << 40 | 0xffull << 32 | 0xffull << 24 | (u64)PSTATE_ALL << 8 | 7); break;
+  case PR_TSTATE: s->tstate[s->tl] = v & TSTATE_ALL; break;
   default: s->tt[s->tl] = v & 0x1ff; break;
   }
   return BODY_OK;

@@ -23,9 +23,10 @@ _Static_assert(offsetof(struct strand, arch_end) - offsetof(struct strand, arch)
  * code (bank, use_stamp, banks). A new member of struct strand is in fields.def or is put here, with this in mind. */
 #define NO_FIELDS(X)                                                                                               \
   X(dtlb) X(cc_a) X(cc_b) X(budget) X(block) X(jump_key) X(cc_kind) X(mode) X(fp_last_op) X(fp_last_a) X(fp_last_b) \
-  X(w) X(wglob) X(arch) X(arch_end) X(env) X(code) X(writes_given) X(resting) X(park) X(held) X(bank) X(use_stamp) X(epoch_stamp) X(slice_ref)    \
+  X(w) X(wglob) X(arch) X(arch_end) X(env) X(code) X(writes_given) X(resting) X(park) X(held) X(bank) X(other)        \
+  X(space) X(use_stamp) X(epoch_stamp) X(slice_ref)                                                                  \
   X(break_pc) X(cold_index) X(single) X(attention) X(stop) X(stop_tt) X(host_rounding) X(stop_code) X(fault_va)     \
-  X(fault_type) X(fault_context) X(busy_ns) X(busy_since) X(busy_turn) X(over) X(watch_va) X(watch_kind) X(watch_pass) X(traps) X(misses) X(calls) X(jump) X(banks)
+  X(fault_type) X(fault_context) X(busy_ns) X(busy_since) X(busy_turn) X(over) X(watch_va) X(watch_kind) X(watch_pass) X(traps) X(misses) X(calls) X(jump) X(sites) X(banks)
 #define X(name) +sizeof(((struct strand *)0)->name)
 _Static_assert(sizeof(struct strand) - (offsetof(struct strand, arch_end) - offsetof(struct strand, arch)) + sizeof(u64) ==
                    0 NO_FIELDS(X), "a member of struct strand is neither in fields.def nor in NO_FIELDS");
@@ -108,6 +109,7 @@ static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
   b->epoch = ++s->epoch_stamp; /* no two banks share what the jump cache knows */
   if (b->key == TAG_NONE) return true;
   for (u32 i = 0; i < TLB_ENTRIES; i++) b->d[i].rtag = b->d[i].wtag = TAG_NONE;
+  b->touched = 0;
   for (u32 i = 0; i < ITLB_ENTRIES; i++) b->i[i].tag = TAG_NONE;
   u32 entries = get_u32(in), fetches = get_u32(in);
   if (entries > TLB_ENTRIES || fetches > ITLB_ENTRIES) return false;
@@ -118,6 +120,7 @@ static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
     u32 rights;
     bool placed = index < TLB_ENTRIES && !((index ^ (tag >> PAGE_BITS)) & (TLB_ENTRIES / 2 - 1));
     if (!placed || (tag & ~PAGE_MASK) || !mmu_place(s->env, info & PAGE_MASK, &ref, &rights)) return false;
+    tlb_touch(b, index);
     b->d[index] = (struct tlb_entry){.rtag = watch_tag(s->env, tag), .wtag = TAG_NONE,
                                      .addend = (u64)(uintptr_t)ref.host - tag, .info = info};
   }

@@ -18,7 +18,7 @@ enum {
   MAX_PERM = 8,
   MAX_MAPPED = 64,
   MAP_WORDS = 3,
-  STRAND_STATE_VERSION = 3,
+  STRAND_STATE_VERSION = 4,
 };
 
 enum strand_state { STRAND_STOPPED = 1, STRAND_RUNNING = 2, STRAND_ERROR = 3 };
@@ -86,7 +86,8 @@ enum cc_kind { CC_SUB = 0, CC_ADD = 1, CC_EXPLICIT = 2 };
 
 /* A page of code that pushes another out of its place for fetches empties the jump cache (mem_fetch()): there is a place
  * for every page of 16 MiB, more than a Linux kernel's text. */
-enum { TLB_ENTRIES = 512, TLB_BANKS = 8, ITLB_ENTRIES = 2048, JUMP_CACHE = 16384 };
+enum { TLB_ENTRIES = 2048, TLB_CHUNK = TLB_ENTRIES / 64, TLB_BANKS = 8, ITLB_ENTRIES = 2048 };
+enum { JUMP_CACHE = 1 << 16, JUMP_MODE_SHIFT = 9 };
 #define TAG_NONE (~(u64)0)
 
 /* Soft TLB entry. wtag is set only while the page is marked dirty and holds no decoded code. */
@@ -108,6 +109,7 @@ struct tlb_bank {
   u64 key;   /* bank_key(), TAG_NONE: free */
   u64 used;  /* LRU stamp */
   u64 epoch; /* changes whenever a fetch translation may have gone */
+  u64 touched; /* a bit for TLB_CHUNK entries of d: the others are empty */
   struct tlb_entry d[TLB_ENTRIES];
   struct itlb_entry i[ITLB_ENTRIES];
 };
@@ -119,6 +121,16 @@ struct firmware_maps;
 struct ram_ref;
 struct strand;
 struct watchpoint;
+
+enum { SPACES = 6 }; /* enum asi_space */
+/* Where an access of translated code found its entry last; a guess (jit/probe.c). */
+struct access_site {
+  u32 offset;     /* in the bank, bytes: always one of an entry */
+  u32 last, near; /* when it missed last, in what was left of the stretch; misses since that came soon after another */
+  u32 spare;
+  u64 addend;     /* of the entry it found last, where it finds another each time */
+};
+enum { ACCESS_SITES = 8192 };
 
 struct jump_entry {
   u64 pc, key;
@@ -139,6 +151,7 @@ struct strand_env {
   u32 cfr_present;
   u32 va_bits, page_sizes, max_tsbs;
   u64 stick_hz, tick_hz;
+  u64 stick_part, tick_part; /* the same, without their common factor */
   const u32 *called; /* real time: not 0 where strands that take turns shall come back soon; NULL: nobody calls */
   /* Tcc >= 0x80 from privileged mode: the hypercall. Returns enum body_result. */
   u32 (*hypercall)(struct strand *, u32 trap_number);
@@ -172,6 +185,9 @@ enum strand_stop {
   STOP_PARK, /* no stop for anybody: the strand is wanted at rest */
 };
 
+/* Where the jump cache has a block: kernels run the same code with the FPU on and off, hence the mode. */
+static inline u32 jump_index(u64 pc, u32 mode) { return ((u32)(pc >> 2) ^ mode << JUMP_MODE_SHIFT) & (JUMP_CACHE - 1); }
+
 struct strand {
   /* hot, reached by scaled 8-bit index from the strand pointer */
   struct tlb_entry *dtlb;
@@ -195,6 +211,8 @@ struct strand {
   struct codecache *code;
   u64 writes_given; /* epoch up to which write permissions were given back, see share.h */
   struct tlb_bank *bank; /* of implicit accesses: dtlb == bank->d */
+  struct tlb_bank *other; /* the one before: traps go to and fro */
+  struct tlb_bank *space[2][SPACES]; /* by privilege: where accesses by ASI were translated last; NULL: look (asi.h) */
   u64 use_stamp, epoch_stamp;
   i64 slice_ref;    /* instructions done in the slice = slice_ref - budget + cold_index */
   u64 break_pc;     /* of the break- or watchpoint that ended the last run, TAG_NONE: none; the next run goes on past it */
@@ -219,10 +237,13 @@ struct strand {
   u32 watch_pass;   /* what is watched stops nothing now */
   u64 traps, misses, calls; /* taken, of the MMU, hypercalls; since it was made, not part of the state */
   struct jump_entry jump[JUMP_CACHE];
+  struct access_site sites[ACCESS_SITES];
   struct tlb_bank banks[TLB_BANKS];
 };
 
 _Static_assert(offsetof(struct strand, f) + 32 * 8 <= 256 * 8, "FP registers must be in reach of a micro-op index");
+
+static inline void tlb_touch(struct tlb_bank *b, u32 index) { b->touched |= 1ull << (index / TLB_CHUNK); }
 
 static inline bool strand_stop_is_for_client(u32 why) {
   return why != STOP_NONE && why != STOP_YIELD && why != STOP_EVENT && why != STOP_PARK;

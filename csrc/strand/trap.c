@@ -113,7 +113,9 @@ bool strand_wakeable(const struct strand *s) {
 static bool compare_passed(u64 cmpr, u64 now) { return !(cmpr & CMPR_DISABLED) && (i64)(now - cmpr) >= 0; }
 
 u64 strand_stick_of_tick(const struct strand *s, u64 tick) {
-  return (u64)((u128)tick * s->env->stick_hz / s->env->tick_hz);
+  u64 up = s->env->stick_part, down = s->env->tick_part, product;
+  if (!__builtin_mul_overflow(tick, up, &product)) return product / down; /* for years, and much cheaper */
+  return (u64)((u128)tick * up / down);
 }
 
 void strand_check_timers(struct strand *s) {

@@ -63,6 +63,18 @@ static int piece_map(struct piece *p, const s4v_stream_block *b, struct complain
   return p->page_map && p->region_map ? 0 : complain(c, "dirty map: %s", strerror(errno));
 }
 
+/* To read back what was written without copying it. Where there is none it is read like all else. */
+static void piece_view(struct piece *p) {
+  int seals = fcntl(p->memory_fd, F_GET_SEALS);
+  u64 skew = p->memory_offset % HOST_PAGE, bytes = p->bytes + skew;
+  if (seals < 0 || !(seals & F_SEAL_SHRINK)) return;
+  void *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, p->memory_fd, (off_t)(p->memory_offset - skew));
+  if (at == MAP_FAILED) return;
+  p->mapped[0] = at;
+  p->mapped_bytes[0] = bytes;
+  p->memory = (const u8 *)at + skew;
+}
+
 static int piece_open(struct piece *p, const s4v_stream_block *b, bool marks, struct complaint c) {
   if ((b->ra | b->bytes | b->memory_offset) % PAGE_BYTES || b->bytes == 0 || b->bytes > MOST_BYTES ||
       b->memory_offset > MOST_BYTES || b->page_map_offset > MOST_BYTES || b->region_map_offset > MOST_BYTES ||
@@ -76,7 +88,9 @@ static int piece_open(struct piece *p, const s4v_stream_block *b, bool marks, st
   if (check_file(b->memory_fd, b->memory_offset + b->bytes, c, "memory") != 0) return S4V_EINVAL;
   p->memory_fd = fcntl(b->memory_fd, F_DUPFD_CLOEXEC, 0);
   if (p->memory_fd < 0) return complain(c, "memory: %s", strerror(errno));
-  return marks ? piece_map(p, b, c) : 0;
+  if (marks) return piece_map(p, b, c);
+  piece_view(p);
+  return 0;
 }
 
 static int image_open(s4v_stream *s, const s4v_stream_block *blocks, u32 count, bool marks, struct complaint c) {

@@ -46,10 +46,12 @@ static int apply_run(s4v_stream *s, const struct applying *a, u32 i, u32 *length
   u32 n = run_length(a, p, i);
   u64 index = index_of(p, number);
   const u8 *bytes = a->bytes + (u64)i * PAGE_BYTES;
-  if (!image_write(p, index, n, bytes) || !image_read(p, index, n, scratch)) return S4V_EFAULT;
+  if (!image_write(p, index, n, bytes)) return S4V_EFAULT;
+  const u8 *back = p->memory ? p->memory + ((index - p->first) << PAGE_BITS) : scratch;
+  if (!p->memory && !image_read(p, index, n, scratch)) return S4V_EFAULT;
   struct page_hash hashes[S4V_STREAM_CHUNK_PAGES];
   for (u32 k = 0; k < n; k++) {
-    const u8 *page = scratch + (u64)k * PAGE_BYTES;
+    const u8 *page = back + (u64)k * PAGE_BYTES;
     hashes[k] = page_is_zero(page) ? (struct page_hash){0} : page_hash(s->key, page, number + k);
   }
   pthread_mutex_lock(&s->lock);

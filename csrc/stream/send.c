@@ -97,6 +97,17 @@ static int take(s4v_stream *s, u32 most, uint8_t *raw, s4v_stream_taken *out) {
 
 int s4v_stream_take(s4v_stream *s, uint8_t *raw, s4v_stream_taken *out) { return take(s, S4V_STREAM_CHUNK_PAGES, raw, out); }
 
+int s4v_stream_fetch(s4v_stream *s, const s4v_stream_chunk *as, uint8_t *header, uint8_t *raw, s4v_stream_taken *out) {
+  int rc = take(s, S4V_STREAM_CHUNK_PAGES, raw, out);
+  if (rc != 0 || out->raw_bytes == 0) return rc;
+  s4v_stream_chunk c = *as;
+  c.pages = (uint16_t)out->pages;
+  c.zeros = (uint16_t)out->zeros;
+  c.raw_bytes = c.wire_bytes = out->raw_bytes;
+  s4v_stream_seal(header, &c, raw);
+  return 0;
+}
+
 int s4v_stream_take_at(s4v_stream *s, uint64_t number, uint32_t most, uint8_t *raw, s4v_stream_taken *out) {
   const struct piece *p = image_find(s, number);
   *out = (s4v_stream_taken){0};

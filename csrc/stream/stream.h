@@ -1,7 +1,8 @@
 /* stream.h - the transfer core: pages of memory that other processes own, by their descriptors. It knows pages, not domains.
  *
  *   image     blocks as pieces, page index <-> page number <-> place in a memfd; reads and writes by pread and pwrite, so
- *             that a hole is never touched and a file that shrinks is an error and no SIGBUS
+ *             that a hole is never touched and a file that shrinks is an error and no SIGBUS. Only what a receiver has
+ *             just written is read back through a mapping, of a file whose size is sealed
  *   marks     dirty maps of another process, mapped: harvest by exchange
  *   pending   one bit a page: what must be sent
  *   pagehash  keyed 128-bit hash; table of what was sent or received; their sum is the digest
@@ -32,10 +33,11 @@ struct piece {
   u64 first, pages;  /* page index of its first page */
   u64 memory_offset;
   int memory_fd;
+  const u8 *memory;  /* a receiver's view, where the file cannot shrink: only what has been written is looked at */
   u8 *page_map;      /* of its first page */
   u8 *region_map;    /* of the region its first byte lies in */
   u64 region_skew;   /* pages of that region before its first page */
-  void *mapped[2];   /* what to unmap: pages, regions */
+  void *mapped[2];   /* what to unmap: pages, regions; or the view of the memory */
   u64 mapped_bytes[2];
 };
 

@@ -55,6 +55,7 @@ static u32 dense_fp(u64 *rng) {
                             0x81, 0x82, 0x84, 0x88, 0xc4, 0xc6, 0xc8, 0xc9, 0xd1, 0xd2};
   static const u16 compares[] = {0x51, 0x52, 0x55, 0x56};
   u32 a = below(rng, 12), b = below(rng, 12), d = below(rng, 12);
+  if (one_in(rng, 12)) return 2u << 30 | d << 25 | 0x36u << 19 | a << 14 | 0x48u << 5 | b; /* FALIGNDATA */
   if (one_in(rng, 5)) return 2u << 30 | below(rng, 4) << 25 | 0x35u << 19 | a << 14 | (u32)compares[below(rng, 4)] << 5 | b;
   u32 op = opf[below(rng, sizeof opf / sizeof opf[0])];
   bool unary = op < 0x40 || op >= 0x80;
@@ -121,8 +122,29 @@ static u32 dense_loop(u32 *code, u64 *rng) {
   return n;
 }
 
+/* One access that meets other pages all the time, near and far, with the same place in the soft TLB and another. */
+static u32 dense_scatter(u32 *code, u64 *rng) {
+  static const u8 op3[] = {0, 1, 2, 11, 11, 14, 4, 5};
+  static const u32 distance[] = {0x2000, 0x2000, 0x6000, 1 << 21, AGAIN, AGAIN | 0x2000};
+  u32 n = 0;
+  code[n++] = ri(OR, 19, 0, 1 + below(rng, 63));
+  code[n++] = sethi(22, distance[below(rng, 6)]);
+  code[n++] = ri(AND, 21, 21, 0x38);
+  code[n++] = one_in(rng, 4) ? dense_memory(rng) : rr(3, 21, 21, 22); /* XOR */
+  code[n++] = 3u << 30 | 9u << 25 | (u32)op3[below(rng, 8)] << 19 | 5 << 14 | 21;
+  code[n++] = rr(ADD, 20, 20, 9);
+  code[n++] = ri(AND, 19, 19, 63);
+  code[n++] = ri(0x14, 19, 19, 1);
+  code[n++] = 9u << 25 | 2u << 22 | ((0u - 5) & 0x3fffff);
+  code[n++] = one_in(rng, 2) ? rr(3, 21, 21, 22) : NOP;
+  return n;
+}
+
+#include "engine_system.h"
+#include "engine_jumps.h"
+
 static u32 dense_insn(u64 *rng) {
-  switch (below(rng, 29)) {
+  switch (below(rng, 34)) {
   case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7: return dense_alu(rng);
   case 8: case 9: return dense_shift(rng);
   case 10: case 11: case 12: return dense_move(rng);
@@ -130,6 +152,7 @@ static u32 dense_insn(u64 *rng) {
   case 17: case 18: return dense_fp(rng);
   case 19: return dense_jump(rng);
   case 24: case 25: case 26: case 27: case 28: return dense_keep(rng);
+  case 29: case 30: case 31: case 32: case 33: return system_insn(rng);
   default: return dense_branch(rng);
   }
 }

@@ -5,7 +5,8 @@
  *   0x14000     mondo queues, 0x16000 mondo data and lists, 0x18000 boot code, one stretch a strand
  *   0x20000     the program, two pages; 0x40000 data, eight pages
  *
- * With the MMU on, VA 0..8M is RA 0..8M by permanent mappings and VA ALIAS.. shows data and program once more, by the
+ * With the MMU on, VA 0..8M is RA 0..8M by permanent mappings, and so is VA 16M..24M, whose pages have the same places in
+ * the soft TLB; VA ALIAS.. shows data and program once more, by the
  * TSB, with permissions that differ from page to page. %g5 points to data, %g6 is a small offset, or megabytes more so
  * that pages meet in the soft TLB, %g7 points to the program, at every GL; generated instructions leave them alone,
  * most of the time.
@@ -25,11 +26,12 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int16_t i16;
+typedef int32_t i32;
 
 enum {
   FAULT_AREA = 0x8000, SPILL_STACK = 0xa000, TSB = 0x10000, TSB_DESCRIPTOR = 0x12000, QUEUES = 0x14000,
   MONDO_DATA = 0x16000, MONDO_LIST = 0x16100, BOOT = 0x18000, BOOT_BYTES = 0x400, CODE = 0x20000, CODE_WORDS = 4096,
-  DATA = 0x40000, DATA_BYTES = 0x10000, MEMORY = 0x800000, IMAGE_BYTES = 0x50000,
+  DATA = 0x40000, DATA_BYTES = 0x10000, AGAIN = 0x1000000, MEMORY = 0x800000, IMAGE_BYTES = 0x50000,
 };
 #define ALIAS 0x100000000ull /* data; the program follows at + DATA_BYTES */
 
@@ -111,10 +113,14 @@ static void vector_queue(struct text *t, u32 queue) {
   emit(t, mem_asi(STXA, 4, 3, 0x25));
   emit(t, RETRY);
 }
-static void vector_window(struct text *t, bool spill) {
+/* By the low bits of WSTATE with plain accesses, or with %asi, which RETRY gives back. */
+static void vector_window(struct text *t, bool spill, u32 way) {
+  static const u8 asis[] = {0x80, 0x14, 0x04, 0x10};
+  u32 op3 = spill ? STX : LDX;
+  if (way & 1) emit(t, ri(WRASR, 3, 0, asis[way >> 1])), op3 |= 0x10;
   if (!spill) emit(t, ri(SUB, 1, 1, 128)), emit(t, ri(AND, 1, 1, 0x3ff));
   emit(t, rr(ADD, 3, 2, 1));
-  for (u32 r = 16; r < 32; r++) emit(t, mem(spill ? STX : LDX, r, 3, 8 * (r - 16)));
+  for (u32 r = 16; r < 32; r++) emit(t, mem(op3, r, 3, 8 * (r - 16)));
   if (spill) emit(t, ri(ADD, 1, 1, 128)), emit(t, ri(AND, 1, 1, 0x3ff));
   emit(t, rr(SAVED, spill ? 0 : 1, 0, 0));
   emit(t, RETRY);
@@ -144,7 +150,7 @@ static void vector(struct text *t, u32 tt) {
   if (tt == 8 || tt == 9 || tt == 0x64) vector_restart(t);
   else if (tt >= 0x41 && tt <= 0x4f) vector_interrupt(t);
   else if (tt >= 0x7c && tt <= 0x7f) vector_queue(t, tt - 0x7c);
-  else if (tt >= 0x80 && tt < 0x100) { if (tt % 4 == 0) vector_window(t, tt < 0xc0); }
+  else if (tt >= 0x80 && tt < 0x100) { if (tt % 4 == 0) vector_window(t, tt < 0xc0, tt >> 2 & 7); }
   else if (tt == 0x24) vector_clean(t);
   else if (tt == 0x20) vector_fp_disabled(t);
   else if (tt == 0x101) vector_to_privileged(t);
@@ -267,15 +273,20 @@ static u32 hypercall_sequence(u32 *code, u64 *rng) {
 }
 
 static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rng) {
-  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[16];
+  u32 words = 40 + below(rng, one_in(rng, 8) ? 2500 : 300), buffer[40];
   for (u32 n = 0; n < words;) {
     u32 count = 1;
     buffer[0] = dense && !one_in(rng, 50) ? dense_insn(rng) : random_insn(f, rng);
     if (dense && one_in(rng, 20)) count = dense_loop(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = dense_scatter(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = jump_calls(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = jump_table(buffer, rng);
     else if (dense && one_in(rng, 15)) count = dense_compare(buffer, rng);
+    else if (dense && one_in(rng, 10)) count = system_sequence(buffer, rng);
+    else if (dense && one_in(rng, 40)) count = system_level(buffer, rng);
     else if (one_in(rng, dense ? 200 : 40)) count = hypercall_sequence(buffer, rng);
     else if (dense && one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 8) << 13); /* pages with other permissions */
-    else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21); /* 2 MiB apart: the two places of a TLB slot */
+    else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21 | (one_in(rng, 2) ? AGAIN : 0));
     for (u32 i = 0; i < count; i++, n++) put32(image + CODE + 4 * n, buffer[i]);
   }
   words += 8;
@@ -310,9 +321,10 @@ static void translation(u8 *image) {
 }
 
 static void boot_mmu(struct text *t) {
-  for (u32 ra = 0; ra < MEMORY; ra += 0x400000) {
-    set64(t, 10, 1ull << 63 | ra | 0x5c3); /* 4 MiB, CP P X W */
-    emit(t, sethi(8, ra)), emit(t, ri(OR, 9, 0, 0)), emit(t, ri(OR, 11, 0, 3));
+  for (u32 va = 0; va < AGAIN + MEMORY; va += 0x400000) {
+    if (va >= MEMORY && va < AGAIN) continue;
+    set64(t, 10, 1ull << 63 | (va & (MEMORY - 1)) | 0x5c3); /* 4 MiB, CP P X W */
+    emit(t, sethi(8, va)), emit(t, ri(OR, 9, 0, 0)), emit(t, ri(OR, 11, 0, 3));
     hypercall(t, 0x25);
   }
   emit(t, ri(OR, 8, 0, 1));

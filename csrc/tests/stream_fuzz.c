@@ -2,18 +2,21 @@
  *
  * Headers: random, and valid ones with bits changed and the checksum made right again. Payloads: random, and valid ones with
  * numbers of pages changed. After each the memory beside the blocks must be what it was, and the digest the sum of the hashes of
- * what memory has.
+ * what memory has. Records of TLS: made with the right keys, of every type and length, some damaged, cut or out of order; what is
+ * received must begin what was sent. Without a libcrypto there are none.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "check.h"
-#include "stream/stream.h"
+#include "stream/aead.h"
 
 enum { BLOCKS = 3, FILE_PAGES = 96, AUDIT_EVERY = 4096 };
 static const u64 FIRST[BLOCKS] = {8, 40, 44};   /* page of the file; in between nothing may be written */
@@ -26,7 +29,7 @@ struct fuzz {
   s4v_stream *stream;
   u8 key[S4V_STREAM_KEY_BYTES];
   u8 raw[S4V_STREAM_RAW_BYTES], scratch[S4V_STREAM_RAW_BYTES];
-  unsigned long long applied;
+  unsigned long long applied, talks; /* payloads put into memory; conversations that came whole */
 };
 
 static u64 below(struct fuzz *f, u64 n) { return random_next(&f->random) % n; }
@@ -110,6 +113,77 @@ static void one_header(struct fuzz *f) {
   (void)s4v_stream_intact(&out, f->raw);
 }
 
+/* -- records */
+
+enum { WIRE = 1 << 18, RECORD_EVERY = 64 };
+struct talk {
+  struct direction peer;
+  u8 wire[WIRE], sent[WIRE], got[WIRE];
+  size_t wire_bytes, sent_bytes;
+  bool spoilt; /* from here on nothing has to arrive */
+};
+
+static void one_record(struct fuzz *f, struct talk *t) {
+  static const u8 KINDS[] = {CONTENT_CHANGE, CONTENT_ALERT, CONTENT_HANDSHAKE, 0, 255};
+  static u8 data[RECORD_SEALED];
+  u64 size = below(f, 3) ? below(f, 300) : below(f, RECORD_PLAIN + 1);
+  u8 type = CONTENT_DATA, *out = t->wire + t->wire_bytes;
+  if (t->wire_bytes + RECORD_OURS + 64 > WIRE) return;
+  for (u64 i = 0; i < size; i++) data[i] = (u8)random_next(&f->random);
+  if (below(f, 4) == 0) {
+    type = KINDS[below(f, ARRAY_LEN(KINDS))];
+    if (below(f, 2)) memcpy(data, (u8[]){24, 0, 0, 1, (u8)below(f, 3)}, size = 5);
+    else size = below(f, 8);
+  }
+  bool update = type == CONTENT_HANDSHAKE && size == 5 && data[0] == 24 && data[4] < 2;
+  size_t n = record_seal(&t->peer, type, data, size, out);
+  CHECK(n == RECORD_HEADER + size + 1 + RECORD_TAG);
+  if (update) CHECK(direction_update(&t->peer));
+  if (below(f, 12) == 0) {
+    out[below(f, n)] ^= (u8)(1u << below(f, 8));
+    t->spoilt = true;
+  }
+  if (below(f, 40) == 0) {
+    n = below(f, n);
+    t->spoilt = true;
+  }
+  t->spoilt = t->spoilt || (type != CONTENT_DATA && !update);
+  t->wire_bytes += n;
+  if (t->spoilt || type != CONTENT_DATA) return;
+  memcpy(t->sent + t->sent_bytes, data, size);
+  t->sent_bytes += size;
+}
+
+/* What arrives begins what was sent; without a fault it is all of it. */
+static void one_talk(struct fuzz *f, struct libcrypto *lib) {
+  static struct talk t;
+  int ends[2], suite = 1 + (int)below(f, 3), size = WIRE * 2;
+  t.wire_bytes = t.sent_bytes = 0;
+  t.spoilt = false;
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  CHECK(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0);
+  s4v_stream_records *r = s4v_stream_records_new(ends[1], suite, f->key + 64, f->key, 0);
+  CHECK(r && direction_open(&t.peer, lib, suite, f->key, true));
+  for (u64 i = below(f, 50); i; i--) one_record(f, &t);
+  CHECK(send(ends[0], t.wire, t.wire_bytes, 0) == (ssize_t)t.wire_bytes);
+  CHECK(shutdown(ends[0], SHUT_WR) == 0);
+  size_t got = 0;
+  int64_t n = 1;
+  while (n > 0) {
+    size_t room = below(f, 2) ? sizeof t.got - got : 1 + below(f, 20000);
+    if (room > sizeof t.got - got) room = sizeof t.got - got;
+    n = s4v_stream_records_receive(r, t.got + got, room, below(f, 2) ? 0 : below(f, 30000), below(f, 2) ? 0 : 10);
+    if (n > 0) got += (size_t)n;
+  }
+  CHECK(got <= t.sent_bytes && memcmp(t.got, t.sent, got) == 0);
+  CHECK(t.spoilt || (n == 0 && got == t.sent_bytes));
+  f->talks += t.spoilt ? 0 : 1;
+  s4v_stream_records_free(r);
+  direction_close(&t.peer);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 static bool in_block(u64 page) {
   for (int i = 0; i < BLOCKS; i++)
     if (page >= FIRST[i] && page < FIRST[i] + PAGES[i]) return true;
@@ -133,14 +207,19 @@ int main(int argc, char **argv) {
   f.random = strtoull(argv[1], NULL, 10);
   unsigned long long count = strtoull(argv[2], NULL, 10);
   fuzz_open(&f);
+  dlopen("libcrypto.so.3", RTLD_NOW | RTLD_GLOBAL); /* as Python has it */
+  struct libcrypto *lib = libcrypto_open();
   for (unsigned long long i = 0; i < count; i++) {
     if (below(&f, 2)) one_payload(&f);
     else one_header(&f);
     if (i % AUDIT_EVERY == 0) check_memory(&f);
+    if (i % RECORD_EVERY == 0 && lib) one_talk(&f, lib);
   }
   check_memory(&f);
   s4v_stream_free(f.stream);
   close(f.fd);
+  CHECK(!lib || f.talks * RECORD_EVERY * 50 >= count); /* some went well */
+  libcrypto_close(lib);
   printf("ok %llu applied\n", f.applied);
   return 0;
 }

@@ -42,6 +42,7 @@ static void register_forms(u8 a, u8 b, u8 c) {
     CASE(x86_test(&x, w, a, b), "test %s,%s", reg(w, a), reg(w, b));
     CASE(x86_mov(&x, w, a, b), "mov %s,%s", reg(w, a), reg(w, b));
     CASE(x86_imul(&x, w, a, b), "imul %s,%s", reg(w, a), reg(w, b));
+    CASE(x86_bswap(&x, w, a), "bswap %s", reg(w, a));
     CASE(x86_not(&x, w, a), "not %s", reg(w, a));
     CASE(x86_neg(&x, w, a), "neg %s", reg(w, a));
     CASE(x86_div(&x, false, w, a), "div %s", reg(w, a));
@@ -115,6 +116,12 @@ static void memory_forms(u8 a, struct x86_mem m) {
   CASE(x86_load_zx(&x, 1, a, m), "movzx %s,BYTE PTR %s", name32[a], t);
   CASE(x86_load_zx(&x, 2, a, m), "movzx %s,WORD PTR %s", name32[a], t);
   CASE(x86_load_sx8(&x, a, m), "movsx %s,BYTE PTR %s", name64[a], t);
+  CASE(x86_exchange(&x, 1, m, a), "xchg BYTE PTR %s,%s", t, name8[a]);
+  CASE(x86_exchange(&x, 4, m, a), "xchg DWORD PTR %s,%s", t, name32[a]);
+  CASE(x86_exchange(&x, 8, m, a), "xchg QWORD PTR %s,%s", t, name64[a]);
+  CASE(x86_compare_exchange(&x, W32, m, a), "lock cmpxchg DWORD PTR %s,%s", t, name32[a]);
+  CASE(x86_compare_exchange(&x, W64, m, a), "lock cmpxchg QWORD PTR %s,%s", t, name64[a]);
+  CASE(x86_movdqa_load(&x, 5, m), "movdqa xmm5,XMMWORD PTR %s", t);
   CASE(x86_jmp_mem(&x, m), "jmp QWORD PTR %s", t);
   CASE(x86_movups_load(&x, 5, m), "movups xmm5,XMMWORD PTR %s", t);
   CASE(x86_movups_store(&x, m, 5), "movups XMMWORD PTR %s,xmm5", t);
@@ -131,6 +138,9 @@ static void fp_forms(void) {
   CASE(x86_fp(&x, FP_CONVERT, false, 1, 6), "cvtss2sd xmm1,xmm6");
   CASE(x86_ucomis(&x, true, 1, 2), "ucomisd xmm1,xmm2");
   CASE(x86_ucomis(&x, false, 1, 2), "ucomiss xmm1,xmm2");
+  CASE(x86_zero(&x, 2), "xorps xmm2,xmm2");
+  CASE(x86_upper(&x, 3), "psrldq xmm3,0x8");
+  CASE(x86_fence(&x), "mfence");
   CASE(x86_cqo(&x), "cqo");
   CASE(x86_ret(&x), "ret");
 }

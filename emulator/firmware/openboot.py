@@ -58,7 +58,8 @@ class OpenBoot:
 
     `variables` are those that differ from their defaults; with a `program`, boot-device and boot-file name it. `disks`
     are what is behind the disk nodes, by their paths.
-    Raises ConfigError where memory is too small, or the machine description lacks what firmware needs.
+    `saved`: it begins with this state (`load`) in the place of that after a reset.
+    Raises ConfigError where memory is too small, or the machine description lacks what firmware needs; StateError.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class OpenBoot:
         program: Program | None = None,
         variables: Variables | None = None,
         disks: Mapping[str, Backend] | None = None,
+        saved: bytes | None = None,
     ) -> None:
         self._core = core
         self._memory = memory
@@ -93,7 +95,10 @@ class OpenBoot:
         self._can_go = False
         self._cpu = 0
         self._slept_ms = 0
-        self._renew()
+        if saved is None:
+            self._renew()
+        else:
+            self.load(saved)
 
     def _renew(self, description: MachineDescription | None = None) -> None:
         """Device tree, services and prompt as after a reset; `description`: what the tree tells, if not the newest."""
@@ -420,17 +425,19 @@ class OpenBoot:
     def load(self, data: bytes) -> None:
         """Take over a saved state. Raises StateError for one that is none; then the firmware is as after a reset."""
         self.layout = _layout(self._core)
-        self._renew()
         try:
             state = json.loads(data)
             if state["version"] != STATE_VERSION:
                 raise StateError("the firmware's state is of another version")
-            if state["described"] is not None:
-                self._renew(decode(bytes.fromhex(state["described"])))
+            described = state["described"]
+            self._renew(None if described is None else decode(bytes.fromhex(described)))
             self.variables.load(state["variables"])
             self.client.load(state["client"])
             load_prompt(self.prompt, state["prompt"])
             self._load_rest(state)
+        except StateError:
+            self._renew()
+            raise
         except _DAMAGE as error:
             self._renew()
             raise StateError(f"the firmware's state is damaged: {error}") from error

@@ -16,6 +16,7 @@ Value = int | str | bytes
 """Of a property: a number of 64 bits (PROP_VAL), a string without NUL (PROP_STR), bytes (PROP_DATA)."""
 
 FWD, BACK = "fwd", "back"
+GENERATION = "md-generation#"
 
 
 class MdescError(EmulatorError, ValueError):
@@ -110,8 +111,15 @@ class MachineDescription:
     @property
     def generation(self) -> int:
         """``md-generation#`` of the root, which grows with every change; 0 where it is missing."""
-        value = self.root.get("md-generation#")
+        value = self.root.get(GENERATION)
         return value if isinstance(value, int) else 0
+
+    def newer(self) -> MachineDescription:
+        """The same, one generation on."""
+        root = self.root
+        newer = Property(GENERATION, self.generation + 1)
+        items = tuple(newer if getattr(each, "name", "") == GENERATION else each for each in root.items)
+        return MachineDescription((Node(root.name, items), *self.nodes[1:]))
 
     def find(self, name: str, /, **properties: Value) -> tuple[int, ...]:
         """Indexes of the nodes of that kind whose properties have these values (``cfg_handle`` for cfg-handle)."""

@@ -200,7 +200,7 @@ class GuestMoving:
     def _begin_here(self, machine: Machine, plugs: Plugs) -> None:
         """A guest that was received runs for the first time."""
         plugs.arrive(unplugged=True)
-        machine.describe(machine.machine_description)  # disks behind the firmware's nodes
+        machine.describe_disks()
         away = 0 if self._housing.deterministic else round(time.time() - self._stopped_at)
         machine.go(min(max(away, 0), MOST_AWAY_SECONDS))
         if self._new_description and not machine.suspended:  # that one reads it by itself
@@ -221,6 +221,14 @@ class GuestMoving:
         """They will not come; it is to be stopped. From any thread. Raises GuestStateError."""
         with self._kick_lock:
             self.powered().give_up_missing()
+
+    def _abandon_missing(self) -> None:
+        """It is being stopped, and will be told so before it goes on. From any thread."""
+        with self._kick_lock:
+            if self._machine is not None and self._machine.missing_pages:
+                if not self._housing.deterministic:
+                    self._machine.kick()
+                self._machine.give_up_missing()
 
     def limit_dirty(self, pages_per_second: int | None) -> None:
         """`Machine.limit_dirty`. From any thread. Raises GuestStateError."""

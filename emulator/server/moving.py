@@ -176,7 +176,8 @@ def describe_here(machine: Machine, housing: Housing, spec: GuestSpec) -> bool:
     """The machine description of this server for a guest that has come. False: it is what the guest has already."""
     known = machine.machine_description
     clock = Clock(machine.tick_hz, machine.stick_hz)
-    if describe(housing, spec, generation=known.generation, clock=clock) == known:
+    here = describe(housing, spec, generation=known.generation, clock=clock)
+    if here == known:
         return False
-    machine.describe(describe(housing, spec, generation=known.generation + 1, clock=clock))
+    machine.describe(here.newer())
     return True

@@ -12,12 +12,14 @@ class Bucket:
     """Tokens of bytes. Who sends may go into debt by one chunk, and waits until it is paid."""
 
     def __init__(self, bytes_per_second: int | None, clock: Callable[[], float]) -> None:
-        self._rate, self._clock = bytes_per_second, clock
+        self.rate = self._rate = bytes_per_second
+        self._clock = clock
         self._lock = threading.Lock()
         self._tokens, self._last = 0.0, clock()
 
     def spend(self, count: int) -> float:
-        """Seconds to wait before the next chunk; count bytes are being sent."""
+        """Seconds to wait before the next chunk; count bytes are being sent. Who is urgent does not wait: those that
+        come after it pay."""
         if self._rate is None:
             return 0.0
         with self._lock:

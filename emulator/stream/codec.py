@@ -7,6 +7,7 @@ does not shrink by a tenth goes as it is; after eight such in a row nothing is t
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,8 @@ from typing import Any
 from emulator._core_stream import ChunkError
 from emulator.stream.chunks import Algorithm
 
-
-def _installed(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-_lz4, _zstd = _installed("lz4.block"), _installed("zstandard")
+_MODULES = {"lz4": "lz4", "zstd": "zstandard"}
+"""Looked for when a worker begins, and loaded where they are used: most migrations compress nothing."""
 
 WORTH = 0.9
 TRIES = 8
@@ -39,50 +33,62 @@ NAMES = {"lz4": Algorithm.LZ4, "zstd": Algorithm.ZSTD, "zlib": Algorithm.ZLIB}
 
 def available() -> tuple[str, ...]:
     """Algorithms of this installation, the fastest first."""
-    return (*(("lz4",) if _lz4 else ()), *(("zstd",) if _zstd else ()), "zlib")
+    return (*(name for name, module in _MODULES.items() if importlib.util.find_spec(module)), "zlib")
 
 
 class Codec:
     """Compresses and expands; one for a thread."""
 
     def __init__(self) -> None:
-        self._zstd = _zstd.ZstdCompressor(level=-1) if _zstd else None
-        self._expand = _zstd.ZstdDecompressor(max_window_size=_WINDOW) if _zstd else None
+        self._available = available()
+        self._zstd: tuple[Any, Any] | None = None
 
-    def compress(self, algorithm: Algorithm, data: memoryview) -> bytes:
+    def _zstandard(self) -> tuple[Any, Any]:
+        """(compressor, decompressor)."""
+        if self._zstd is None:
+            module = importlib.import_module("zstandard")
+            self._zstd = module.ZstdCompressor(level=-1), module.ZstdDecompressor(max_window_size=_WINDOW)
+        return self._zstd
+
+    def compress(self, algorithm: int, data: memoryview) -> bytes:
         """The data, smaller or not."""
-        if algorithm is Algorithm.LZ4:
-            return bytes(_lz4.compress(data, mode="fast", acceleration=4, store_size=False))
-        if algorithm is Algorithm.ZSTD:
-            assert self._zstd is not None
-            return bytes(self._zstd.compress(data))
+        if algorithm == Algorithm.LZ4:
+            lz4 = importlib.import_module("lz4.block")
+            return bytes(lz4.compress(data, mode="fast", acceleration=4, store_size=False))
+        if algorithm == Algorithm.ZSTD:
+            return bytes(self._zstandard()[0].compress(data))
         return zlib.compress(data, 1)
 
     def expand(self, algorithm: int, data: memoryview, raw_bytes: int) -> bytes:
         """What was compressed; exactly raw_bytes of it, and never more is made. Raises ChunkError."""
+        name = next((name for name, number in NAMES.items() if number == algorithm), "")
+        if name not in self._available:
+            raise ChunkError(f"algorithm {algorithm} is not installed here")
         try:
-            if algorithm == Algorithm.LZ4 and _lz4:
-                out = bytes(_lz4.decompress(data, uncompressed_size=raw_bytes))
-            elif algorithm == Algorithm.ZSTD and _zstd and self._expand:
-                if _zstd.frame_content_size(data) != raw_bytes:
-                    raise ChunkError("a compressed payload of another length")
-                out = self._expand.decompress(data, max_output_size=raw_bytes)
-            elif algorithm == Algorithm.ZLIB:
-                machine = zlib.decompressobj()
-                out = machine.decompress(data, raw_bytes + 1)
-            else:
-                raise ChunkError(f"algorithm {algorithm} is not installed here")
+            out = self._expanded(name, data, raw_bytes)
         except _ERRORS as error:
+            raise ChunkError(f"a payload that cannot be expanded: {type(error).__name__}") from None
+        except Exception as error:
+            if type(error).__name__ not in _THEIR_ERRORS:
+                raise
             raise ChunkError(f"a payload that cannot be expanded: {type(error).__name__}") from None
         if len(out) != raw_bytes:
             raise ChunkError("a compressed payload of another length")
         return out
 
+    def _expanded(self, name: str, data: memoryview, raw_bytes: int) -> bytes:
+        if name == "lz4":
+            return bytes(importlib.import_module("lz4.block").decompress(data, uncompressed_size=raw_bytes))
+        if name == "zstd":
+            expand = self._zstandard()[1]
+            if importlib.import_module("zstandard").frame_content_size(data) != raw_bytes:
+                raise ChunkError("a compressed payload of another length")
+            return bytes(expand.decompress(data, max_output_size=raw_bytes))
+        return zlib.decompressobj().decompress(data, raw_bytes + 1)
 
-_ERRORS: tuple[type[Exception], ...] = (
-    ValueError, RuntimeError, MemoryError, zlib.error,
-    *((_lz4.LZ4BlockError,) if _lz4 else ()), *((_zstd.ZstdError,) if _zstd else ()),
-)  # fmt: skip
+
+_ERRORS = (ValueError, RuntimeError, MemoryError, zlib.error)
+_THEIR_ERRORS = ("LZ4BlockError", "ZstdError")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ STRICT_RATE = 1.5e9
 STALLED = 0.7
 """A round that leaves more than this part of the last one's pages does not converge."""
 FIRST_LIMIT, NEXT_LIMIT = 0.5, 0.7
+LOOSE_LIMIT = 8192
+"""Pages a second; a limit above that is none."""
 LEAST_LIMIT = 64
 """Pages a second."""
 ROUNDS_BEFORE_LIMIT = 2
@@ -66,6 +68,8 @@ class Control:
     def __init__(self, options: Options, channels: int) -> None:
         self._options, self._channels = options, channels
         self._samples: deque[Sample] = deque()
+        self._steps: deque[tuple[float, int]] = deque()  # between two of them: seconds busy, bytes acknowledged then
+        self._busy, self._moved = 0.0, 0
         self._rate = self._dirty_rate = 0.0
         self._ratio = 1.0
         self._percent = 0.0
@@ -85,19 +89,25 @@ class Control:
 
     def sample(self, now: Sample) -> None:
         """Take a look into account."""
+        if self._samples:
+            last = self._samples[-1]
+            self._step(now.at - last.at if now.busy else 0.0, now.acked_bytes - last.acked_bytes if now.busy else 0)
         self._samples.append(now)
         while len(self._samples) > 2 and now.at - self._samples[0].at > WINDOW_SECONDS:
             self._samples.popleft()
-        pairs = list(zip(self._samples, list(self._samples)[1:], strict=False))
-        busy = sum(b.at - a.at for a, b in pairs if b.busy)
-        moved = sum(b.acked_bytes - a.acked_bytes for a, b in pairs if b.busy)
-        if busy > 0.005 and moved > 0:
-            self._rate = moved / busy
+            seconds, count = self._steps.popleft()
+            self._busy, self._moved = self._busy - seconds, self._moved - count
+        if self._busy > 0.005 and self._moved > 0:
+            self._rate = self._moved / self._busy
         first = self._samples[0]
         if now.wire_bytes - first.wire_bytes > 1 << 16:
             self._ratio = max(0.1, (now.raw_bytes - first.raw_bytes) / (now.wire_bytes - first.wire_bytes))
         if now.at - self._cleared_at > 0.02:
             self._dirty_rate = now.marked * PAGE_BYTES / (now.at - self._cleared_at)
+
+    def _step(self, seconds: float, count: int) -> None:
+        self._steps.append((seconds, count))
+        self._busy, self._moved = self._busy + seconds, self._moved + count
 
     @property
     def hopeless(self) -> bool:
@@ -207,6 +217,16 @@ class Control:
             return False
         self._judged = True
         return self._stalls()
+
+    def loosen(self) -> bool:
+        """The guest shall suspend itself, and must write to do so: the limit doubles, until there is none.
+
+        To be called for each round in which it has not done it yet. True where the limit changed.
+        """
+        if self.limit is None:
+            return False
+        self.limit = 2 * self.limit if self.limit < LOOSE_LIMIT else None
+        return True
 
     def _stalls(self) -> bool:
         self._stalled += 1

@@ -13,13 +13,15 @@ import ssl
 from collections.abc import Iterator
 
 from emulator.errors import EmulatorError
+from emulator.stream import records
+from emulator.stream.records import RecordLink
 from emulator.stream.requests import Credentials
 
 HANDSHAKE_SECONDS = 10.0
 DEAD_SECONDS = 15
 """A link on which nothing is acknowledged for so long is gone."""
 PLAIN_VARIABLE = "S4V_STREAM_PLAIN"
-Link = socket.socket | ssl.SSLSocket
+Link = socket.socket | ssl.SSLSocket | RecordLink
 
 
 class CredentialsError(EmulatorError, ValueError):
@@ -39,7 +41,8 @@ class Security:
 
     def __init__(self, credentials: Credentials, *, plain: bool, server: bool) -> None:
         """Raises CredentialsError."""
-        self._context: ssl.SSLContext | None = None
+        self._credentials, self._plain, self._server = credentials, plain, server
+        self._records = not plain and records.wanted()
         self._peer = b""
         if plain:
             if os.environ.get(PLAIN_VARIABLE) != "1":
@@ -51,13 +54,21 @@ class Security:
         except (ssl.SSLError, ValueError, OSError) as error:
             raise CredentialsError(f"certificate, key or peer_certificate cannot be used: {error}") from None
 
-    def wrap(self, sock: socket.socket, *, server: bool) -> Link:
+    def wrap(self, sock: socket.socket) -> Link:
         """The link over a connected socket, which is this one's from now on. Raises OSError, StrangerError."""
         tune(sock)
         sock.settimeout(HANDSHAKE_SECONDS)
-        if self._context is None:
-            return sock
-        link = self._context.wrap_socket(sock, server_side=server)
+        if self._plain:
+            return records.plain(sock)
+        if not self._records:
+            return self._handshake(self._context, sock)
+        context = _context(self._credentials, server=self._server)  # its own: the keys of others are not in its file
+        with records.key_file(context) as keys:
+            link = self._handshake(context, sock)
+            return records.take_over(link, keys, server=self._server, bound=_finished(link)) or link
+
+    def _handshake(self, context: ssl.SSLContext, sock: socket.socket) -> ssl.SSLSocket:
+        link = context.wrap_socket(sock, server_side=self._server)
         if link.getpeercert(binary_form=True) != self._peer:
             link.close()
             raise StrangerError("the peer has another certificate than the one it should have")
@@ -66,9 +77,13 @@ class Security:
 
 def binding(link: Link) -> bytes:
     """What only the two ends of this connection know."""
-    if isinstance(link, ssl.SSLSocket):
-        return link.get_channel_binding("tls-unique") or b""
-    return b"plain"
+    if isinstance(link, RecordLink):
+        return link.bound
+    return _finished(link) if isinstance(link, ssl.SSLSocket) else b""
+
+
+def _finished(link: ssl.SSLSocket) -> bytes:
+    return link.get_channel_binding("tls-unique") or b""
 
 
 def _context(credentials: Credentials, *, server: bool) -> ssl.SSLContext:
@@ -106,10 +121,12 @@ def tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_SECONDS * 1000)
 
 
-def hang_up(link: Link | socket.socket | None) -> None:
+def hang_up(link: Link | None) -> None:
     """End a connection at once: whoever waits in it wakes up. The socket is closed by its thread."""
-    if link is not None:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if isinstance(link, RecordLink):
+            link.shutdown(socket.SHUT_RDWR)
+        elif link is not None:
             socket.socket.shutdown(link, socket.SHUT_RDWR)  # without TLS's own goodbye
 
 

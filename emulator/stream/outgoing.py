@@ -25,8 +25,12 @@ from emulator.stream.bucket import Bucket
 from emulator.stream.chunks import Algorithm, Type
 from emulator.stream.codec import Chooser, Codec
 from emulator.stream.inbox import Inbox
+from emulator.stream.pushes import Pushes, pages_of_a_push
+from emulator.stream.records import RecordLink
 
 WINDOW = 16
+PUSH_PAGES = 32
+"""Of a chunk, where nobody waits behind it."""
 URGENT_PAGES = 4
 """For one that is asked for: itself, and what will be asked for next."""
 RETRY_SECONDS = 0.1
@@ -77,6 +81,7 @@ class Sent:
     kind: str = ""
     tries: int = 0
     damaged: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,7 @@ class Engine(Protocol):
     chooser: Chooser
     bucket: Bucket
     round: int
+    serving: bool
     faults: Injector
 
     def address(self) -> tuple[str, int]: ...  # noqa: D102
@@ -135,6 +141,7 @@ class Outgoing:
         self._link: links.Link | None = None
         self._resend: deque[Sent] = deque()
         self._wanted: deque[int] = deque()  # pages that the target's guest waits for
+        self._pushes: Pushes | None = None
         self.asked = 0
         self._strangers = 0
         self.rtt_seconds = 0.0
@@ -212,7 +219,7 @@ class Outgoing:
         sock = socket.create_connection(self.engine.address(), timeout=links.HANDSHAKE_SECONDS)
         self._link = sock
         try:
-            link = self._link = self.engine.security().wrap(sock, server=False)
+            link = self._link = self.engine.security().wrap(sock)
         except BaseException:
             sock.close()
             raise
@@ -276,7 +283,7 @@ class Outgoing:
     def _send(self, link: links.Link, sent: Sent) -> None:
         size = len(sent.data)
         wait = self.engine.bucket.spend(size)
-        if wait > 0:
+        if wait > 0 and not sent.urgent:
             self.engine.over.wait(wait)
             self.counters.cap_seconds += wait
         wall, cpu = time.perf_counter(), time.thread_time()
@@ -320,7 +327,7 @@ class Outgoing:
             if self._items:  # a round has ended, and another begun, since the look above: its end goes first
                 return self._make_item(self._items.popleft())
             begun = time.perf_counter()
-            sent = self._fetch_wanted() or (self._fetch() if self.engine.background(self.number) else None)
+            sent = self._fetch_wanted() or (self._push() if self.engine.background(self.number) else None)
             self.counters.fetch_seconds += time.perf_counter() - begun
             return sent
         finally:
@@ -345,31 +352,49 @@ class Outgoing:
             buffer = self._free.pop() if self._free else Buffer()
             taken = self.engine.image.take_at(buffer, self._wanted.popleft(), URGENT_PAGES)
             if taken.pages or taken.zeros:
-                return self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
+                sent = self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
+                sent.urgent = True
+                return sent
             self._free.append(buffer)  # it is on its way already
         return None
+
+    def _push(self) -> Sent | None:
+        """Pages that nobody has asked for; under a cap few of a guest that may ask for others meanwhile."""
+        most = pages_of_a_push(self.engine.bucket.rate, PUSH_PAGES) if self.engine.serving else PUSH_PAGES
+        if most == PUSH_PAGES:
+            return self._fetch()
+        self._pushes = self._pushes or Pushes(self.engine.image)
+        buffer = self._free.pop() if self._free else Buffer()
+        taken = self._pushes.take(buffer, most)
+        if taken is None:
+            self._free.append(buffer)
+            return None
+        return self._sealed(buffer, taken, Algorithm.NONE, taken.raw_bytes)
 
     def _fetch(self) -> Sent | None:
         buffer = self._free.pop() if self._free else Buffer()
         algorithm = self.engine.chooser.current()
         source = self._raw if algorithm else buffer
+        header = Chunk(Type.DATA, self.engine.mid, self.number, self.engine.round, self._next)
         while True:
-            taken = self.engine.image.take(source)
+            taken = self.engine.image.take(source) if algorithm else self.engine.image.fetch(buffer, header)
             self.counters.looked += taken.looked
-            if taken.pages or taken.zeros:
+            if taken.raw_bytes:
                 break
             if not taken.looked:
                 self._free.append(buffer)
                 return None
+        return self._packed(buffer, taken, algorithm) if algorithm else self._counted(buffer, taken)
+
+    def _packed(self, buffer: Buffer, taken: Taken, algorithm: int) -> Sent:
         size = taken.raw_bytes
-        if algorithm:
-            packed = self._codec.compress(algorithm, self._raw.payload[:size])
-            if self.engine.chooser.tried(size, len(packed)):
-                size = len(packed)
-                buffer.payload[:size] = packed
-            else:
-                algorithm = Algorithm.NONE
-                self._raw, buffer = buffer, self._raw
+        packed = self._codec.compress(algorithm, self._raw.payload[:size])
+        if self.engine.chooser.tried(size, len(packed)):
+            size = len(packed)
+            buffer.payload[:size] = packed
+        else:
+            algorithm = Algorithm.NONE
+            self._raw, buffer = buffer, self._raw
         return self._sealed(buffer, taken, algorithm, size)
 
     def _sealed(self, buffer: Buffer, taken: Taken, algorithm: int, size: int) -> Sent:
@@ -381,6 +406,9 @@ class Outgoing:
                 pages=taken.pages, zeros=taken.zeros, algorithm=algorithm, raw_bytes=taken.raw_bytes, wire_bytes=size,
             )
         )  # fmt: skip
+        return self._counted(buffer, taken)
+
+    def _counted(self, buffer: Buffer, taken: Taken) -> Sent:
         self.counters.pages += taken.pages + taken.zeros
         self.counters.raw_bytes += taken.raw_bytes
         return self._numbered(buffer.wire(), buffer, Type.DATA)
@@ -394,7 +422,7 @@ class Outgoing:
     # -- what the target answers
 
     def _read_answers(self, link: links.Link, poll: select.poll, timeout_ms: int) -> None:
-        pending = isinstance(link, ssl.SSLSocket) and link.pending()
+        pending = link.pending() if isinstance(link, ssl.SSLSocket | RecordLink) else 0
         ready = [fd for fd, _ in poll.poll(0 if pending else timeout_ms)]
         if self._wake in ready:
             os.eventfd_read(self._wake)

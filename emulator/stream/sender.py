@@ -323,8 +323,10 @@ class Sender:
             self._wait_for(lambda: self._final is not None, calm)
         if self._final is not None:
             return
+        if self._converged and self._control.loosen():
+            self._tell("limit", pages_per_second=self._control.limit)
         left = self._harvest()
-        if self._control.round_begins(left, now) and not self._converged:
+        if not self._converged and self._control.round_begins(left, now):
             self._tell("limit", pages_per_second=self._control.limit)
         self._pass_barrier()
         self._open()
@@ -449,11 +451,10 @@ class Sender:
     # -- measuring
 
     def _total(self) -> Counters:
-        total = Counters()
-        for channel in self._channels:
-            for name in vars(total):
-                setattr(total, name, getattr(total, name) + getattr(channel.counters, name))
-        return total
+        if len(self._channels) == 1:
+            return self._channels[0].counters
+        found = [vars(channel.counters) for channel in self._channels]
+        return Counters(*(sum(values) for values in zip(*(each.values() for each in found), strict=True)))
 
     def _sample(self) -> Sample:
         total = self._total()

@@ -34,5 +34,6 @@ def _number(text: str) -> int:
 def event_text(event: Mapping[str, Any]) -> str:
     """``12:00:01 domain-state domain=ldg1 state=active``; the time is UTC."""
     when = datetime.fromtimestamp(float(event.get("time", 0)), UTC).strftime("%H:%M:%S")
-    details = " ".join(f"{name}={value}" for name, value in event.items() if name not in {"event", "time", "seq"})
+    details = " ".join(f"{name}={value}" for name, value in event.items()
+                       if name not in {"event", "time", "seq"} and value not in (None, ""))
     return f"{when} {event.get('event')} {details}".rstrip()

@@ -9,6 +9,7 @@ FAILURE = ("ignore", "panic", "reset", "stop")
 BOOT = ("none", "warning", "enforce")
 
 DOMAIN = Operand(argument="domain", shown="domain-name", kind="domain", help="the domain")
+SOURCE_DOMAIN = Operand(argument="domain", shown="source-ldom", kind="domain", help="the domain")
 DOMAINS = Operand(argument="domains", shown="domain-name", kind="domain", many=True, help="domains")
 NEW_DOMAIN = Operand(argument="domains", shown="domain-name", many=True, help="name of a new domain")
 ONE_NEW_DOMAIN = Operand(argument="domains", shown="domain-name", listed=True, help="name of the new domain")
@@ -110,7 +111,7 @@ _DOMAINS = (
             Option(flag="-n", argument="dry_run", help="make all checks and move nothing"),
             Option(flag="-p", argument="password", value="filename", kind="file",
                    help="the target's password is this file's first line"),
-            DOMAIN,
+            SOURCE_DOMAIN,
             Operand(argument="target", shown="[user@]target-host[:target-ldom]", kind="target",
                     help="where to, as whom, under which name"),
         ),
@@ -118,12 +119,13 @@ _DOMAINS = (
             FORCE,
             Option(flag="-n", argument="dry_run", help="make all checks and move nothing"),
             Option(flag="-c", argument="certificates", required=True, help="trust certificates; no password"),
-            DOMAIN,
+            SOURCE_DOMAIN,
             Operand(argument="target", shown="target-host[:target-ldom]", kind="target",
                     help="where to, under which name"),
         ),
-    ), notes="The target's password is asked for on the terminal; `sun4v passwd` sets it there. "
-             "docs/howto/migration.md has more."),
+    ), tied=True, notes="The target's password is asked for on the terminal; `sun4v passwd` sets it there. "
+             "A migration is cancelled when this command is interrupted or killed; it goes on when only the "
+             "terminal is lost. docs/howto/migration.md has more."),
 )  # fmt: skip
 
 _OPERATIONS = (

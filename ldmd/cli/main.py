@@ -38,6 +38,9 @@ def main() -> int:
     """Entry point of the console command."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     screen = Screen(sys.stdout, sys.stderr, terminal=sys.stderr.isatty())
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # of nohup
+        terminals = [each for each in (0, 1, 2) if os.isatty(each)]
+        signal.signal(signal.SIGHUP, lambda number, _frame: _hung_up(screen, terminals, number))
     try:
         status = run(sys.argv[1:], screen=screen, reach=connect)
         sys.stdout.flush()
@@ -47,6 +50,16 @@ def main() -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _hung_up(screen: Screen, terminals: Sequence[int], number: int) -> None:
+    """SIGHUP: the command ends, unless it has begun what outlives its terminal."""
+    if not screen.outlives_terminal:
+        sys.exit(128 + number)
+    screen.terminal_lost()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for each in terminals:
+        os.dup2(nothing, each)
 
 
 def run(words: Sequence[str], *, screen: Screen, reach: Connect, ask: Ask = ask_terminal) -> int:
@@ -141,6 +154,7 @@ def _carry_out(words: list[str], machine: str | None, screen: Screen, reach: Con
     screen.json, screen.lists = bool(request.local.get("json")), request.operation in SHOW
     arguments = with_files(with_password(request, ask))
     connection = reach(machine)
+    screen.outlives_terminal = request.command.tied
     try:
         if request.command.name == "monitor":
             monitor(connection, screen, limit=request.local.get("count"))
@@ -154,7 +168,9 @@ def _carry_out(words: list[str], machine: str | None, screen: Screen, reach: Con
             raise message("cli.unsupported", name=request.command.name) from None
         raise
     except KeyboardInterrupt:
-        if not request.command.lists:
+        if request.command.tied:
+            screen.complain("ldm: interrupted; what it began is cancelled")
+        elif not request.command.lists:
             screen.complain("ldm: interrupted; what the manager has begun goes on (`ldm list` shows how far it is)")
         raise
     finally:

@@ -6,6 +6,7 @@ daemon's to say; here it is only known which words belong to the command.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -148,6 +149,10 @@ def _hint(command: Command) -> str:
 
 
 def _choose(command: Command, words: _Words) -> Form:
+    flags = [{each.flag for each in form.options} | {_JSON.flag} for form in command.forms]
+    for one, other in itertools.combinations(words.options, 2):
+        if not any({one, other} <= each for each in flags):
+            raise UsageError(f"{one} and {other} exclude each other", command)
     problems = [tuple(_problems(form, words)) for form in command.forms]
     for form, found in zip(command.forms, problems, strict=True):
         if not found:

@@ -217,6 +217,8 @@ def _constraint_sections(domain: Row) -> Lines:
     if asked["crypto"]:
         yield from ("MAU", f"    COUNT:    {asked['crypto']}", "")
     yield from ("MEMORY", f"    SIZE:    {memory(asked['memory_bytes'])}", "")
+    if domain["variables"]:
+        yield from ("VARIABLES", *(f"    {row['name']}={row['value']}" for row in domain["variables"]), "")
     for title, rows, columns in _constraint_tables(domain):
         if rows:
             yield title
@@ -227,8 +229,6 @@ def _constraint_sections(domain: Row) -> Lines:
 def _constraint_tables(domain: Row) -> Iterator[tuple[str, list[Row], Sequence[Column]]]:
     asked, name = domain["asked"], tables.NAME
     service = Column("SERVICE", 28, "service")
-    variables = Column("", 4, lambda row: f"{row['name']}={row['value']}")
-    yield "VARIABLES", domain["variables"], (variables,)
     yield "IO", [{"name": each["pseudonym"]} for each in domain["io"]], (Column("DEVICE", 17, "name"),)
     yield "VNET", asked["vnet"], (name, service, Column("ID", 5, "id"))
     yield "VDISK", asked["vdisk"], (name, Column("VOLUME", 28, "volume"), Column("ID", 5, "id"))

@@ -20,6 +20,7 @@ class Screen:
         self._out, self._err, self._terminal = out, err, terminal
         self.json = False
         self.lists = False  # with JSON: one document, and nothing else on standard output
+        self.outlives_terminal = False  # what was begun goes on where the terminal is lost
         self._progress = 0  # letters of the line of progress that stands there
 
     def print(self, lines: Iterable[str]) -> None:
@@ -65,6 +66,10 @@ class Screen:
         for title, text in (("Cause", error.cause), ("Remedy", error.remedy)):
             if text:
                 self.complain(f"{title}: {text}")
+
+    def terminal_lost(self) -> None:
+        """Nobody looks any more."""
+        self._terminal, self._progress = False, 0
 
     def close(self) -> None:
         """Nothing of a line of progress stays behind."""

@@ -139,13 +139,17 @@ def _shown(part: Part) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A sub-command. `help` is one line; `notes` are further sentences of the manual; `group` its section there."""
+    """A sub-command. `help` is one line; `notes` are further sentences of the manual; `group` its section there.
+
+    `tied`: what it began ends with it (`ldmd.operations.registry.Operation`).
+    """
 
     name: str
     group: str
     help: str
     forms: tuple[Form, ...]
     notes: str = ""
+    tied: bool = False
 
     @property
     def lists(self) -> bool:

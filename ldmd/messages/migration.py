@@ -8,10 +8,11 @@ TABLE = (
     Message("migration.failed", "Domain Migration of LDom {name} failed"),
     Message("migration.would-fail", "Domain Migration of LDom {name} would fail if attempted"),
     Message("migration.vcpus", "Insufficient resources on the target: {asked} VCPUs needed, {free} available",
-            "LDom {name} takes as many virtual CPUs as it has", "free strands there, or `ldm set-vcpu` it to less"),
+            "LDom {name} takes as many virtual CPUs as it has",
+            "free some there, or give it fewer with `ldm set-vcpu`"),
     Message("migration.cores", "Insufficient resources on the target: {asked} whole cores needed, {free} available",
-            "LDom {name} takes whole cores, of which nobody has a strand",
-            "free whole cores there, or `ldm set-core` it to less"),
+            "LDom {name} takes whole cores, of which no other domain has a strand",
+            "free whole cores there, or give it fewer with `ldm set-core`"),
     Message("migration.cpu-type", "The target machine is running cpu type {there} but the domain was started on a "
             "machine running cpu type {here}", "the cpu-arch of LDom {name} is native",
             "stop and unbind it, then `ldm set-domain cpu-arch=generic {name}` (or a class that both CPUs have), or "
@@ -33,7 +34,7 @@ TABLE = (
     Message("migration.old-system-cores", "LDom {name} needs whole cores to be migrated",
             "it runs Solaris {version}, older than 10 1/13", "`ldm set-core` it first, or update it"),
     Message("migration.memory", "Insufficient resources on the target: {asked} of memory needed, {free} available",
-            "LDom {name} needs all of its memory there", "free memory there, or `ldm set-memory` it to less"),
+            "LDom {name} needs all of its memory there", "free some there, or give it less with `ldm set-memory`"),
     Message("migration.layout", "Free memory layout and congruency requirements prevent binding the\n"
             "memory block with PA {pa}, RA {ra}, and size {size}",
             "real and physical address agree modulo the largest page, {page}, and the block stays in one piece",
@@ -103,6 +104,8 @@ TABLE = (
             "remove its services first"),
     Message("migration.name", "An LDom with the name '{name}' already exists on the target machine", "",
             "give another name: `ldm migrate-domain ... {host}:NAME`"),
+    Message("migration.new-name", "{name!r} is not a name for a domain", "{why}",
+            "use letters, digits and - _ . : + with a letter or digit in front, at most 256 of them"),
     Message("migration.uuid", "LDom {owner} of the target has the uuid {uuid} as well", "uuids do not change",
             "is it an old copy? remove it there"),
     Message("migration.hostid", "LDom {owner} of the target has the hostid {hostid} as well"),
@@ -139,13 +142,10 @@ TABLE = (
     Message("migration.connect", "Failed to establish connection with ldmd(1m) on target: {host}\n"
             "Check that the 'ldmd' service is enabled on the target machine and that the version supports Domain "
             "Migration. Check that the 'xmpp_enabled' and 'incoming_migration_enabled' properties of the 'ldmd' "
-            "service on the target machine are set to 'true' using svccfg(1M).", "{problem}",
-            "is it on, and does its ldmd listen there? ([migration] in its ldmd.toml)"),
-    Message("migration.host", "{host!r} is no host", "", "name a machine of this home, a name of hosts.toml, or "
-            "ADDRESS[:PORT]"),
-    Message("migration.authentication", "Authentication failed", "{host} does not let this manager or user in",
-            "with -c both machines have the other's server.crt in trust/; without it the user has a password there "
-            "(`sun4v passwd`)"),
+            "service on the target machine are set to 'true' using svccfg(1M).", "{problem}", "{help}"),
+    Message("migration.host", "{host!r} is no host", "", "name a machine of this home, a name of hosts.toml, or a "
+            "host"),
+    Message("migration.authentication", "Authentication failed", "{host} does not let {who} in", "{help}"),
     Message("migration.certificate", "The certificate of {host} is not the one that is trusted",
             "it has the fingerprint {found}",
             "was its manager made anew? then put its server.crt into trust/{host}.pem"),
@@ -159,7 +159,7 @@ TABLE = (
     Message("migration.password", "{user!r} cannot have this password",
             "a user's name begins with a letter; a password has 1 to 1024 bytes"),
     Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
-            "wait until that has ended: `ldm list -o status {name}`, or cancel it: "
+            "wait until that has ended: `ldm list -o status {name}`, or cancel it{where}: "
             "`ldm cancel-operation migration {name}`"),
     Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
             "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),

@@ -6,7 +6,7 @@ Both are frozen, and plain data by `ldmd.model.plain`: what comes from a peer is
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ from ldmd.model import BoundDevice, Configuration, Domain, MemoryBlock, State
 from ldmd.planner import channels, iobuses
 from ldmd.planner.binding import bound_clients
 from ldmd.planner.consoleplaces import consoles_in_use
+from ldmd.planner.domains import name_problem
 from ldmd.planner.hardware import crypto_owners, hardware, memory_map, strand_owners
 from ldmd.planner.macs import macs_in_use
+from ldmd.planner.naming import fits
 from ldmd.planner.strands import Strands
 
 MANAGER_VERSION = "3.3"
@@ -290,7 +292,8 @@ def _nonsense(guest: GuestFacts) -> str:
     cpus = domain.cpus
     good = (
         ("its CPU", server.chip in CHIPS and server.strands_per_core > 0),
-        ("its name", 0 < len(domain.name) < 256 and domain.name.isprintable()),
+        ("its name", not name_problem(domain.name)),
+        ("the names of its devices", all(map(fits, _names(domain)))),
         ("its state", (binding is None) == (domain.state in (State.INACTIVE, State.BINDING))),
         ("its memory", 0 <= domain.memory.size_bytes < 1 << 60),
         ("its virtual CPUs", min(cpus.vcpus, cpus.cores, domain.crypto) >= 0 and (cpus.cores or not cpus.whole_core)),
@@ -300,6 +303,20 @@ def _nonsense(guest: GuestFacts) -> str:
     if wrong or binding is None:
         return wrong
     return _bad_memory(binding.memory) or _bad_vcpus(binding.vcpus) or _bad_devices(binding.devices)
+
+
+def _names(domain: Domain) -> Iterator[str]:
+    """Of devices, of the services they use, and what else becomes part of lists and of files' names here."""
+    for disk in domain.vdisks:
+        yield from (disk.name, disk.volume, disk.service)
+    for net in domain.vnets:
+        yield from (net.name, net.service)
+    for hba in domain.vhbas:
+        yield from (hba.name, hba.vsan)
+    for client in domain.vdpccs:
+        yield from (client.name, client.service)
+    yield from (policy.name for policy in domain.policies)
+    yield from (name for name in (domain.vcons.group, domain.vcons.service) if name is not None)
 
 
 def _bad_memory(memory: tuple[MemoryBlock, ...]) -> str:

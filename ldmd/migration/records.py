@@ -128,7 +128,7 @@ class Commit(Message):
 
 @dataclass(frozen=True)
 class Running(Message):
-    """Target: I own it, durably, and it was started. Not `started`: my machine failed in that moment."""
+    """Target: I own it, durably, and it was started. Not `started`: what was sent was lost, it boots."""
 
     started: bool = True
 

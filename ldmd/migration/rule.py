@@ -86,6 +86,7 @@ class Rule:
     check: Check | None = None
     when: tuple[str, ...] = ALL  # states of the domain in which it holds
     forced: bool = False  # -f makes its errors warnings
+    final: bool = False  # where it is unmet nothing else matters, and what helps against that is no help
     proof: str = ""
 
     @property

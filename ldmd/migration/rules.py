@@ -119,10 +119,11 @@ _FURTHER = (
          summary="The domain is active, bound or inactive, not in between"),
     Rule(id="M05", name="other-operation", check=state.operation, where=SOURCE,
          summary="No other operation on the domain runs"),
-    Rule(id="M06", name="control-domain", check=state.control, where=SOURCE, summary="The control domain stays"),
+    Rule(id="M06", name="control-domain", check=state.control, where=SOURCE, final=True,
+         summary="The control domain stays"),
     Rule(id="M07", name="service-domain", check=state.service_domain, where=SOURCE,
          summary="A domain that offers virtual I/O services stays"),
-    Rule(id="M08", name="domain-name", check=state.name_free, summary="The name is free on the target"),
+    Rule(id="M08", name="domain-name", check=state.name_free, summary="The name can be one, and is free on the target"),
     Rule(id="M09", name="uuid", check=state.uuid_free, summary="The uuid is free on the target"),
     Rule(id="M10", name="hostid", check=state.hostid_free, severity=WARNING,
          summary="A hostid that a domain there has as well is told"),
@@ -192,5 +193,6 @@ def preflight(
 ) -> Report:
     """All rules, all that is unmet, in their order. Refuses facts that are no domain (`check_facts`)."""
     check_facts(guest)
-    findings = tuple(finding for rule in rules for finding in rule.findings(guest, target, options))
+    final = tuple(finding for rule in rules if rule.final for finding in rule.findings(guest, target, options))
+    findings = final or tuple(finding for rule in rules for finding in rule.findings(guest, target, options))
     return Report(domain=guest.domain.name, findings=findings, dry_run=options.dry_run)

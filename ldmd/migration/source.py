@@ -328,10 +328,18 @@ class Source:
         close = Send(Close(state.plan.mid))
         if state.at is At.DONE:
             return state, [close]
-        tell = Tell("", success=True) if started else Tell(
-            f"{state.plan.peer} has the domain, but its machine failed in that moment: it boots there anew")
+        tell = Tell("", success=True) if started else Tell(self.lost_text(state))
         return replace(state, at=At.DONE, doubt=False, guest=Guest.NONE), [
             SetTimer(None), Write(Done(state.plan.mid)), Sync(), tell, DestroyGuest(), close]
+
+    def lost_text(self, state: State) -> str:
+        """What a person reads where the domain is at the target, and not what was sent."""
+        peer = state.plan.peer
+        if state.served:
+            return (f"{peer} has the domain, but pages of its memory were lost before they came: it boots there anew, "
+                    "with its disks as a power failure would have left them")
+        return (f"{peer} has the domain, but its machine failed before that was known here (or somebody stopped the "
+                "domain there): it boots there anew")
 
     def never(self, state: State) -> Step:
         """The target will never run it."""

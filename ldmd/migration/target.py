@@ -289,7 +289,7 @@ class Target:
                 return self.paging(state, event)
             case StartFailed() if state.at is At.OWNER:
                 state = replace(state, unstarted=state.mid)
-                return state, [self.running(state, state.mid)]
+                return state, [StopTransfer(), self.running(state, state.mid)]
             case LeaseAnswered(word) if state.at is At.TAKING:
                 return self.lease_answered(state, word)
             case _:
@@ -378,7 +378,9 @@ class Target:
         if isinstance(last, Owned) and event.guest is Guest.PARTIAL:  # who brought the pages went with this manager
             return replace(state, at=At.OWNER, mid=last.mid, unstarted=last.mid), [LoseGuest()]
         if isinstance(last, Owned):
-            return replace(state, at=At.OWNER, mid=last.mid), self.revive(state, event.guest)
+            # a source that was not told yet hears that what it sent is lost: it ran, or did not, and boots anew
+            lost = last.mid if event.guest is Guest.NONE and state.kind is Kind.LIVE and last.mid in owned else 0
+            return replace(state, at=At.OWNER, mid=last.mid, unstarted=lost), self.revive(state, event.guest)
         if isinstance(last, Promised):
             state, effects = self.drop(state, [])
             return state, effects

@@ -20,12 +20,14 @@ from ldmd.clock import Bell
 from ldmd.messages import RefusedError
 from ldmd.migration import events as ev
 from ldmd.migration import records
+from ldmd.migration.phases import Phase
 from ldmd.migrator.link import Link
 from ldmd.migrator.means import SECONDS, Killed, Means
 from ldmd.migrator.moves import Round
 from ldmd.operations.context import HypervisorError
 
 ROUNDS_KEPT = 256
+LEAST_PERCENT = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
 
 
 class StartFailedError(Exception):
@@ -74,6 +76,11 @@ class Attempt:
         self._busy = False
         self._thread = threading.Thread(target=self._run, name=f"migration-{self.side}", daemon=True)
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The domain's name here, "" where it has none."""
+
     # -- from other threads
 
     def start(self) -> None:
@@ -94,7 +101,11 @@ class Attempt:
 
     def _put(self, item: _Item) -> None:
         with self._lock:
-            self._inbox.append(item)
+            late = self._over
+            if not late:
+                self._inbox.append(item)
+        if late and item.arrival is not None:
+            item.arrival.close(at_once=True)
         self._bell.ring()
 
     @property
@@ -109,17 +120,25 @@ class Attempt:
 
     def end(self) -> None:
         """The manager ends: the thread, the links and the worker go; nothing is decided by that."""
-        self._over = True
+        with self._lock:
+            self._over = True
         self._ended.set()
         self._bell.ring()
         self.means.manager.bell.ring()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(10)
-        for link in tuple(self._links.values()):
+        for link in (*self._links.values(), *self._untaken()):
             link.close(at_once=True)
         for link in tuple(self._links.values()):
             link.join()
         self.stop_work()
+
+    def _untaken(self) -> list[Link]:
+        """Connections that came when nobody took them up any more."""
+        with self._lock:
+            found = [item.arrival for item in self._inbox if item.arrival is not None]
+            self._inbox.clear()
+        return found
 
     # -- the thread
 
@@ -379,7 +398,10 @@ class Attempt:
 
     def shown(self) -> None:
         """The phase changed."""
-        self.means.manager.publish("migration-phase", uuid=self.uuid, side=self.side, phase=int(self.state.phase))
+        phase = self.state.phase
+        self.percent = max(self.percent, LEAST_PERCENT[phase])
+        self.means.manager.publish("migration-phase", domain=self.name, uuid=self.uuid, side=self.side,
+                                   phase=int(phase), percent=self.percent)
 
     def tell(self, text: str, *, success: bool) -> None:
         """Something for a person."""
@@ -391,5 +413,5 @@ class Attempt:
 
     def log(self, text: str) -> None:
         """A line of the log."""
-        self.means.manager.log.notice(f"migration of {self.uuid} ({self.side}): {text}")
+        self.means.manager.log.notice(f"migration of {self.name or self.uuid} ({self.side}): {text}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,21 +45,45 @@ def visit(means: Means, host: str, join: Join, *, pin: str = "") -> Visit:
         code = "migration.certificate" if pins else "migration.certificate-unknown"
         raise message(code, host=host, found=error.found) from None
     except (LinkError, OSError) as error:
-        raise message("migration.connect", host=host, problem=str(error) or type(error).__name__) from None
+        raise unreachable(host, error) from None
     certificate = sock.getpeercert(binary_form=True) or b""
     try:
         welcome = greeting.introduce(sock, join, seconds=means.pace.greeting_seconds)
     except RefusedGreetingError as error:
         sock.close()
         if error.why == "authentication":
-            raise message("migration.authentication", host=host) from None
+            raise _not_let_in(host, join) from None
         if error.why == "off":  # rule M02
             raise message("migration.disabled", side="target", machine=host, setting="incoming") from None
         raise message("migration.refused", host=host, problem=str(error)) from None
     except (LinkError, OSError) as error:
         sock.close()
-        raise message("migration.connect", host=host, problem=str(error) or type(error).__name__) from None
+        raise unreachable(host, error) from None
     return Visit(link=Link(sock, pace=means.pace), welcome=welcome, peer=peer, certificate=certificate)
+
+
+def unreachable(host: str, error: Exception) -> RefusedError:
+    """Why nothing came of a connection, in words."""
+    if isinstance(error, socket.gaierror):
+        return message("migration.connect", host=host, problem=f"no host is called {host}",
+                       help="name a machine of this home (`sun4v machines`), a name of hosts.toml, or a host")
+    problem = str(error) or type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        problem = f"what listens there does not speak TLS 1.3 as a manager does ({error.reason or 'it broke off'})"
+    elif isinstance(error, OSError) and error.strerror:
+        problem = error.strerror
+    return message("migration.connect", host=host, problem=problem,
+                   help="is it on, and does its ldmd listen there? ([migration] in its ldmd.toml)")
+
+
+def _not_let_in(host: str, join: Join) -> RefusedError:
+    """What was shown is not enough there; more nobody is told."""
+    if join.how == greeting.PASSWORD:
+        return message("migration.authentication", host=host, who=f"user {join.user!r} with this password",
+                       help=f"`sun4v passwd {host} {join.user}` there gives that user a password; many wrong ones in "
+                            "a row keep everybody from this address waiting")
+    return message("migration.authentication", host=host, who=f"the manager of {join.machine!r}",
+                   help=f"its server.crt belongs into trust/{join.machine}.pem there")
 
 
 class Connector:

@@ -56,7 +56,8 @@ class Door:
         means = self._means
         try:
             if not self._may(join, fingerprint(ssl.PEM_cert_to_DER_cert(pem)), address):
-                means.manager.log.notice(f"migration: {address} was not let in ({join.how})")
+                who = f"user {join.user[:64]!r} by password" if join.how == greeting.PASSWORD else f"by {join.how}"
+                means.manager.log.notice(f"migration: machine {join.machine[:64]!r} at {address} was not let in, {who}")
                 return "authentication"
             if not means.settings.incoming:
                 return "off"

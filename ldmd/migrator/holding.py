@@ -79,7 +79,8 @@ class Holding:
             if not each.holds:
                 continue
             if not self.doubts(each):
-                refuse("migration.blocked", command=command, name=each.name)
+                refuse("migration.blocked", command=command, name=each.name,
+                       where=f" on {each.peer}" if isinstance(each, TargetSide) else "")
             if each.name in texts(arguments):
                 refuse("migration.held", name=each.name, why=each.told[-1] if each.told else "")
 

@@ -60,13 +60,13 @@ class Leases:
     """The files of one directory. `server`: this server's name among them, a fingerprint."""
 
     def __init__(self, directory: Path, server: str) -> None:
-        self._directory, self._server = directory, server
+        self._directory, self.server = directory, server
 
     def move(self, uuid: str, mid: int, move: LeaseMove) -> LeaseWord:
         """One compare-and-set. Never raises: a storage that is away is UNREACHABLE."""
         try:
             with self._locked(uuid):
-                fresh = after(move, self._read(uuid), mid, self._server)
+                fresh = after(move, self._read(uuid), mid, self.server)
                 if fresh is None:
                     return LeaseWord.LOST
                 self._write(uuid, fresh)

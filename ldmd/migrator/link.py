@@ -172,11 +172,16 @@ class Link:
         self._thread: threading.Thread | None = None
 
     def start(self, on_frame: Callable[[dict[str, Any]], None], on_end: Callable[[str], None]) -> None:
-        """From now on frames come."""
-        self._sock.setblocking(False)
+        """From now on frames come. One that was closed already ends at once."""
         self._on_frame, self._on_end = on_frame, on_end
-        self._thread = threading.Thread(target=self._run, name="migration-link", daemon=True)
-        self._thread.start()
+        with self._lock:
+            closed = self._closing
+            if not closed:
+                self._sock.setblocking(False)
+                self._thread = threading.Thread(target=self._run, name="migration-link", daemon=True)
+                self._thread.start()
+        if closed:
+            on_end("closed here")
 
     def send(self, frame: Frame) -> bool:
         """Give a frame to the link. False: it is closing, or the other side does not read."""
@@ -194,6 +199,13 @@ class Link:
         with self._lock:
             self._closing = True
             self._killed = self._killed or at_once
+            unused = self._thread is None and self._wake >= 0
+            if unused:  # it never began: nobody else gives back what it has
+                os.close(self._wake)
+                self._wake = -1
+        if unused:
+            with contextlib.suppress(OSError):
+                self._sock.close()
         self._ring()
 
     def join(self, seconds: float = 5.0) -> None:

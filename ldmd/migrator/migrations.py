@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ldmd.messages import RefusedError, message, refuse
+from ldmd.messages import RefusedError, refuse
 from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
@@ -25,7 +25,7 @@ from ldmd.migration.phases import Kind
 from ldmd.migration.rule import Options
 from ldmd.migrator import greeting
 from ldmd.migrator.asking import ask_system, other_operation
-from ldmd.migrator.connector import Visit, visit
+from ldmd.migrator.connector import Visit, unreachable, visit
 from ldmd.migrator.door import Door
 from ldmd.migrator.greeting import Join
 from ldmd.migrator.guestops import domain_of, guest_word, status_of
@@ -270,7 +270,7 @@ class Migrations(Holding):
             except RefusedError as error:
                 box.append(error)
             except Exception as error:
-                box.append(message("migration.connect", host=target.host, problem=repr(error)))
+                box.append(unreachable(target.host, error))
             self.means.manager.bell.ring()
 
         threading.Thread(target=body, name="migration-visit", daemon=True).start()

@@ -10,7 +10,7 @@
     compress = "auto"                  # auto, none, lz4, zstd, zlib
     downtime-ms = 300                  # the pause that copying aims at
     suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
-    bandwidth-bps = 0                  # 0: no limit
+    bandwidth-bps = 0                  # bytes a second, all connections together; 0: no limit
     channels = 2                       # connections that carry memory, and no more than either control domain has CPUs
     postcopy = "off"                   # "auto": a domain that writes faster than the link carries goes on at the target
                                        # before all its memory is there; is the source lost then, the domain reboots
@@ -37,6 +37,8 @@ from ldmd.migrator.samehost import HANDOVERS, VERIFY
 FILE, HOSTS = "ldmd.toml", "hosts.toml"
 PORT = 8101
 """The product's port of migrations."""
+LEAST_BANDWIDTH = 1000
+"""Bytes a second (emulator/stream/worker.md)."""
 COMPRESSIONS = ("auto", "none", "lz4", "zstd", "zlib")
 WORDS = {"compress": COMPRESSIONS, "postcopy": ("off", "auto"), "handover": HANDOVERS, "handover-verify": VERIFY}
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
@@ -69,6 +71,8 @@ class Settings:
             value = getattr(self, name.replace("-", "_"))
             if not least <= value <= most:
                 refuse("settings.file", path=path, problem=f"migration.{name}: {value} is not from {least} to {most}")
+        if 0 < self.bandwidth_bps < LEAST_BANDWIDTH:
+            refuse("settings.file", path=path, problem=f"migration.bandwidth-bps: 0, or {LEAST_BANDWIDTH} at least")
         for name, known in WORDS.items():
             if getattr(self, name.replace("-", "_")) not in known:
                 refuse("settings.file", path=path, problem=f"migration.{name}: one of {', '.join(known)}")

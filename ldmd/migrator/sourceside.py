@@ -16,7 +16,7 @@ from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration.facts import GuestFacts
-from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.phases import Kind
 from ldmd.migration.rule import Finding, Options, Report
 from ldmd.migration.rules import NO_OPTIONS
 from ldmd.migration.source import OPEN, SETTLED, At, Plan, Source, State
@@ -72,7 +72,7 @@ class SourceSide(Attempt):
                  moved_away: Callable[[str, int], None] = lambda uuid, mid: None) -> None:
         guest = ev.Guest.RUNNING if plan.kind is Kind.LIVE else ev.Guest.NONE
         super().__init__(means, plan.uuid, Source(), State(plan, guest=guest))
-        self.host, self.name, self.name_there, self.pin = host, name, name_there, pin
+        self.host, self._called, self.name_there, self.pin = host, name, name_there, pin
         self.facts, self.options, self._moved_away = facts, options, moved_away
         self.findings: tuple[Finding, ...] = ()
         self.success = False
@@ -362,10 +362,12 @@ class SourceSide(Attempt):
             self.step(ev.TransferFailed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}")))
 
     def _progressed(self, event: dict[str, Any]) -> None:
-        before = self.progress
+        before, shown = self.progress, self.percent
         self.progress = {key: value for key, value in event.items() if key != "event"}
         share = float(event.get("percent") or 0.0)
         self.percent = max(self.percent, min(90, 5 + int(share * 0.85)))
+        if self.percent != shown:
+            self.say({"type": "progress", "percent": self.percent})
         number = int(event.get("round") or 0)
         if before and number != int(before.get("round") or 0):
             self.rounds.append(round_of(before))
@@ -561,12 +563,10 @@ class SourceSide(Attempt):
 
     # -- what a person sees
 
-    def shown(self) -> None:
-        """The phase."""
-        phase = self.state.phase
-        least = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}[phase]
-        self.percent = max(self.percent, least)
-        super().shown()
+    @property
+    def name(self) -> str:
+        """The domain's name here."""
+        return self._called
 
     def tell(self, text: str, *, success: bool) -> None:
         """How it ended."""

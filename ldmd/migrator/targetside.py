@@ -14,7 +14,7 @@ from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration.facts import GuestFacts, Known, target_facts
-from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.phases import Kind
 from ldmd.migration.rule import Options, Report
 from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
@@ -65,6 +65,7 @@ class TargetSide(Attempt):
         self.options: Options = NO_OPTIONS
         self.peer, self.pem = "", ""
         self._why = ""  # it was given up here
+        self._booted = 0  # the attempt whose domain was lost, and started anew
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
         self._verifying = False
@@ -116,7 +117,9 @@ class TargetSide(Attempt):
             self.state = replace(self.state, at=At.NONE, newest=max(self.state.newest, mid))
 
     def heard(self, frame: dict[str, Any]) -> None:
-        """The facts, before an offer."""
+        """The facts, before an offer; then how far the source is."""
+        if frame.get("type") == "progress" and isinstance(percent := frame.get("percent"), int):
+            self.percent = max(self.percent, min(90, percent))
         if frame.get("type") != "facts":
             return  # a newer minor version may have more
         if self.state.at in PROMISED:
@@ -296,7 +299,6 @@ class TargetSide(Attempt):
             self._whole()
         elif kind == "progress":
             self.progress = {key: value for key, value in event.items() if key != "event"}
-            self.percent = max(self.percent, min(90, int(float(event.get("percent") or 0.0))))
         elif kind == "received":
             self._received = event
             self._verify()
@@ -362,7 +364,7 @@ class TargetSide(Attempt):
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""
         manager = self.means.manager
-        self.log("pages of the domain's memory were lost with its source: it is booted anew")
+        self._tell_loss()
         try:
             number = self._number
             manager.hypervisor.call("memory.presence", guest=number, what="give-up")
@@ -374,6 +376,13 @@ class TargetSide(Attempt):
             self.log(f"the guest is not stopped: {error.text}")
         persist(manager, self._bound)
         self._boot(lost=True)
+
+    def _tell_loss(self) -> None:
+        """In log, list and history."""
+        text = "pages of the domain's memory were lost before they came: it is booted anew"
+        self.tell(text, success=False)
+        here = self.means.manager.configuration.server.name
+        self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {here}", text=text)
 
     def _bound(self, old: Configuration) -> Configuration:
         domain = domain_of(old, self.uuid)
@@ -460,13 +469,14 @@ class TargetSide(Attempt):
 
     def boot_unstarted(self) -> None:
         """An image that was lost before it could run: the domain is ours all the same, and boots."""
-        if self.state.at is At.OWNER and self.state.unstarted == self.state.mid:
+        if self.state.at is At.OWNER and self.state.unstarted == self.state.mid != self._booted:
             self._boot()
 
     def _boot(self, *, lost: bool = False) -> None:
         """Its memory was lost: boot it, where it ran or was to run (`lost`: it did); one that was stopped stays so."""
         note = self.means.note("target", self.uuid)
         if note.get("began") and not self.ran and not lost:
+            self._booted = self.state.mid
             return
         manager = self.means.manager
         try:
@@ -482,6 +492,7 @@ class TargetSide(Attempt):
                     manager.commit(now.with_domain(
                         domain.but(state=DomainState.ACTIVE, started_at=manager.clock.now())), moving=True)
             self.means.put_note("target", self.uuid, {**note, "began": True})
+            self._booted = self.state.mid  # once: a domain that is stopped afterwards was stopped by somebody
         except (RefusedError, HypervisorError) as error:
             self.log(f"the domain was not started: {error}")
 
@@ -501,12 +512,6 @@ class TargetSide(Attempt):
                 manager.note(new)
 
     # -- what a person sees
-
-    def shown(self) -> None:
-        """The phase."""
-        least = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
-        self.percent = max(self.percent, least[self.state.phase])
-        super().shown()
 
     def stop_work(self) -> None:
         """End the worker, and wait for that: its memory may go next."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from emulator.units import format_amount, format_duration
 from ldmd.messages import RefusedError, message, refuse
 from ldmd.migrator.moves import MoveOptions, MoveOutcome, MoveView, Target
 from ldmd.operations.arguments import Arguments
@@ -19,6 +20,7 @@ from ldmd.operations.migrations import Migrations
 from ldmd.operations.moverecord import Recording
 from ldmd.operations.reconf import CANCEL_MIGRATION
 from ldmd.operations.registry import operation
+from ldmd.planner.domains import check_name
 
 HOST_LETTERS, USER_LETTERS = 253, 64
 PASSWORD_LETTERS = 1024
@@ -30,7 +32,7 @@ COPY = 3
 
 
 def target_of(text: str, user: str) -> Target:
-    """``[user@]target-host[:target-ldom]``. Raises RefusedError migration.target."""
+    """``[user@]target-host[:target-ldom]``. Raises RefusedError migration.target, domain.name."""
     before, at, rest = text.rpartition("@")
     if at and not (before and len(before) <= USER_LETTERS and before.isprintable() and " " not in before):
         refuse("migration.target", target=text[:128], problem="no user stands before @")
@@ -45,6 +47,8 @@ def target_of(text: str, user: str) -> Target:
         refuse("migration.target", target=text[:128], problem="that is no name or address of a host")
     if colon and not name:
         refuse("migration.target", target=text[:128], problem="no domain stands behind the colon")
+    if colon:
+        check_name(name)
     return Target(user=before or user, host=host, name=name or None)
 
 
@@ -69,7 +73,7 @@ def _migrations(context: Context) -> Migrations:
     return found
 
 
-@operation("migrate-domain")
+@operation("migrate-domain", tied=True)
 def migrate_domain(context: Context, arguments: Arguments) -> Any:
     """`migrate-domain [-f] [-n] [-p file | -c] domain [user@]target-host[:target-ldom]`."""
     name, text = arguments.text("domain"), arguments.text("target")
@@ -150,25 +154,16 @@ def progress_text(row: dict[str, Any]) -> str:
     text = PHASES[phase] if 0 <= phase < len(PHASES) else PHASES[0]
     if phase not in (COPY, COPY + 1) or not row.get("total_bytes"):
         return text
-    parts = [f"{_amount(row['remaining'])} left"]
+    parts = [f"{format_amount(row['remaining'])} left"]
     if row.get("wire_rate"):
-        parts.append(f"{_amount(row['wire_rate'])}/s")
+        parts.append(f"{format_amount(row['wire_rate'])}/s")
     if row.get("dirty_rate"):
-        parts.append(f"{_amount(row['dirty_rate'])}/s dirtied")
+        parts.append(f"{format_amount(row['dirty_rate'])}/s dirtied")
     if row.get("predicted_downtime_ms"):
-        parts.append(f"pause {row['predicted_downtime_ms']:.0f} ms")
+        parts.append(f"pause {format_duration(row['predicted_downtime_ms'] / 1000)}")
     if row.get("limited_by") not in (None, "", "nothing", "network"):
         parts.append(f"limited by {row['limited_by']}")
     return f"{text}, round {row['round']}: {', '.join(parts)}"
-
-
-def _amount(number: float) -> str:
-    """``48M``, ``3.1M``: two digits at least."""
-    for suffix, shift in (("G", 30), ("M", 20), ("K", 10)):
-        value = number / (1 << shift)
-        if value >= 1:
-            return f"{value:.1f}{suffix}" if value < 9.95 else f"{value:.0f}{suffix}"
-    return f"{number:.0f}"
 
 
 @operation(CANCEL_MIGRATION)

@@ -57,7 +57,6 @@ class Recording:
         row["limited_by"] = str(known.get("limited_by") or "")
         if last is None or row["phase"] != last["phase"]:
             self._record["phases"].append({"at": self._now(), "phase": phase})
-            self._tell("migration-phase", phase=phase, percent=percent)
         if last is not None and row["round"] != last["round"]:
             self._round(last)
         self._steps += 1

@@ -14,23 +14,27 @@ Function = Callable[[Context, Arguments], Any]
 
 @dataclass(frozen=True)
 class Operation:
-    """`write`: it needs the authorization to write, and has the configuration for itself while it runs."""
+    """`write`: it needs the authorization to write, and has the configuration for itself while it runs.
+
+    `tied`: it is cancelled when the client that asked for it is gone.
+    """
 
     name: str
     function: Function
     write: bool
+    tied: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(name: str, *, write: bool = True) -> Callable[[Function], Function]:
+def operation(name: str, *, write: bool = True, tied: bool = False) -> Callable[[Function], Function]:
     """Decorator: register the function that carries out a sub-command, by its full name (``add-vdisk``)."""
 
     def register(function: Function) -> Function:
         if name in OPERATIONS:
             raise ValueError(f"{name} is registered twice")
-        OPERATIONS[name] = Operation(name, function, write)
+        OPERATIONS[name] = Operation(name, function, write, tied)
         return function
 
     return register

@@ -18,16 +18,21 @@ NAME_LIMIT = 256
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
 
 
-def check_name(name: str) -> None:
-    """Refuse what cannot be a domain's name. The product's exact rule is not published (inferred)."""
-    why = ""
+def name_problem(name: str) -> str:
+    """Why this cannot be a domain's name, or "". The product's exact rule is not published (inferred)."""
     if not name:
-        why = "it is empty"
-    elif len(name) > NAME_LIMIT:
-        why = f"it is longer than {NAME_LIMIT} characters"
-    elif _NAME.fullmatch(name) is None:
+        return "it is empty"
+    if len(name) > NAME_LIMIT:
+        return f"it is longer than {NAME_LIMIT} characters"
+    if _NAME.fullmatch(name) is None:
         bad = next((character for character in name if re.fullmatch(r"[A-Za-z0-9_.:+-]", character) is None), name[0])
-        why = f"{bad!r} cannot be in it" if bad != name[0] or not bad.isascii() else f"it begins with {bad!r}"
+        return f"{bad!r} cannot be in it" if bad != name[0] or not bad.isascii() else f"it begins with {bad!r}"
+    return ""
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a domain's name."""
+    why = name_problem(name)
     if why:
         refuse("domain.name", name=name[:64], why=why)
 

@@ -13,9 +13,14 @@ _NAME = re.compile(r"[A-Za-z0-9_.:+#%-]+")
 _UNSTEADY = frozenset({State.BINDING, State.UNBINDING, State.STARTING, State.STOPPING, State.SUSPENDED})
 
 
+def fits(name: str) -> bool:
+    """Can lists and ``name@service`` show this name? The product's own rule is not published."""
+    return len(name) <= NAME_LIMIT and _NAME.fullmatch(name) is not None and name[0] != "-"
+
+
 def check_name(what: str, name: str) -> None:
-    """Refuse a name that lists and ``name@service`` could not show. The product's own rule is not published."""
-    if len(name) > NAME_LIMIT or _NAME.fullmatch(name) is None or name[0] == "-":
+    """Refuse the name of a device or service that does not fit."""
+    if not fits(name):
         refuse("name.syntax", what=what, name=name, limit=NAME_LIMIT)
 
 

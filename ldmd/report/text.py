@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from emulator.units import format_amount, format_duration
 from ldmd.migration.phases import MEANINGS, Phase
 
 Record = Mapping[str, Any]
@@ -18,20 +19,12 @@ def seconds_of(record: Record) -> float:
 
 def amount(number: float | None) -> str:
     """``48M``, ``3.1M``; "-" for None."""
-    if number is None:
-        return "-"
-    for suffix, shift in (("G", 30), ("M", 20), ("K", 10)):
-        value = number / (1 << shift)
-        if value >= 1:
-            return f"{value:.1f}{suffix}" if value < 9.95 else f"{value:.0f}{suffix}"
-    return f"{number:.0f}"
+    return "-" if number is None else format_amount(number)
 
 
 def duration(seconds: float | None) -> str:
     """``1.25 s``, ``41 ms``; "-" for None."""
-    if seconds is None:
-        return "-"
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+    return "-" if seconds is None else format_duration(seconds)
 
 
 def downtime_of(record: Record) -> float | None:

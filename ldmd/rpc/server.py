@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from emulator.places import check_socket_path
 from ldmd.jobs import Caller, Outcome
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError, message
+from ldmd.operations.registry import OPERATIONS
 from ldmd.rpc.access import Access
 from ldmd.xmlif.interface import handle
 
@@ -33,6 +34,8 @@ CONNECTIONS_OF_ONE = 32
 FRAME_SECONDS = 10.0
 """A frame that was begun is complete after so long, and one that is sent is taken."""
 QUEUE_FRAMES = 4096
+HANGUP_MS = 200
+"""How often somebody looks whether the client of an operation that ends with it is there."""
 _PEER = struct.Struct("3i")
 
 
@@ -142,7 +145,7 @@ class Connection:
         self._threads = [threading.Thread(target=target, name=f"rpc-{name}-{caller.user}", daemon=True)
                          for target, name in ((self._write, "out"), (self._read, "in"))]
         self._unwatch: Callable[[], None] = _nothing
-        self._ended = False
+        self._ended = self._gone = False  # by whom ever; the client closed it
 
     def start(self) -> None:
         """Serve."""
@@ -178,7 +181,10 @@ class Connection:
         try:
             while (frame := self._queue.get()) is not None:
                 self._send(memoryview(frame))
+        except TimeoutError:
+            self.end()
         except OSError:
+            self._gone = True
             self.end()
 
     def _send(self, data: memoryview) -> None:
@@ -232,14 +238,47 @@ class Connection:
             if own is not None:
                 self.put({"id": number, "status": 0, "result": own(arguments), "job": 0})
                 return
-            outcome = self._server.manager.execute(
-                command, arguments, caller=self._caller, line=line[:4096],
-                on_line=lambda kind, what: self.put({"id": number, kind: what}))
+            with self._tether(command) as begun:
+                outcome = self._server.manager.execute(
+                    command, arguments, caller=self._caller, line=line[:4096], begun=begun,
+                    on_line=lambda kind, what: self.put({"id": number, kind: what}))
             self.put(_answer(number, outcome))
         except RefusedError as refused:
             self.put(_failure(number, refused, 0))
         except WireError as error:  # a result that cannot be sent
             self.put(_failure(number, message("internal", command=command, problem=str(error)), 0))
+
+    @contextlib.contextmanager
+    def _tether(self, command: str) -> Iterator[Callable[[int], None]]:
+        """While an operation runs that ends with its client, somebody looks whether that is still there.
+
+        Yields what is to be told the job's number. A client that is only slow, or stopped, is there.
+        """
+        found = OPERATIONS.get(command)
+        if found is None or not found.tied:
+            yield lambda job: None
+            return
+        over = threading.Event()
+
+        def begun(job: int) -> None:
+            thread = threading.Thread(target=self._cancel_when_gone, args=(job, over), name="rpc-tether", daemon=True)
+            thread.start()
+
+        try:
+            yield begun
+        finally:
+            over.set()
+
+    def _cancel_when_gone(self, job: int, over: threading.Event) -> None:
+        poll = select.poll()
+        poll.register(self._socket, 0)  # POLLHUP and POLLERR come unasked: both directions are closed
+        while not over.is_set():
+            if poll.poll(HANGUP_MS):
+                if (self._gone or not self._ended) and not over.is_set():
+                    self._server.manager.log.notice(f"rpc: the command of {self._caller.user} that began job {job} "
+                                                    "ended; the job is cancelled")
+                    self._server.manager.cancel(job)
+                return
 
     def _watch(self, arguments: Mapping[str, Any]) -> None:
         self._unwatch()

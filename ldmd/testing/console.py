@@ -70,10 +70,12 @@ class Console:
         self.position = len(self.text)
         self.sendline(line)
         wanted = self.prompt if prompt is None else prompt
+        end = "\n" if isinstance(wanted, str) else ""
         if isinstance(wanted, str):
-            wanted = re.compile(rf"(?:\A|\n){re.escape(wanted)}\Z")
+            # at the beginning of a line: the echo before it may be all there is, and is not searched any more
+            wanted = re.compile(rf"(?<![^\n]){re.escape(wanted)}\Z")
         echo = re.compile(re.escape(line) + r"[^\n]*\n") if line else re.compile(r"\n")
         self.expect(echo, seconds=seconds)
         output = self.expect(wanted, seconds=seconds)
         last = re.search(wanted, output)
-        return output[: last.start()] if last else output
+        return output[: last.start()].removesuffix(end) if last else output

@@ -19,6 +19,7 @@ from ldm_support import InMemory, ldm, ldm_ok
 from manager_support import make_manager
 
 from emulator.places import Hold, hold, place
+from ldmd.cli.grammar import COMMANDS
 from ldmd.cli.main import MAX_FILE_BYTES, run, with_files
 from ldmd.cli.parse import parse
 from ldmd.cli.screen import Screen
@@ -141,9 +142,9 @@ def test_nobody_reads(room: Room) -> None:
 
 
 @contextlib.contextmanager
-def operation(name: str, function: Any) -> Iterator[None]:
+def operation(name: str, function: Any, *, tied: bool = False) -> Iterator[None]:
     before = OPERATIONS.get(name)
-    OPERATIONS[name] = Operation(name, function, True)
+    OPERATIONS[name] = Operation(name, function, True, tied)
     try:
         yield
     finally:
@@ -173,6 +174,45 @@ def test_an_interrupted_command_says_that_the_operation_goes_on(room: Room) -> N
         assert process.returncode == 130 and "goes on" in err and "Traceback" not in err
         may_end.set()
         assert begun.is_set() and ended.wait(60)
+
+
+@pytest.mark.parametrize(("number", "status", "says"), [
+    (signal.SIGINT, 130, "interrupted; what it began is cancelled"), (signal.SIGKILL, -signal.SIGKILL, ""),
+    (signal.SIGTERM, 143, ""), (signal.SIGHUP, 0, "")])
+def test_a_migration_ends_with_its_command_but_outlives_its_terminal(room: Room, number: int, status: int, says: str
+                                                                     ) -> None:
+    room.power_on("alpha")
+    (room.home / "secret").write_text("x")
+    (room.home / "secret").chmod(0o600)
+    ended, outcome, gone = threading.Event(), [], threading.Event()
+
+    def moves(context: Any, _arguments: Any) -> None:
+        context.say("begun")
+        try:
+            while not gone.is_set():
+                context.wait(lambda: False, seconds=0.05)
+        except RefusedError as error:
+            outcome.append(error.code)
+        ended.set()
+
+    words = ["migrate-domain", "-p", str(room.home / "secret"), "primary", "beta"]
+    with operation("migrate-domain", moves, tied=True), subprocess.Popen(
+            [*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=room.environment()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        if number == signal.SIGHUP:
+            gone.set()
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, says in err, "Traceback" in err) == (status, True, False)
+        assert ended.wait(60)
+    assert outcome == ([] if number == signal.SIGHUP else ["job.cancelled"])
+
+
+def test_both_sides_know_what_ends_with_its_command() -> None:
+    assert {name for name, each in OPERATIONS.items() if each.tied} == \
+        {name for name, each in COMMANDS.items() if each.tied} == {"migrate-domain"}
 
 
 # -- without a process

@@ -214,7 +214,7 @@ def test_files_are_named_and_not_read() -> None:
         ("add-domain mac-addr=1 a b", "'b' is one word too many"),
         ("add-vcc primary-vcc0 primary", "port-range= is missing"),
         ("set-io device=5 pci_0", "set-io has no property device"),
-        ("migrate -c -p f ldg1 beta", "cannot stand here"),
+        ("migrate -c -p f ldg1 beta", "-c and -p exclude each other"),
         ("unbind a b", "'b' is one word too many"),
     ],
 )

@@ -18,6 +18,7 @@ from emulator.cli import main
 from emulator.places import place
 from ldmd.migrationrecord import FolderRecords, kept_in, read
 from ldmd.migrator.passwords import FILE, check_password
+from ldmd.report.plot import draw
 from ldmd.report.trace import trace
 
 Sun4v = Callable[..., tuple[int, str, str]]
@@ -162,6 +163,25 @@ def test_a_picture(sun4v: Sun4v, folder: Path, tmp_path: Path) -> None:
     assert sun4v("report", "2", "--png", str(path)) == (0, "", "")
     data = path.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", data[16:24]) == (1100, 990)
+
+
+def words_of(axes: Any) -> list[str]:
+    return [text.get_text().strip() for text in axes.texts]
+
+
+def test_a_picture_of_much_or_little_can_be_read() -> None:
+    """Many rounds, phases too short for their names, no pause."""
+    pytest.importorskip("matplotlib")
+    phases = [{"at": 0.0, "phase": 1}, {"at": 0.01, "phase": 2}, {"at": 0.02, "phase": 3}, {"at": 6.4, "phase": 4}]
+    row = EXAMPLE["rounds"][0]
+    many = [row | {"round": number, "at": 0.02 * number, "bytes": number << 20} for number in range(200)]
+    rates, rounds, pause, _ = draw("x", EXAMPLE | {"phases": phases, "rounds": many, "summary": {}}).axes
+    assert words_of(rates) == ["copy"] and rates.get_xlim() == (0, 6.5)
+    assert len(rounds.patches) == 200 and len(rounds.get_xticks()) < 20
+    assert words_of(pause) == ["the domain never stood still"] and not pause.axison
+    rates, rounds, pause, _ = draw("x", EXAMPLE).axes
+    assert words_of(rates) == ["check", "copy", "suspend", "handoff"] and pause.axison and words_of(pause) == []
+    assert [round(bar.get_x() + bar.get_width() / 2) for bar in rounds.patches] == [1, 2], "as the list numbers them"
 
 
 def test_without_matplotlib(sun4v: Sun4v, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

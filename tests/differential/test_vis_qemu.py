@@ -6,12 +6,14 @@ model alone is compared, and with it the operand fields of the rows.
 
 Where QEMU 7.2 departs from the manuals the manuals win. Each such row has its reason here and, where the departure
 can be described, the model is bent the same way and must then agree, so the rest of the instruction is compared all
-the same. A QEMU that does what the manual says passes too.
+the same. Where it cannot, GSR and CCR are compared, and QEMU 7.2 must indeed have another destination: a row stands in
+the table for as long as it has to. A QEMU that does what the manual says passes too.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import struct
@@ -19,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from vis_model import MODELS, In, Model, Out, join, lower_bytes, rounded, run_mo
 from vis_support import SAMPLES, SEED, SPECIAL, random_word, rows
 
 CPU = "Sun-UltraSparc-T2"
+DEPARTING = "7.2"
 NAMES = sorted(name for name, row in rows().items() if row.feature in ("vis", "vis2", "popc") and name != "shutdown")
 IMM = 5
 
@@ -209,10 +213,23 @@ def answer(out: Out) -> Answer:
 
 def agrees(outcome: Model, name: str, answers: list[Answer]) -> str:
     """The first case where QEMU answers otherwise, as text; empty if there is none."""
-    for case, got in zip(cases(name), answers, strict=True):
-        if got != answer(outcome(case)):
-            return f"{name} {case}: QEMU {got}, expected {answer(outcome(case))}"
+    return agrees_in(lambda _, case: outcome(case), name, answers)
+
+
+def agrees_in(outcome: Callable[[int, In], Out], name: str, answers: list[Answer]) -> str:
+    """The same with the number of the case."""
+    for n, (case, got) in enumerate(zip(cases(name), answers, strict=True)):
+        if got != answer(outcome(n, case)):
+            return f"{name} {case}: QEMU {got}, expected {answer(outcome(n, case))}"
     return ""
+
+
+@cache
+def qemu_version() -> str:
+    """The first two numbers of it."""
+    said = subprocess.run(["qemu-sparc64", "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"version (\d+\.\d+)", said)
+    return found[1] if found else said
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -222,8 +239,17 @@ def test_model_agrees_with_qemu(name: str, guest: Path) -> None:
     complaint = "illegal instruction"
     if answers is not None:
         complaint = agrees(lambda case: expected_out(name, case), name, answers)
-    if complaint and name in DIFFERENT and (change is None or answers is None):
-        pytest.skip(f"QEMU departs from the manual: {reason}")
-    if complaint and change is not None and answers is not None:
-        complaint = agrees(bend(name, change), name, answers)
-    assert not complaint
+    if name in DIFFERENT:
+        assert complaint or qemu_version() != DEPARTING, f"{name} is as in the manual; not so: {reason}"
+        complaint = complaint and departs(name, change, answers)
+    assert not complaint, complaint
+
+
+def departs(name: str, change: Model | None, answers: list[Answer] | None) -> str:
+    """What is wrong even with a departure from the manual that is known; empty: nothing."""
+    if answers is None:
+        return "" if name == "siam" else "illegal instruction"
+    if change is not None:
+        return agrees(bend(name, change), name, answers)
+    value = [got[0] for got in answers]
+    return agrees_in(lambda n, case: replace(expected_out(name, case), value=value[n]), name, answers)

@@ -1,4 +1,7 @@
-"""A million hostile headers and payloads against the transfer core, under the sanitizers (csrc/tests/stream_fuzz.c)."""
+"""A million hostile headers, payloads and records against the transfer core, under the sanitizers.
+
+The program: csrc/tests/stream_fuzz.c.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def _build(directory: Path) -> Path:
     files = [csrc / "tests" / "stream_fuzz.c", *(path for pattern in SOURCES for path in sorted(csrc.glob(pattern)))]
     program = directory / "stream_fuzz"
     done = subprocess.run(
-        [compiler, *FLAGS, "-I", csrc, *files, "-o", program],
+        [compiler, *FLAGS, "-I", csrc, *files, "-ldl", "-o", program],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,

@@ -23,7 +23,7 @@ from ldmd.messages import RefusedError
 from ldmd.operations.registry import OPERATIONS, Operation
 from ldmd.rpc.access import Access, read_access
 from ldmd.rpc.client import Client
-from ldmd.rpc.server import CONNECTIONS, Server
+from ldmd.rpc.server import CONNECTIONS, QUEUE_FRAMES, Server
 
 DEADLINE = 60
 
@@ -45,9 +45,9 @@ def server(manager: Manager, tmp_path: Path) -> Iterator[Server]:
 def registered() -> Iterator[Callable[..., None]]:
     names = []
 
-    def register(name: str, function: Callable[..., Any], *, write: bool = True) -> None:
+    def register(name: str, function: Callable[..., Any], *, write: bool = True, tied: bool = False) -> None:
         names.append(name)
-        OPERATIONS[name] = Operation(name, function, write)
+        OPERATIONS[name] = Operation(name, function, write, tied)
 
     yield register
     for name in names:
@@ -162,6 +162,43 @@ def test_jobs_and_cancel(server: Server, manager: Manager, registered: Any) -> N
         with pytest.raises(RefusedError) as caught:
             client.call("cancel", {"job": job["job"]})
         assert caught.value.code == "job.not-found"
+
+
+@pytest.mark.parametrize(("tied", "talks", "stops"), [
+    (True, False, "gone"), (True, True, "gone"), (False, True, "gone"), (True, True, "reading")])
+def test_an_operation_may_end_with_its_client(server: Server, manager: Manager, registered: Any, *, tied: bool,
+                                              talks: bool, stops: str) -> None:
+    """It is cancelled when the client is gone, whether or not there was something to tell it; not when it is slow."""
+    begun, deaf, ended, cancelled = threading.Event(), threading.Event(), threading.Event(), tied and stops == "gone"
+    seen: list[str] = []
+
+    def looking() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each.name == "rpc-tether"]
+
+    def works(context: Any, arguments: Any) -> None:
+        begun.set()
+        manager.clock.wait = lambda bell, heard, seconds: bell.wait(heard, 0.05)  # type: ignore[method-assign]
+        assert deaf.wait(DEADLINE)
+        try:
+            for _ in range(QUEUE_FRAMES + 1000 if talks else 1):
+                if talks:
+                    context.say("x" * 500)  # more than the queue and the socket hold
+            context.wait(lambda: not cancelled and not looking(), seconds=DEADLINE)
+        except RefusedError as error:
+            seen.append(error.code)
+        ended.set()
+
+    registered("works", works, tied=tied)
+    sock = raw(server)
+    sock.sendall(encode({"id": 1, "command": "works", "arguments": {}}))
+    assert begun.wait(DEADLINE)
+    if stops == "gone":
+        sock.close()
+    deaf.set()
+    assert ended.wait(DEADLINE)
+    sock.close()
+    assert seen == (["job.cancelled"] if cancelled else [])
+    alive(server)
 
 
 # -- roles

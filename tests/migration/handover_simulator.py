@@ -1,19 +1,21 @@
 """A seeded simulation in virtual time of the shipped state machines: latencies, a link that breaks, disks that fill and
 tear their last record, managers and machines that die. Unlike the explorer it has no bound on what goes wrong, and its
-journal is bytes.
+journal is bytes. What goes wrong: `simulator_mishaps`.
+
+Three ways of a domain's memory: it is copied; it is copied in part, and the rest follows (`WAY.PAGES`); both servers
+are on one host, and it is handed over (`WAY.SHARED`): nothing is copied, and a failure of the host is one of both.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
-from typing import Any
 
-from migration_world import GOOD, UUID, WORDS, Violation
+from migration_world import RUNS, UUID, WORDS, Violation
+from simulator_mishaps import COPIES, PHASES, Mishaps, cell
+from simulator_parts import Disk, DiskFullError, Node, Pages
 
 from ldmd.migration import events as ev
 from ldmd.migration import records as rec
@@ -24,85 +26,50 @@ from ldmd.migration.phases import Kind
 END = 800.0
 """Seconds after which nobody comes by any more; then all must be over."""
 SECONDS = {ev.Timer.ANSWER: 30.0, ev.Timer.RECONNECT: 60.0, ev.Timer.DOUBT: 20.0}
+RECONNECT_SECONDS = 60.0
+"""Of workers, whose link is down."""
 
 
-class DiskFullError(Exception):
-    """No space: the record was not, or not wholly, written."""
+def good(mid: int) -> str:
+    """The digest of an attempt."""
+    return f"{mid:032x}"
 
 
-@dataclass
-class Disk:
-    """A journal file: lines of JSON with a checksum. `synced`: how many bytes a power failure cannot take."""
+class WAY(Enum):
+    """How memory goes."""
 
-    rng: Random
-    bytes: bytes = b""
-    synced: int = 0
-    full: bool = False
-
-    def write(self, record: rec.Record) -> None:
-        body = json.dumps(rec.plain(record)).encode()
-        line = b"%08x %s\n" % (zlib.crc32(body), body)
-        if self.full:
-            self.bytes += line[: self.rng.randrange(len(line))]
-            raise DiskFullError
-        self.bytes += line
-
-    def sync(self) -> None:
-        self.synced = len(self.bytes)
-
-    def power_fails(self) -> None:
-        """What was not synced is there in part, or not at all."""
-        self.bytes = self.bytes[: self.rng.randint(self.synced, len(self.bytes))]
-
-    def read(self) -> tuple[rec.Record, ...]:
-        """Whole records; a torn last one is cut off, as the journal does when it is opened."""
-        records: list[rec.Record] = []
-        good = 0
-        for line in self.bytes.splitlines(keepends=True):
-            head, _, body = line.partition(b" ")
-            if not line.endswith(b"\n") or b"%08x" % zlib.crc32(body[:-1]) != head:
-                break
-            records.append(rec.record_of(json.loads(body)))
-            good += len(line)
-        self.bytes = self.bytes[:good]
-        return tuple(records)
-
-
-@dataclass
-class Node:
-    """A manager with its disk, and its machine's `guest`."""
-
-    name: str
-    machine: Any
-    disk: Disk
-    guest: str
-    state: Any = None
-    up: bool = True
-    busy: bool = False
-    inbox: list[ev.Event] = field(default_factory=list)
-    life: int = 0  # what was begun in an earlier life does not happen
-    job: int = 0
-    timer: int = 0
-    linked: bool = False
-    died: bool = False  # the machine with the domain's memory, ever
+    COPY = "copied"
+    PAGES = "pages follow"
+    SHARED = "handed over"
 
 
 class Simulation:
     """One run. `run` returns how many events there were; raises Violation."""
 
-    def __init__(self, seed: int) -> None:
-        self.rng = Random(seed)
+    def __init__(self, seed: int, way: WAY = WAY.COPY) -> None:
+        self.rng, self.way = Random(f"{seed} {way.name}"), way
         self.now, self.number = 0.0, 0
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
+        self.one_host = way is WAY.SHARED
         self.lease_used = self.rng.random() < 0.5
         self.lease: tuple[str, int] = ("s", 0)
-        plan = src.Plan(1, UUID, Kind.LIVE, self.lease_used, "system2")
-        self.s = Node("s", src.Source(), Disk(self.rng), "run", src.State(plan))
+        self.s = Node("s", src.Source(), Disk(self.rng), "run", src.State(self.plan(1)))
         self.t = Node("t", dst.Target(), Disk(self.rng), "none", dst.State())
         self.link = 0  # number of the connection that stands, 0: none
         self.links, self.final, self.ran, self.disks, self.attempt = 0, 0, 0, True, 1
         self.attempts = self.rng.choice((1, 1, 3))
         self.arrives = {"s": 0.0, "t": 0.0}
+        self.stalled = {"s": 0.0, "t": 0.0}
+        self.lease_away, self.spoiled, self.patience = 0.0, False, RECONNECT_SECONDS
+        self.pages = Pages()
+        self.rescued = self.resumed = self.again = 0
+        self.end = END
+        self.mishaps = Mishaps(self, self.rng)
+        if self.rng.random() < 0.8:
+            self.mishaps.plan(*cell(seed, PHASES if way is WAY.PAGES else PHASES[:-1]))
+
+    def plan(self, mid: int) -> src.Plan:
+        return src.Plan(mid, UUID, Kind.LIVE, self.lease_used, "system2")
 
     def at(self, seconds: float, what: Callable[[], None]) -> None:
         self.number += 1
@@ -111,16 +78,37 @@ class Simulation:
     def run(self) -> int:
         self.at(0.1, lambda: self.event(self.s, ev.Begin()))
         self.at(0.2, self.look_after)
-        for _ in range(self.rng.randint(0, 6)):
-            self.at(self.rng.expovariate(1 / 2.0) if self.rng.random() < 0.8 else self.rng.uniform(0, 100), self.mishap)
+        for _ in range(self.rng.randint(0, 5)):
+            seconds = self.rng.expovariate(1 / 2.0) if self.rng.random() < 0.8 else self.rng.uniform(0, 100)
+            self.at(seconds, self.mishaps.at_random)
+        events = self.go_on()
+        self.check_end()
+        return events + self.once_more()
+
+    def go_on(self) -> int:
+        """Until nothing is left to happen."""
         events = 0
-        while self.queue and self.now < 2 * END:
+        while self.queue and self.now < 2 * self.end:
             self.now, _, what = heapq.heappop(self.queue)
             what()
             events += 1
-            if self.s.guest == "run" and self.t.guest == "run":
+            self.mishaps.look()
+            if self.s.guest == "run" and self.t.guest in RUNS:
                 raise Violation("two copies run")
+        return events
+
+    def once_more(self) -> int:
+        """Both sides are usable: a domain that stayed is moved, and nothing goes wrong this time."""
+        if self.t.state.at is dst.At.OWNER:
+            return 0
+        self.mishaps.waiting.clear()
+        self.again, self.end = 1, self.now + END
+        self.try_again()
+        self.look_after()
+        events = self.go_on()
         self.check_end()
+        if self.t.guest != "run" or self.ran != self.attempt:
+            raise Violation(f"both were clean, and the domain does not go: {self.s.state} {self.t.state}")
         return events
 
     # -- managers
@@ -176,11 +164,13 @@ class Simulation:
                     self.later(node, "timer", SECONDS[timer], ev.Expired(timer))
             case ev.StopTransfer():
                 node.job += 1
-            case ev.Tell(_, True) if not self.ran:
-                raise Violation("success was told, and the target never ran the domain")
+                self.ends_flow("stopped")
+            case ev.Tell(_, True) if not self.ran or node.state.plan.mid in self.pages.lost:
+                raise Violation("success was told, and the target never ran the domain, or lost it")
             case ev.CloseDisks():
                 self.disks = False
-            case ev.ResumeGuest() | ev.BootGuest() | ev.StartGuest() | ev.DropImage() | ev.DestroyGuest():
+            case (ev.ResumeGuest() | ev.BootGuest() | ev.StartGuest() | ev.DropImage() | ev.DestroyGuest()
+                  | ev.LoseGuest()):
                 return self.guest(node, effect)
             case _:
                 self.job(node, effect)
@@ -197,9 +187,13 @@ class Simulation:
 
     def guest(self, node: Node, effect: ev.Effect) -> bool:
         if isinstance(effect, ev.DropImage | ev.DestroyGuest):
-            if node.guest == "run" and node is self.t:
+            if node.guest in RUNS and node is self.t:
                 raise Violation("the target dropped a running domain")
+            if node is self.s and self.t.guest == "thinrun":
+                raise Violation("the source freed memory of which the target needs pages")
             node.guest = "none"
+        elif isinstance(effect, ev.LoseGuest):
+            self.lose(node)
         elif isinstance(effect, ev.BootGuest):
             if not node.died:
                 raise Violation(f"{node.name} rebooted a domain whose machine never died")
@@ -213,14 +207,24 @@ class Simulation:
         elif node.guest == "none":
             node.inbox.insert(0, ev.StartFailed())
             return False
-        elif node.guest != "whole":
+        elif node.guest not in ("whole", "thin"):
             raise Violation(f"the target started what is {node.guest}")
         else:
             self.runs(node)
         return True
 
+    def lose(self, node: Node) -> None:
+        """Pages will not come: the domain is booted anew, at the target alone, and only where that is so."""
+        if node is self.s or node.guest not in ("thin", "thinrun"):
+            raise Violation(f"{node.name} gave up what is {node.guest}")
+        if self.pages.flow or self.pages.cause in ("", "stopped"):
+            raise Violation("the target gave up a domain whose pages could have come")
+        self.pages.lost.add(node.state.mid)
+        node.guest, node.died = "none", True
+        self.runs(node)
+
     def runs(self, node: Node) -> None:
-        node.guest = "run"
+        node.guest = "thinrun" if node.guest == "thin" else "run"
         if node is self.t:
             self.ran = node.state.mid
             if self.disks and not self.s.died:
@@ -229,18 +233,21 @@ class Simulation:
                 raise Violation("the target runs without the lease")
         else:
             self.disks, self.final = True, 0
-            if self.t.guest == "whole":
+            self.resumed += self.s.died
+            if self.t.guest in ("whole", "thin"):
                 self.t.guest = "part"
 
     def job(self, node: Node, effect: ev.Effect) -> None:
         seconds = self.rng.expovariate(1 / 0.2)
         match effect:
             case ev.StartTransfer():
-                self.later(node, "job", self.rng.uniform(0.2, 5), ev.Converged())
+                seconds = self.rng.uniform(0.01, 0.1) if self.one_host else self.rng.uniform(0.2, 5)
+                partial = self.way is WAY.PAGES and self.rng.random() < 0.9
+                self.copies(node, seconds, lambda: ev.Converged(partial=partial))
             case ev.SuspendGuest():
                 self.finish(node, seconds, self.suspend)
             case ev.SendFinal():
-                self.finish(node, seconds, self.send_final)
+                self.copies(node, seconds, self.send_final)
             case ev.Preflight(offer):
                 self.later(node, "job", seconds, ev.Checked(offer))
             case ev.CreateDomain():
@@ -259,6 +266,20 @@ class Simulation:
 
         self.at(seconds, fire)
 
+    def copies(self, node: Node, seconds: float, what: Callable[[], ev.Event]) -> None:
+        """A job for which the workers' link must stand; when it is down they wait for it."""
+        number, life = node.job, node.life
+
+        def fire() -> None:
+            if (node.job, node.life) != (number, life):
+                return
+            if self.now < self.pages.down_until:
+                self.at(self.pages.down_until - self.now + 0.01, fire)
+            else:
+                self.event(node, what())
+
+        self.at(seconds, fire)
+
     def suspend(self) -> ev.Event:
         if self.s.guest != "run":
             return ev.Suspended("the machine failed")
@@ -268,20 +289,58 @@ class Simulation:
     def send_final(self) -> ev.Event:
         mid = self.s.state.plan.mid
         self.final = mid if self.s.guest == "stop" else 0
-        return ev.FinalSent(GOOD[mid])
+        if self.s.state.partial:
+            self.pages.number += 1
+            self.pages.flow, self.pages.cause = True, ""
+            number = self.pages.number
+            self.at(self.rng.choice((0.0, 0.3, 3.0, 60.0)), lambda: self.all_came(number))
+        return ev.FinalSent(good(mid))
 
     def create(self) -> ev.Event:
-        self.t.guest = "part"
+        self.t.guest, self.spoiled = "part", False  # what memory held before is wiped
         return ev.Created()
 
     def verify(self) -> ev.Event:
-        whole = self.final == self.t.state.mid and self.t.guest == "part"
+        spoiled, self.spoiled = self.spoiled, False
+        partial = self.pages.number > 0 and self.s.state.partial
+        whole = self.final == self.t.state.mid and self.t.guest == "part" and not spoiled
         if whole:
-            self.t.guest = "whole"
-        return ev.Verified(GOOD[self.t.state.mid] if whole else "f" * 32)
+            self.t.guest = "thin" if partial else "whole"
+        return ev.Verified(good(self.t.state.mid) if whole else "f" * 32, partial=partial)
+
+    # -- pages that follow
+
+    def all_came(self, number: int) -> None:
+        if number != self.pages.number or not self.pages.flow or not self.t.up:
+            return
+        if self.now < self.pages.down_until or self.t.guest == "part":
+            self.at(max(0.05, self.pages.down_until - self.now), lambda: self.all_came(number))
+        elif self.t.guest in ("thin", "thinrun"):
+            self.t.guest = "run" if self.t.guest == "thinrun" else "whole"
+            self.pages.flow = False
+            self.event(self.t, ev.Completed())
+
+    def ends_flow(self, cause: str) -> None:
+        """No page comes any more."""
+        if self.pages.flow:
+            self.pages.flow, self.pages.cause = False, cause
+
+    def workers_miss_each_other(self, node: Node) -> None:
+        """The worker of a side has no link for long, and gives up, where it still has to bring or to get something."""
+        number, life, flow = node.job, node.life, self.pages.number
+
+        def fire() -> None:
+            if (node.job, node.life) != (number, life):
+                return
+            copies = node.state.at in (COPIES if node is self.s else (dst.At.RECEIVING, dst.At.VERIFYING))
+            follows = node is self.t and flow == self.pages.number and node.guest in ("thin", "thinrun")
+            if copies or (follows and not self.pages.flow):
+                self.event(node, ev.TransferFailed("no link for too long"))
+
+        self.at(self.patience, fire)
 
     def take_lease(self, node: Node, move: ev.LeaseMove, mid: int) -> ev.Event:
-        if self.rng.random() < 0.05:
+        if self.now < self.lease_away or (not self.again and self.rng.random() < 0.02):
             return ev.LeaseAnswered(ev.LeaseWord.UNREACHABLE)
         may = {ev.LeaseMove.HOLD: self.lease[0] != "t", ev.LeaseMove.TAKE: self.lease == ("s", mid),
                ev.LeaseMove.RECLAIM: self.lease in (("s", mid), ("b", mid)), ev.LeaseMove.REGAIN: self.lease[1] == mid}
@@ -299,10 +358,15 @@ class Simulation:
         packed = rec.pack(message)
 
         def arrive() -> None:
-            if self.link == link and other.linked:
+            if self.link != link or not other.linked:
+                return
+            if self.now < self.stalled[node.name]:
+                self.at(self.stalled[node.name] - self.now, arrive)
+            else:
                 self.event(other, ev.Received(rec.unpack(packed)))
 
-        when = max(self.arrives[other.name], self.now + self.rng.expovariate(1 / 0.05))
+        begin = max(self.now, self.stalled[node.name])
+        when = max(self.arrives[other.name], begin + self.rng.expovariate(1 / 0.05))
         self.arrives[other.name] = when  # a connection keeps the order
         self.at(when - self.now, arrive)
 
@@ -333,7 +397,7 @@ class Simulation:
     def look_after(self) -> None:
         """Now and then: connections, the power-on policy of the manager, a person with a broken disk."""
         self.pass_by()
-        if self.now < END:
+        if self.now < self.end:
             self.at(self.rng.uniform(0.5, 20), self.look_after)
 
     def pass_by(self) -> None:
@@ -345,15 +409,23 @@ class Simulation:
                 node.disk.full = False
                 self.kill(node)
         self.connect()
-        free = self.s.state.at is src.At.CLOSED and self.s.guest == "run" and not self.s.busy
-        if free and self.attempt < self.attempts:
+        if self.attempt < self.attempts:
+            self.try_again()
+
+    def try_again(self) -> None:
+        """Another attempt, where the one of before is over."""
+        free = self.s.state.at is src.At.CLOSED and self.s.guest == "run" and not self.s.busy and self.s.up
+        if free:
             self.attempt += 1
-            plan = src.Plan(self.attempt, UUID, Kind.LIVE, self.lease_used, "system2")
-            self.s.state = src.State(plan, linked=self.s.linked)
+            self.s.state = src.State(self.plan(self.attempt), linked=self.s.linked)
             self.event(self.s, ev.Begin())
 
     def kill(self, node: Node) -> None:
         self.cut()
+        self.ends_flow("kill")
+        self.workers_miss_each_other(self.t if node is self.s else self.s)
+        if self.one_host and node is self.s and self.t.state.at in dst.PROMISED:  # the hand-over's connection
+            self.event(self.t, ev.TransferFailed("the hand-over ended"))
         node.up, node.busy, node.linked = False, False, False
         node.life += 1
         node.inbox.clear()
@@ -373,33 +445,21 @@ class Simulation:
 
     def die(self, node: Node) -> None:
         if node.guest != "none":
+            if node is self.t and node.state.missing:
+                self.pages.lost.add(node.state.missing)
             node.guest, node.died = "none", True
+            if node is self.t:
+                self.ends_flow("machine")
+            elif self.s.state.at is src.At.FINAL:
+                self.rescued += 1
             self.event(node, ev.MachineDied())
-
-    def mishap(self) -> None:
-        node = self.rng.choice((self.s, self.t))
-        what = self.rng.choice(("kill", "die", "outage", "cut", "cut", "cancel", "full"))
-        if what == "kill":
-            self.kill(node)
-        elif what == "die":
-            self.die(node)
-        elif what == "outage":
-            self.kill(node)
-            node.died = node.died or node.guest != "none"
-            node.guest = "none"
-            node.disk.power_fails()
-        elif what == "cut":
-            self.cut()
-        elif what == "cancel":
-            self.event(node, ev.Cancel())
-        else:
-            node.disk.full = True
-            self.at(self.rng.uniform(0.5, 50), lambda: setattr(node.disk, "full", False))
 
     def check_end(self) -> None:
         """It is over: one copy, and nothing left to say."""
         s, t = self.s, self.t
         where = f"{s.state.at} {s.guest} {t.state.at} {t.guest} {t.state.owned}"
+        if {s.guest, t.guest} - {"none", "run"}:
+            raise Violation(f"memory is left: {where}")
         there = t.state.at is dst.At.OWNER
         if [s.guest == "run", t.guest == "run"] != [not there, there]:
             raise Violation(f"at the end not one copy runs: {where}")

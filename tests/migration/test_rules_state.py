@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from rules_support import Move, allowed, refused
 
+from ldmd.messages import RefusedError
 from ldmd.migration.facts import Known, ServerFacts
 from ldmd.migration.rule import Options, Report
-from ldmd.model import Cpus, FailurePolicy, MemoryAmount, State
+from ldmd.model import Cpus, FailurePolicy, MemoryAmount, Policy, State, Vcons, Vdisk, Vnet
 from ldmd.model.plain import from_plain, to_plain
 
 
@@ -123,8 +124,10 @@ def test_m06_the_control_domain_stays() -> None:
     move = Move()
     primary = move.source.domain("primary")
     move.edit_guest = lambda facts: replace(facts, domain=primary)
-    assert "LDom primary is the control domain and cannot be migrated" in \
-        [each.text for each in move.report().errors if each.rule == "M06"]
+    move.options = Options(new_name="primary")
+    (only,) = move.report().errors
+    assert (only.rule, only.text) == ("M06", "LDom primary is the control domain and cannot be migrated"), \
+        "nothing else is told: to stop and unbind primary, or give its buses away, would be no help"
 
 
 def test_m07_a_service_domain_stays() -> None:
@@ -142,6 +145,32 @@ def test_m08_the_name_is_free(upto: str) -> None:
     move.options = Options(new_name="ldg9")
     allowed(move)
     assert move.planned().name == "ldg9"
+
+
+@pytest.mark.parametrize("name", ["a,b", "../../up", "a b", ".x", "x" * 257, "a@b", "-f"])
+def test_m08_the_name_is_one(name: str) -> None:
+    """Names become names of files (console logs), and a peer may send anything."""
+    move = Move()
+    move.options = Options(new_name=name)
+    refused(move, "M08", f"{name[:64]!r} is not a name for a domain")
+
+
+@pytest.mark.parametrize(("what", "edit"), [
+    ("its name", lambda domain: domain.but(name="../../up")),
+    ("its name", lambda domain: domain.but(name="a\nb")),
+    ("the names of its devices", lambda domain: domain.but(vdisks=(Vdisk(name="a\nb", volume="v", service="s"),))),
+    ("the names of its devices", lambda domain: domain.but(vdisks=(Vdisk(name="a", volume="", service="s"),))),
+    ("the names of its devices", lambda domain: domain.but(vnets=(Vnet(name="a", service="a b", mac=1),))),
+    ("the names of its devices", lambda domain: domain.but(vcons=Vcons(group="../../up"))),
+    ("the names of its devices", lambda domain: domain.but(policies=(Policy(name="x|y"),))),
+])
+def test_names_of_a_hostile_source_are_no_domain(what: str, edit: Any) -> None:
+    move = Move()
+    move.edit_guest = lambda facts: replace(facts, domain=edit(facts.domain))
+    with pytest.raises(RefusedError) as caught:
+        move.report()
+    assert (caught.value.code, caught.value.text) == \
+        ("migration.facts", f"The source machine sent what is no domain: {what}")
 
 
 def taken(move: Move, **same: Any) -> Move:

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from moving_machine import digest_of, pieces
+from moving_machine import PAGE, WORK_PAGES, digest_of, pieces
+from presence_file import HEADER
 
 from emulator.hvctl.wire import Frame, Receiver, WireError, send
+
+FOLLOWING = frozenset(range(2, 2 + WORK_PAGES, 5))
+"""Pages that follow a domain which runs already: those it works with."""
 
 
 class Worker:
@@ -30,7 +34,8 @@ class Worker:
         self.state_place: int | None = None
         self.answered = threading.Condition()
         self.barriers = 0
-        self.has_presence = False
+        self.has_presence = self.serving = False
+        self.place = -1  # of the presence file
         self.stopped = False
         self.sending = threading.Lock()
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -68,10 +73,14 @@ class Worker:
         self.stopped = True
         with self.answered:
             self.answered.notify_all()
+        peer = self.workers.find(self.task.get("port", 0)) if self.serving else None
+        if peer is not None:
+            peer.tell("failed", why="no link from the source for too long", code="link")
         self.receiver.close()
         self.end.close()
-        for fd in self.fds:
-            os.close(fd)
+        with self.workers.lock:
+            for fd in self.fds:
+                os.close(fd)
         self.workers.gone(self)
 
     def _take(self, frame: Frame) -> None:
@@ -97,7 +106,7 @@ class Worker:
         elif op in ("barrier", "state", "presence"):
             with self.answered:
                 if op == "presence":
-                    self.has_presence = True
+                    self.has_presence, self.place = True, frame.fds[0]
                 elif op == "state":
                     self.state_place = frame.fds[0]
                 else:
@@ -133,52 +142,67 @@ class Worker:
         self.at("copied")
         self.tell("converged", predicted_downtime_ms=1, round=1, partial=self.workers.partial)
 
-    def _round(self, number: int) -> None:
+    def _round(self, number: int, without: frozenset[int] = frozenset()) -> None:
         peer = self._peer()
         count = 0
         for at, data in pieces(self.fds[0]):
-            os.pwrite(peer.fds[0], data, at)
-            count += 1
+            if at // PAGE not in without:
+                os.pwrite(peer.fds[0], data, at)
+                count += 1
         row = {"phase": "copy", "round": number, "pages": count, "bytes": count * 8192, "total_bytes": count * 8192,
                "remaining": 0, "dirty_rate": 0, "wire_rate": 1, "ratio": 1.0, "predicted_downtime_ms": 1,
                "percent": 50 * number, "limited_by": "nothing"}
         self.tell("progress", **row)
-        peer.tell("progress", **row)
+        peer.tell("progress", **row | {"percent": 0.0})  # the receiver does not know how much will come
 
     def _final(self, message: dict[str, Any], fd: int) -> None:
         peer = self._peer()
         self.at("final")
-        self._round(2)
+        late = FOLLOWING if self.workers.partial else frozenset[int]()
+        self._round(2, late)
         image = os.pread(fd, message["bytes"], 0)
         if self.workers.partial:
             peer.tell("presence_wanted")
             peer._until(lambda: peer.has_presence)
+            for page in late:
+                os.pwrite(peer.place, b"\1", HEADER + page)
         peer.tell("state_wanted", bytes=len(image))
         peer._until(lambda: peer.state_place is not None)
         assert peer.state_place is not None
         os.pwrite(peer.state_place, image, 0)
         self.at("sent")
-        digest = digest_of(self.fds[0])
-        there = digest_of(peer.fds[0])
+        digest = digest_of(self.fds[0], late)
+        there = digest_of(peer.fds[0], late)
         if digest != there:
             peer.tell("failed", why="digests differ", code="integrity")
             self.tell("failed", why="digests differ", code="integrity")
             return
         received = partial(peer.tell, "received", digest=there, sha256=hashlib.sha256(image).digest(),
-                           state_bytes=len(image), pages=1, strict=True, missing=int(self.workers.partial))
+                           state_bytes=len(image), pages=1, strict=True, missing=len(late))
         if not self.workers.late:
             received()
+        self.serving = self.workers.partial
         self.tell("final", digest=digest, pages=1, bytes=1, raw_bytes=1, state_bytes=len(image), rounds=2, strict=False,
-                  parts={}, missing=int(self.workers.partial))
+                  parts={}, missing=len(late))
         if self.workers.late:
             self.at("told")
             received()
         if self.workers.partial:
+            self._serve_pages(peer, sorted(late))
+
+    def _serve_pages(self, peer: Worker, pages: list[int]) -> None:
+        """One after the other: bytes, then the page's mark; the last one is told."""
+        for page in pages:
             self.at("serving")
-            if peer.stopped:
-                raise EOFError
-            peer.tell("whole", pages=1)
-            self.tell("whole", pages=2, bytes=2, asked=1)
+            data = os.pread(self.fds[0], PAGE, page * PAGE)
+            with self.workers.lock:
+                if peer.stopped:
+                    raise EOFError
+                os.pwrite(peer.fds[0], data, page * PAGE)
+                os.pwrite(peer.place, b"\0", HEADER + page)
+        self.serving = False
+        peer.tell("whole", pages=len(pages))
+        self.tell("whole", pages=len(pages), bytes=2, asked=1)
 
 
 class FakeWorkers:

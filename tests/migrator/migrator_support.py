@@ -27,6 +27,8 @@ from ldmd.migrator.moves import MoveOptions, MoveOutcome, Target
 from ldmd.migrator.passwords import FILE, set_password
 from ldmd.migrator.peers import fingerprint, read_certificate
 from ldmd.migrator.settings import Settings
+from ldmd.model import DiskServer, Vdisk, Volume
+from ldmd.planner.channels import settle
 from ldmd.security import certificates
 from ldmd.store import Store
 
@@ -48,6 +50,7 @@ class Site:
         self.name, self.directory, self.workers = name, directory, workers
         self.pace, self.relay = pace, relay
         self.full = False
+        self.kills = 0
         self.settings = settings or Settings()
         self.machine = MovingMachine(platform, "64G", name=name, clock=ManualClock(), watch=watch)
         directory.mkdir()
@@ -118,6 +121,7 @@ class Site:
 
     def kill(self) -> None:
         """kill -9 of the manager: nothing of it happens any more, its workers and links go."""
+        self.kills += 1
         self.means.dead = True
         self.migrations.close()
         self.machine.listen(lambda event: None)
@@ -152,9 +156,10 @@ class Pair:
     """alpha, which has a booted domain ldg1, and beta."""
 
     def __init__(self, tmp_path: Path, *, upto: str = "booted", settings: Settings | None = None,
-                 real: RealWorkers | None = None, pace: Pace = PACE, relays: Relays = NO_RELAYS) -> None:
+                 real: RealWorkers | None = None, pace: Pace = PACE, relays: Relays = NO_RELAYS,
+                 disk: bool = False, passwords: bool = True) -> None:
         self.watch, self.workers = Watch(), FakeWorkers()
-        self.real, self.relays = real, relays
+        self.real, self.relays, self.passwords = real, relays, passwords
         workers = real or self.workers
         self.alpha = Site("alpha", tmp_path / "alpha", self.watch, workers, settings=settings, pace=pace,
                           relay=relays[0])
@@ -164,11 +169,29 @@ class Pair:
             one.others.append(other)
             one.knows(other)
             one.trusts(other)
-            set_password(one.directory / FILE, "root", "secret")
-        guest(self.alpha.room, "ldg1", vcpus=8, size="64M", upto=upto)
+            if passwords:
+                set_password(one.directory / FILE, "root", "secret")
+        guest(self.alpha.room, "ldg1", vcpus=8, size="64M", upto="inactive" if disk else upto)
+        if disk:
+            self._give_disk(tmp_path, upto)
         self.uuid = self.alpha.room.domain("ldg1").uuid
         if upto == "booted":
             self.alpha.machine.poke(self.alpha.number("ldg1"), 8192, STAMP)
+
+    def _give_disk(self, tmp_path: Path, upto: str) -> None:
+        """A disk on storage that both see."""
+        volume = Volume(name="v1", backend=str(tmp_path / "disk"))
+        for site in (self.alpha, self.beta):
+            primary = site.room.domain("primary").but(
+                disk_servers=(DiskServer(name="primary-vds0", volumes=(volume,)),))
+            site.manager.commit(settle(site.manager.configuration.with_domain(primary)))
+        room = self.alpha.room
+        ldg1 = room.domain("ldg1").but(vdisks=(Vdisk(name="d", volume="v1", service="primary-vds0"),))
+        room.manager.commit(settle(room.manager.configuration.with_domain(ldg1)))
+        room.ok("bind-domain", domain="ldg1")
+        room.ok("start-domain", domains=["ldg1"])
+        if upto == "booted":
+            room.machine.boot_os(room.number("ldg1"))
 
     def close(self) -> None:
         self.alpha.close()
@@ -179,7 +202,8 @@ class Pair:
         assert self.watch.wrong == []
 
     def move(self, source: Site | None = None, target: str = "beta", **options: Any) -> Moving:
-        return Moving(source or self.alpha, target, MoveOptions(**({"password": "secret"} | options)))
+        how = {"password": "secret"} if self.passwords else {"certificates": True}
+        return Moving(source or self.alpha, target, MoveOptions(**(how | options)))
 
 
 class Moving:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from manager_support import FakeGuest, FakeMachine, VirtualClock
+from presence_file import HEADER, Presence
 
 from ldmd.clock import Bell
 from ldmd.operations.context import HypervisorError
@@ -28,6 +29,15 @@ class ManualClock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
         self._turn = threading.RLock()
+        self._set_by = 0.0
+
+    def now(self) -> float:
+        """The time of day, which somebody may have set."""
+        return super().now() + self._set_by
+
+    def set_by(self, seconds: float) -> None:
+        """Set the time of day; what is measured goes on."""
+        self._set_by += seconds
 
     def at(self, seconds: float, action: Callable[[], None]) -> None:
         with self._turn:
@@ -70,9 +80,11 @@ class Watch:
             with machine.turn:
                 number = machine.running(uuid)
                 if number is not None:
+                    page = 2 + (self.acknowledged + 1) % WORK_PAGES
+                    if not all(machine.may_touch(number, each) for each in (page, WORK_AT // PAGE)):
+                        return  # it waits for the page
                     self.acknowledged += 1
                     machine.write(number, WORK_AT, self.acknowledged.to_bytes(8, "big"))
-                    page = 2 + self.acknowledged % WORK_PAGES
                     machine.write(number, page * PAGE, self.acknowledged.to_bytes(8, "big") * 8)
                     if number not in machine.open_disks:
                         self.wrong.append(f"{machine.name} runs with its disks closed")
@@ -82,20 +94,20 @@ class Watch:
         """Is all there that was acknowledged?"""
         with machine.turn:
             number = machine.running(uuid)
-            if number is None:
+            if number is None or machine.absent(number):
                 return False
             last = int.from_bytes(machine.peek(number, WORK_AT, 8), "big")
             pages = range(max(1, self.acknowledged - WORK_PAGES + 1), self.acknowledged + 1)
             return last == self.acknowledged and all(
                 machine.peek(number, (2 + n % WORK_PAGES) * PAGE, 64) == n.to_bytes(8, "big") * 8 for n in pages)
 
-    def started_image(self, machine: MovingMachine, uuid: str, memory: str) -> None:
+    def started_image(self, machine: MovingMachine, uuid: str, memory: str, absent: set[int]) -> None:
         for each in self.machines:
             for number, guest in tuple(each.guests.items()):
                 if each is not machine and guest.spec["uuid"] == uuid:
                     if guest.state == "suspended" and number in each.open_disks:
                         self.wrong.append(f"{machine.name} runs while {each.name} has the disks open")
-                    if guest.state == "suspended" and each.digest(number) != memory:
+                    if guest.state == "suspended" and digest_of(each.memory[number], absent) != memory:
                         self.wrong.append("the image is not what the source has")
 
 
@@ -114,7 +126,7 @@ class MovingMachine(FakeMachine):
         self.up = True
         self.lent = self.adopted = 0
         self.refuses_memory = False
-        self.missing: dict[int, int] = {}
+        self.missing: dict[int, Presence] = {}
         self.presence: list[str] = []
         self.given: list[int] = []
         self.busy = 0  # so many barriers are refused
@@ -171,7 +183,9 @@ class MovingMachine(FakeMachine):
         self.maps[number] = sealed(size // PAGE + size // REGION + PAGE)
 
     def _forget(self, number: int) -> None:
-        self.missing.pop(number, None)
+        missing = self.missing.pop(number, None)
+        if missing is not None:
+            missing.close()
         for table in (self.memory, self.maps, self.buffers):
             fd = table.pop(number, None)
             if fd is not None:
@@ -255,7 +269,8 @@ class MovingMachine(FakeMachine):
         if found.state not in ("suspended", "received"):
             raise HypervisorError("state", f"guest {guest} is {found.state}")
         if found.state == "received" and self.watch is not None:
-            self.watch.started_image(self, found.spec["uuid"], self.digest(guest))
+            absent = self.absent(guest)
+            self.watch.started_image(self, found.spec["uuid"], digest_of(self.memory[guest], absent), absent)
         found.state, found.why = "running", "resumed"
         self.open_disks.add(guest)
         self._runs(guest)
@@ -330,14 +345,25 @@ class MovingMachine(FakeMachine):
     def op_memory_presence(self, guest: int, what: str = "missing") -> dict[str, Any]:
         self.presence.append(what)
         if what == "begin":
-            self.missing[guest] = 1
-            self.fds += [os.memfd_create("presence", os.MFD_CLOEXEC), os.eventfd(0, os.EFD_CLOEXEC)]
+            pages = os.fstat(self.memory[guest]).st_size // PAGE
+            self.missing[guest] = Presence(sealed(HEADER + pages), pages)
+            self.fds += [os.dup(self.missing[guest].fd), os.dup(self.missing[guest].bell)]
+        elif what == "end" and self.absent(guest):
+            raise HypervisorError("state", "pages are missing")
         elif what == "end":
-            self.missing[guest] = 0
-        return {"missing": self.missing.get(guest, 0)} if what == "missing" else {}
+            self.missing.pop(guest).close()
+        return {"missing": len(self.absent(guest))} if what == "missing" else {}
+
+    def absent(self, number: int) -> set[int]:
+        """Pages of a guest that are not there yet."""
+        return self.missing[number].absent() if number in self.missing else set()
+
+    def may_touch(self, number: int, page: int) -> bool:
+        """A guest wants a page; one that is missing is asked for."""
+        return number not in self.missing or self.missing[number].may_touch(page)
 
     def status(self, number: int) -> dict[str, Any]:
-        return super().status(number) | {"missing_pages": self.missing.get(number, 0)}
+        return super().status(number) | {"missing_pages": len(self.absent(number))}
 
     def op_memory_lend(self, guest: int) -> dict[str, Any]:
         self.lent += 1
@@ -373,11 +399,12 @@ def sealed(size: int) -> int:
     return fd
 
 
-def digest_of(fd: int) -> str:
-    """Of what is in a memfd, holes skipped."""
+def digest_of(fd: int, without: set[int] | frozenset[int] = frozenset()) -> str:
+    """Of what is in a memfd, holes and some pages skipped."""
     found = hashlib.sha256()
     for at, data in pieces(fd):
-        found.update(at.to_bytes(8, "big") + data)
+        if at // PAGE not in without:
+            found.update(at.to_bytes(8, "big") + data)
     return found.hexdigest()[:32]
 
 

@@ -11,6 +11,7 @@ from random import Random
 
 from relay import Relay
 
+from emulator.hvctl.wire import Frame
 from emulator.stream.worker import Worker
 
 
@@ -20,6 +21,11 @@ class _Relayed(Worker):
     def __init__(self, sock: socket.socket, workers: RealWorkers) -> None:
         super().__init__(sock)
         self._workers = workers
+
+    def _start(self, frame: Frame, op: str) -> None:
+        if op == "begin" and self._workers.partial:
+            frame.message["options"]["max_rounds"] = 1
+        super()._start(frame, op)
 
     def tell(self, event: str, **fields: object) -> None:
         if event == "listening":
@@ -62,6 +68,7 @@ class RealWorkers:
         self._rng = rng
         self._lock = threading.Lock()
         self.relays: list[Relay] = []
+        self.partial = False  # copying does not converge, so pages follow where that is wanted
         self.on_event: Callable[[str], None] = lambda event: None
         """Called before each event that a worker tells."""
         self.on_listening: Callable[[int], object] = lambda port: None

@@ -21,6 +21,7 @@ from ldmd.migrator.attempt import Attempt, StartFailedError
 from ldmd.migrator.lease import BACK, SOURCE, TARGET, Leases, Value
 from ldmd.migrator.link import Identity, Pace
 from ldmd.migrator.means import Means
+from ldmd.migrator.settings import Settings
 from ldmd.store import Store
 
 UUID = "00000000-0000-4000-8000-000000000001"
@@ -58,6 +59,7 @@ class Bare(Attempt):
     """An attempt that only notes what it is asked for."""
 
     side = "source"
+    name = "ldg1"
 
     def __init__(self, means: Means) -> None:
         super().__init__(means, UUID, Script(), SimpleNamespace(phase=1))
@@ -320,20 +322,7 @@ def test_a_storage_that_is_away_or_damaged_is_unreachable(tmp_path: Path) -> Non
 
 
 def test_a_migration_with_a_lease(tmp_path: Path) -> None:
-    from ldmd.migrator.settings import Settings
-    from ldmd.model import DiskServer, Vdisk, Volume
-    from ldmd.planner.channels import settle
-
-    pair = Pair(tmp_path, upto="inactive", settings=Settings(lease_directory=str(tmp_path / "leases")))
-    for site in (pair.alpha, pair.beta):
-        primary = site.room.domain("primary").but(disk_servers=(
-            DiskServer(name="primary-vds0", volumes=(Volume(name="v1", backend=str(tmp_path / "disk")),)),))
-        site.manager.commit(settle(site.manager.configuration.with_domain(primary)))
-    ldg1 = pair.alpha.room.domain("ldg1").but(vdisks=(Vdisk(name="d", volume="v1", service="primary-vds0"),))
-    pair.alpha.manager.commit(settle(pair.alpha.manager.configuration.with_domain(ldg1)))
-    pair.alpha.room.ok("bind-domain", domain="ldg1")
-    pair.alpha.room.ok("start-domain", domains=["ldg1"])
-    pair.alpha.machine.boot_os(pair.alpha.number("ldg1"))
+    pair = Pair(tmp_path, settings=Settings(lease_directory=str(tmp_path / "leases")), disk=True)
     assert pair.move().done().done
     leases = pair.alpha.means.leases
     assert leases is not None

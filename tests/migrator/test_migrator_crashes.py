@@ -10,16 +10,19 @@ wherever it is their link that fails. In a third of the runs a second mishap com
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from migrator_support import PATIENCE, STAMP, Moving, Pair, Site, pause
-from mishaps import KINDS, MATRIX, SIDES, Mishap, cell
+from migrator_support import PATIENCE, STAMP, Moving, Pair, Site, pause, until
+from mishaps import KINDS, MATRIX, MATRIX_OF_PAGES, SIDES, Mishap, cell
 from real_workers import RealWorkers
 from relay import Relay
 
@@ -41,25 +44,48 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "DEAD_SECONDS", 2)
 
 
-def made(tmp_path: Path, rng: Random, *, of_data: bool, settings: Settings | None) -> Pair:
+@dataclass(frozen=True)
+class Way:
+    """How the memory goes: its name, the settings of both managers, the matrix."""
+
+    name: str
+    settings: dict[str, Any]
+    matrix: tuple[tuple[int, str, str], ...] = MATRIX
+
+
+COPY = Way("copied", {})
+HAND_OVER = Way("handed over", {"handover": "auto"})
+FOLLOW = Way("pages follow", {"postcopy": "auto", "downtime_ms": 1, "compress": "none", "bandwidth_bps": 400_000},
+             MATRIX_OF_PAGES)
+
+
+def made(tmp_path: Path, rng: Random, *, of_data: bool, way: Way, leases: bool) -> Pair:
     """Two sites with relays between them, saved configurations, and the shipped workers or fake ones."""
     real = RealWorkers(rng) if of_data or rng.random() < 0.5 else None
-    pair = Pair(tmp_path, settings=settings, real=real, pace=PACE, relays=(Relay(rng), Relay(rng)))
+    more: dict[str, Any] = {"handover_verify": rng.choice(("auto", "never"))} if way is HAND_OVER else {}
+    more |= {"lease_directory": str(tmp_path / "leases")} if leases else {}
+    pair = Pair(tmp_path, settings=Settings(**way.settings, **more), real=real, pace=PACE,
+                relays=(Relay(rng), Relay(rng)), disk=leases, passwords=False)
+    pair.workers.partial = way is FOLLOW
+    if real is not None:
+        real.partial = way is FOLLOW
+    else:  # else it would be over before anything can go wrong
+        pair.workers.on = lambda where, worker: pause(0.01) if where == "source.serving" else None
     for site in (pair.alpha, pair.beta):
         site.room.ok("add-spconfig", config="saved")
     return pair
 
 
-def chosen(pair: Pair, rng: Random, seed: int) -> list[Mishap]:
+def chosen(pair: Pair, rng: Random, seed: int, way: Way) -> list[Mishap]:
     """The one of the matrix, and maybe another one, which waits for it."""
-    phase, what, side = cell(seed)
-    shared = pair.alpha.means.settings.handover == "auto"  # what the target has is the source's own memory
-    kinds = [each for each in KINDS if not (shared and each == "damage-memory")]
+    phase, what, side = cell(seed, way.matrix)
+    # where nothing is copied, what the target has is the source's own memory
+    kinds = [each for each in KINDS if not (way is HAND_OVER and each == "damage-memory")]
     if what not in kinds:
         what = "machine"
-    found = [Mishap(pair, rng, phase=phase, what=what, side=side)]
+    found = [Mishap(pair, rng, phase=phase, what=what, side=side, way=way.name)]
     if rng.random() < 0.33:
-        second = Mishap(pair, rng, phase=Phase.CHECK, what=rng.choice(kinds), side=rng.choice(SIDES))
+        second = Mishap(pair, rng, phase=int(Phase.CHECK), what=rng.choice(kinds), side=rng.choice(SIDES), way=way.name)
         second.armed = False
         found.append(second)
     return found
@@ -96,6 +122,7 @@ def pass_time(pair: Pair, seconds: float) -> None:
 def wait_for(mishap: Mishap, moving: Moving) -> None:
     """Until it happened, or there is nothing any more that it could happen to."""
     for _ in range(int(PATIENCE / LOOK)):
+        mishap.while_pages_follow()
         if mishap.happened.wait(LOOK) or not moving.thread.is_alive():
             return
     raise AssertionError(f"neither an end nor {mishap}")
@@ -142,25 +169,59 @@ def go_wrong(pair: Pair, mishaps: list[Mishap]) -> None:
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
 def test_whatever_goes_wrong_one_copy_is_left(tmp_path: Path, seed: int) -> None:
-    one_mishap(tmp_path, seed)
+    one_run(tmp_path, seed, COPY)
 
 
 @pytest.mark.parametrize("seed", range(FIRST + 5000, FIRST + 5000 + RUNS // 4))
 def test_whatever_goes_wrong_while_memory_is_handed_over(tmp_path: Path, seed: int) -> None:
-    one_mishap(tmp_path, seed, Settings(handover="auto", handover_verify=("auto", "never")[seed % 2]))
+    one_run(tmp_path, seed, HAND_OVER)
 
 
-def one_mishap(tmp_path: Path, seed: int, settings: Settings | None = None) -> None:
+@pytest.mark.parametrize("seed", range(FIRST + 9000, FIRST + 9000 + RUNS // 2))
+def test_whatever_goes_wrong_while_pages_follow(tmp_path: Path, seed: int) -> None:
+    one_run(tmp_path, seed, FOLLOW)
+
+
+def one_run(tmp_path: Path, seed: int, way: Way) -> None:
+    """A move in which something goes wrong; then all must be well, and the domain moves once more."""
     print(f"seed {seed}")
     rng = Random(seed)
-    pair = made(tmp_path, rng, of_data=cell(seed)[1].endswith("-data"), settings=settings)
+    open_before = descriptors()
+    leases = rng.random() < 0.3
+    pair = made(tmp_path, rng, of_data=cell(seed, way.matrix)[1].endswith("-data"), way=way, leases=leases)
     boots = pair.watch.boots
-    mishaps = chosen(pair, rng, seed)
+    mishaps = chosen(pair, rng, seed, way)
     with working(pair):
         go_wrong(pair, mishaps)
         what = ", ".join(map(str, mishaps))
-        print(what, "with real workers" if pair.real else "")
+        print(what, "with real workers" if pair.real else "", "with leases" if leases else "")
         settle(pair, f"seed {seed}: {what}")
+        until(lambda: not any(each.machine.missing for each in (pair.alpha, pair.beta)), "pages are missing")
+    where = judge(pair, mishaps, boots, way)
+    usable(pair, what)
+    if where is not None:
+        again(pair, where, what)
+        usable(pair, what)
+    pair.close()
+    try:
+        until(lambda: len(descriptors()) <= len(open_before))
+    except AssertionError:
+        left = set(descriptors().items()) - set(open_before.items())
+        raise AssertionError(f"{what}: descriptors stay open: {left}") from None
+
+
+def descriptors() -> dict[str, str]:
+    """What this process has open."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
+
+
+def judge(pair: Pair, mishaps: list[Mishap], boots: int, way: Way) -> Site | None:
+    """One copy, with all that was acknowledged. Returns where it runs, if it is to be moved again."""
+    what = ", ".join(map(str, mishaps))
     runs = [site for site in (pair.alpha, pair.beta) if site.runs(pair.uuid)]
     has = [site for site in (pair.alpha, pair.beta) if site.has("ldg1")]
     died = any(each.died for each in mishaps)
@@ -172,26 +233,62 @@ def one_mishap(tmp_path: Path, seed: int, settings: Settings | None = None) -> N
     assert len(has) == 1 or saved, (what, has)
     assert len(runs) == 1 or died, what
     assert all(site in has for site in runs)
-    assert pair.watch.boots == boots or died, what
+    if pair.watch.boots != boots and not died:  # pages that were missing went with who would have brought them
+        assert way is FOLLOW and any(each.what in ("kill", "worker", "full", "stall-data", "cut-data")
+                                     for each in mishaps), what
+        assert runs == [pair.beta] and said(pair), what
     assert not runs or pair.watch.kept(runs[0].machine, pair.uuid), f"{what}: work was lost"
-    if runs and not died and len(has) == 1:
+    if not runs or died or len(has) != 1:
+        return None
+    if pair.watch.boots == boots:
         where = runs[0]
         assert where.machine.peek(where.number("ldg1"), 8192, len(STAMP)) == STAMP
-        again(pair, where, what)
-    pair.close()
+    return runs[0]
+
+
+def said(pair: Pair) -> bool:
+    """That the domain was given up: to whoever waits at the source, and in the history of the target."""
+    told = [line for each in pair.alpha.migrations.attempts() for line in each.told]
+    here = any("boots there anew" in line for line in told) or pair.alpha.kills > 0
+    return here and any("booted anew" in row["text"] for row in pair.beta.manager.history(50))
+
+
+def usable(pair: Pair, what: str) -> None:
+    """Nothing is left of it on either side: no migration in a list, no flag, no held guest, no memory, no worker, no
+    lease of another one; commands that write work."""
+    for site in (pair.alpha, pair.beta):
+        assert site.migrations.view() == () and site.migrations.role("ldg1") == "", what
+        assert site.room.run("add-domain", domains=["probe"]).error is None, what
+        assert site.room.run("remove-domain", domains=["probe"]).error is None, what
+        if not site.machine.up:
+            continue
+        guests = {number: each for number, each in site.machine.guests.items() if each.spec["uuid"] == pair.uuid}
+        assert all(each.state in ("running", "defined", "stopped") for each in guests.values()), (what, guests)
+        assert len(guests) <= int(site.has("ldg1")), (what, site.name, guests)
+        for number in set(site.machine.memory) & set(guests):
+            assert guests[number].state == "running", (what, "memory is left")
+        assert set(site.machine.memory) <= set(site.machine.guests), (what, "memory of no guest is left")
+        value = site.means.leases.value(pair.uuid) if site.means.leases is not None else None
+        if value is not None and site.runs(pair.uuid) and value.mid:
+            assert value.server == site.means.leases.server or value.holder != "target", (what, value)
+    until(lambda: pair.workers.alive == [], f"{what}: a worker is left")
 
 
 def again(pair: Pair, where: Site, what: str) -> None:
-    """Both sides are clean: the domain moves once more."""
+    """The domain moves once more."""
     other = pair.beta if where is pair.alpha else pair.alpha
     where.machine.boot_os(where.number("ldg1"))
     with working(pair):
         outcome = pair.move(where, f"root@{other.name}").done()
+        until(lambda: not other.machine.missing, f"{what}: pages are missing")
     assert outcome.done, (what, outcome.problems)
     assert other.runs(pair.uuid) and not where.has("ldg1")
     assert pair.watch.kept(other.machine, pair.uuid) and pair.watch.wrong == []
+    settle(pair, what)
 
 
 def test_the_matrix_has_every_phase_mishap_and_side() -> None:
-    for turn in range(2):
-        assert {cell(seed) for seed in range(turn * len(MATRIX), (turn + 1) * len(MATRIX))} == set(MATRIX)
+    for matrix in (MATRIX, MATRIX_OF_PAGES):
+        for turn in range(2):
+            seeds = range(turn * len(matrix), (turn + 1) * len(matrix))
+            assert {cell(seed, matrix) for seed in seeds} == set(matrix)

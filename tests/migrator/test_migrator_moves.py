@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from domain_support import guest
@@ -167,6 +168,7 @@ def test_others_wait_while_a_domain_moves(pair: Pair) -> None:
         outcome = site.manager.execute("add-domain", {"domains": ["other"]})
         assert outcome.error is not None and outcome.error.code == "migration.blocked"
         assert "ldg1" in outcome.error.text
+        assert ("cancel it on alpha:" in outcome.error.remedy) == (site is pair.beta), "the source controls it"
         assert site.manager.execute("list-domain", {}).error is None
     again = pair.alpha.manager.execute("migrate-domain", {"domain": "ldg1", "target": "root@beta", "password": "x"})
     assert again.error is not None and again.error.code == "migration.failed"
@@ -193,6 +195,24 @@ def test_cancelling_while_it_copies(pair: Pair) -> None:
     assert pair.beta.machine.memory.keys() == set()
     until(lambda: pair.alpha.migrations.view() == () and pair.workers.alive == [])
     assert pair.move().done().done
+
+
+def test_the_target_shows_how_far_the_source_is(pair: Pair) -> None:
+    """And both publish their phases, with the domain's name."""
+    events: list[dict[str, Any]] = []
+    for site in (pair.alpha, pair.beta):
+        site.manager.watch(events.append)
+    gate = Gate(pair, "source.copied")
+    moving = pair.move()
+    gate.reached()
+    until(lambda: pair.alpha.migrations.view()[0].percent == 47)
+    until(lambda: pair.beta.migrations.view()[0].percent == 47)
+    gate.open()
+    assert moving.done().done
+    shown = [(each["side"], each["phase"]) for each in events if each["event"] == "migration-phase"]
+    assert [phase for side, phase in shown if side == "source"] == [2, 3, 4, 5]
+    assert [phase for side, phase in shown if side == "target"] == [2, 5]
+    assert {each["domain"] for each in events if each["event"] == "migration-phase"} == {"ldg1"}
 
 
 def test_the_target_does_not_control_it(pair: Pair) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_workers import FOLLOWING
 from migrator_support import Gate, Pair, Site, cancel, pause, until
 
 from ldmd.migration import source as src
@@ -57,7 +58,7 @@ def test_pages_follow(pair: Pair) -> None:
     assert moving.thread.is_alive()
     gate.open()
     outcome = moving.done()
-    assert outcome.done and outcome.summary["missing"] == 1 and outcome.summary["asked"] == 1
+    assert outcome.done and outcome.summary["missing"] == len(FOLLOWING) and outcome.summary["asked"] == 1
     assert outcome.summary["downtime_ms"] >= 0
     until(lambda: not pair.alpha.has("ldg1") and pair.workers.alive == [])
     assert pair.beta.machine.presence == ["begin", "end"] and pair.beta.runs(pair.uuid)
@@ -74,11 +75,7 @@ def test_a_manager_dies_while_pages_are_missing(pair: Pair, who: str) -> None:
     serving(pair)
     victim = getattr(pair, who)
     victim.means.dead = True
-    target = next(each for each in pair.workers.alive if each.side == "target")
     victim.kill()
-    if who == "alpha":
-        target.tell("failed", code="link", why="no link from the source for too long")
-        target.stopped = True
     gate.open()
     victim.restart()
     settle(pair)

@@ -77,12 +77,12 @@ MUTANTS = (
     Mutant(
         "stable store", "ldmd/store.py",
         "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF",
-        ("tests/manager/test_manager_store.py", "tests/manager/test_manager_crash.py"),
+        ("tests/manager/test_manager_syncs.py",),
     ),
     Mutant(
         "stable lease", "ldmd/migrator/lease.py",
         "            file.flush()\n            os.fsync(file.fileno())\n", "",
-        ("tests/migrator",),
+        ("tests/manager/test_manager_syncs.py",),
     ),
     Mutant(
         "guide rule G10", "ldmd/migration/checks/cpus.py",

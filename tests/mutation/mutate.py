@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mutants import MUTANTS, Mutant
@@ -59,7 +60,7 @@ def build() -> str:
 
 
 def notice(mutant: Mutant) -> str:
-    """The first test that fails with the mutant in place; empty: none did."""
+    """The first test that fails with the mutant in place, and does not without it; empty: none did."""
     path = COPY / mutant.file
     text = path.read_text()
     if text.count(mutant.old) != 1:
@@ -69,15 +70,19 @@ def notice(mutant: Mutant) -> str:
     try:
         if native and (why := build()):
             raise Surprise(f"{mutant.name}: does not compile: {why}")
-        return first_failure(mutant)
+        failed = first_failure(mutant.name, mutant.tests)
     finally:
         path.write_text(text)
         if native and (why := build()):
             raise Surprise(f"{mutant.name}: cannot be taken back: {why}")
+    if failed.startswith("FAILED ") and first_failure(mutant.name, [failed.split(" - ")[0].removeprefix("FAILED ")]):
+        raise Surprise(f"{mutant.name}: fails without it as well: {failed}")
+    return failed
 
 
-def first_failure(mutant: Mutant) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests]
+def first_failure(name: str, tests: Sequence[str]) -> str:
+    """pytest's line about it; empty: all pass."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     try:
         done = subprocess.run(
             command, cwd=COPY, env=environment(), capture_output=True, text=True, check=False, timeout=60 * MINUTES
@@ -85,7 +90,7 @@ def first_failure(mutant: Mutant) -> str:
     except subprocess.TimeoutExpired:
         return f"no end within {MINUTES} minutes"
     if done.returncode not in (0, 1):
-        raise Surprise(f"{mutant.name}: pytest ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-500:]}")
+        raise Surprise(f"{name}: pytest ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-500:]}")
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     return failed[0] if failed else ""
 

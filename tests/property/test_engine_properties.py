@@ -18,16 +18,16 @@ pytestmark = pytest.mark.nosan
 
 def test_blocks_against_stepper() -> None:
     """Specialised handlers, cut at random, leave the state that the out-of-line bodies leave."""
-    output = run_driver(driver("engine_lockstep"), SEED, 2000 * DEPTH)
+    output = run_driver(driver("engine_lockstep"), SEED, 1200 * DEPTH)
     programs, insns, wrong = numbers(output)
-    assert (programs, wrong) == (2000 * DEPTH, 0)
+    assert (programs, wrong) == (1200 * DEPTH, 0)
     assert insns > 2000 * programs
 
 
 @pytest.mark.parametrize(
     ("what", "machines", "work"),
     [
-        ("cuts", 300, 5_000_000), ("restore", 300, 500_000), ("moved", 300, 500_000), ("harvest", 300, 5000),
+        ("cuts", 200, 3_000_000), ("restore", 200, 300_000), ("moved", 80, 100_000), ("harvest", 200, 3000),
         ("mutate", 100, 100), ("hostile", 100, 100),
     ],
 )

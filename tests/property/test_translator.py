@@ -20,7 +20,8 @@ pytestmark = pytest.mark.nosan
 
 PREBUILT = ROOT / "images" / "prebuilt"
 PROGRAMS = ("check-smc", "check-smp", "check-traps", "check-user", "check-windows", "check-mmu", "hcall-calls",
-            "bench-fib", "bench-calls", "bench-bytecode", "bench-nbody", "bench-sha", "bench-hash")  # fmt: skip
+            "bench-fib", "bench-calls", "bench-traps", "bench-bytecode", "bench-nbody", "bench-sha",
+            "bench-hash")  # fmt: skip
 NO_TRANSLATOR = 77
 
 
@@ -41,9 +42,9 @@ def run(program: Path, *arguments: object, hot: int) -> str:
 @pytest.mark.parametrize("hot", [1, 2, 6])
 def test_translated_code_against_stepper(hot: int) -> None:
     """Random programs of all rows, cut at random. Early translation takes single blocks, a later one regions."""
-    output = run(driver("engine_lockstep"), SEED + hot, 700 * DEPTH, hot=hot)
+    output = run(driver("engine_lockstep"), SEED + hot, 500 * DEPTH, hot=hot)
     programs, insns, wrong = numbers(output)
-    assert (programs, wrong) == (700 * DEPTH, 0)
+    assert (programs, wrong) == (500 * DEPTH, 0)
     assert insns > 2000 * programs
     assert said(output, "native bytes") > 1000 * programs  # bytes of host code: that it was translated at all
 

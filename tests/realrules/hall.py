@@ -203,7 +203,10 @@ class Hall:
             self.ok(machine, f"add-vdsdev {self.home}/{name}.img {name}@{VDS}")
 
     def booted(self, machine: str, name: str) -> None:
-        until(lambda: self.row(machine, name) == "active -n----", f"{name} does not boot on {machine}")
+        try:
+            until(lambda: self.row(machine, name) == "active -n----", f"{name} does not boot on {machine}")
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self.row(machine, name)}") from late
 
     def drop(self, machine: str, *names: str) -> None:
         """Domains that are in the way."""

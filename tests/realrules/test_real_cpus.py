@@ -220,6 +220,8 @@ def test_g51_g52_units_leave_and_come_back(hall: Hall) -> None:
     assert units(hall, "t3a", "coder") == 2
     hall.moved("coder", "t3a", "t3b")
     until(lambda: units(hall, "t3b", "coder") == 2, "the units do not come back")
+    # that they are there is seen a little before the command is over that brought them
+    until(lambda: "is under way" not in hall.migrate("coder", "t3b", "t4a").err, "set-crypto does not end")
     text = "LDom coder will have fewer crypto units"
     hall.warned("coder", "t3b", "t4a", text)
     done = hall.migrate("coder", "t3b", "t4a", "")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,9 +27,8 @@ LOADS = ("compile", "conversation", "dirty", "files", "forks", "stream")
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    home = Path("/tmp") / f"s4v-m{tmp_path.name[-10:]}"
-    home.mkdir()
+def shell() -> Iterator[Shell]:
+    home = Path(tempfile.mkdtemp(prefix="s4v-m"))
     made = Shell(home)
     yield made
     made.end()

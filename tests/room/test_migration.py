@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,9 +51,8 @@ vds.primary-vds0.boot = {{ file = "{home}/boot.img" }}
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    home = Path("/tmp") / f"s4v-{tmp_path.name[-12:]}"
-    home.mkdir()
+def shell() -> Iterator[Shell]:
+    home = Path(tempfile.mkdtemp(prefix="s4v-"))
     made = Shell(home)
     yield made
     made.end()

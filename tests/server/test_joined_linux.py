@@ -148,11 +148,9 @@ def test_linux_tags_frames_itself(pair: tuple[list[Hvctl], list[Shell]]) -> None
 
 
 @pytest.mark.slow
-def test_tcp_for_minutes(pair: tuple[list[Hvctl], list[Shell]]) -> None:
-    """S4V_TEST_TCP_SECONDS=180: streams both ways whose every word is checked, and pings of which none is lost."""
-    seconds = int(os.environ.get("S4V_TEST_TCP_SECONDS", "0"))
-    if not seconds:
-        pytest.skip("S4V_TEST_TCP_SECONDS says for how long")
+def test_tcp_for_some_time(pair: tuple[list[Hvctl], list[Shell]]) -> None:
+    """Streams both ways whose every word is checked, and no ping is lost; S4V_TEST_TCP_SECONDS=180 goes on for long."""
+    seconds = int(os.environ.get("S4V_TEST_TCP_SECONDS", "3"))
     _, (a, b) = pair
     shells = {"10.0.0.2": a, "10.0.0.1": b}
     for shell in shells.values():
@@ -163,6 +161,6 @@ def test_tcp_for_minutes(pair: tuple[list[Hvctl], list[Shell]]) -> None:
                  f"load netload stream {host} >> /tmp/streams || break; done; echo over >> /tmp/streams) &")
     for shell in shells.values():
         said = shell.do("until grep -q over /tmp/streams; do sleep 1; done; cat /tmp/streams")
-        assert said.count("ok") >= 2 and "FAILED" not in said, said[-2000:]
+        assert said.count("ok") >= (2 if seconds > 60 else 1) and "FAILED" not in said, said[-2000:]
         said = shell.do("until grep -q transmitted /tmp/pings; do sleep 1; done; tail -3 /tmp/pings")
         assert " 0% packet loss" in said, said

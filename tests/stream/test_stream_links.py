@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 from stream_support import PAGE, Manager, Memory, Pair, Proxy, fill, make_certificate
@@ -213,6 +215,13 @@ def busy(pair: Pair) -> Iterator[None]:
         yield
 
 
+def limits_of(pair: Pair, *, before: str = "") -> list[int | None]:
+    """What the machine was asked to limit the guest to, until the event `before`."""
+    events = itertools.takewhile(lambda event: event["event"] != before, pair.source.seen("limit", "converged"))
+    found = [event["pages_per_second"] for event in events if event["event"] == "limit"]
+    return [limit if isinstance(limit, int) else None for limit in found]
+
+
 def test_a_guest_that_writes_faster_than_the_link_is_limited(memories: tuple[Memory, Memory]) -> None:
     """All pages are written in each round: a limit is asked for, and taken back; at the end it goes by `at_limit`."""
     source = memories[0]
@@ -222,10 +231,14 @@ def test_a_guest_that_writes_faster_than_the_link_is_limited(memories: tuple[Mem
     with busy(pair):
         pair.begin(pair.listen())
         converged = pair.source.wait("converged")
-    assert float(str(converged["predicted_downtime_ms"])) > 10
-    limits = [event["pages_per_second"] for event in pair.source.seen("limit")]
-    assert limits and all(isinstance(limit, int) and limit >= 64 for limit in limits)
-    assert limits == sorted(limits, reverse=True)
+        assert float(str(converged["predicted_downtime_ms"])) > 10
+        limits = limits_of(pair, before="converged")
+        assert limits and all(limit is not None and limit >= 64 for limit in limits)
+        assert limits == sorted(limits, key=lambda limit: limit or 0, reverse=True)
+        pair.source.wait("limit", count=len(limits) + 3)
+        looser = limits_of(pair)[len(limits) - 1:]
+        assert all(after is None or after == 2 * (before or 0) for before, after in pairwise(looser)), \
+            "a guest that was asked to suspend must write to do that"
     pair.final(b"")
     pair.source.wait("final")
     assert pair.source.limit is None

@@ -14,6 +14,8 @@ from stream_support import PAGE, Memory, fill, sealed
 
 from emulator._core_stream import KEY_BYTES, Buffer, ChunkError, Image, StreamMemoryError
 from emulator.stream import chunks
+from emulator.stream.bucket import Bucket
+from emulator.stream.pushes import Pushes, pages_of_a_push
 
 SEED = int(os.environ.get("SUN4V_TEST_SEED", "1"))
 HEADER, MAGIC, RING = 4096, 0x50533453, 256
@@ -124,6 +126,44 @@ def test_pages_that_a_hostile_target_asks_for(memory: Memory) -> None:
         left -= set(sent)
     assert image.pending() == 0
     image.close()
+
+
+@pytest.mark.parametrize(("cap", "most"), [(None, 32), (1000, 1), (1_000_000, 2), (4_000_000, 9), (1 << 40, 32)])
+def test_a_push_is_what_a_cap_lets_through_in_20_ms(cap: int | None, most: int) -> None:
+    assert pages_of_a_push(cap, 32) == most
+
+
+def test_pushes_under_a_cap_leave_no_page_out_and_send_none_twice(memory: Memory) -> None:
+    """Two channels push few pages at a time, a third one takes what is asked for."""
+    rng = random.Random(SEED)
+    image, buffer, left = image_of(memory), Buffer(), set[int]()
+    image.serve()
+    at = 0
+    while at < image.pages:
+        at, _ = image.populated(at)
+    for ranges in image.pending_ranges(chunks.MISSING_RANGES):
+        for first, end in zip(ranges[::2], ranges[1::2], strict=True):
+            left |= set(range(first, end))
+    pushes, asked = [Pushes(image), Pushes(image)], sorted(left)
+    while image.pending():
+        most = rng.randrange(1, 6)
+        taken = (image.take_at(buffer, rng.choice(asked), 4) if rng.random() < 0.3
+                 else pushes[rng.randrange(2)].take(buffer, most))
+        if taken is None:
+            continue
+        sent = set(struct.unpack_from(f"<{taken.pages + taken.zeros}Q", buffer.payload, taken.pages * PAGE))
+        assert sent <= left and len(sent) == taken.pages + taken.zeros and taken.pages <= max(most, 4)
+        left -= sent
+    assert left == set() and all(each.take(buffer, 3) is None for each in pushes)
+    image.close()
+
+
+def test_what_is_urgent_does_not_wait_for_its_turn_and_others_pay() -> None:
+    now = [0.0]
+    bucket = Bucket(1_000_000, lambda: now[0])
+    bucket.spend(32768)  # a push, which then waits
+    assert bucket.spend(32768) > 0.03  # the urgent one: nobody waits for this
+    assert bucket.spend(8192) == pytest.approx(0.0737, abs=0.02)
 
 
 def test_bodies_of_numbers() -> None:

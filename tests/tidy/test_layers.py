@@ -17,9 +17,9 @@ HYP = STRAND | {"strand"}
 # layer of csrc -> layers it may include besides itself
 C_MAY = {
     "util": set(), "mem": PURE, "fp": PURE, "vis": PURE, "crypto": PURE,
-    "isa": ENGINE, "strand": STRAND, "jit": HYP, "observe": HYP,
+    "isa": ENGINE, "strand": STRAND, "jit": HYP,
     "hyp": HYP, "vio": HYP | {"hyp"}, "stream": PURE | {"crypto"},
-    "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
+    "machine": HYP | {"hyp", "vio", "stream", "jit"},
 }  # fmt: skip
 PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
 PUBLIC_HEADERS = ("sun4v.h", "sun4v_stream.h")

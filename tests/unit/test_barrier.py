@@ -33,6 +33,7 @@ def test_no_store_is_lost(barrier: tuple[Path, int], mode: str, strands: int) ->
     assert stores > 10_000 and pages > rounds
 
 
+@pytest.mark.serial
 def test_without_the_barrier_stores_are_lost() -> None:
     """Or the test above proves nothing."""
     _, _, lost = numbers(run_driver(driver("barrier"), "none", 2, 1000))

@@ -55,6 +55,7 @@ def test_contract_of_a_run(beside: Path, mode: str, strands: int) -> None:
     assert run(beside, mode, strands, SEED) == ""
 
 
+@pytest.mark.serial
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
 def test_litmus_sees_stores_overtaken_where_nothing_forbids_it() -> None:
     """Store buffering without MEMBAR shows what the fenced form must not: or that test proves nothing."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.errors import UnitError
-from emulator.units import format_size, parse_count, parse_size
+from emulator.units import format_amount, format_duration, format_size, parse_count, parse_size
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,16 @@ def test_counts(text: str, count: int) -> None:
 def test_bad_counts_are_refused(text: str) -> None:
     with pytest.raises(UnitError, match="count"):
         parse_count(text)
+
+
+@pytest.mark.parametrize(("number", "text"), [
+    (0, "0"), (1023, "1023"), (1024, "1.0K"), (3250586, "3.1M"), (10433331, "9.9M"), (10433332, "10M"),
+    (48 << 20, "48M"), (3 << 40, "3.0T")])
+def test_amounts(number: int, text: str) -> None:
+    assert format_amount(number) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [
+    (0, "0 ms"), (0.0412, "41 ms"), (0.9996, "1.00 s"), (1.254, "1.25 s"), (9.994, "9.99 s"), (17.168, "17 s")])
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

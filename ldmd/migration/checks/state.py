@@ -8,6 +8,7 @@ from ldmd.migration.checks.cpus import release
 from ldmd.migration.facts import DEBUGGING, GuestFacts, ServerFacts, TargetFacts, numbers
 from ldmd.migration.rule import Found, Options, found
 from ldmd.model import State
+from ldmd.planner.domains import name_problem
 
 STEADY = (State.ACTIVE, State.BOUND, State.INACTIVE)
 LEAST_SOLARIS = (10, 2010, 9)
@@ -70,7 +71,10 @@ def service_domain(guest: GuestFacts, _target: TargetFacts, _: Options) -> Itera
 
 
 def name_free(guest: GuestFacts, target: TargetFacts, options: Options) -> Iterator[Found]:
-    """The name is free on the target."""
+    """The name is one, and free on the target."""
+    why = name_problem(options.name(guest))
+    if why:
+        yield found("new-name", name=options.name(guest)[:64], why=why)
     if options.name(guest) in target.names:
         yield found("name", name=options.name(guest), host=target.server.machine)
 

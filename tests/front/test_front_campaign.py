@@ -24,7 +24,7 @@ times = 0
 point = "cpu"
 action = "report"
 cpu = 0
-at-insns = 4_000_000
+at-insns = 2_000_000
 [[fault]]
 point = "domain"
 action = "stop"

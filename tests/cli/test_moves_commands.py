@@ -210,5 +210,5 @@ def test_the_oldest_records_go(sun4v: Sun4v, tmp_path: Path, monkeypatch: pytest
 def test_faults_of_a_machine_that_is_not_on(sun4v: Sun4v, tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[[fault]]\npoint = "disk.read"\naction = "error"\n')
     for words in (("arm", "gamma", str(tmp_path / "plan.toml")), ("status", "gamma"), ("disarm", "gamma")):
-        assert sun4v("faults", *words) == (1, "", "sun4v: no machine gamma is on, and no lab is called so; machines that "
-                                                  "are on: none\n")
+        assert sun4v("faults", *words) == (
+            1, "", "sun4v: no machine gamma is on, and no lab is called so; machines that are on: none\n")

@@ -87,11 +87,15 @@ def machines_of(name: str) -> tuple[str, ...]:
 
 
 def ask(machine: str, op: str, **arguments: Any) -> Any:
-    """One request to a machine. Raises HypervisorError where it is not on, or refuses."""
-    from emulator.places import place
+    """One request to a machine. Raises PlaceError where it is not on, HypervisorError where it refuses."""
+    from emulator.places import PlaceError, machine_names, place
     from ldmd.hvctl import Link
 
-    link = Link(place(machine).hvctl, client="sun4v")
+    where = place(machine)
+    if not where.on:
+        there = ", ".join(name for name in machine_names() if place(name).on) or "none"
+        raise PlaceError(f"no machine {machine} is on, and no lab is called so; machines that are on: {there}")
+    link = Link(where.hvctl, client="sun4v")
     try:
         link.connect()
         return link.call(op, **arguments)

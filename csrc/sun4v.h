@@ -114,6 +114,8 @@ uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 /* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
 int s4v_strand_fail(s4v_machine *, uint32_t strand);             /* it is broken: state 3 from now on, between runs */
+/* Between runs: it executes nothing until it is let go, as if its hardware were busy elsewhere; its state is as ever. */
+int s4v_strand_hold(s4v_machine *, uint32_t strand, int on);
 int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
 
 /* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f31 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl

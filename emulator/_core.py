@@ -237,6 +237,11 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         if lib.s4v_strand_fail(self._machine, strand) != 0:
             raise StrandError(f"no strand {strand}")
 
+    def strand_hold(self, strand: int, *, on: bool) -> None:
+        """It executes nothing, until it is let go."""
+        if lib.s4v_strand_hold(self._machine, strand, on) != 0:
+            raise StrandError(f"no strand {strand}")
+
     def strand_state(self, strand: int) -> int:
         """1 stopped, 2 running, 3 error, as the CPU_STATE hypercall has it."""
         state = int(lib.s4v_strand_state(self._machine, strand))

@@ -21,7 +21,7 @@ static void serialise(void) {}
 #endif
 
 enum { PROBE_CALL_BYTES = 5, PROBE_NAME_BYTES = 5 };
-enum { SCATTERED_INSNS = 256, SCATTERED_TIMES = 24 }; /* so many misses in a row, none that far behind the one before */
+enum { SCATTERED_INSNS = 64, SCATTERED_TIMES = 24 }; /* so many misses in a row, none that far behind the one before */
 _Static_assert(sizeof(struct tlb_entry) == 32 && offsetof(struct tlb_entry, rtag) == 0, "scaled by 32");
 
 static i64 site_disp(u32 site) { return (i64)(offsetof(struct strand, sites) + sizeof(struct access_site) * site); }

@@ -141,6 +141,14 @@ int s4v_strand_fail(s4v_machine *m, uint32_t strand) {
   return S4V_OK;
 }
 
+int s4v_strand_hold(s4v_machine *m, uint32_t strand, int on) {
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
+  s->held = on != 0;
+  machine_new_turn(m);
+  return S4V_OK;
+}
+
 int s4v_strand_state(const s4v_machine *m, uint32_t strand) {
   const struct strand *s = hyp_strand(&m->domain, strand);
   return s ? (int)s->run_state : S4V_ENOENT;

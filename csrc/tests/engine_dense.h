@@ -100,10 +100,10 @@ static u32 dense_plain(u64 *rng) {
 
 /* Two new values, a compare of them, something that depends on it, and its result kept. */
 static u32 dense_compare(u32 *code, u64 *rng) {
-  u32 n = 0, rd = dense_reg(rng), op3 = one_in(rng, 2) ? 8 : 0xc;
-  for (u32 r = 9; r < 11; r++) code[n++] = 3u << 30 | r << 25 | 11u << 19 | 5 << 14 | 0x2000 | (2048 + below(rng, 256) * 8);
-  code[n++] = rr(one_in(rng, 4) ? 0x10 + below(rng, 8) : 0x14, one_in(rng, 2) ? 0 : dense_reg(rng), 9, 10);
-  if (one_in(rng, 4)) code[n++] = dense_memory(rng);
+  u32 n = 0, rd = dense_reg(rng), op3 = one_in(rng, 2) ? 8 : 0xc, a = one_in(rng, 2) ? 9 : 26; /* %i2: rare, so in memory */
+  for (u32 r = a; r < a + 2; r++) code[n++] = 3u << 30 | r << 25 | 11u << 19 | 5 << 14 | 0x2000 | (2048 + below(rng, 256) * 8);
+  code[n++] = rr(one_in(rng, 4) ? 0x10 + below(rng, 8) : 0x14, one_in(rng, 2) ? 0 : dense_reg(rng), a, a + 1);
+  if (one_in(rng, 2)) code[n++] = one_in(rng, 2) ? dense_memory(rng) : dense_alu(rng);
   u32 moves = 2u << 30 | rd << 25 | 0x2cu << 19 | 1u << 18 | below(rng, 16) << 14 | (one_in(rng, 2) ? 0x1000 : 0) | dense_reg(rng);
   code[n++] = one_in(rng, 2) ? moves : rr(op3, rd, dense_reg(rng), dense_reg(rng));
   code[n++] = rr(ADD, 20, 20, rd);

@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeAlias
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, complain_about
 from emulator.engines import ENGINES
-from emulator.errors import ConfigError, EmulatorError, PlatformFileError, UnitError
-from emulator.places import PlaceError, machine_names, place
+from emulator.errors import EmulatorError
+from emulator.places import machine_names, place
 from emulator.power import control
 from emulator.power.control import MachineState, PowerError
 from emulator.power.options import choose_options
 from emulator.units import format_size
 
-OK, FAILED = 0, 1
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 STATUS = """\
 exit status:
@@ -45,16 +44,8 @@ def reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse
     def handler(options: argparse.Namespace) -> int:
         try:
             return action(options)
-        except PlatformFileError as error:
-            for problem in error.problems:
-                complain(problem)
-            return EXIT_USAGE
-        except (ConfigError, UnitError, PlaceError) as error:
-            complain(str(error))
-            return EXIT_USAGE
         except EmulatorError as error:
-            complain(str(error))
-            return FAILED
+            return complain_about(error)
 
     return handler
 

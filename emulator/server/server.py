@@ -86,7 +86,8 @@ class Server:
         if self.scheduler is not None:
             self.scheduler.on_slice = self.faults.look
         self.networks = Networks(nets, clock=lambda: int(self.ticks() * 1e9), changed=self._links_changed)
-        self.switches = Switches(self.networks)
+        self.networks.faults = self.faults.frames
+        self.switches = Switches(self.networks, faults=self.faults.frames)
         self.off = threading.Event()
         """Set when the server was powered off."""
         self._runner: Runner = self.scheduler or Threads()
@@ -251,10 +252,10 @@ class Server:
 
         return guest.post(leave)
 
-    def ask(self, number: int, action: Callable[[Guest], T]) -> Future[T]:
-        """Have something done in a guest's turn. Raises NoGuestError."""
+    def ask(self, number: int, action: Callable[[Guest], T], *, ending: bool = False) -> Future[T]:
+        """Have something done in a guest's turn (`Guest.post`). Raises NoGuestError."""
         guest = self.guest(number)
-        return guest.post(lambda: action(guest))
+        return guest.post(lambda: action(guest), ending=ending)
 
     def console(self, number: int) -> GuestConsole:
         """The console of a guest. Raises NoGuestError."""
@@ -327,8 +328,7 @@ class Server:
             self.off.set()
         self.faults.close()
         for guest in self.guests:
-            guest.post(guest.vanish)
-            guest.abandon_missing()
+            guest.post(guest.vanish, ending=True)
         self._runner.close()
         if self._aside is not None:
             self._aside.shutdown()

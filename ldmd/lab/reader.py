@@ -29,6 +29,7 @@ class LabFileError(EmulatorError):
     """A file is no lab. `problems`: one line each."""
 
     code = "lab.file"
+    of_usage = True
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))

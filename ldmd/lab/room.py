@@ -31,6 +31,7 @@ class LabError(EmulatorError):
     """A lab cannot be made, stopped or removed."""
 
     code = "lab"
+    exit_status = 1
 
 
 @dataclass(frozen=True)

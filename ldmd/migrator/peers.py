@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from emulator.places import Place, PlaceError, home, place
+from emulator.places import Place, PlaceError, place
 from ldmd.messages import refuse
 from ldmd.migrator.settings import HOSTS, PORT, read_hosts
 from ldmd.security import CERTIFICATE, TRUST
@@ -115,8 +115,3 @@ def _neighbour(host: str) -> Peer | None:
         address = "127.0.0.1"
     return Peer(name=host, address=address, port=port, fingerprints=frozenset({fingerprint(der)} if der else ()),
                 same_home=True)
-
-
-def home_directory() -> Path | None:
-    """Where machines of one home keep what they share, or None where $S4V_HOME is not set."""
-    return home()

@@ -13,8 +13,7 @@ __all__ = ["pair"]
 
 ENDS: dict[str, Callable[[Pair], object]] = {
     "stop": lambda pair: pair.room.call("guest.stop", guest=1),
-    "power-off": lambda pair: pair.room.server.power_off(),
-    "power-off by request": lambda pair: pair.room.call("machine.power_off"),
+    "power-off": lambda pair: pair.room.call("machine.power_off"),
 }
 
 

@@ -72,7 +72,7 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
 SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in (
-    "arguments", "exposition", "faults", "hvctl.wire", "places", "prebuilt", "version")}
+    "arguments", "engines", "exposition", "faults", "hvctl.wire", "places", "prebuilt", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},

@@ -98,6 +98,15 @@ static u32 system_context(u32 *code, u64 *rng) {
   return n;
 }
 
+/* A line that a block-init store clears, and what is left of it. */
+static u32 system_clear(u32 *code, u64 *rng) {
+  u32 n = 0;
+  code[n++] = mem_asi(STXA, dense_reg(rng), 5, one_in(rng, 2) ? 0xe2 : 0xf2);
+  code[n++] = mem(LDX, 9, 5, 8 + 8 * below(rng, 7));
+  code[n++] = rr(ADD, 20, 20, 9);
+  return n;
+}
+
 /* CASX that finds what it expects, or not; registers of the strand by ASI. */
 static u32 system_sequence(u32 *code, u64 *rng) {
   u32 n = 0, rd = dense_reg(rng);
@@ -105,6 +114,7 @@ static u32 system_sequence(u32 *code, u64 *rng) {
   case 0: return system_mask(code, rng);
   case 1: return system_globals(code, rng);
   case 2: return system_context(code, rng);
+  case 3: return system_clear(code, rng);
   default: break;
   }
   if (one_in(rng, 4)) { /* an atomic to a page that can be stored to, but perhaps has none */

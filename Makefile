@@ -39,8 +39,9 @@ DEMO_ARGS ?=
 DEVICES_BENCH_ARGS ?=
 STREAM_BENCH_ARGS ?=
 MIGRATION_BENCH_ARGS ?=
+LOCKSTEP_ARGS ?=
 
-.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-migration bench-room bench-stream coverage linux images mutate sanitize clean distclean help lint types
+.PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-migration bench-room bench-stream coverage linux images lockstep mutate sanitize clean distclean help lint types
 
 ## build (default): virtual environment in .venv, the package in development mode, the C core
 build: $(READY)
@@ -146,6 +147,10 @@ coverage: $(READY)
 ## mutate: take out marks, barriers, rules and syncs, one by one, and see that tests fail (tests/mutation)
 mutate: build
 	$(PY) tests/mutation/mutate.py
+
+## lockstep: the translator against the bodies over random programs, for an hour (LOCKSTEP_ARGS="--minutes 5 --seed 7")
+lockstep: build
+	$(PY) tests/property/lockstep.py $(LOCKSTEP_ARGS)
 
 ## clean: what was built, but not the virtual environment
 clean:

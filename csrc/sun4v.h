@@ -114,6 +114,8 @@ uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 /* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
 int s4v_strand_fail(s4v_machine *, uint32_t strand);             /* it is broken: state 3 from now on, between runs */
+/* Between runs: it executes nothing until it is let go, as if its hardware were busy elsewhere; its state is as ever. */
+int s4v_strand_hold(s4v_machine *, uint32_t strand, int on);
 int s4v_strand_state(const s4v_machine *, uint32_t strand);      /* 1 stopped, 2 running, 3 error (CPU_STATE) */
 
 /* Registers by name: g0..g7 o0..o7 l0..l7 i0..i7 f0..f31 d0..d62 pc npc ccr asi fprs fsr gsr y tick stick pstate tl gl
@@ -537,8 +539,11 @@ int s4v_strand_count(const s4v_machine *, uint32_t strand, s4v_strand_counts *ou
 uint64_t s4v_code_bytes(const s4v_machine *);                    /* host memory that decoded code takes */
 void s4v_code_limit(s4v_machine *, uint64_t bytes);
 /* How blocks of code are executed; between runs. Same results. `hot_entries`: entries of a block after which the translator
- * takes it, 0: as it sees fit. -1: no translator on this host or in this build; the machine interprets. */
+ * takes it, 0: as it sees fit. S4V_ENOENT: no translator on this host or in this build; the machine interprets. */
 int s4v_engine_set(s4v_machine *, int engine, uint32_t hot_entries);
+/* The engine in effect. `why`: what stood against another one that was asked for; with the translator, why some strand that
+ * was added later interprets all the same; or "". */
+int s4v_engine(const s4v_machine *, char *why, size_t size);
 uint64_t s4v_native_bytes(const s4v_machine *);                  /* host code that translated code is now */
 /* The translator since it was chosen: guest code translated and host CPU time for it, and how often its code called the body
  * of an instruction, had C look up a block, and went to the interpreter: to a block not translated, or within one. `rows`:

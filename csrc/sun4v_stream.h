@@ -82,18 +82,20 @@ uint32_t s4v_stream_crc32c(const uint8_t *data, size_t bytes);
 uint32_t s4v_stream_crc32c_portable(const uint8_t *data, size_t bytes);
 /* A TLS 1.3 connection whose handshake is over, by its traffic secrets (32 bytes, of AES-256-GCM 48): one call seals and sends, or
  * receives and opens, many records. `available`: the process has a libcrypto with what it takes. `rekey_after`: new keys after so
- * many records, 0 for as many as are good. `send`: all, waiting at most so long without progress (S4V_EBUSY). `receive`: never
- * waits; 0: the peer has ended it, S4V_EBUSY: nothing has come, S4V_EFORMAT: something came that it has not sent, or may not.
+ * many records, 0 for as many as are good. PLAIN: without TLS, secrets are not looked at. `send`: all, waiting at most so long
+ * without progress (S4V_EBUSY). `receive`: what is there, waiting at most so long for `least` bytes; 0: the peer has ended it,
+ * S4V_EBUSY: nothing has come, S4V_EFORMAT: something came that it has not sent, or may not. `waited`: nanoseconds of that.
  * S4V_EFAULT: the socket's `errno`. `pending`: something can be received without a look at the socket. After an error nothing more
  * goes. */
 typedef struct s4v_stream_records s4v_stream_records;
-enum { S4V_STREAM_AES_128_GCM = 1, S4V_STREAM_AES_256_GCM = 2, S4V_STREAM_CHACHA20 = 3 };
+enum { S4V_STREAM_PLAIN = 0, S4V_STREAM_AES_128_GCM = 1, S4V_STREAM_AES_256_GCM = 2, S4V_STREAM_CHACHA20 = 3 };
 int s4v_stream_records_available(void);
 s4v_stream_records *s4v_stream_records_new(int fd, int suite, const uint8_t *out_secret, const uint8_t *in_secret,
                                            uint64_t rekey_after);
 void s4v_stream_records_free(s4v_stream_records *);
 int s4v_stream_records_send(s4v_stream_records *, const uint8_t *data, size_t bytes, int most_ms);
-int64_t s4v_stream_records_receive(s4v_stream_records *, uint8_t *out, size_t room);
+int64_t s4v_stream_records_receive(s4v_stream_records *, uint8_t *out, size_t room, size_t least, int wait_ms);
+uint64_t s4v_stream_records_waited(const s4v_stream_records *);
 int s4v_stream_records_pending(const s4v_stream_records *);
 int s4v_stream_records_errno(const s4v_stream_records *);
 /* CDEF END */

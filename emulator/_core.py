@@ -132,6 +132,11 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
         """`s4v_engine_set`; False where the host or the build has no translator, and then the machine interprets."""
         return bool(lib.s4v_engine_set(self._machine, engine, hot_entries) == 0)
 
+    def engine(self) -> tuple[int, str]:
+        """`s4v_engine`: the engine in effect, and what stood against another one, or ""."""
+        why = ffi.new("char[256]")
+        return int(lib.s4v_engine(self._machine, why, len(why))), _text(why)
+
     def native_bytes(self) -> int:
         """`s4v_native_bytes`: host code that guest code has been translated to."""
         return int(lib.s4v_native_bytes(self._machine))
@@ -230,6 +235,11 @@ class Core(ChannelCalls, DebugCalls, DiskCalls, FirmwareCalls, MemoryCalls, Movi
     def strand_fail(self, strand: int) -> None:
         """It is in state ERROR from now on."""
         if lib.s4v_strand_fail(self._machine, strand) != 0:
+            raise StrandError(f"no strand {strand}")
+
+    def strand_hold(self, strand: int, *, on: bool) -> None:
+        """It executes nothing, until it is let go."""
+        if lib.s4v_strand_hold(self._machine, strand, on) != 0:
             raise StrandError(f"no strand {strand}")
 
     def strand_state(self, strand: int) -> int:

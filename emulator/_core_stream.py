@@ -337,15 +337,18 @@ def records_available() -> bool:
 
 
 class Records:
-    """Records of a TLS 1.3 connection (csrc/stream/records.c). One thread at a time."""
+    """A connection, TLS 1.3 or plain (csrc/stream/records.c). One thread at a time."""
 
     def __init__(self, pointer: Any) -> None:
         self._records = ffi.gc(pointer, lib.s4v_stream_records_free)
 
     @staticmethod
     def open(fd: int, suite: int, mine: bytes, theirs: bytes, *, rekey_after: int = 0) -> Records | None:
-        """By the traffic secrets of both directions, 32 bytes, 48 of AES-256-GCM; None: the library will not."""
-        size = 48 if suite == lib.S4V_STREAM_AES_256_GCM else 32
+        """By the traffic secrets of both directions, 32 bytes, 48 of AES-256-GCM, none of a plain connection.
+
+        None: the library will not.
+        """
+        size = {lib.S4V_STREAM_PLAIN: 0, lib.S4V_STREAM_AES_256_GCM: 48}.get(suite, 32)
         if len(mine) != size or len(theirs) != size:
             return None
         one, other = ffi.from_buffer("uint8_t[]", mine), ffi.from_buffer("uint8_t[]", theirs)
@@ -368,10 +371,17 @@ class Records:
         if status != 0:
             raise self._error(status)
 
-    def receive(self, buffer: Any) -> int | None:
-        """Bytes put into the buffer, 0 at the end, None where nothing has come. Raises OSError."""
+    def waited_ns(self) -> int:
+        """For input, in `receive`."""
+        return int(lib.s4v_stream_records_waited(self._records))
+
+    def receive(self, buffer: Any, *, least: int = 0, wait_ms: int = 0) -> int | None:
+        """Bytes put into the buffer, 0 at the end, None where nothing has come. Raises OSError.
+
+        At most so long for at least so many; the interpreter is not needed meanwhile.
+        """
         view = ffi.from_buffer("uint8_t[]", buffer)
-        count = int(lib.s4v_stream_records_receive(self._records, view, len(view)))
+        count = int(lib.s4v_stream_records_receive(self._records, view, len(view), least, wait_ms))
         if count == lib.S4V_EBUSY:
             return None
         if count < 0:

@@ -7,10 +7,22 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from emulator.errors import UnitError
+from emulator.errors import EmulatorError, UnitError
 
 T = TypeVar("T")
-EXIT_USAGE = 2  # bad command line, bad image, impossible machine
+OK, FAILED, EXIT_USAGE = 0, 1, 2
+EXITS: tuple[tuple[int, str, str], ...] = (
+    (OK, "all", "done"),
+    (FAILED, "all", "it could not be done: refused, failed, or not there; nothing is left half made"),
+    (EXIT_USAGE, "all", "the command line is wrong, or a file or server that it names is not what it should be"),
+    (3, "sun4v run", "the guest died, or can never go on"),
+    (124, "sun4v run", "--max-insns was reached"),
+    (130, "all", "interrupted: Ctrl-C, or Ctrl-] on a terminal"),
+    (141, "all", "standard output was closed"),
+)
+"""Status, whose, what it means: one table for `sun4v`, `ldm`, `ldmd` and `vntsd`. Any other of `sun4v run` is the
+guest's (MACH_EXIT, modulo 256).
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +43,13 @@ def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
+
+
+def complain_about(error: EmulatorError) -> int:
+    """Tell of an error, one line for each problem; the exit status that goes with it."""
+    for problem in getattr(error, "problems", None) or [str(error)]:
+        complain(str(problem))
+    return EXIT_USAGE if error.of_usage else FAILED
 
 
 def complain(text: str) -> None:

@@ -13,18 +13,22 @@ class EmulatorError(Exception):
     """Root of the tree. `code` is stable; the message is one line."""
 
     code = "emulator"
+    of_usage = False
+    """Is the command line, or a file that it names, wrong? (`emulator.arguments.EXITS`)"""
 
 
 class UnitError(EmulatorError, ValueError):
     """A size or number written by a person cannot be understood."""
 
     code = "unit"
+    of_usage = True
 
 
 class ConfigError(EmulatorError, ValueError):
     """A machine cannot be built as asked for."""
 
     code = "config"
+    of_usage = True
 
 
 class EngineError(ConfigError):

@@ -188,6 +188,13 @@ class Strand:
         """It is broken: in state ERROR for good, as after a trap at MAXTL. Between runs. Raises StrandError."""
         self._core.strand_fail(self.number)
 
+    def hold(self, on: bool) -> None:
+        """Between runs: it executes nothing until it is let go, and its guest sees only that. Raises StrandError.
+
+        Not part of the state: a machine that is saved and loaded elsewhere runs there.
+        """
+        self._core.strand_hold(self.number, on=on)
+
     def run(self, budget_insns: int) -> Stop:
         """Run this strand alone for at most `budget_insns` instructions."""
         return Stop.from_core(self._core.strand_run(self.number, check_budget(budget_insns)))

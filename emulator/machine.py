@@ -16,7 +16,8 @@ from emulator.cpu import Cpu, find_cpu
 from emulator.devices.device import Device, Devices
 from emulator.devices.ds import DomainServices
 from emulator.devices.vdisk import VirtualDisk
-from emulator.errors import ChannelError, ConfigError, EngineError, StateError
+from emulator.engines import MachineEngine
+from emulator.errors import ChannelError, ConfigError, StateError
 from emulator.firmware.nodes import disk_channels, stored_variables
 from emulator.firmware.openboot import OpenBoot
 from emulator.firmware.program import Program
@@ -42,14 +43,13 @@ from emulator.platforms import Platform, find_platform
 from emulator.units import format_size
 
 DEFAULT_QUANTUM = 10_000
-ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
 _FIRST_RNG = ("t2", "t2+", "t3")
 """Chips whose random number generator has the first layout of control registers."""
 DETERMINISTIC_SEED = 0x5EED
 DETERMINISTIC_TOD = 1_356_998_400  # 2013-01-01 00:00 UTC, the year of the T5: any fixed date does
 
 
-class Machine(MachineDebug, MachineMoving):
+class Machine(MachineDebug, MachineEngine, MachineMoving):
     """A machine with memory and strands, none of them started.
 
     >>> with Machine("16M") as machine:
@@ -138,6 +138,7 @@ class Machine(MachineDebug, MachineMoving):
         """Called in a run that `wake`, or what `watch` waits for, interrupts, where True ends it with reason KICK; and
         after a call of the firmware."""
         self._kicked = False
+        self._described: tuple[bytes, MachineDescription] | None = None  # what was decoded last
         try:
             self._furnish(shape, blocks is not None, machine_description, cpu_arch=cpu_arch)
         except BaseException:
@@ -176,20 +177,6 @@ class Machine(MachineDebug, MachineMoving):
     ) -> None:
         if kind is None:
             self.close()  # on an error a view may be alive in the traceback; then the collector frees it
-
-    def use_engine(self, engine: str, *, hot_entries: int = 0) -> None:
-        """How code is executed from now on, between runs: "interpreter" (default), or "translator" to host code.
-
-        Results are the same, to the bit. `hot_entries`: after how many entries a block is translated, 0: as the engine
-        sees fit. Raises EngineError where there is no translator; the machine interprets then.
-        """
-        if engine not in ENGINES:
-            raise EngineError(f"no engine {engine!r}: interpreter or translator")
-        if not self._core.set_engine(ENGINES[engine], hot_entries):
-            raise EngineError(
-                "the translator needs an x86-64 host with MOVBE and BMI2 that lets a process map memory as executable, "
-                "and a core built with optimisation: use --engine interpreter"
-            )
 
     # -- programs
 
@@ -276,15 +263,13 @@ class Machine(MachineDebug, MachineMoving):
         Firmware knows it from the next reset on. What the variables are by now stays. Raises ConfigError.
         """
         self.machine_description = description
-        if self.firmware:
-            self.firmware.describe(description, self._firmware_disks(description))
+        self.describe_disks()
         self._describe_variables()
 
     def describe_disks(self) -> None:
         """Disks have been opened or closed: firmware finds what is behind its nodes now."""
         if self.firmware:
-            description = self.machine_description
-            self.firmware.describe(description, self._firmware_disks(description))
+            self.firmware.describe(self.machine_description, self._firmware_disks(self.machine_description))
 
     # -- running
 
@@ -504,7 +489,6 @@ class Machine(MachineDebug, MachineMoving):
         """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""
         self._core.ldc_remove(number)
 
-    _described: tuple[bytes, MachineDescription] | None = None  # what was decoded last
 
     @property
     def machine_description(self) -> MachineDescription:
@@ -516,9 +500,8 @@ class Machine(MachineDebug, MachineMoving):
 
     @machine_description.setter
     def machine_description(self, md: MachineDescription) -> None:
-        blob = encode(md)
-        self._core.set_md(blob)
-        self._described = blob, md
+        self._described = encode(md), md
+        self._core.set_md(self._described[0])
 
     # -- state
 

@@ -38,6 +38,7 @@ class PlaceError(EmulatorError):
     """A name, directory or socket path that cannot be used, or a process file that is held."""
 
     code = "place"
+    of_usage = True
 
 
 class UnclearMachineError(PlaceError):

@@ -34,7 +34,8 @@ DEFAULT_BUDGET = "2G"
 DEFAULT_SEED = 1
 FOLDER = "sun4v-failures"
 ROOM = pytest.StashKey["Room"]()
-USED = pytest.StashKey[bool]()
+PROPERTY = "sun4v_seed"
+"""Of a test that used the run's seed."""
 SEED = pytest.StashKey[int]()
 SERVER_WORDS = ("budget", "platform", "server_memory")
 PLATFORM = "t5-2"
@@ -55,7 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker, and the seed of this run."""
     config.addinivalue_line("markers", MARKER)
     given = config.getoption("--sun4v-seed")
-    if given == "random":
+    worker = getattr(config, "workerinput", {}).get(PROPERTY)  # of pytest-xdist: all have the seed of the run
+    if worker is not None:
+        config.stash[SEED] = worker
+    elif given == "random":
         config.stash[SEED] = secrets.randbits(32)
     elif given is None or re.fullmatch(r"\d{1,18}", given):
         config.stash[SEED] = DEFAULT_SEED if given is None else int(given)
@@ -63,9 +67,16 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--sun4v-seed {given}: a number is wanted, or random")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist starts a worker."""
+    node.workerinput[PROPERTY] = node.config.stash[SEED]
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The seed, where it was used."""
-    if config.stash.get(USED, False):
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    if any(PROPERTY in dict(getattr(report, "user_properties", ())) for report in reports):
         terminalreporter.write_line(f"sun4v: seed {config.stash[SEED]} (--sun4v-seed {config.stash[SEED]} repeats)")
 
 
@@ -105,7 +116,7 @@ def _keep(item: pytest.Item, room: Room) -> str:
 def seed(request: pytest.FixtureRequest) -> int:
     """This test's own seed: the same whenever the run has the same seed, whichever other tests run."""
     config = request.config
-    config.stash[USED] = True
+    request.node.user_properties.append((PROPERTY, config.stash[SEED]))
     words = f"{config.stash[SEED]} {request.node.nodeid.rpartition('/')[2]}"
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big")
 

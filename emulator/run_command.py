@@ -17,18 +17,20 @@ from emulator.devices.lab import build_domain
 from emulator.devices.options import DISK_USAGE, NET_USAGE, make_nets, parse_disk, parse_net
 from emulator.devices.switch import Switch
 from emulator.disasm import listing
-from emulator.errors import EmulatorError, StateError
+from emulator.engines import DEFAULT_ENGINE, ENGINES
+from emulator.errors import ConfigError, EmulatorError, StateError
 from emulator.firmware.nvram import NvramFile
 from emulator.firmware.program import Program, add_initrd, wants_firmware
 from emulator.firmware.variables import VariableError, Variables
 from emulator.guest import StopReason
 from emulator.loader import Image, read_image
-from emulator.machine import ENGINES, Machine
+from emulator.machine import Machine
 from emulator.terminal import HostConsole, QuitError
 from emulator.units import parse_count, parse_size
 
 if TYPE_CHECKING:
     from emulator.gdb.standalone import GdbServer
+    from emulator.run_faults import RunFaults
     from emulator.timeline import Timeline
 
 TIMELINE = ".json"
@@ -91,8 +93,8 @@ def _add_machine(run: Parser) -> None:
         help="count time in instructions; read all of a piped standard input before the start",
     )  # fmt: skip
     run.add_argument(
-        "--engine", choices=sorted(ENGINES), default="interpreter",
-        help="how code is executed: interpreter (default), or translator to x86-64 code; same results",
+        "--engine", choices=sorted(ENGINES), default=DEFAULT_ENGINE,
+        help="how code is executed: interpreter (default), or translator to x86-64 code, where the host can",
     )  # fmt: skip
 
 
@@ -153,6 +155,13 @@ def _add_observation(run: Parser) -> None:
     run.add_argument(
         "--gdb-wait", action="store_true", help="as --gdb, and nothing runs before GDB has come and lets it go on"
     )
+    run.add_argument(
+        "--faults", metavar="PLAN.toml",
+        help="what goes wrong on purpose (sun4v faults list); --stats tells what has fired",
+    )  # fmt: skip
+    run.add_argument(
+        "--seed", metavar="N", type=argument(parse_count), help="seed of its chance, in the place of the plan's"
+    )
     run.add_argument("--disasm", action="store_true", help="print the program's code as assembler; do not run it")
 
 
@@ -173,7 +182,8 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     """Build the machine, run, report."""
     with ExitStack() as stack:
         machine = _build(options, stack)
-        machine.use_engine(options.engine)
+        if note := machine.prefer_engine(options.engine):
+            complain(f"--engine {options.engine}: {note}; the machine interprets, with the same results")
         booted = _start(machine, options, image, path)
         if options.load:
             load_state(machine, options.load)
@@ -184,18 +194,42 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
             name = options.trace
             trace = sys.stderr if name == "-" else stack.enter_context(open(name, "w", encoding="ascii"))
         gdb = _debugged(machine, options, stack)
+        faults = _faulty(machine, options, timeline)
         session = runner.Session(
             machine, HostConsole(raw=booted), max_insns=options.max_insns, trace=trace, timeline=timeline,
             reboot=not options.no_reboot, input_after=options.input_after, bench=gdb.bench if gdb else None,
+            faults=faults,
         )  # fmt: skip
         outcome = _run_and_save(session, options.save)
         if gdb is not None:
             gdb.close(outcome.report or "the program has ended", outcome.status)
+        if faults is not None:
+            session.timing.more = {"faults": faults.report(), "digest": machine.digest().hex()}
+        figures = session.timing.as_json(outcome, machine)  # before it is closed
     if outcome.report:
         complain(outcome.report)
     if options.stats:
-        print(session.timing.as_json(outcome, machine.engine_statistics), file=sys.stderr, flush=True)
+        print(figures, file=sys.stderr, flush=True)
     return outcome.status
+
+
+def _faulty(machine: Machine, options: argparse.Namespace, timeline: Timeline | None) -> RunFaults | None:
+    """What goes wrong on purpose, if anything. Raises FaultsError."""
+    if options.faults is None:
+        if options.seed is not None:
+            raise ConfigError("--seed: it is of --faults")
+        return None
+    from emulator.faults.rules import read_plan
+    from emulator.run_faults import RunFaults
+
+    plan = read_plan(Path(options.faults))
+    if options.seed is not None:
+        plan = replace(plan, seed=options.seed)
+    return RunFaults(machine, plan, _program_name(options), trace=timeline.trace if timeline else None)
+
+
+def _program_name(options: argparse.Namespace) -> str:
+    return Path(options.operands[0]).name if options.operands else "openboot"
 
 
 def _debugged(machine: Machine, options: argparse.Namespace, stack: ExitStack) -> GdbServer | None:
@@ -206,8 +240,7 @@ def _debugged(machine: Machine, options: argparse.Namespace, stack: ExitStack) -
     from emulator.gdb.standalone import GdbServer
 
     address = Address() if options.gdb is None else parse_address(options.gdb)
-    name = Path(options.operands[0]).name if options.operands else "openboot"
-    server = GdbServer(machine, name, address, wait=options.gdb_wait, say=complain)
+    server = GdbServer(machine, _program_name(options), address, wait=options.gdb_wait, say=complain)
     stack.callback(server.close, "the emulator was ended", runner.EXIT_INTERRUPTED)
     return server
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from emulator._core_observe import EngineStatistics
 from emulator.guest import Stop, StopReason
 from emulator.loader import Image
 from emulator.machine import Machine
@@ -18,6 +17,7 @@ from emulator.traps import trap_name
 
 if TYPE_CHECKING:
     from emulator.gdb.standalone import Bench
+    from emulator.run_faults import RunFaults
     from emulator.timeline import Timeline
 
 EXIT_DIED = 3  # the guest died
@@ -26,6 +26,7 @@ EXIT_INTERRUPTED = 130  # SIGINT or Ctrl-]
 EXIT_PIPE = 141  # standard output went away
 
 SLICE_INSNS = 4_000_000  # between two looks at the console: some ten milliseconds
+FEED_INSNS = 1 << 16  # in virtual time input is given at multiples of it
 SLICE_SECONDS = 0.02  # the same in real time, however many strands are busy or idle
 REAL_TIME_INSNS = 1 << 40
 COMPARE_OFF = 1 << 63  # INT_DIS of TICK_CMPR and STICK_CMPR; in TICK and STICK themselves the bit is NPT
@@ -54,9 +55,12 @@ class Timing:
     instructions: int = 0
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
+    more: dict[str, Any] = field(default_factory=dict)
 
-    def as_json(self, outcome: Outcome, engine: EngineStatistics) -> str:
-        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock."""
+    def as_json(self, outcome: Outcome, machine: Machine) -> str:
+        """One line. `seconds` and `mips` are CPU time of this process, `wall_*` time on the clock. `engine`: the one in
+        effect; `engine_note`: why it is not the one that was asked for, or ""."""
+        statistics = machine.engine_statistics
         return json.dumps(
             {
                 "instructions": self.instructions,
@@ -66,7 +70,10 @@ class Timing:
                 "wall_mips": _mips(self.instructions, self.wall_seconds),
                 "reason": outcome.stop.reason.name.lower() if outcome.stop else "none",
                 "status": outcome.status,
-                "translator": asdict(engine) if engine.regions else None,
+                "engine": machine.engine,
+                "engine_note": machine.engine_note,
+                "translator": asdict(statistics) if statistics.regions else None,
+                **self.more,
             }
         )
 
@@ -89,10 +96,11 @@ class Session:
         input_after: str = "",
         timeline: Timeline | None = None,
         bench: Bench | None = None,
+        faults: RunFaults | None = None,
     ) -> None:
-        """`bench`: where a debugger asks."""
+        """`bench`: where a debugger asks; `faults`: what goes wrong on purpose."""
         self.machine = machine
-        self.timeline, self._bench = timeline, bench
+        self.timeline, self._bench, self.faults = timeline, bench, faults
         self.host = host
         self.max_insns = max_insns
         self.trace = trace
@@ -123,6 +131,10 @@ class Session:
             if self._bench is not None:
                 self._heed(self._bench)
             self._pump_input(wait=False)
+            if self.faults is not None:
+                self.faults.look()
+                if self.faults.ended:
+                    return Outcome(EXIT_DIED, "a fault powered it off", self._last)
             budget = self._slice()
             if budget == 0:
                 limit = self.max_insns
@@ -139,6 +151,8 @@ class Session:
 
     def _advance(self, budget: int) -> Stop:
         asked = None if self._bench is None else self._bench.advance()
+        if asked is None and self.faults is not None and self.machine.deterministic:
+            return self.machine.run(self.faults.budget(budget), until_ns=self.faults.until_ns())
         return asked or self.machine.run(budget, seconds=SLICE_SECONDS)
 
     def _heed(self, bench: Bench) -> None:
@@ -152,6 +166,8 @@ class Session:
         wanted = SLICE_INSNS if self.machine.deterministic else REAL_TIME_INSNS
         if self.trace is not None or self.timeline is not None:
             wanted = TRACE_SLICE_INSNS
+        if self.machine.deterministic and (self._awaited or self._pending):
+            wanted = min(wanted, FEED_INSNS - self.timing.instructions % FEED_INSNS)
         if self.max_insns is None:
             return wanted
         return min(wanted, self.max_insns - self.timing.instructions)
@@ -161,13 +177,20 @@ class Session:
             self._pending = self.host.read(wait=wait, also=self._bench.rings if self._bench else None)
             if self.host.take_break():
                 self.machine.console.break_()
-        if self._pending and not self._awaited:
+        if self._pending and not self._awaited and self._may_feed:
             taken = self.machine.console.feed(self._pending)
             self._pending = self._pending[taken:]
         if self.host.ended and not self._pending and not self._hung_up:
             if self.machine.firmware is None:  # an operating system would end what it runs on its console
                 self.machine.console.hangup()
             self._hung_up = True
+
+    @property
+    def _may_feed(self) -> bool:
+        """In virtual time input comes at instructions that do not depend on how the run is cut, as by --trace."""
+        if not self.machine.deterministic or self.host.interactive or self._last is None:
+            return True
+        return self._last.reason is not StopReason.BUDGET or self.timing.instructions % FEED_INSNS == 0
 
     def _await_input(self) -> None:
         """Until there is input, or a debugger asks for something."""

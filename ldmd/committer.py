@@ -12,7 +12,6 @@ request for a guest that already is. A guest that runs and of which the store kn
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ldmd.log import Log
@@ -207,9 +206,3 @@ def system_now(domain: Domain, statuses: list[dict[str, Any]]) -> System:
     if soft.get("normal") is True:
         return System.RUNS
     return System.GONE if domain.system is System.RUNS else domain.system
-
-
-def with_state(configuration: Configuration, name: str, change: Callable[[Domain], Domain]) -> Configuration:
-    """With one domain changed, where it is still there."""
-    domain = configuration.find(name)
-    return configuration if domain is None else configuration.with_domain(change(domain))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from emulator.errors import EmulatorError
+from emulator.exposition import MetricsPage
 from emulator.places import Place, find_machine, hold, home, machine_names
 from emulator.places import place as place_of
 from emulator.version import __version__
@@ -26,6 +27,7 @@ from ldmd.hvctl import Link
 from ldmd.log import Log, LogFile
 from ldmd.manager import Manager
 from ldmd.messages import RefusedError
+from ldmd.metrics import Metering, MetricsSettings, open_metrics, read_metrics
 from ldmd.migrationrecord import FOLDER, FolderRecords
 from ldmd.migrator.link import Identity
 from ldmd.migrator.means import Means
@@ -39,7 +41,7 @@ from ldmd.rpc.server import Server
 from ldmd.security import certificates
 from ldmd.store import Step, Store
 
-OK, FAILED, USAGE = 0, 1, 2
+OK, FAILED = 0, 1
 WAIT_SECONDS = 60.0
 """How long a start waits for the machine's process."""
 ACCESS = "access.toml"
@@ -130,12 +132,13 @@ class Daemon:
         self.server: Server | None = None
         self.housekeeping: Housekeeping | None = None
         self.migrations: Migrations | None = None
+        self.metrics: MetricsPage | None = None
 
     def start(self, wait_seconds: float) -> None:
         """Up to serving. Raises RefusedError, HypervisorError, OSError."""
         access = read_access(self.directory / ACCESS)
         detection = read_detection(self.directory / SETTINGS)
-        settings = read_settings(self.directory / SETTINGS)
+        settings, metrics = read_settings(self.directory / SETTINGS), read_metrics(self.directory / SETTINGS)
         certificate, key = certificates(self.directory, self.place.name)
         faults = ManagerFaults(self.link.call)
         step = _both(crash_steps(), faults.step)
@@ -150,10 +153,19 @@ class Daemon:
         self.manager.start()
         migrations.restart()
         self.server = Server(self.manager, self.place.rpc, access)
+        self._measure(self.manager, self.server, metrics)
         self.server.start()
         self.housekeeping = Housekeeping(self.manager, detection, alone=self._alone)
         self.housekeeping.start()
         self._listen(migrations, settings)
+
+    def _measure(self, manager: Manager, server: Server, settings: MetricsSettings) -> None:
+        """Count, and show what was counted where that is wanted."""
+        metering = Metering(manager, self.place.name, clients=lambda: server.clients)
+        try:
+            self.metrics = open_metrics(settings, metering)
+        except OSError as error:
+            self.log.warning(f"metrics: {settings.listen} port {settings.port}: {error}; there are none")
 
     def _movers(self, manager: Manager, identity: Identity, settings: Settings, step: Step) -> Migrations:
         """What moves domains, on the machine's behalf."""
@@ -214,6 +226,8 @@ class Daemon:
 
     def stop(self) -> None:
         """The end. Operations that wait are cancelled."""
+        if self.metrics is not None:
+            self.metrics.close()
         if self.housekeeping is not None:
             self.housekeeping.close()
         if self.server is not None:

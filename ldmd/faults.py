@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emulator.faults.injector import Firing, Injector
-from emulator.faults.points import Place
+from emulator.faults.points import BY_NAME, Place
 from emulator.faults.rules import FaultsError, Rule, parse_plan
 from ldmd.operations.context import HypervisorError
 
@@ -29,6 +29,13 @@ def end_at_once() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _fired(status: Mapping[str, Any]) -> dict[int, int]:
+    fired: dict[int, int] = {}
+    for row in status["firings"]:
+        fired[row["rule"]] = fired.get(row["rule"], 0) + 1
+    return fired
+
+
 class ManagerFaults:
     """`call` asks the machine. From any thread; nothing of it raises."""
 
@@ -40,16 +47,16 @@ class ManagerFaults:
         """What is armed by now. An older machine knows nothing of faults."""
         try:
             status = self._call("faults.status")
-            fired: dict[int, int] = {}
-            for row in status["firings"]:
-                fired[row["rule"]] = fired.get(row["rule"], 0) + 1
-            self.injector.arm(parse_plan(status["plan"]), fired=fired)
+            self.injector.arm(parse_plan(status["plan"]), fired=_fired(status))
         except (HypervisorError, FaultsError, KeyError, TypeError):
             self.injector.disarm()
 
     def _tell(self, firing: Firing) -> None:
+        self._note(firing.rule, dict(firing.facts))
+
+    def _note(self, rule: int, facts: dict[str, Any]) -> None:
         try:
-            self._call("faults.note", rule=firing.rule, facts=dict(firing.facts))
+            self._call("faults.note", rule=rule, facts=facts)
         except HypervisorError:
             return  # the machine has gone: nobody is left to be told
 
@@ -76,6 +83,22 @@ class ManagerFaults:
             worker.fail()
         else:
             worker.stall(rule.value("ms") / 1000)
+
+    def of_worker(self) -> dict[str, Any]:
+        """Options of a worker: the rules that are about what it sends, and how often they have fired."""
+        try:
+            status = self._call("faults.status")
+            if not any(BY_NAME[row["point"]].place is Place.WORKER for row in status["plan"]["fault"]):
+                return {}
+            return {"faults": status["plan"], "fired": [list(pair) for pair in _fired(status).items()]}
+        except (HypervisorError, KeyError, TypeError):
+            return {}
+
+    def told(self, event: Mapping[str, Any]) -> None:
+        """A rule has fired in a worker."""
+        rule, facts = event.get("rule"), event.get("facts")
+        if isinstance(rule, int) and isinstance(facts, Mapping):
+            self._note(rule, dict(facts))
 
     def outgoing(self, attempt: Attempt, kind: str, body: bytes) -> list[bytes]:
         """A message that is to be sent: what goes out in its place."""

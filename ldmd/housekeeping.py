@@ -47,9 +47,9 @@ def read_detection(path: Path) -> Detection:
         refuse("settings.file", path=path, problem=error)
     table = data.get("mac-detection", {})
     kinds = {"enabled": bool, "interface": str, "hops": int}
-    if set(data) - {"mac-detection", "migration"} or not isinstance(table, dict) or set(table) - set(kinds):
+    if set(data) - {"mac-detection", "migration", "metrics"} or not isinstance(table, dict) or set(table) - set(kinds):
         refuse("settings.file", path=path,
-               problem="only [mac-detection] with enabled, interface, hops, and [migration] are known")
+               problem="only [mac-detection] with enabled, interface, hops, [migration] and [metrics] are known")
     for name, value in table.items():
         if type(value) is not kinds[name]:
             refuse("settings.file", path=path, problem=f"{name}: {value!r} is no {kinds[name].__name__}")

@@ -198,6 +198,8 @@ class JobBook:
     """All jobs: those that run, and the last ones that ended. From any thread."""
 
     def __init__(self) -> None:
+        self.on_end: Callable[[Job, str], None] = lambda job, code: None
+        """Told of each job that has ended, with the code of its error ("": none)."""
         self._lock = threading.Lock()
         self._last = 0
         self._running: dict[int, Job] = {}
@@ -214,12 +216,13 @@ class JobBook:
         with self._lock:
             self._running[job.id] = job
 
-    def end(self, job: Job, status: int) -> None:
-        """It ended."""
+    def end(self, job: Job, code: str) -> None:
+        """It ended; `code`: of its error, "" where there was none."""
         with self._lock:
-            job.status = status
+            job.status = 1 if code else 0
             self._running.pop(job.id, None)
             self._ended.append(job)
+        self.on_end(job, code)
 
     def running(self) -> tuple[dict[str, Any], ...]:
         """Those that run, oldest first."""

@@ -272,7 +272,7 @@ class Manager:
             self.log.warning(f"{command}: {traceback.format_exc()}")
             error = message("internal", command=command, problem=repr(problem))
         finally:
-            self.book.end(job, 0 if error is None else 1)
+            self.book.end(job, "" if error is None else error.code)
         self._record(job, line, error)
         return Outcome(0 if error is None else 1, result, tuple(job.lines), error, job.id)
 

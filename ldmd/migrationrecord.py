@@ -54,8 +54,12 @@ class FolderRecords:
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", str(record.get("domain", "")))[:64] or "domain"
             path = self._folder / f"{number:04d}-{name}.json"
             fresh = path.with_suffix(".new")
-            fresh.write_text(json.dumps(record), encoding="utf-8")
-            fresh.replace(path)
+            try:
+                fresh.write_text(json.dumps(record), encoding="utf-8")
+                fresh.replace(path)
+            except OSError:
+                fresh.unlink(missing_ok=True)
+                raise
             for old in kept[: max(0, len(kept) + 1 - KEPT)]:
                 old.path.unlink(missing_ok=True)
         except (OSError, ValueError, TypeError) as error:

@@ -8,15 +8,12 @@ import json
 import os
 import pwd
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
-from emulator.errors import EmulatorError
+from emulator.arguments import Parser
 from emulator.places import Place, PlaceError, find_machine, machine_names
+from ldmd.reporting import OK, STATUS, reporting
 
-OK, FAILED = 0, 1
-STATUS = "exit status:\n  0    all is well\n  1    it could not be done\n  2    bad command line"
 Commands = argparse._SubParsersAction
 
 
@@ -32,22 +29,6 @@ def _parser(commands: Commands[Parser], name: str, about: str, more: str) -> Par
     return parser
 
 
-def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    def handler(options: argparse.Namespace) -> int:
-        from ldmd.messages import RefusedError
-
-        try:
-            return action(options)
-        except EmulatorError as error:
-            complain(str(error))
-            return EXIT_USAGE
-        except RefusedError as error:
-            complain("\n".join(text for text in (str(error), error.cause, error.remedy) if text))
-            return FAILED
-
-    return handler
-
-
 # -- passwd
 
 
@@ -59,7 +40,7 @@ def _add_passwd(commands: Commands[Parser]) -> Parser:
     parser.add_argument("--file", metavar="FILE", help="the password is this file's first line; - is standard input")
     parser.add_argument("--delete", action="store_true", help="take the password away")
     parser.add_argument("--list", action="store_true", help="list the users who have one")
-    parser.set_defaults(handler=_reporting(_passwd))
+    parser.set_defaults(handler=reporting(_passwd))
     return parser
 
 
@@ -127,7 +108,7 @@ def _add_report(commands: Commands[Parser]) -> Parser:
     parser.add_argument("--json", action="store_true", help="print the record (docs/reference/migration-record.md)")
     parser.add_argument("--png", metavar="FILE", type=Path, help="draw rates, rounds and the pause (needs matplotlib)")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write a trace for ui.perfetto.dev")
-    parser.set_defaults(handler=_reporting(_report))
+    parser.set_defaults(handler=reporting(_report))
     return parser
 
 
@@ -170,7 +151,7 @@ def _add_demo(commands: Commands[Parser]) -> Parser:
     parser.add_argument("--stay", action="store_true", help="work in the domain without moving it")
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     parser.add_argument("--keep", action="store_true", help="leave servers and files, to look at them")
-    parser.set_defaults(handler=_reporting(_demo))
+    parser.set_defaults(handler=reporting(_demo))
     return parser
 
 

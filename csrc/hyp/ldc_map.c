@@ -62,11 +62,9 @@ static u32 copy_exported(struct domain *d, const struct ldc_endpoint *e, bool ou
   if (cookie >> 60) return e->export_bytes ? HV_EBADPGSZ : HV_ENOMAP;
   if (cookie >= e->export_bytes) return HV_ENOMAP;
   if (*length > e->export_bytes - cookie) *length = e->export_bytes - cookie;
-  if (out)
-    ram_read(d->env.ram, RA(local), e->exported + cookie, *length);
-  else
-    ram_write(d->env.ram, RA(local), e->exported + cookie, *length);
-  return HV_EOK;
+  u8 *exported = e->exported + cookie;
+  bool here = out ? ram_read(d->env.ram, RA(local), exported, *length) : ram_write(d->env.ram, RA(local), exported, *length);
+  return here ? HV_EOK : HV_ENORADDR;
 }
 
 /* Goes on over the page ends of both sides. What was copied before an error counts: the error comes when it is the

@@ -119,12 +119,13 @@ static u64 room_of(const struct ldc_queue *q) {
   return q->bytes ? (q->bytes - LDC_PACKET - ((q->tail - q->head) & (q->bytes - 1))) / LDC_PACKET : 0;
 }
 
-/* Under the lock: what came, into the guest's queue. */
+/* Under the lock: what came, into the guest's queue. A page of a queue that will never come (mem/mem.h) ends both ways: the
+ * guest is about to be stopped, and nothing may go out that it has not written. */
 static void take_in(struct domain *d, struct ldc_endpoint *e) {
   struct wire_end *own = own_end(e);
   struct ldc_queue *q = &e->rx;
   for (u64 n = room_of(q); n && own->count; n--) {
-    ram_write(d->env.ram, RA(q->base + q->tail), own->packet[own->first], LDC_PACKET);
+    if (!ram_write(d->env.ram, RA(q->base + q->tail), own->packet[own->first], LDC_PACKET)) break;
     q->tail = (q->tail + LDC_PACKET) & (q->bytes - 1);
     own->first = (own->first + 1) % WIRE_PACKETS;
     own->count--;
@@ -141,7 +142,8 @@ static void hand_on(struct domain *d, struct ldc_endpoint *e) {
   if (!other->domain || !other->there || !q->bytes) return;
   bool moved = false;
   for (; q->head != q->tail && other->count < WIRE_PACKETS; other->count++, moved = true) {
-    ram_read(d->env.ram, RA(q->base + q->head), other->packet[(other->first + other->count) % WIRE_PACKETS], LDC_PACKET);
+    u8 *packet = other->packet[(other->first + other->count) % WIRE_PACKETS];
+    if (!ram_read(d->env.ram, RA(q->base + q->head), packet, LDC_PACKET)) break;
     q->head = (q->head + LDC_PACKET) & (q->bytes - 1);
   }
   if (q->head != q->tail) other->lacked = true;

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "jit/codemem.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,8 +19,10 @@ bool codemem_open(struct codemem *m, u32 size) {
     *m = (struct codemem){.write = w, .execute = x, .size = size};
     return true;
   }
+  int why = errno;
   if (w != MAP_FAILED) munmap(w, size);
   if (x != MAP_FAILED) munmap(x, size);
+  errno = why;
   return false;
 }
 

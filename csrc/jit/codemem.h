@@ -9,7 +9,7 @@ struct codemem {
   u32 size;
 };
 
-bool codemem_open(struct codemem *, u32 size); /* false: the host does not let us */
+bool codemem_open(struct codemem *, u32 size); /* false: the host does not let us, errno */
 void codemem_close(struct codemem *);
 
 #endif

@@ -3,7 +3,7 @@
 #define S4V_JIT_JIT_H
 #include "strand/translator.h"
 
-/* NULL where the host is not an x86-64 with what the code needs (x86.h). */
-const struct translator *jit_translator(void);
+/* NULL where the host is not an x86-64 with what the code needs (x86.h); `lacks` then says what is not there. */
+const struct translator *jit_translator(const char **lacks);
 
 #endif

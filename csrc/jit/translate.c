@@ -163,9 +163,10 @@ static void jit_count(const void *instance, struct translator_counts *c, u64 *ro
   }
 }
 
-const struct translator *jit_translator(void) {
+const struct translator *jit_translator(const char **lacks) {
   static const struct translator t = {.open = jit_open, .close = jit_close, .enter = jit_enter, .leave = jit_leave,
                                       .translate = translate, .reset = jit_reset, .is_full = jit_is_full,
                                       .count = jit_count};
-  return x86_host_is_good() ? &t : NULL;
+  *lacks = x86_host_lacks();
+  return *lacks ? NULL : &t;
 }

@@ -251,12 +251,12 @@ void x86_to_int(struct x86 *x, bool dbl, u32 w, u8 gpr, u8 xmm) { op_rr(x, scala
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-bool x86_host_is_good(void) {
+const char *x86_host_lacks(void) {
   u32 a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 22 & 1)) return false; /* MOVBE */
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  return (b >> 3 & 1) && (b >> 8 & 1); /* BMI1, BMI2 */
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 22 & 1)) return "the host's processor lacks MOVBE";
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b >> 3 & 1)) return "the host's processor lacks BMI1";
+  return b >> 8 & 1 ? NULL : "the host's processor lacks BMI2";
 }
 #else
-bool x86_host_is_good(void) { return false; }
+const char *x86_host_lacks(void) { return "the host is no x86-64"; }
 #endif

@@ -97,7 +97,7 @@ void x86_to_gpr(struct x86 *, u32 width, u8 gpr, u8 xmm);
 void x86_from_int(struct x86 *, bool dbl, u32 width, u8 xmm, u8 gpr);  /* CVTSI2SS/SD */
 void x86_to_int(struct x86 *, bool dbl, u32 width, u8 gpr, u8 xmm);    /* CVTTSS/SD2SI */
 
-/* What the translator needs of the host, beyond x86-64: MOVBE, BMI1, BMI2. */
-bool x86_host_is_good(void);
+/* What the translator needs of the host and does not find: an x86-64 with MOVBE, BMI1, BMI2; or NULL. In words. */
+const char *x86_host_lacks(void);
 
 #endif

@@ -62,7 +62,7 @@ static void share_return(s4v_machine *m, u64 share, u64 done) {
 
 /* Has the strand work? One whose time has come, or whose queues are not empty, waits no longer. */
 static bool strand_ready(struct strand *s) {
-  if (s->run_state != STRAND_RUNNING) return false;
+  if (s->run_state != STRAND_RUNNING || s->held) return false;
   if (!s->waiting) return true;
   strand_check_timers(s);
   if (!strand_wakeable(s)) return false;
@@ -77,7 +77,7 @@ static bool may_run(const s4v_machine *m, const struct worker *w) {
 /* Host time of the strand's next timer; 0: it has none. */
 static u64 timer_ns(struct worker *w) {
   s4v_machine *m = w->machine;
-  if (w->strand->run_state != STRAND_RUNNING) return 0;
+  if (w->strand->run_state != STRAND_RUNNING || w->strand->held) return 0;
   u64 ticks = strand_timer_insns(w->strand, machine_tick(w->strand, 0));
   return ticks == ~(u64)0 ? 0 : machine_host_ns() + machine_ticks_ns(m, ticks);
 }

@@ -34,6 +34,8 @@ struct s4v_machine {
   u32 cache_room;
   u64 code_limit;
   const struct translator *translator; /* of all caches; NULL: they interpret */
+  const char *engine_why;              /* why some code is not translated that was to be; NULL: all is as it was asked for */
+  int engine_errno;                    /* what the host said to that, or 0 */
   u64 breakpoints[MAX_BREAKPOINTS];
   struct watchpoint watches[MAX_WATCHPOINTS];
   struct observation *observation; /* observe.c; NULL: nobody looks */
@@ -49,6 +51,9 @@ bool machine_set_strands(s4v_machine *, const uint32_t *ids, u32 count); /* thes
 void machine_drop_code(s4v_machine *);                /* all decoded code */
 u64 busy_begin(struct strand *);                      /* by the thread that runs the strand, around each stretch */
 void busy_end(struct strand *, u64 since);
+
+/* engine.c */
+bool machine_use_translator(s4v_machine *, struct codecache *); /* false: it cannot, and engine_why says why */
 
 /* memory.c */
 bool machine_same_memory(const s4v_machine *, struct reader *);

@@ -9,7 +9,7 @@
 #define NS_PER_SECOND 1000000000ull
 enum { LONG_STRETCH = 1 << 22, REAL_TIME_STRETCH = 1 << 17, NEWS_STRETCH = 1 << 14 };
 
-static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting; }
+static bool is_active(const struct strand *s) { return s->run_state == STRAND_RUNNING && !s->waiting && !s->held; }
 
 static u32 active_count(const s4v_machine *m) {
   u32 n = 0;
@@ -21,7 +21,7 @@ static u32 active_count(const s4v_machine *m) {
 static void wake_waiting(s4v_machine *m) {
   for (u32 i = 0; i < m->domain.strand_count; i++) {
     struct strand *s = m->domain.strands[i];
-    if (s->run_state != STRAND_RUNNING || !s->waiting) continue;
+    if (s->run_state != STRAND_RUNNING || !s->waiting || s->held) continue;
     strand_check_timers(s);
     if (!strand_wakeable(s)) continue;
     s->waiting = 0;
@@ -34,7 +34,7 @@ static u64 next_timer(s4v_machine *m) {
   u64 best = ~(u64)0;
   for (u32 i = 0; i < m->domain.strand_count; i++) {
     struct strand *s = m->domain.strands[i];
-    if (s->run_state != STRAND_RUNNING || !s->waiting) continue;
+    if (s->run_state != STRAND_RUNNING || !s->waiting || s->held) continue;
     u64 left = strand_timer_insns(s, machine_tick(s, 0));
     if (left < best) best = left;
   }

@@ -17,11 +17,18 @@ enum { IMAGE_VERSION = 10 };
 #define IMAGE_MAGIC 0x31656e696863616dull /* "machine1" */
 #define IMAGE_END (~(u64)0)
 
-/* What two machines must have in common to take each other's images. */
+/* What two machines must have in common to take each other's images: not how much there is of what may change, nor where
+ * clock and random numbers began, for where they are now is in the parts. */
+static void strip(s4v_config *c) {
+  c->memory_bytes = 0;
+  c->strands = 0;
+  c->tod_seconds = 0;
+  c->rng_seed = 0;
+}
+
 static s4v_config comparable(const s4v_machine *m) {
   s4v_config c = m->config;
-  c.memory_bytes = 0;
-  c.strands = 0;
+  strip(&c);
   return c;
 }
 
@@ -116,6 +123,7 @@ int s4v_state_load(s4v_machine *m, const void *buf, size_t len, char *err, size_
   if (get_u32(&in) != IMAGE_VERSION) return refuse(err, err_bytes, "state image of another version");
   get_bytes(&in, &config, sizeof config);
   if (in.failed) return refuse(err, err_bytes, "state image is truncated");
+  strip(&config);
   if (memcmp(&config, &ours, sizeof config))
     return refuse(err, err_bytes, "state image of a machine with another configuration");
   if (!machine_same_memory(m, &in))

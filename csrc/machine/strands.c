@@ -31,7 +31,7 @@ static bool prepare(s4v_machine *m, u32 id) {
   if (!*cache) {
     *cache = codecache_new(d->env.store, m->crew.workers ? m->known[id] : NULL);
     if (!*cache) return false;
-    if (m->translator && !codecache_use(*cache, m->translator)) codecache_use(*cache, NULL); /* this one interprets */
+    if (m->translator && !machine_use_translator(m, *cache)) codecache_use(*cache, NULL); /* this one interprets */
   }
   m->known[id]->code = *cache;
   return !m->crew.workers || crew_add(m, m->known[id]);
@@ -137,6 +137,14 @@ int s4v_strand_fail(s4v_machine *m, uint32_t strand) {
   if (!s) return S4V_ENOENT;
   s->run_state = STRAND_ERROR;
   s->waiting = 0;
+  machine_new_turn(m);
+  return S4V_OK;
+}
+
+int s4v_strand_hold(s4v_machine *m, uint32_t strand, int on) {
+  struct strand *s = hyp_strand(&m->domain, strand);
+  if (!s) return S4V_ENOENT;
+  s->held = on != 0;
   machine_new_turn(m);
   return S4V_OK;
 }

@@ -23,7 +23,8 @@ _Static_assert(offsetof(struct strand, arch_end) - offsetof(struct strand, arch)
  * code (bank, use_stamp, banks). A new member of struct strand is in fields.def or is put here, with this in mind. */
 #define NO_FIELDS(X)                                                                                               \
   X(dtlb) X(cc_a) X(cc_b) X(budget) X(block) X(jump_key) X(cc_kind) X(mode) X(fp_last_op) X(fp_last_a) X(fp_last_b) \
-  X(w) X(wglob) X(arch) X(arch_end) X(env) X(code) X(writes_given) X(resting) X(park) X(bank) X(other) X(space) X(use_stamp) X(epoch_stamp) X(slice_ref)            \
+  X(w) X(wglob) X(arch) X(arch_end) X(env) X(code) X(writes_given) X(resting) X(park) X(held) X(bank) X(other)        \
+  X(space) X(use_stamp) X(epoch_stamp) X(slice_ref)                                                                  \
   X(break_pc) X(cold_index) X(single) X(attention) X(stop) X(stop_tt) X(host_rounding) X(stop_code) X(fault_va)     \
   X(fault_type) X(fault_context) X(busy_ns) X(busy_since) X(busy_turn) X(over) X(watch_va) X(watch_kind) X(watch_pass) X(traps) X(misses) X(calls) X(jump) X(sites) X(banks)
 #define X(name) +sizeof(((struct strand *)0)->name)

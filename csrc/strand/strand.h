@@ -231,6 +231,7 @@ struct strand {
   u64 busy_since;   /* now at work, since then; 0: it is not */
   u32 busy_turn;    /* odd: the two are being written */
   u32 over;         /* it has made more pages dirty than the limit allows: to rest for a while (share.h) */
+  u64 held;         /* it does not run, and its guest cannot tell why (s4v_strand_hold); not part of the state */
   u64 watch_va;     /* what was watched there was met last */
   u32 watch_kind;   /* and how, 0: not yet, in a run or step */
   u32 watch_pass;   /* what is watched stops nothing now */

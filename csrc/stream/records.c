@@ -1,4 +1,5 @@
-/* records.c - a TLS 1.3 connection whose handshake is over: a chunk goes out or comes in by one call, without the interpreter.
+/* records.c - a connection, TLS 1.3 whose handshake is over or plain: a chunk goes out or comes in by one call, without the
+ * interpreter.
  *
  * The handshake, with everything that is checked there, is Python's ssl (emulator/stream/records.py); here come its two traffic
  * secrets. Sixteen records are sealed before they are sent, and all that has come is read at once, where OpenSSL itself makes a
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "stream/aead.h"
 
@@ -30,6 +32,8 @@ struct s4v_stream_records {
   struct libcrypto *lib;
   struct direction out, in;
   int fd, failure;       /* failure: errno of the socket */
+  bool plain;
+  u64 waited_ns;         /* for input, in `receive` */
   u64 rekey_after;
   u32 empty;
   bool owes_update;      /* the peer wants new keys in the other direction too */
@@ -52,6 +56,8 @@ s4v_stream_records *s4v_stream_records_new(int fd, int suite, const uint8_t *out
   s4v_stream_records *r = calloc(1, sizeof *r);
   if (!r) return NULL;
   r->fd = fd;
+  r->plain = suite == S4V_STREAM_PLAIN;
+  if (r->plain) return r;
   r->rekey_after = rekey_after ? rekey_after : REKEY_AFTER;
   r->lib = libcrypto_open();
   r->sealed = malloc((size_t)OUT_RECORDS * RECORD_OURS);
@@ -65,8 +71,8 @@ s4v_stream_records *s4v_stream_records_new(int fd, int suite, const uint8_t *out
 
 void s4v_stream_records_free(s4v_stream_records *r) {
   if (!r) return;
-  direction_close(&r->out);
-  direction_close(&r->in);
+  if (r->out.lib) direction_close(&r->out);
+  if (r->in.lib) direction_close(&r->in);
   libcrypto_close(r->lib);
   free(r->sealed);
   free(r->bytes);
@@ -108,6 +114,7 @@ static size_t seal_update(s4v_stream_records *r, u8 *out) {
 }
 
 int s4v_stream_records_send(s4v_stream_records *r, const uint8_t *data, size_t bytes, int most_ms) {
+  if (r->plain) return put(r, data, bytes, most_ms);
   while (bytes) {
     size_t used = 0;
     for (int i = 0; i < OUT_RECORDS && bytes; i++) {
@@ -141,17 +148,11 @@ static int whole(const s4v_stream_records *r) {
   return have >= (size_t)(RECORD_HEADER + sealed) ? sealed : 0;
 }
 
-/* Read what is there. 0: nothing yet. */
-static int fill(s4v_stream_records *r) {
-  if (r->start) memmove(r->bytes, r->bytes + r->start, r->end - r->start);
-  r->end -= r->start;
-  r->start = 0;
+/* Read what is there; bytes, 0: nothing yet, or the end. */
+static int64_t get(s4v_stream_records *r, u8 *out, size_t room) {
   for (;;) {
-    ssize_t n = recv(r->fd, r->bytes + r->end, IN_BYTES - r->end, MSG_DONTWAIT);
-    if (n > 0) {
-      r->end += (size_t)n;
-      return 1;
-    }
+    ssize_t n = recv(r->fd, out, room, MSG_DONTWAIT);
+    if (n > 0) return n;
     if (n == 0) {
       r->ended = true;
       return 0;
@@ -161,6 +162,31 @@ static int fill(s4v_stream_records *r) {
     r->failure = errno;
     return S4V_EFAULT;
   }
+}
+
+static int64_t fill(s4v_stream_records *r) {
+  if (r->start) memmove(r->bytes, r->bytes + r->start, r->end - r->start);
+  r->end -= r->start;
+  r->start = 0;
+  int64_t n = get(r, r->bytes + r->end, IN_BYTES - r->end);
+  if (n > 0) r->end += (size_t)n;
+  return n;
+}
+
+static u64 now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+/* Until something comes, at most until `end`: false. */
+static bool wait_for_input(s4v_stream_records *r, u64 end) {
+  u64 begun = now_ns();
+  if (begun >= end) return false;
+  struct pollfd p = {.fd = r->fd, .events = POLLIN};
+  int ready = poll(&p, 1, (int)((end - begun) / 1000000 + 1));
+  r->waited_ns += now_ns() - begun;
+  return ready > 0;
 }
 
 /* What is no data. */
@@ -204,23 +230,43 @@ static size_t take_spill(s4v_stream_records *r, u8 *out, size_t room) {
   return n;
 }
 
-int s4v_stream_records_pending(const s4v_stream_records *r) { return r->spill_at < r->spill_end || whole(r) != 0; }
+int s4v_stream_records_pending(const s4v_stream_records *r) {
+  return !r->plain && (r->spill_at < r->spill_end || whole(r) != 0);
+}
 
-int64_t s4v_stream_records_receive(s4v_stream_records *r, uint8_t *out, size_t room) {
+/* What is there, by one look at the socket at most. */
+static int64_t receive_now(s4v_stream_records *r, u8 *out, size_t room) {
+  if (r->plain) return room ? get(r, out, room) : 0;
   size_t got = take_spill(r, out, room);
   while (got < room && !r->ended) {
     int sealed = whole(r);
     if (sealed < 0) return sealed;
     if (sealed == 0) {
       if (got) break;
-      int rc = fill(r);
+      int64_t rc = fill(r);
       if (rc < 0) return rc;
-      if (rc == 0 && !r->ended) return S4V_EBUSY;
+      if (rc == 0) return 0;
       continue;
     }
     int64_t n = open_one(r, sealed, out + got, room - got);
     if (n < 0) return n;
     got += (size_t)n;
   }
-  return (int64_t)got; /* 0: the peer has ended it */
+  return (int64_t)got;
 }
+
+int64_t s4v_stream_records_receive(s4v_stream_records *r, uint8_t *out, size_t room, size_t least, int wait_ms) {
+  size_t got = 0;
+  u64 end = wait_ms ? now_ns() + (u64)wait_ms * 1000000u : 0;
+  if (least > room) least = room;
+  for (;;) {
+    int64_t n = r->ended && !s4v_stream_records_pending(r) ? 0 : receive_now(r, out + got, room - got);
+    if (n < 0) return n;
+    got += (size_t)n;
+    if (got >= least && got) return (int64_t)got;
+    if (r->ended) return (int64_t)got; /* 0: the peer has ended it */
+    if (n == 0 && (wait_ms == 0 || !wait_for_input(r, end))) return got ? (int64_t)got : S4V_EBUSY;
+  }
+}
+
+uint64_t s4v_stream_records_waited(const s4v_stream_records *r) { return r->waited_ns; }

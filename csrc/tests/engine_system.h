@@ -63,11 +63,62 @@ static u32 system_insn(u64 *rng) {
   }
 }
 
+/* What is masked comes when the mask goes: PIL, or PSTATE.IE. */
+static u32 system_mask(u32 *code, u64 *rng) {
+  bool level = one_in(rng, 2);
+  u32 n = 0;
+  code[n++] = level ? ri(WRPR, PIL, 0, 15) : ri(WRPR, PSTATE, 0, 0x14);
+  code[n++] = ri(WRASR, 20, 0, 2u << below(rng, 10)); /* SOFTINT_SET */
+  code[n++] = dense_keep(rng);
+  code[n++] = level ? ri(WRPR, PIL, 0, below(rng, 16)) : ri(WRPR, PSTATE, 0, 0x16);
+  code[n++] = dense_keep(rng);
+  return n;
+}
+
+/* Globals of two levels, and back. */
+static u32 system_globals(u32 *code, u64 *rng) {
+  u32 n = 0, rd = 1 + below(rng, 4);
+  for (u32 i = 0; i < 2; i++) {
+    code[n++] = 3u << 30 | rd << 25 | 11u << 19 | 5 << 14 | 0x2000 | (2048 + below(rng, 256) * 8);
+    code[n++] = rr(ADD, 20, 20, rd);
+    code[n++] = ri(WRPR, GL, 0, i ? 0 : below(rng, 4));
+    code[n++] = rr(ADD, 20, 20, rd);
+  }
+  return n;
+}
+
+/* Another secondary context, and accesses to its space. */
+static u32 system_context(u32 *code, u64 *rng) {
+  u32 n = 0;
+  code[n++] = ri(OR, 9, 0, 16);
+  code[n++] = ri(OR, 10, 0, below(rng, 2));
+  code[n++] = mem_asi(STXA, 10, 9, 0x21);
+  code[n++] = mem_asi(one_in(rng, 2) ? LDXA : STXA, 11, 5, 0x81);
+  code[n++] = rr(ADD, 20, 20, 11);
+  return n;
+}
+
+/* A line that a block-init store clears, and what is left of it. */
+static u32 system_clear(u32 *code, u64 *rng) {
+  u32 n = 0;
+  code[n++] = mem_asi(STXA, dense_reg(rng), 5, one_in(rng, 2) ? 0xe2 : 0xf2);
+  code[n++] = mem(LDX, 9, 5, 8 + 8 * below(rng, 7));
+  code[n++] = rr(ADD, 20, 20, 9);
+  return n;
+}
+
 /* CASX that finds what it expects, or not; registers of the strand by ASI. */
 static u32 system_sequence(u32 *code, u64 *rng) {
   u32 n = 0, rd = dense_reg(rng);
+  switch (below(rng, 8)) {
+  case 0: return system_mask(code, rng);
+  case 1: return system_globals(code, rng);
+  case 2: return system_context(code, rng);
+  case 3: return system_clear(code, rng);
+  default: break;
+  }
   if (one_in(rng, 4)) { /* an atomic to a page that can be stored to, but perhaps has none */
-    code[n++] = sethi(6, below(rng, 8) << 13);
+    code[n++] = sethi(6, (one_in(rng, 2) ? 3 : below(rng, 8)) << 13);
     code[n++] = 3u << 30 | dense_reg(rng) << 25 | 4u << 19 | 5 << 14 | 6;
     code[n++] = 3u << 30 | rd << 25 | (one_in(rng, 2) ? 0x0du : 0x0fu) << 19 | 5 << 14 | 6;
   } else if (one_in(rng, 2)) {

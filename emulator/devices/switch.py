@@ -31,8 +31,11 @@ from emulator.devices.port import (
     PortCounters,
 )
 from emulator.errors import ConfigError
+from emulator.faults.frames import FrameFaults
 
 BROADCAST = b"\xff" * 6
+NET_FRAME = "net.frame"
+"""Of emulator.faults.points."""
 MAX_LEARNED = 8192
 MAX_GROUPS = 1024
 """Multicast addresses of a port."""
@@ -66,6 +69,7 @@ class Switch:
         """Bytes of the largest frame, with its tag."""
         self.cluster = False
         """Heartbeats of Solaris Cluster go first (mode=sc)."""
+        self.faults: FrameFaults | None = None
         self.vlans: dict[int, list[int]] = {}
         """Frames and bytes that came in, by VLAN."""
         self.oversized = 0
@@ -175,6 +179,22 @@ class Switch:
 
     def forward(self, port: Port, frame: bytes, hops: int) -> None:
         """A frame has come in at a port."""
+        faults = self.faults
+        if faults is None or not self._faulty(port):
+            self._forward(port, frame, hops)
+        else:
+            domain, _, net = port.name.partition("/")
+            faults.pass_on(NET_FRAME, frame, lambda form: self._forward(port, form, hops), domain=domain, net=net)
+
+    def _faulty(self, port: Port) -> bool:
+        if self.faults is None or not self.faults.armed:
+            return False
+        domain, _, net = port.name.partition("/")
+        return bool(net) and self.faults.watches(NET_FRAME, domain=domain, net=net)
+
+    def _forward(self, port: Port, frame: bytes, hops: int) -> None:
+        if port.switch is not self:
+            return  # it was unplugged while the frame was late
         size = len(frame)
         if not HEADER <= size <= self.most or hops <= 0:
             port.counters.dropped += 1
@@ -208,6 +228,8 @@ class Switch:
     def _flow(self, port: Port, target: Port, frame: bytes, generation: int) -> None:
         """Frames like this one need not be asked about for a while."""
         if port.core is None or target.core is None or not target.is_free or target.pvid != port.pvid:
+            return
+        if self._faulty(port):
             return
         if self.where(frame[:6], port.pvid) is target:  # not one that was sent to all
             port.core.flow(generation, frame[:12], self.most, target.core)

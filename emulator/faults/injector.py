@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from emulator.faults.points import BY_NAME, Place
@@ -103,7 +104,7 @@ class Injector:
             armed = [each for each in self._rules if each.rule.point == point and each.rule.matches(facts)]
             # each of them sees the occasion, and the first one that fires has it
             firing = next((each for each in [each for each in armed if each.occurs()]), None)
-            found = None if firing is None else self._note(firing, facts)
+            found = None if firing is None else self._note(firing, dict(facts))
         if found is not None and firing is not None:
             self.tell(found)
             return firing.rule
@@ -134,7 +135,7 @@ class Injector:
         rule, point = armed.rule, BY_NAME[armed.rule.point]
         if not point.timed or armed.spent or ("domain" in point.selects) != (domain is not None):
             return False
-        if domain is not None and not rule.matches({"domain": domain}):
+        if domain is not None and not fnmatchcase(domain, dict(rule.select).get("domain", "*")):
             return False
         if rule.at_insns is not None:
             if insns < rule.at_insns or domain in armed.done:

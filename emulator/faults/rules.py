@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -37,6 +38,7 @@ class FaultsError(EmulatorError):
     """A plan that is none. `problems`: one line each."""
 
     code = "faults"
+    of_usage = True
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -110,7 +112,33 @@ def read_plan(path: Path) -> Plan:
     try:
         return parse_plan(table)
     except FaultsError as error:
-        raise FaultsError([f"{path}: {problem}" for problem in error.problems]) from None
+        lines = _Lines(raw.decode())
+        raise FaultsError([f"{path}{lines.of(problem)}: {problem}" for problem in error.problems]) from None
+
+
+class _Lines:
+    """Where in a file the tables [[fault]] are, and their keys."""
+
+    _HEAD = re.compile(r"\s*\[\[\s*fault\s*\]\]")
+    _PLACE = re.compile(r"(?:fault\[(\d+)\])?\.?([\w-]*)")
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+        self._heads = [number for number, line in enumerate(self._lines) if self._HEAD.match(line)]
+
+    def of(self, problem: str) -> str:
+        """``:LINE`` of the key that a problem names, or of its table; "" where it cannot be told."""
+        place = self._PLACE.match(problem)
+        index, key = place.groups() if place else (None, "")
+        if index is not None and int(index) >= len(self._heads):
+            return ""  # written in another way
+        begin = self._heads[int(index)] if index is not None else 0
+        ends = self._heads[int(index) + 1 :] if index is not None else self._heads
+        end = ends[0] if ends else len(self._lines)
+        pattern = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
+        found = (number for number in range(begin, end) if key and pattern.match(self._lines[number]))
+        number = next(found, begin if index is not None else None)
+        return "" if number is None else f":{number + 1}"
 
 
 def parse_plan(table: object) -> Plan:

@@ -124,11 +124,11 @@ class Call:
         """The argument `guest`."""
         return self.args.number("guest", 0, MAX_ID)
 
-    def ask(self, action: Callable[[Guest], Any]) -> Future[Any]:
-        """Have something done by the guest of the arguments, which end here."""
+    def ask(self, action: Callable[[Guest], Any], *, ending: bool = False) -> Future[Any]:
+        """Have something done by the guest of the arguments, which end here (`Guest.post`)."""
         number = self.guest()
         self.args.end()
-        return self.server.ask(number, action)
+        return self.server.ask(number, action, ending=ending)
 
 
 def perform(server: Server, session: Session, station: Station, message: dict[str, object],
@@ -375,7 +375,7 @@ def _stop(call: Call) -> Result:
         guest.stop(taken=taken)
         return {}
 
-    return call.ask(act)
+    return call.ask(act, ending=not taken)
 
 
 def _suspend_request(call: Call) -> Result:

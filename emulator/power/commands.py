@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeAlias
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
-from emulator.errors import ConfigError, EmulatorError, PlatformFileError, UnitError
-from emulator.places import PlaceError, machine_names, place
+from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, complain_about
+from emulator.engines import ENGINES
+from emulator.errors import EmulatorError
+from emulator.places import machine_names, place
 from emulator.power import control
 from emulator.power.control import MachineState, PowerError
 from emulator.power.options import choose_options
 from emulator.units import format_size
 
-OK, FAILED = 0, 1
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 STATUS = """\
 exit status:
@@ -44,16 +44,8 @@ def reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse
     def handler(options: argparse.Namespace) -> int:
         try:
             return action(options)
-        except PlatformFileError as error:
-            for problem in error.problems:
-                complain(problem)
-            return EXIT_USAGE
-        except (ConfigError, UnitError, PlaceError) as error:
-            complain(str(error))
-            return EXIT_USAGE
         except EmulatorError as error:
-            complain(str(error))
-            return FAILED
+            return complain_about(error)
 
     return handler
 
@@ -86,6 +78,10 @@ def _add_power_on(commands: Commands) -> Parser:
         "--metrics", metavar="PORT", type=int,
         help="serve metrics for Prometheus at http://127.0.0.1:PORT/metrics; 0: do not (the default)",
     )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=sorted(ENGINES),
+        help="how guests' code is executed: interpreter (default), or translator to x86-64 code, where the host can",
+    )  # fmt: skip
     parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error; without ldmd")
     parser.add_argument("--no-ldmd", action="store_true", help="without manager and console server")
     parser.set_defaults(handler=reporting(_power_on))
@@ -96,7 +92,7 @@ def _power_on(options: argparse.Namespace) -> int:
     where = place(options.name)
     chosen = choose_options(
         where, platform=options.platform, memory=options.memory, deterministic=options.deterministic,
-        nets=options.net, metrics=options.metrics,
+        nets=options.net, metrics=options.metrics, engine=options.engine,
     )  # fmt: skip
     if options.foreground:
         from emulator.power import process  # the whole server: not for every `sun4v`
@@ -104,8 +100,11 @@ def _power_on(options: argparse.Namespace) -> int:
         arguments = [where.name, "--platform", chosen.platform, "--memory", str(chosen.memory_bytes)]
         arguments += ["--deterministic"] if chosen.deterministic else []
         arguments += ["--metrics", str(chosen.metrics)] if chosen.metrics else []
+        arguments += ["--engine", chosen.engine]
         return process.main([*arguments, *(f"--net={device}={text}" for device, text in chosen.nets)])
     hello = control.start_machine(where, chosen)
+    if hello["engine_note"]:
+        complain(f"{where.name}: no translator: {hello['engine_note']}; guests are interpreted, with the same results")
     if not options.no_ldmd:
         control.start_companions(where)
     size = format_size(hello["memory"])

@@ -45,10 +45,13 @@ class MachineState:
     """Its network devices, as hvctl's `network.list` tells them."""
     disks: tuple[dict[str, Any], ...] = ()
     """The disks of its guests and what they have done: guest, disk, and the counters of hvctl's `disk_io`."""
+    engine: str = ""
+    """How its guests' code is executed; `engine_note`: why it is not the engine that was asked for, or ""."""
+    engine_note: str = ""
 
 
 def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
-    """Power on in the background; returns the answer to hello. Raises PowerError."""
+    """Power on in the background; returns the answers to hello and machine.info. Raises PowerError."""
     where.make()
     if where.on:
         raise PowerError(f"machine {where.name} is on already (process {holder(where.machine_pid)})")
@@ -56,6 +59,7 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
     arguments += ["--memory", str(options.memory_bytes)]
     arguments += ["--deterministic"] if options.deterministic else []
     arguments += ["--metrics", str(options.metrics)] if options.metrics else []
+    arguments += ["--engine", options.engine]
     arguments += [word for device, text in options.nets for word in ("--net", f"{device}={text}")]
     try:
         spawn(arguments, log=where.machine_log)
@@ -63,7 +67,8 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
         raise PowerError(f"machine {where.name} did not start: {error}") from None
     try:
         with Hvctl(where.hvctl) as machine:
-            return machine.hello
+            info: dict[str, Any] = machine.call("machine.info")
+            return info | machine.hello
     except HvctlError as error:
         end(where.machine_pid, signal.SIGKILL)
         raise PowerError(f"machine {where.name} did not start: {error}; its log is {where.machine_log}") from None
@@ -190,4 +195,5 @@ def machine_state(where: Place) -> MachineState:
     return MachineState(
         where.name, "on", info["platform"], info["memory_bytes"], info["domains"], pid, info["started_at"],
         info["deterministic"], alive[0], alive[1], networks, disks,
+        info.get("engine", ""), info.get("engine_note", ""),
     )  # fmt: skip

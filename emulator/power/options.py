@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulator.engines import DEFAULT_ENGINE, ENGINES, check_engine
 from emulator.errors import ConfigError
 from emulator.netdev import parse_plan, parse_words
 from emulator.places import Place
@@ -22,7 +23,7 @@ DEFAULT_PLATFORM = "t5-2"
 class MachineOptions:
     """`platform`: a name, or the absolute path of a file. `memory_bytes`: installed. `nets`: pairs of a network device
     and where it is plugged in (emulator.netdev); the others are in the lab networks of their names. `metrics`:
-    TCP port of the loopback where they are served; 0: they are not.
+    TCP port of the loopback where they are served; 0: they are not. `engine`: how guests' code is executed.
     """
 
     platform: str
@@ -30,6 +31,7 @@ class MachineOptions:
     deterministic: bool = False
     nets: tuple[tuple[str, str], ...] = ()
     metrics: int = 0
+    engine: str = DEFAULT_ENGINE
 
     def check(self) -> Platform:
         """The server. Raises ConfigError for memory that it cannot have, or networks it cannot be plugged into."""
@@ -61,8 +63,11 @@ def read_options(place: Place) -> MachineOptions | None:
     pairs, metrics = tuple(nets.items()), values.get("metrics", 0)
     if type(metrics) is not int or not 0 <= metrics < 65536:
         raise ConfigError(f"{place.options}: metrics is no TCP port; remove it to start anew")
+    engine = values.get("engine", DEFAULT_ENGINE)
+    if engine not in ENGINES:
+        raise ConfigError(f"{place.options}: engine is none of {', '.join(ENGINES)}; remove it to start anew")
     return MachineOptions(
-        platform=platform, memory_bytes=memory, deterministic=deterministic, nets=pairs, metrics=metrics)
+        platform=platform, memory_bytes=memory, deterministic=deterministic, nets=pairs, metrics=metrics, engine=engine)
 
 
 def write_options(place: Place, options: MachineOptions) -> None:
@@ -73,6 +78,8 @@ def write_options(place: Place, options: MachineOptions) -> None:
         f"memory = {options.memory_bytes}",
         f"deterministic = {'true' if options.deterministic else 'false'}",
     ]
+    if options.engine != DEFAULT_ENGINE:
+        lines.append(f"engine = {json.dumps(options.engine)}")
     if options.metrics:
         lines.append(f"metrics = {options.metrics}")
     if options.nets:
@@ -85,6 +92,7 @@ def write_options(place: Place, options: MachineOptions) -> None:
 def choose_options(
     place: Place, *, platform: str | None, memory: str | int | None, deterministic: bool | None,
     nets: Sequence[str] | None = None, metrics: int | None = None,
+    engine: str | None = None,
 ) -> MachineOptions:  # fmt: skip
     """What the command line says, else what was at the last power-on, else a t5-2 with all memory it can have.
 
@@ -96,6 +104,8 @@ def choose_options(
         metrics = last.metrics if last else 0
     if not 0 <= metrics < 65536:
         raise ConfigError(f"--metrics {metrics}: a TCP port from 1 to 65535 is wanted, or 0: no metrics")
+    if engine is None:
+        engine = last.engine if last else DEFAULT_ENGINE
     pairs = last.nets if last and nets is None else tuple(parse_words(word for word in nets or () if word).items())
     if platform is not None and platform.lower().endswith(".toml"):
         platform = str(Path(platform).resolve())
@@ -108,7 +118,7 @@ def choose_options(
     kept = bool(last and last.deterministic)
     options = MachineOptions(
         platform=name, memory_bytes=size, deterministic=kept if deterministic is None else deterministic, nets=pairs,
-        metrics=metrics,
+        metrics=metrics, engine=check_engine(engine),
     )
     options.check()
     return options

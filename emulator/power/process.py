@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emulator.descriptors import raise_limit, shortage
+from emulator.engines import DEFAULT_ENGINE
 from emulator.errors import ConfigError, EmulatorError
 from emulator.hvctl.operations import Station
 from emulator.hvctl.server import HvctlServer
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = MachineOptions(
         platform=options.platform, memory_bytes=parse_size(options.memory), deterministic=options.deterministic,
         nets=tuple(parse_words(options.net).items()), metrics=options.metrics,
+        engine=options.engine,
     )  # fmt: skip
     try:
         run(where, machine, ready_fd=options.ready_fd)
@@ -66,6 +68,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--deterministic", action="store_true")
     parser.add_argument("--net", action="append", default=[])
     parser.add_argument("--metrics", type=int, default=0)
+    parser.add_argument("--engine", default=DEFAULT_ENGINE)
     parser.add_argument("--ready-fd", type=int)
     return parser.parse_args(argv)
 
@@ -82,13 +85,15 @@ def run(where: Place, options: MachineOptions, *, ready_fd: int | None = None) -
         limit = raise_limit()
         server = Server(
             options.platform, name=where.name, memory_bytes=options.memory_bytes, deterministic=options.deterministic,
-            nets=parse_plan(dict(options.nets)),
+            nets=parse_plan(dict(options.nets)), engine=options.engine,
         )  # fmt: skip
         metrics = _metrics(server, options.metrics)
         if not server.deterministic:
             server.open_networks(Home(where.run.parent, where.name))
         if words := shortage(limit, server.platform.max_domains):
             LOG.warning("%s", words)
+        if server.engine_note:
+            LOG.warning("guests are interpreted: no translator: %s", server.engine_note)
         from_file = options.platform if options.platform.lower().endswith(SUFFIX) else None
         hvctl = HvctlServer(server, where.hvctl, station=Station(os.getpid(), from_file))
         write_options(where, options)

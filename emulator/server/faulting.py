@@ -6,23 +6,26 @@ time, so that the same plan fires at the same instructions.
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emulator.errors import EmulatorError
+from emulator.faults.frames import FrameFaults
 from emulator.faults.injector import Firing, Injector
 from emulator.faults.rules import FaultsError, Plan, Rule, parse_plan
+from emulator.guest import Strand
 from emulator.hypervisor import ErrorAttribute, ErrorKind, ErrorReport
 from emulator.machine import Machine
 from emulator.netdev import parse_outlet
 from emulator.server.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from emulator.server.guest import Guest
     from emulator.server.server import Server
 
 LOG = logging.getLogger("sun4v.machine")
@@ -38,6 +41,10 @@ class ServerFaults:
         self._server, self._kill = server, kill
         self._base_ns = 0
         self.injector = Injector(tell=self._tell, clock_ns=self._now_ns)
+        self.frames = FrameFaults(self.injector, self.later)
+        self._later: list[tuple[float, int, Callable[[], object]]] = []  # a heap: when (ms), order, what
+        self._order = 0
+        self._lock = threading.Lock()
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -69,11 +76,45 @@ class ServerFaults:
         self._server.events.emit("faults.armed", rules=len(plan.rules), seed=plan.seed)
         for guest in self._server.guests:
             guest.post(guest.reconsider_disks)
-        if self._server.scheduler is None and self.injector.next_ms() is not None and self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
-            self._thread.start()
-        self._woken.set()
+        self._server.switches.forget_flows()
+        if self.injector.next_ms() is not None:
+            self._rouse()
         return self.injector.status()
+
+    def _rouse(self) -> None:
+        """Real time: the thread looks when something is due next."""
+        with self._lock:
+            if self._server.scheduler is None and self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+                self._thread.start()
+        self._woken.set()
+
+    def later(self, ms: float, action: Callable[[], object]) -> None:
+        """Do something so many milliseconds from now; of a server in virtual time when a slice begins."""
+        with self._lock:
+            self._order += 1
+            heapq.heappush(self._later, (self._clock_ms() + ms, self._order, action))
+        self._rouse()
+
+    def _take_later(self) -> Iterator[Callable[[], object]]:
+        now = self._clock_ms()
+        while True:
+            with self._lock:
+                if not self._later or self._later[0][0] > now:
+                    return
+                _, _, action = heapq.heappop(self._later)
+            yield action
+
+    def _clock_ms(self) -> float:
+        """What goes on when another plan is armed."""
+        return self.now_ms if self._server.scheduler else self._server.ticks() * 1000
+
+    def _wait_ms(self) -> float | None:
+        """Real time: until something is due."""
+        with self._lock:
+            times = [self._later[0][0] - self._clock_ms()] if self._later else []
+        times += [at - self.now_ms for at in [self.injector.next_ms()] if at is not None]
+        return min(times, default=None)
 
     def disarm(self) -> dict[str, Any]:
         """No rules. What was done stays done."""
@@ -91,17 +132,20 @@ class ServerFaults:
     # -- timed rules
 
     def look(self) -> None:
-        """Those that are about no domain."""
+        """Those that are about no domain, and what was put off."""
+        for action in self._take_later():
+            action()
         for rule in self.injector.due(self.now_ms, domain=None):
             self._machine_rule(rule)
 
     def _run(self) -> None:
         """Real time: wake whom a rule is about when its time comes."""
         while not self._closed:
-            at = self.injector.next_ms()
-            self._woken.wait(None if at is None else max(LEAST_WAIT, (at - self.now_ms) / 1000))
+            left = self._wait_ms()
+            self._woken.wait(None if left is None else max(LEAST_WAIT, left / 1000))
             self._woken.clear()
-            if at is not None and self.now_ms >= at and not self._closed:
+            left = self._wait_ms()
+            if left is not None and left <= 0 and not self._closed:
                 self.look()
                 for guest in self._server.guests:
                     guest.post(guest.take_faults)
@@ -128,18 +172,73 @@ def pull_the_cord() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def strike(guest: Guest, machine: Machine, faults: ServerFaults) -> None:
+class Named(Protocol):
+    """What rules choose a domain by."""
+
+    @property
+    def name(self) -> str:
+        """Of the domain."""
+
+
+class Disks(Protocol):
+    """A domain's disks."""
+
+    def serve_disks(self, pattern: str, online: bool) -> None:
+        """The services behind disks of such names go, or come back."""
+
+
+class Struck(Protocol):
+    """A guest, as far as faults strike it."""
+
+    @property
+    def spec(self) -> Named:
+        """What it is."""
+
+    @property
+    def machine(self) -> Machine | None:
+        """Its machine while it is on."""
+
+    @property
+    def plugs(self) -> Disks | None:
+        """Its devices."""
+
+    def post(self, action: Callable[[], Any]) -> Any:
+        """Have something done while its strands rest."""
+
+    def reset(self) -> None:
+        """Back to its firmware."""
+
+    def stop(self) -> None:
+        """Off."""
+
+
+class Clockwork(Protocol):
+    """What is due, and what will be."""
+
+    @property
+    def injector(self) -> Injector:
+        """The rules."""
+
+    @property
+    def now_ms(self) -> float:
+        """Of the rules' time."""
+
+    def later(self, ms: float, action: Callable[[], object]) -> None:
+        """Do something so many milliseconds from now."""
+
+
+def strike(guest: Struck, machine: Machine, faults: Clockwork) -> None:
     """What is due for a guest, in its turn."""
     for rule in faults.injector.due(faults.now_ms, domain=guest.spec.name, insns=machine.insns):
         try:
-            _strike(guest, machine, rule)
+            _strike(guest, machine, rule, faults)
         except EmulatorError as error:
             LOG.warning("fault %s %s: %s", rule.point, rule.action, error)
         if guest.machine is not machine:
             return  # it has ended
 
 
-def _strike(guest: Guest, machine: Machine, rule: Rule) -> None:
+def _strike(guest: Struck, machine: Machine, rule: Rule, faults: Clockwork) -> None:
     match rule.point, rule.action:
         case "memory", "uncorrected":
             machine.poison(rule.value("ra"), rule.value("bytes"))
@@ -152,6 +251,12 @@ def _strike(guest: Guest, machine: Machine, rule: Rule) -> None:
             machine.memory.write(rule.value("ra"), bytes([byte]))
         case "cpu", "fail":
             machine.strand(rule.value("cpu")).fail()
+        case "cpu", "stall":
+            _hold([machine.strand(rule.value("cpu"))], guest, machine, faults, rule.value("ms"))
+        case "domain", "stall":
+            _hold(machine.strands, guest, machine, faults, rule.value("ms"))
+        case "disk", "away":
+            _send_away(guest, machine, faults, rule)
         case "cpu", "report":
             machine.report_error(rule.value("cpu"), ErrorReport(
                 kind=ErrorKind.UNCORRECTED, attributes=ErrorAttribute.CPU | ErrorAttribute.INT_REGISTERS))
@@ -159,6 +264,33 @@ def _strike(guest: Guest, machine: Machine, rule: Rule) -> None:
             guest.reset()
         case "domain", _:
             guest.stop()
+
+
+def _hold(strands: Iterable[Strand], guest: Struck, machine: Machine, faults: Clockwork, ms: float) -> None:
+    """Strands of a guest at rest execute nothing for so long."""
+    held = tuple(strands)
+    for strand in held:
+        strand.hold(True)
+
+    def let_go() -> None:
+        if guest.machine is machine:
+            for strand in held:
+                with contextlib.suppress(EmulatorError):  # it was taken away meanwhile
+                    strand.hold(False)
+
+    faults.later(ms, lambda: guest.post(let_go))
+
+
+def _send_away(guest: Struck, machine: Machine, faults: Clockwork, rule: Rule) -> None:
+    """The service of disks goes for a while."""
+    pattern = dict(rule.select).get("disk", "*")
+
+    def put(online: bool) -> None:
+        if guest.machine is machine and guest.plugs is not None:
+            guest.plugs.serve_disks(pattern, online)
+
+    put(False)
+    faults.later(rule.value("ms"), lambda: guest.post(lambda: put(True)))
 
 
 def _strand(machine: Machine) -> int:

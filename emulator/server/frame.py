@@ -32,6 +32,8 @@ class Housing:
     platform_name: str
     """As `Machine` takes it: a name, or the path of a file."""
     deterministic: bool
+    engine: str
+    """That is wanted (emulator.engines); a host that has no translator interprets."""
     seed: int
     """Of the guests' random numbers, where the server is deterministic."""
     tod_seconds: Callable[[], int] | None
@@ -130,7 +132,7 @@ def memory_descriptors(machine: Machine) -> tuple[dict[str, Any], list[int]]:
 
 def build_machine(housing: Housing, spec: GuestSpec) -> Machine:
     """The machine of a guest, with nothing started. Raises ConfigError."""
-    return Machine(
+    machine = Machine(
         blocks=[(block.ra, block.pa, block.size_bytes) for block in spec.memory],
         strands=[vid for vid, _ in spec.vcpus],
         max_strands=spec.max_vcpus,
@@ -141,3 +143,5 @@ def build_machine(housing: Housing, spec: GuestSpec) -> Machine:
         rng_seed=housing.seed * 1009 + spec.id if housing.deterministic else None,
         machine_description=describe(housing, spec, generation=1),
     )
+    machine.prefer_engine(housing.engine)
+    return machine

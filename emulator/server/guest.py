@@ -93,8 +93,11 @@ class Guest(GuestMoving, GuestDebug):
 
     # -- from any thread
 
-    def post(self, action: Callable[[], T]) -> Future[T]:
-        """Have something done in the guest's turn. From any thread. The future has its result or exception."""
+    def post(self, action: Callable[[], T], *, ending: bool = False) -> Future[T]:
+        """Have something done in the guest's turn. From any thread. The future has its result or exception.
+
+        `ending`: the guest ends by it, so that its turn does not wait for pages that are missing any more.
+        """
         future: Future[T] = Future()
         with self._queue_lock:
             if self._gone:
@@ -104,6 +107,8 @@ class Guest(GuestMoving, GuestDebug):
                 future.set_exception(QueueError(f"{MAX_REQUESTS} requests to guest {self.spec.id} wait"))
                 return future
             self._queue.append((action, future))
+        if ending:
+            self._abandon_missing()
         self.poke()
         return future
 

@@ -222,6 +222,14 @@ class GuestMoving:
         with self._kick_lock:
             self.powered().give_up_missing()
 
+    def _abandon_missing(self) -> None:
+        """It is being stopped, and will be told so before it goes on. From any thread."""
+        with self._kick_lock:
+            if self._machine is not None and self._machine.missing_pages:
+                if not self._housing.deterministic:
+                    self._machine.kick()
+                self._machine.give_up_missing()
+
     def limit_dirty(self, pages_per_second: int | None) -> None:
         """`Machine.limit_dirty`. From any thread. Raises GuestStateError."""
         with self._kick_lock:

@@ -26,6 +26,7 @@ from emulator.devices.capture import OUTBOUND
 from emulator.devices.segment import Member, Segment
 from emulator.devices.switch import MAX_HOPS, Port
 from emulator.errors import ConfigError, EmulatorError
+from emulator.faults.frames import FrameFaults
 from emulator.netdev import MAX_DEVICES, NETWORK, NONE, Outlet, check_device
 from emulator.server.labnet import Home, LabNetwork
 from emulator.server.netloop import Loop
@@ -52,14 +53,31 @@ class UplinkPort(Port):
 
 
 class _UplinkEnd(Member):
+    """The cable's end, where rules of faults are asked about each frame, while there are some."""
+
     def __init__(self, port: UplinkPort) -> None:
         super().__init__(port.name)
         self._port = port
+        self.faults: FrameFaults | None = None
 
     def transmit(self, frame: bytes) -> None:
         """In from the segment."""
+        self._pass_on(frame, self._come_in, "in")
+
+    def _come_in(self, frame: bytes) -> None:
         self.counters.out_frames += 1
-        self._port.pass_on(frame, MAX_HOPS)
+        if self._port.switch is not None:
+            self._port.pass_on(frame, MAX_HOPS)
+
+    def receive(self, frame: bytes) -> None:
+        """Out of the switch."""
+        self._pass_on(frame, super().receive, "out")
+
+    def _pass_on(self, frame: bytes, to: Callable[[bytes], None], direction: str) -> None:
+        if self.faults is None:
+            to(frame)
+        else:
+            self.faults.pass_on("link.frame", frame, to, device=self.name, direction=direction)
 
 
 @dataclass
@@ -89,6 +107,8 @@ class Networks:
         self._labs: dict[str, LabNetwork] = {}
         self._home: Home | None = None
         self._loop: Loop | None = None
+        self.faults: FrameFaults | None = None
+        """Of what is attached from now on."""
         self._up: dict[str, bool] = {}
         for name in self._plan:
             self._device(name)
@@ -126,6 +146,7 @@ class Networks:
         """Plug a switch's uplink into a device."""
         with self._lock:
             device = self._device(name)
+            port.end.faults = self.faults
             device.uplinks.append(port)
             device.segment.add(port.end)
             self._connect(device)

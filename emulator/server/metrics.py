@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import EmulatorError
+from emulator.exposition import Metric, MetricsPage, render
 from emulator.server.events import Event
 
 if TYPE_CHECKING:
@@ -20,36 +21,39 @@ if TYPE_CHECKING:
     from emulator.server.server import Server
 
 SAMPLE_SECONDS = 5.0
-CONTENT = "text/plain; version=0.0.4; charset=utf-8"
 ADDRESS = "127.0.0.1"
 Labels = dict[str, str]
 
-METRICS: tuple[tuple[str, str, str], ...] = (
-    ("sun4v_up_seconds", "gauge", "Seconds since the machine was powered on, virtual where its time is."),
-    ("sun4v_domains", "gauge", "Domains by state."),
-    ("sun4v_events_total", "counter", "Events of the machine, by kind."),
-    ("sun4v_faults_total", "counter", "Faults that have been injected."),
-    ("sun4v_migrations_total", "counter", "Domains that have come and gone, by direction."),
-    ("sun4v_domain_insns_total", "counter", "Instructions completed, by virtual CPU."),
-    ("sun4v_domain_traps_total", "counter", "Traps taken, by virtual CPU."),
-    ("sun4v_domain_tlb_misses_total", "counter", "MMU misses that became traps, by virtual CPU."),
-    ("sun4v_domain_hypercalls_total", "counter", "Hypercalls, by virtual CPU."),
-    ("sun4v_domain_dirty_pages", "gauge", "Pages of 8 KiB that are marked as written."),
-    ("sun4v_domain_memory_bytes", "gauge", "Memory of the domain."),
-    ("sun4v_disk_requests_total", "counter", "Requests to a virtual disk, by operation."),
-    ("sun4v_disk_bytes_total", "counter", "Bytes read from and written to a virtual disk."),
-    ("sun4v_disk_errors_total", "counter", "Requests to a virtual disk that failed."),
-    ("sun4v_net_frames_total", "counter", "Frames of a virtual network, by direction of the domain."),
-    ("sun4v_net_bytes_total", "counter", "Bytes of a virtual network, by direction of the domain."),
-    ("sun4v_net_dropped_total", "counter", "Frames that a port has dropped."),
-    ("sun4v_ldc_resets_total", "counter", "Times that channels were reset by the domain."),
-)
-"""Name, type, help: the one table."""
-
-
-def escape(text: str) -> str:
-    """The value of a label."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+METRICS: tuple[Metric, ...] = (
+    Metric("sun4v_up_seconds", "gauge", "Seconds since the machine was powered on, virtual where its time is.",
+           ("machine",)),
+    Metric("sun4v_domains", "gauge", "Domains by state.", ("machine", "state")),
+    Metric("sun4v_events_total", "counter", "Events of the machine, by kind.", ("machine", "kind")),
+    Metric("sun4v_faults_total", "counter", "Faults that have been injected.", ("machine",)),
+    Metric("sun4v_migrations_total", "counter", "Domains that have come and gone, by direction.",
+           ("machine", "direction")),
+    Metric("sun4v_domain_insns_total", "counter", "Instructions completed, by virtual CPU.",
+           ("machine", "domain", "cpu")),
+    Metric("sun4v_domain_traps_total", "counter", "Traps taken, by virtual CPU.", ("machine", "domain", "cpu")),
+    Metric("sun4v_domain_tlb_misses_total", "counter", "MMU misses that became traps, by virtual CPU.",
+           ("machine", "domain", "cpu")),
+    Metric("sun4v_domain_hypercalls_total", "counter", "Hypercalls, by virtual CPU.", ("machine", "domain", "cpu")),
+    Metric("sun4v_domain_dirty_pages", "gauge", "Pages of 8 KiB that are marked as written.", ("machine", "domain")),
+    Metric("sun4v_domain_memory_bytes", "gauge", "Memory of the domain.", ("machine", "domain")),
+    Metric("sun4v_disk_requests_total", "counter", "Requests to a virtual disk, by operation.",
+           ("machine", "domain", "disk", "path", "operation")),
+    Metric("sun4v_disk_bytes_total", "counter", "Bytes read from and written to a virtual disk.",
+           ("machine", "domain", "disk", "path", "direction")),
+    Metric("sun4v_disk_errors_total", "counter", "Requests to a virtual disk that failed.",
+           ("machine", "domain", "disk", "path")),
+    Metric("sun4v_net_frames_total", "counter", "Frames of a virtual network, by direction of the domain.",
+           ("machine", "domain", "net", "direction")),
+    Metric("sun4v_net_bytes_total", "counter", "Bytes of a virtual network, by direction of the domain.",
+           ("machine", "domain", "net", "direction")),
+    Metric("sun4v_net_dropped_total", "counter", "Frames that a port has dropped.", ("machine", "domain", "net")),
+    Metric("sun4v_ldc_resets_total", "counter", "Times that channels were reset by the domain.", ("machine", "domain")),
+)  # fmt: skip
+"""The one table."""
 
 
 class Metrics:
@@ -70,15 +74,7 @@ class Metrics:
 
     def text(self) -> str:
         """All of it."""
-        found: dict[str, list[str]] = {}
-        for name, labels, value in (*self._machine(), *self._guests()):
-            words = ",".join(f'{key}="{escape(text)}"' for key, text in labels.items())
-            found.setdefault(name, []).append(f"{name}{{{words}}} {value}" if words else f"{name} {value}")
-        out = []
-        for name, kind, about in METRICS:
-            if name in found:
-                out += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", *found[name]]
-        return "\n".join([*out, ""])
+        return render(METRICS, (*self._machine(), *self._guests()))
 
     def _machine(self) -> Iterator[tuple[str, Labels, float]]:
         server = self._server
@@ -149,34 +145,9 @@ class MetricsServer:
     """http://127.0.0.1:PORT/metrics. Raises OSError where the port cannot be had."""
 
     def __init__(self, server: Server, port: int) -> None:
-        import http.server  # a hundred modules that nobody else needs
-
-        metrics = Metrics(server)
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            """One request."""
-
-            timeout = 10
-
-            def do_GET(self) -> None:
-                """The metrics, or nothing."""
-                body = metrics.text().encode() if self.path == "/metrics" else b"see /metrics\n"
-                self.send_response(200 if self.path == "/metrics" else 404)
-                self.send_header("Content-Type", CONTENT)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Scrapes are no news."""
-
-        self._http = http.server.ThreadingHTTPServer((ADDRESS, port), Handler)
-        self._http.daemon_threads = True
-        self.port = self._http.server_address[1]
-        self._thread = threading.Thread(target=self._http.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        self._page = MetricsPage(ADDRESS, port, Metrics(server).text)
+        self.port = self._page.port
 
     def close(self) -> None:
         """No more scrapes."""
-        self._http.shutdown()
-        self._http.server_close()
+        self._page.close()

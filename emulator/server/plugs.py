@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 
 from emulator.backends.file import Backend
 from emulator.devices.capture import Capture
@@ -342,6 +343,12 @@ class Plugs:
     def _faulty(self, disk: str, backend: Backend) -> Backend:
         return FaultyDisk(backend, self._around.faults, domain=self._guest, disk=disk,
                           real_time=not self._machine.deterministic)
+
+    def serve_disks(self, pattern: str, online: bool) -> None:
+        """The services behind disks of such names go, or come back where they should be there."""
+        for plug in self._disks.values():
+            if fnmatchcase(plug.disk, pattern):
+                plug.device.set_online(online and plug.path.online and not plug.error and not self._away)
 
     def reconsider(self) -> None:
         """Faults of the disks have come or gone: who serves plain requests is decided anew."""

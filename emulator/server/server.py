@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from emulator.engines import DEFAULT_ENGINE, check_engine
 from emulator.errors import ConfigError
-from emulator.machine import DETERMINISTIC_SEED, DETERMINISTIC_TOD
+from emulator.machine import DETERMINISTIC_SEED, DETERMINISTIC_TOD, Machine
 from emulator.mblocks import Mblock, MemoryMap
 from emulator.netdev import Outlet
 from emulator.platforms import Platform, find_platform
@@ -42,7 +43,8 @@ class Server:
 
     With `deterministic` time is virtual, and stands still until `advance`, or `scheduler.start`. `clock`: seconds since
     the epoch, for events (default: the host's, or virtual time). `nets`: where network devices are plugged in
-    (emulator.netdev). Raises ConfigError.
+    (emulator.netdev). `engine`: how guests' code is executed (emulator.engines); where the host has no translator they
+    are interpreted, and `engine_note` says why. Raises ConfigError.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Server:
         seed: int = DETERMINISTIC_SEED,
         clock: Callable[[], float] | None = None,
         nets: Mapping[str, Outlet] | None = None,
+        engine: str = DEFAULT_ENGINE,
     ) -> None:
         self.name = name
         for device, outlet in (nets or {}).items():
@@ -67,6 +70,11 @@ class Server:
         self.map = MemoryMap.of_banks(self.platform.fill(self.memory_bytes), self.platform.reserved)
         self.boot = _boot_id(name, deterministic=deterministic)
         self.deterministic = deterministic
+        self.engine = check_engine(engine)
+        self.engine_note = ""
+        if engine != "interpreter":
+            with Machine("8K") as probe:
+                self.engine_note = probe.prefer_engine(engine)
         self.scheduler = Scheduler(slice_ns=slice_ns) if deterministic else None
         self.clock = clock or (self._virtual_time if deterministic else time.time)
         # what only grows: a host whose clock is set must not end requests
@@ -78,7 +86,8 @@ class Server:
         if self.scheduler is not None:
             self.scheduler.on_slice = self.faults.look
         self.networks = Networks(nets, clock=lambda: int(self.ticks() * 1e9), changed=self._links_changed)
-        self.switches = Switches(self.networks)
+        self.networks.faults = self.faults.frames
+        self.switches = Switches(self.networks, faults=self.faults.frames)
         self.off = threading.Event()
         """Set when the server was powered off."""
         self._runner: Runner = self.scheduler or Threads()
@@ -90,7 +99,7 @@ class Server:
         self._housing = Housing(
             platform=self.platform, platform_name=platform, deterministic=deterministic, seed=seed,
             tod_seconds=(lambda: int(self.clock())) if deterministic else None, switch=self._switch, faults=self.faults,
-            tracing=self.tracing,
+            tracing=self.tracing, engine=engine,
         )  # fmt: skip
 
     def _virtual_time(self) -> float:
@@ -243,10 +252,10 @@ class Server:
 
         return guest.post(leave)
 
-    def ask(self, number: int, action: Callable[[Guest], T]) -> Future[T]:
-        """Have something done in a guest's turn. Raises NoGuestError."""
+    def ask(self, number: int, action: Callable[[Guest], T], *, ending: bool = False) -> Future[T]:
+        """Have something done in a guest's turn (`Guest.post`). Raises NoGuestError."""
         guest = self.guest(number)
-        return guest.post(lambda: action(guest))
+        return guest.post(lambda: action(guest), ending=ending)
 
     def console(self, number: int) -> GuestConsole:
         """The console of a guest. Raises NoGuestError."""
@@ -282,6 +291,8 @@ class Server:
             "boot": self.boot,
             "started_at": self.started_at,
             "deterministic": self.deterministic,
+            "engine": "interpreter" if self.engine_note else self.engine,
+            "engine_note": self.engine_note,
             "domains": len(self._guests),
             "time_ns": self.scheduler.now_ns if self.scheduler else int((self.clock() - self.started_at) * 1e9),
         }
@@ -317,7 +328,7 @@ class Server:
             self.off.set()
         self.faults.close()
         for guest in self.guests:
-            guest.post(guest.vanish)
+            guest.post(guest.vanish, ending=True)
         self._runner.close()
         if self._aside is not None:
             self._aside.shutdown()

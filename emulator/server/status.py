@@ -47,6 +47,8 @@ class Snapshot:
     text: str = ""
     firmware: bool = False
     insns: int = 0
+    engine: str = ""
+    engine_note: str = ""
     strands: dict[int, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     errors: dict[str, str] = field(default_factory=dict)
@@ -68,6 +70,8 @@ def take_snapshot(machine: Machine, services: tuple[str, ...], plugs: Plugs | No
         text=soft.text,
         firmware=firmware is not None and firmware.in_charge,
         insns=machine.insns,
+        engine=machine.engine,
+        engine_note=machine.engine_note,
         strands={strand.number: strand.state.name.lower() for strand in machine.strands},
         services=services,
         errors=plugs.errors if plugs else {},
@@ -108,6 +112,8 @@ def status(guest: Guest) -> dict[str, Any]:
         "firmware": seen.firmware,
         "started_at": guest.started_at,
         "insns": seen.insns,
+        "engine": seen.engine,
+        "engine_note": seen.engine_note,
         "vcpus": [
             {"vid": vid, "pid": pid, "state": seen.strands.get(vid, stopped), "util": round(used.get(vid, 0.0), 2)}
             for vid, pid in spec.vcpus

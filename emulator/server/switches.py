@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from emulator.devices.describe import SWITCH_MAC
 from emulator.devices.switch import HEADER, MAX_VLAN, TAG_BYTES, Port, Switch
 from emulator.errors import ConfigError
+from emulator.faults.frames import FrameFaults
 from emulator.fields import Fields
 from emulator.netdev import check_device
 from emulator.server.errors import SpecError
@@ -68,8 +69,8 @@ def _device(fields: Fields) -> str:
 class Switches:
     """The switches, with their uplinks to `networks`. Safe from several threads."""
 
-    def __init__(self, networks: Networks | None = None) -> None:
-        self.networks = networks or Networks()
+    def __init__(self, networks: Networks | None = None, *, faults: FrameFaults | None = None) -> None:
+        self.networks, self._faults = networks or Networks(), faults
         self.wires = Wires()
         """Links between networks of one switch, which do not go through it."""
         self._lock = threading.Lock()
@@ -90,12 +91,18 @@ class Switches:
             for spec in specs:
                 known = self._switches.get(spec.name)
                 switch = known[1] if known else Switch(spec.name, clock=self.networks.clock)
-                switch.default_vlan = spec.default_vlan
+                switch.default_vlan, switch.faults = spec.default_vlan, self._faults
                 switch.most = spec.mtu + HEADER + TAG_BYTES
                 switch.cluster = spec.mode == CLUSTER
                 switch.forget_flows()
                 self._switches[spec.name] = spec, switch
                 self._link(spec, switch)
+
+    def forget_flows(self) -> None:
+        """What frames may go past is decided anew."""
+        with self._lock:
+            for _, switch in self._switches.values():
+                switch.forget_flows()
 
     def _link(self, spec: SwitchSpec, switch: Switch) -> None:
         """Its uplink, as the specification says: none while nobody serves the switch."""

@@ -7,6 +7,7 @@ import mmap
 from emulator._core_stream import HEADER_BYTES, RAW_BYTES, Buffer, Chunk, ChunkError, Image, Parser
 from emulator.hvctl.wire import EndError
 from emulator.stream import links
+from emulator.stream.records import RecordLink
 
 _CAPACITY = 1 << 20
 
@@ -68,10 +69,14 @@ class Inbox:
             self._start, self._end = 0, self._end - self._start
         wanted += self._start
         while True:
-            count = link.recv_into(self._view[self._end :])
+            room, least = self._view[self._end :], wanted - self._end
+            patient = link if self._chunk is not None and isinstance(link, RecordLink) else None
+            count = patient.receive(room, least) if patient else link.recv_into(room)  # the rest of a chunk will come
             if count == 0:
                 raise EndError("the other side has closed the link")
             self._end += count
             self.received_bytes += count
             if self._end >= wanted:
                 return
+            if patient and patient.gettimeout() == 0:
+                raise BlockingIOError("slow: what was received is acknowledged meanwhile")

@@ -25,6 +25,7 @@ from emulator.stream import chunks, codec, links
 from emulator.stream.chunks import Type
 from emulator.stream.codec import Codec
 from emulator.stream.inbox import Inbox
+from emulator.stream.records import RecordLink
 
 if TYPE_CHECKING:
     from emulator.stream.receiver import Receiver
@@ -38,6 +39,8 @@ _GREETING_BYTES = 1 << 18
 _DATA_BYTES = 1 << 20
 _POLL_MS = 500
 _SOON_MS = 10
+_MORE_MS = 2
+"""Within so long more comes, in a round: one acknowledgement is enough for several chunks."""
 MOST_AGAIN = 4096
 """Threads of a machine that wait: each for one page."""
 
@@ -204,10 +207,12 @@ class Incoming:
                 continue
             except (BlockingIOError, ssl.SSLWantReadError):
                 pass
-            if self._unanswered:
-                self._acknowledge(state)
             begun = time.monotonic_ns()
-            ready = poll.poll(_POLL_MS if bell is not None or not self._receiver.finishing else _SOON_MS)
+            ready = poll.poll(_MORE_MS) if self._unanswered else []
+            if self._unanswered and not ready:
+                self._acknowledge(state)
+            if not ready:
+                ready = poll.poll(_POLL_MS if bell is not None or not self._receiver.finishing else _SOON_MS)
             self._idle_ns += time.monotonic_ns() - begun
             if bell is not None and any(fd == bell for fd, _ in ready):
                 self._ask(again=False)
@@ -313,7 +318,8 @@ class Incoming:
 
     def _acknowledge(self, state: ChannelState) -> None:
         self._unanswered = 0
-        self._send(Type.ACK, sequence=state.applied, argument=self._idle_ns)
+        waited = self._link.waited_ns() if isinstance(self._link, RecordLink) else 0
+        self._send(Type.ACK, sequence=state.applied, argument=self._idle_ns + waited)
 
     def _send(self, kind: Type, *, sequence: int = 0, argument: int = 0, body: bytes = b"") -> None:
         header = Chunk(type=kind, mid=self._receiver.mid, channel=self._channel, sequence=sequence, argument=argument)

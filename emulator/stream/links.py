@@ -59,7 +59,7 @@ class Security:
         tune(sock)
         sock.settimeout(HANDSHAKE_SECONDS)
         if self._plain:
-            return sock
+            return records.plain(sock)
         if not self._records:
             return self._handshake(self._context, sock)
         context = _context(self._credentials, server=self._server)  # its own: the keys of others are not in its file
@@ -79,7 +79,7 @@ def binding(link: Link) -> bytes:
     """What only the two ends of this connection know."""
     if isinstance(link, RecordLink):
         return link.bound
-    return _finished(link) if isinstance(link, ssl.SSLSocket) else b"plain"
+    return _finished(link) if isinstance(link, ssl.SSLSocket) else b""
 
 
 def _finished(link: ssl.SSLSocket) -> bytes:

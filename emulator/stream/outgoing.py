@@ -18,6 +18,7 @@ from typing import Protocol
 
 from emulator._core_stream import Buffer, Chunk, ChunkError, Image, Taken, seal
 from emulator.errors import EmulatorError
+from emulator.faults.injector import Injector
 from emulator.hvctl.wire import WireError
 from emulator.stream import chunks, links
 from emulator.stream.bucket import Bucket
@@ -77,6 +78,7 @@ class Sent:
     sequence: int
     data: memoryview | bytes
     buffer: Buffer | None
+    kind: str = ""
     tries: int = 0
     damaged: bool = False
     urgent: bool = False
@@ -103,6 +105,7 @@ class Engine(Protocol):
     bucket: Bucket
     round: int
     serving: bool
+    faults: Injector
 
     def address(self) -> tuple[str, int]: ...  # noqa: D102
     def security(self) -> links.Security: ...  # noqa: D102
@@ -284,7 +287,7 @@ class Outgoing:
             self.engine.over.wait(wait)
             self.counters.cap_seconds += wait
         wall, cpu = time.perf_counter(), time.thread_time()
-        link.sendall(sent.data)
+        link.sendall(self._struck(sent) if self.engine.faults.armed else sent.data)
         self.counters.send_seconds += time.perf_counter() - wall
         self.counters.send_cpu_seconds += time.thread_time() - cpu
         if sent.tries:
@@ -292,6 +295,21 @@ class Outgoing:
         else:
             self.counters.wire_bytes += size
         sent.tries += 1
+
+    def _struck(self, sent: Sent) -> memoryview | bytes:
+        """What goes out in the place of a chunk. Raises OSError."""
+        rule = self.engine.faults.fire("stream.chunk", kind=sent.kind, channel=self.number)
+        match rule.action if rule is not None else "":
+            case "lose":
+                return b""
+            case "corrupt":
+                return bytes(sent.data[:-1]) + bytes([sent.data[-1] ^ 1])
+            case "cut":
+                raise ConnectionResetError("fault stream.chunk: the connection was cut")
+            case "delay":
+                assert rule is not None
+                self.engine.over.wait(rule.value("ms") / 1000)
+        return sent.data
 
     # -- what is sent
 
@@ -326,7 +344,7 @@ class Outgoing:
             type=item.type, mid=self.engine.mid, channel=self.number, round=item.round, sequence=self._next,
             argument=item.argument,
         )  # fmt: skip
-        return self._numbered(seal(chunk, body), None)
+        return self._numbered(seal(chunk, body), None, item.type)
 
     def _fetch_wanted(self) -> Sent | None:
         """Pages that are asked for, and those behind them: few, since somebody waits."""
@@ -380,6 +398,8 @@ class Outgoing:
         return self._sealed(buffer, taken, algorithm, size)
 
     def _sealed(self, buffer: Buffer, taken: Taken, algorithm: int, size: int) -> Sent:
+        if self.engine.faults.armed and size and self.engine.faults.fire("stream.page", channel=self.number):
+            buffer.payload[0] ^= 1
         buffer.seal(
             Chunk(
                 type=Type.DATA, mid=self.engine.mid, channel=self.number, round=self.engine.round, sequence=self._next,
@@ -391,10 +411,10 @@ class Outgoing:
     def _counted(self, buffer: Buffer, taken: Taken) -> Sent:
         self.counters.pages += taken.pages + taken.zeros
         self.counters.raw_bytes += taken.raw_bytes
-        return self._numbered(buffer.wire(), buffer)
+        return self._numbered(buffer.wire(), buffer, Type.DATA)
 
-    def _numbered(self, data: memoryview | bytes, buffer: Buffer | None) -> Sent:
-        sent = Sent(self._next, data, buffer)
+    def _numbered(self, data: memoryview | bytes, buffer: Buffer | None, kind: Type) -> Sent:
+        sent = Sent(self._next, data, buffer, kind.name.lower())
         self._next += 1
         self._unacked.append(sent)
         return sent

@@ -21,6 +21,9 @@ from emulator._core_stream import Records, records_available
 VARIABLE = "S4V_STREAM_RECORDS"
 """0 in the environment: Python's ssl does all of it."""
 SUITES = {"TLS_AES_128_GCM_SHA256": 1, "TLS_AES_256_GCM_SHA384": 2, "TLS_CHACHA20_POLY1305_SHA256": 3}
+PLAIN = 0
+WAIT_MS = 100
+"""For what must come, as the rest of a chunk, in the place of the interpreter."""
 _SEND_SECONDS = 15.0
 _SECRETS = ("CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0")
 
@@ -55,6 +58,14 @@ def _secrets(fd: int) -> tuple[bytes, bytes] | None:
     return found[0], found[1]
 
 
+def plain(sock: socket.socket) -> RecordLink:
+    """A link without TLS, in the same way. Raises OSError."""
+    records = Records.open(sock.fileno(), PLAIN, b"", b"")
+    if records is None:
+        raise OSError("the host has no memory for a link")
+    return RecordLink(sock, records, b"plain")
+
+
 def take_over(link: ssl.SSLSocket, keys: int, *, server: bool, bound: bytes, rekey_after: int = 0) -> RecordLink | None:
     """The link whose handshake is over and on which nothing was sent or received yet; None: it stays as it is."""
     suite, secrets = SUITES.get((link.cipher() or ("",))[0]), _secrets(keys)
@@ -84,6 +95,10 @@ class RecordLink:
         """How long `recv_into` waits for the first byte, and `sendall` without progress."""
         self._sock.settimeout(seconds)
 
+    def gettimeout(self) -> float | None:
+        """What `settimeout` or `setblocking` said; 0: nothing waits."""
+        return self._sock.gettimeout()
+
     def setblocking(self, flag: bool) -> None:
         """`recv_into` waits for ever, or not at all."""
         self._sock.setblocking(flag)
@@ -103,6 +118,15 @@ class RecordLink:
 
     def _send(self, data: bytes | memoryview, seconds: float | None) -> None:
         self._records.send(data, int((seconds or _SEND_SECONDS) * 1000))
+
+    def receive(self, buffer: memoryview, least: int) -> int:
+        """As `recv_into`, but `least` bytes will come for certain: they are waited for, for a while."""
+        count = self._records.receive(buffer, least=least, wait_ms=WAIT_MS)
+        return self.recv_into(buffer) if count is None else count
+
+    def waited_ns(self) -> int:
+        """How long `receive` has waited for input, together."""
+        return self._records.waited_ns()
 
     def recv_into(self, buffer: memoryview | bytearray) -> int:
         """Bytes that came, 0 at the end. Raises OSError: BlockingIOError where nothing came, by `setblocking`."""

@@ -6,9 +6,11 @@ Every function takes the map of a frame and gives a frozen record; RequestError 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from emulator.errors import EmulatorError
+from emulator.faults.rules import MAX_RULES, FaultsError, Plan, parse_plan
 from emulator.fields import Fields
 
 VERSION = (1, 0)
@@ -62,6 +64,10 @@ class Options:
     reconnect_seconds: int = 60
     postcopy: str = "off"
     plain: bool = False
+    faults: Plan = field(default_factory=Plan)
+    """What goes wrong on purpose on the way (points stream.*)."""
+    fired: Mapping[int, int] = field(default_factory=dict)
+    """How often rules of it have fired before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +226,18 @@ def _options(args: Fields) -> Options:
         reconnect_seconds=given.number("reconnect_seconds", 1, 3_600, default.reconnect_seconds),
         postcopy=_word(given, "postcopy", POSTCOPY),
         plain=given.flag("plain", default.plain),
+        faults=_faults(given.raw("faults", {})),
+        fired={pair[0]: pair[1] for pair in given.tuples("fired", 2, [])[:MAX_RULES]},
     )
     given.end()
     return found
+
+
+def _faults(plan: object) -> Plan:
+    try:
+        return parse_plan(plan)
+    except FaultsError as error:
+        raise RequestError(f"options.faults: {error.problems[0]}") from None
 
 
 def _word(given: Fields, name: str, allowed: tuple[str, ...]) -> str:

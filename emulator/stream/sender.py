@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from emulator._core_stream import Audit, Chunk, Image
 from emulator.errors import EmulatorError
+from emulator.faults.injector import Firing, Injector
+from emulator.faults.points import Place
 from emulator.stream import chunks, codec, links
 from emulator.stream.bucket import Bucket
 from emulator.stream.chunks import Type, state_digest
@@ -46,6 +48,8 @@ class Sender:
         self.image = Image(request.blocks, key, marks=True)
         self.bucket = Bucket(request.options.bandwidth_bps, time.monotonic)
         self.chooser = Chooser("none", (), time.monotonic)
+        self.faults = Injector(Place.WORKER, tell=self._struck)
+        self.faults.arm(request.options.faults, fired=dict(request.options.fired))
         self._control = Control(request.options, request.channels)
         self.over = threading.Event()
         self.round = 0
@@ -73,6 +77,9 @@ class Sender:
         """Begin."""
         for thread in self._threads:
             thread.start()
+
+    def _struck(self, firing: Firing) -> None:
+        self._tell("fault", rule=firing.rule, facts=dict(firing.facts))
 
     # -- requests
 
@@ -444,11 +451,10 @@ class Sender:
     # -- measuring
 
     def _total(self) -> Counters:
-        total = Counters()
-        for channel in self._channels:
-            for name in vars(total):
-                setattr(total, name, getattr(total, name) + getattr(channel.counters, name))
-        return total
+        if len(self._channels) == 1:
+            return self._channels[0].counters
+        found = [vars(channel.counters) for channel in self._channels]
+        return Counters(*(sum(values) for values in zip(*(each.values() for each in found), strict=True)))
 
     def _sample(self) -> Sample:
         total = self._total()

@@ -146,7 +146,6 @@ SECTIONS: tuple[Section, ...] = (
     Section("VCONS", "vcons", _console),
     Section("STATUS", "status", _status),
 )
-BY_TITLE = {section.title: section for section in SECTIONS}
 ALWAYS = {"masters"}  # printed though it is empty
 
 FORMATS: Mapping[str, tuple[str, ...]] = {

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
-from emulator.errors import EmulatorError
+from emulator.arguments import Parser
+from ldmd.reporting import OK, reporting
 
 if TYPE_CHECKING:
     from ldmd.lab.room import Room
-
-OK, FAILED = 0, 1
 
 
 def add_lab(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
@@ -31,38 +28,19 @@ def add_lab(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
     up = verbs.add_parser("up", help="make the lab of a file, or power on one that is down")
     up.add_argument("file", metavar="FILE.toml", type=Path)
     up.add_argument("--keep", action="store_true", help="where it fails, leave what was made, to look at it")
-    up.set_defaults(handler=_reporting(_up))
+    up.set_defaults(handler=reporting(_up))
     down = verbs.add_parser("down", help="shut its guests down, power its servers off; `up` brings it back")
     down.add_argument("lab", metavar="LAB", help="name of a lab, or its file")
     down.add_argument("--force", action="store_true", help="without a word to the guests")
-    down.set_defaults(handler=_reporting(_down))
+    down.set_defaults(handler=reporting(_down))
     reset = verbs.add_parser("reset", help="remove a lab with its disks, in whatever state it is")
     reset.add_argument("lab", metavar="LAB", nargs="?", help="name of a lab, or its file")
     reset.add_argument("--all", action="store_true", help="all labs")
-    reset.set_defaults(handler=_reporting(_reset))
+    reset.set_defaults(handler=reporting(_reset))
     listing = verbs.add_parser("list", help="list labs")
     listing.add_argument("--json", action="store_true", help="print JSON")
-    listing.set_defaults(handler=_reporting(_list))
+    listing.set_defaults(handler=reporting(_list))
     return {"lab": parser}
-
-
-def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    def handler(options: argparse.Namespace) -> int:
-        from ldmd.lab.reader import LabFileError
-        from ldmd.lab.room import LabError
-        from ldmd.messages import RefusedError
-
-        try:
-            return action(options)
-        except LabFileError as error:
-            for problem in error.problems:
-                complain(problem)
-            return EXIT_USAGE
-        except (EmulatorError, RefusedError) as error:
-            complain(str(error))
-            return FAILED if isinstance(error, LabError | RefusedError) else EXIT_USAGE
-
-    return handler
 
 
 def _room() -> Room:

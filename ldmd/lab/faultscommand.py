@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.arguments import EXIT_USAGE, Parser, complain
-from emulator.errors import EmulatorError
+from emulator.arguments import Parser
+from ldmd.reporting import OK, reporting
 
 if TYPE_CHECKING:
     from emulator.faults.rules import Plan
 
-OK, FAILED = 0, 1
 TARGET = "a lab, or a machine"
 
 
@@ -31,39 +29,22 @@ def add_faults(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser
     verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
     listing = verbs.add_parser("list", help="what can fail, where, and how")
     listing.add_argument("--json", action="store_true", help="print JSON")
-    listing.set_defaults(handler=_reporting(_list))
+    listing.set_defaults(handler=reporting(_list))
     check = verbs.add_parser("check", help="look whether a file is a plan")
     check.add_argument("file", metavar="FILE.toml", type=Path)
-    check.set_defaults(handler=_reporting(_check))
+    check.set_defaults(handler=reporting(_check))
     arm = verbs.add_parser("arm", help="arm the plan of a file; it takes the place of one that is armed")
     arm.add_argument("name", metavar="NAME", help=TARGET)
     arm.add_argument("file", metavar="FILE.toml", type=Path)
-    arm.set_defaults(handler=_reporting(_arm))
+    arm.set_defaults(handler=reporting(_arm))
     status = verbs.add_parser("status", help="what is armed, and what has fired")
     status.add_argument("name", metavar="NAME", help=TARGET)
     status.add_argument("--json", action="store_true", help="print JSON")
-    status.set_defaults(handler=_reporting(_status))
+    status.set_defaults(handler=reporting(_status))
     disarm = verbs.add_parser("disarm", help="nothing fires any more; what was done stays done")
     disarm.add_argument("name", metavar="NAME", help=TARGET)
-    disarm.set_defaults(handler=_reporting(_disarm))
+    disarm.set_defaults(handler=reporting(_disarm))
     return {"faults": parser}
-
-
-def _reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    def handler(options: argparse.Namespace) -> int:
-        from emulator.faults.rules import FaultsError
-
-        try:
-            return action(options)
-        except FaultsError as error:
-            for problem in error.problems:
-                complain(problem)
-            return EXIT_USAGE
-        except EmulatorError as error:
-            complain(str(error))
-            return FAILED
-
-    return handler
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -106,11 +87,15 @@ def machines_of(name: str) -> tuple[str, ...]:
 
 
 def ask(machine: str, op: str, **arguments: Any) -> Any:
-    """One request to a machine. Raises HypervisorError where it is not on, or refuses."""
-    from emulator.places import place
+    """One request to a machine. Raises PlaceError where it is not on, HypervisorError where it refuses."""
+    from emulator.places import PlaceError, machine_names, place
     from ldmd.hvctl import Link
 
-    link = Link(place(machine).hvctl, client="sun4v")
+    where = place(machine)
+    if not where.on:
+        there = ", ".join(name for name in machine_names() if place(name).on) or "none"
+        raise PlaceError(f"no machine {machine} is on, and no lab is called so; machines that are on: {there}")
+    link = Link(where.hvctl, client="sun4v")
     try:
         link.connect()
         return link.call(op, **arguments)
@@ -128,47 +113,27 @@ def arm(plan: Plan, machines: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def _guarded(action: Callable[[], int]) -> int:
-    from ldmd.operations.context import HypervisorError
-
-    try:
-        return action()
-    except HypervisorError as error:
-        complain(str(error))
-        return FAILED
-
-
 def _arm(options: argparse.Namespace) -> int:
     plan = _read(options.file)
-
-    def action() -> int:
-        print("\n".join(arm(plan, machines_of(options.name))))
-        return OK
-
-    return _guarded(action)
+    print("\n".join(arm(plan, machines_of(options.name))))
+    return OK
 
 
 def _disarm(options: argparse.Namespace) -> int:
-    def action() -> int:
-        for machine in machines_of(options.name):
-            ask(machine, "faults.disarm")
-        return OK
-
-    return _guarded(action)
+    for machine in machines_of(options.name):
+        ask(machine, "faults.disarm")
+    return OK
 
 
 def _status(options: argparse.Namespace) -> int:
-    def action() -> int:
-        found = {machine: ask(machine, "faults.status") for machine in machines_of(options.name)}
-        if options.json:
-            print(json.dumps(found, indent=2))
-            return OK
-        for machine, status in found.items():
-            print(f"{machine}: {len(status['plan']['fault'])} rules are armed, {status['count']} firings, "
-                  f"digest {status['digest'][:16]}")
-            for row in status["firings"]:
-                facts = " ".join(f"{key}={value}" for key, value in row["facts"].items())
-                print(f"  {row['ordinal']:>4} rule {row['rule']} {row['point']} {row['action']} {facts}".rstrip())
+    found = {machine: ask(machine, "faults.status") for machine in machines_of(options.name)}
+    if options.json:
+        print(json.dumps(found, indent=2))
         return OK
-
-    return _guarded(action)
+    for machine, status in found.items():
+        print(f"{machine}: {len(status['plan']['fault'])} rules are armed, {status['count']} firings, "
+              f"digest {status['digest'][:16]}")
+        for row in status["firings"]:
+            facts = " ".join(f"{key}={value}" for key, value in row["facts"].items())
+            print(f"  {row['ordinal']:>4} rule {row['rule']} {row['point']} {row['action']} {facts}".rstrip())
+    return OK

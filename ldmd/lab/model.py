@@ -80,6 +80,7 @@ class LabServer:
     platform: str
     memory: str = ""
     deterministic: bool = False
+    engine: str = ""  # power-on --engine; "": as the machine comes
     networks: Properties = ()  # network devices and what they are plugged into: power-on --net
     domains: tuple[LabDomain, ...] = ()
 

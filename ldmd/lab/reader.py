@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from emulator.engines import ENGINES
 from emulator.errors import EmulatorError
 from emulator.faults.rules import FaultsError, Plan, parse_plan, read_plan
 from emulator.netdev import parse_plan as parse_nets
@@ -28,6 +29,7 @@ class LabFileError(EmulatorError):
     """A file is no lab. `problems`: one line each."""
 
     code = "lab.file"
+    of_usage = True
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -182,10 +184,17 @@ class _Reader:
         server = LabServer(
             name=name, platform=self.platform(table, where), memory=self.size(table, "memory", where),
             networks=self.networks(table, where), domains=tuple(domains),
-            deterministic=bool(self.take(table, "deterministic", bool, where)),
+            deterministic=bool(self.take(table, "deterministic", bool, where)), engine=self.engine(table, where),
         )  # fmt: skip
-        self.rest(table, where, "platform, memory, deterministic, networks and domain")
+        self.rest(table, where, "platform, memory, deterministic, engine, networks and domain")
         return server
+
+    def engine(self, table: dict[str, Any], where: str) -> str:
+        """How guests' code is executed."""
+        engine = self.take(table, "engine", str, where) or ""
+        if engine and engine not in ENGINES:
+            self.wrong(f"{where}.engine", f"{engine!r} is none of {', '.join(ENGINES)}")
+        return str(engine)
 
     def networks(self, table: dict[str, Any], where: str) -> Properties:
         """``networks = { net0 = "lan", net1 = "none" }``: where network devices are plugged in."""

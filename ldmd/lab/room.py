@@ -31,6 +31,7 @@ class LabError(EmulatorError):
     """A lab cannot be made, stopped or removed."""
 
     code = "lab"
+    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,9 @@ class Room:
     def _power_on(self, server: LabServer) -> None:
         memory = ("--memory", server.memory) if server.memory else ()
         nets = [f"--net={device}={outlet}" for device, outlet in server.networks] or ["--net="]
+        engine = ("--engine", server.engine) if server.engine else ()
         time = "--deterministic" if server.deterministic else "--no-deterministic"
-        _sun4v("power-on", "--platform", server.platform, *memory, *nets, time, server.name)
+        _sun4v("power-on", "--platform", server.platform, *memory, *nets, *engine, time, server.name)
 
     def _domains(self, server: LabServer, folder: Path) -> None:
         with Client(place(server.name).rpc) as client:

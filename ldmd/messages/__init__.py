@@ -6,56 +6,20 @@ A text is a format string. Where the product's wording is known it is that, exac
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import NoReturn
 
-from ldmd.messages import (
-    binding,
-    cli,
-    common,
-    cpu,
-    disk,
-    domain,
-    io,
-    listing,
-    manager,
-    memory,
-    migration,
-    moves,
-    network,
-    policy,
-    power,
-    reconf,
-    services,
-    spconfig,
-    variable,
-    xml,
-)
 from ldmd.messages.table import Message, RefusedError
 
 _SUBJECTS = (
-    binding,
-    cli,
-    common,
-    cpu,
-    disk,
-    domain,
-    io,
-    listing,
-    manager,
-    memory,
-    migration,
-    moves,
-    network,
-    policy,
-    power,
-    reconf,
-    services,
-    spconfig,
-    variable,
-    xml,
-)
-MESSAGES: Mapping[str, Message] = {row.code: row for subject in _SUBJECTS for row in subject.TABLE}
+    "binding", "cli", "common", "cpu", "disk", "domain", "io", "listing", "manager", "memory", "migration", "moves",
+    "network", "policy", "power", "reconf", "services", "spconfig", "variable", "xml",
+)  # fmt: skip
+MESSAGES: Mapping[str, Message] = {
+    row.code: row
+    for subject in _SUBJECTS for row in importlib.import_module(f"ldmd.messages.{subject}").TABLE
+}
 
 
 def message(code: str, **values: object) -> RefusedError:

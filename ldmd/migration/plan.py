@@ -71,12 +71,16 @@ def _travelling(guest: GuestFacts, target: TargetFacts, name: str) -> Domain:
 
 
 def _same_vlans(configuration: Configuration, guest: GuestFacts, domain: Domain) -> Domain:
-    """A network device without a VLAN of its own stays in the one it is in, where the switch there has another."""
+    """A network device without a VLAN of its own stays in the one it is in, where the switch there has another.
+
+    Where the source has no such switch (an inactive domain may name one that is not there) it takes the target's.
+    """
     here = dict(guest.vlans)
     there = {switch.name: switch.default_vlan for _, switch in configuration.switches()}
     return domain.but(vnets=tuple(
         replace(net, pvid=here[net.service])
-        if net.pvid is None and there.get(net.service, here.get(net.service)) != here.get(net.service) else net
+        if net.pvid is None and net.service in here and there.get(net.service, here[net.service]) != here[net.service]
+        else net
         for net in domain.vnets))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 from emulator.hvctl.wire import WireError
@@ -17,6 +18,8 @@ from ldmd.migrator import greeting
 from ldmd.migrator.greeting import Join, Welcome
 from ldmd.migrator.link import Identity, Link, LinkError, Pace, accept
 
+ROOM_SECONDS = 1.0
+"""In which a greeting that was ended gives its place back."""
 MOST = 16
 """Connections in their greeting at one time."""
 
@@ -36,7 +39,7 @@ class Listener:
         self._room = threading.BoundedSemaphore(MOST)
         self._closed = False
         self._guard = threading.Lock()
-        self._greeting: set[socket.socket] = set()
+        self._greeting: dict[socket.socket, str] = {}  # and from where; the oldest first
         self._thread = threading.Thread(target=self._accept, name="migration-listener", daemon=True)
         self._thread.start()
 
@@ -59,22 +62,37 @@ class Listener:
                 sock, peer = self._socket.accept()
             except OSError:
                 return
-            if not self._room.acquire(blocking=False):
+            if not self._room.acquire(blocking=False) and not (
+                    self._make_room(str(peer[0])) and self._room.acquire(timeout=ROOM_SECONDS)):
                 sock.close()
                 continue
             threading.Thread(target=self._greet, args=(sock, str(peer[0])), name="migration-greeting",
                              daemon=True).start()
 
+    def _make_room(self, address: str) -> bool:
+        """All places are taken: who has the most of them gives his oldest to one who has none or few."""
+        with self._guard:
+            if not self._greeting:
+                return False
+            counts = Counter(self._greeting.values())
+            greedy, count = counts.most_common(1)[0]
+            if count <= counts[address] + 1:
+                return False
+            oldest = next(sock for sock, each in self._greeting.items() if each == greedy)
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        return True
+
     def _greet(self, raw: socket.socket, peer: str) -> None:
         with self._guard:
-            self._greeting.add(raw)
+            self._greeting[raw] = peer
         try:
             self._let_in(raw, peer)
         except (LinkError, WireError, OSError) as error:
             self._log.debug(f"migration: {peer}: {error!s:.200}")
         finally:
             with self._guard:
-                self._greeting.discard(raw)
+                self._greeting.pop(raw, None)
             raw.close()  # a socket that TLS has taken over has another descriptor
             self._room.release()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from emulator.places import Place, PlaceError, home, place
+from emulator.places import Place, PlaceError, machine_names, place
 from ldmd.messages import refuse
 from ldmd.migrator.settings import HOSTS, PORT, read_hosts
 from ldmd.security import CERTIFICATE, TRUST
@@ -77,7 +77,9 @@ def withdraw(where: Place) -> None:
 
 
 def find_peer(host: str, directory: Path) -> Peer:
-    """Where it is. `directory`: of this manager. Raises RefusedError migration.host, settings.file."""
+    """Where it is. `directory`: of this manager. Raises RefusedError migration.host, migration.connect (a machine
+    of this home that does not listen), settings.file.
+    """
     known = trusted(directory)
     pins = frozenset({known[host]}) if host in known else frozenset()
     entry = read_hosts(directory / HOSTS).get(host)
@@ -88,6 +90,11 @@ def find_peer(host: str, directory: Path) -> Peer:
     if near is not None:
         return Peer(name=host, address=near.address, port=near.port, fingerprints=near.fingerprints | pins,
                     same_home=True)
+    if host in machine_names():
+        on = place(host).on
+        refuse("migration.connect", host=host,
+               problem=f"the ldmd of {host} does not listen" if on else f"machine {host} of this home is off",
+               help=f"`ldmd --machine {host}` starts it" if on else f"`sun4v power-on {host}`")
     address, port = host, PORT
     if host.count(":") == 1 and host.rpartition(":")[2].isdecimal():
         address, number = host.split(":")
@@ -115,8 +122,3 @@ def _neighbour(host: str) -> Peer | None:
         address = "127.0.0.1"
     return Peer(name=host, address=address, port=port, fingerprints=frozenset({fingerprint(der)} if der else ()),
                 same_home=True)
-
-
-def home_directory() -> Path | None:
-    """Where machines of one home keep what they share, or None where $S4V_HOME is not set."""
-    return home()

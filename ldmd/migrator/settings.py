@@ -111,6 +111,11 @@ def _table(path: Path, where: str, table: Any, kind: type[Any]) -> dict[str, Any
     return {known[name].name: value for name, value in table.items()}
 
 
+def read_table(path: Path, name: str, kind: type[Any]) -> dict[str, Any]:
+    """Values of a table of ldmd.toml by the fields of a dataclass. Raises RefusedError settings.file."""
+    return _table(path, name, _toml(path).get(name, {}), kind)
+
+
 def read_settings(path: Path) -> Settings:
     """Of ldmd.toml. Raises RefusedError settings.file."""
     found = Settings(**_table(path, "migration", _toml(path).get("migration", {}), Settings))

@@ -305,9 +305,13 @@ class SourceSide(Attempt):
                 peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=self._channels,
                 options={"compress": settings.compress, "downtime_ms": settings.downtime_ms,
                          "bandwidth_bps": settings.bandwidth_bps or None,
-                         "postcopy": settings.postcopy})
+                         "postcopy": settings.postcopy, **self._faults()})
         finally:
             close_all(fds)
+
+    def _faults(self) -> dict[str, Any]:
+        """What is armed for the worker."""
+        return self.means.faults.of_worker() if self.means.faults is not None else {}
 
     def _answer_at_once(self, event: dict[str, Any], worker: Worker) -> bool:
         """What the worker waits for: in its own thread, also while this attempt writes its journal."""

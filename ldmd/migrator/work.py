@@ -59,6 +59,10 @@ class Work:
         def arrived(event: dict[str, Any]) -> None:
             if holder and self._worker is holder[0]:
                 faults = self._attempt.means.faults
+                if event.get("event") == "fault":
+                    if faults is not None:
+                        faults.told(event)
+                    return
                 if faults is not None:
                     phase = self._attempt.state.phase.name.lower()
                     faults.worker(self._attempt.side, str(event.get("event")), phase, holder[0])

@@ -70,6 +70,11 @@ class Server:
         for each in connections:
             each.join()
 
+    @property
+    def clients(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
     def _accept(self) -> None:
         while not self._closing:
             try:

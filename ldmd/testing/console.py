@@ -53,7 +53,7 @@ class Console:
         found: list[re.Match[str]] = []
 
         def said() -> bool:
-            match = expression.search(self.text, self.position)
+            match = expression.search(self.text[self.position:])  # "\A" is where the last one ended
             found.extend([match] if match else [])
             return match is not None
 
@@ -62,7 +62,7 @@ class Console:
             wanted = pattern if isinstance(pattern, str) else pattern.pattern
             raise ExpectError(f"{self._name} did not say {wanted!r} within {seconds:g} virtual seconds; "
                               f"it said: {rest[-SHOWN:]!r}")
-        begin, self.position = self.position, found[0].end()
+        begin, self.position = self.position, self.position + found[0].end()
         return self.text[begin:self.position]
 
     def do(self, line: str, *, prompt: Pattern | None = None, seconds: float = SECONDS) -> str:

@@ -205,3 +205,10 @@ def test_the_oldest_records_go(sun4v: Sun4v, tmp_path: Path, monkeypatch: pytest
     for number in range(5):
         records.add(EXAMPLE | {"domain": f"../{number}"})
     assert [each.name for each in kept_in(tmp_path / "r")] == ["0003-.._2", "0004-.._3", "0005-.._4"]
+
+
+def test_faults_of_a_machine_that_is_not_on(sun4v: Sun4v, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[fault]]\npoint = "disk.read"\naction = "error"\n')
+    for words in (("arm", "gamma", str(tmp_path / "plan.toml")), ("status", "gamma"), ("disarm", "gamma")):
+        assert sun4v("faults", *words) == (
+            1, "", "sun4v: no machine gamma is on, and no lab is called so; machines that are on: none\n")

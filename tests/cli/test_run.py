@@ -269,9 +269,12 @@ def test_signals_end_a_run(prog: Path, number: signal.Signals, status: int) -> N
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        read_until(process.stdout.fileno(), b"up")
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=TIMEOUT)
+        try:
+            read_until(process.stdout.fileno(), b"up")
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=TIMEOUT)
+        finally:
+            process.kill()
     assert process.returncode == status
     assert b"Traceback" not in errors
 

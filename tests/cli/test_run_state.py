@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(ROOT / "images" / "prebuilt" / "bench-crc.elf")
 
 
-def sun4v(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "emulator.cli", "run", "--deterministic", "--stats", *words]
+def sun4v(*words: str, time: str = "--deterministic") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "emulator.cli", "run", *filter(None, [time]), "--stats", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
@@ -33,6 +33,16 @@ def test_a_run_in_two_processes_is_one_run(tmp_path: Path) -> None:
     second = sun4v("--load", state, PROGRAM)
     assert (second.returncode, second.stdout) == (0, whole.stdout)
     assert insns(first) + insns(second) == insns(whole)
+
+
+def test_a_run_in_real_time_goes_on_too(tmp_path: Path) -> None:
+    """Each process has a time of day and random numbers of its own at its start: those of the state count."""
+    state = str(tmp_path / "state")
+    first = sun4v("--max-insns", "1234567", "--save", state, PROGRAM, time="")
+    assert first.returncode == 124
+    second = sun4v("--load", state, PROGRAM, time="")
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == sun4v(PROGRAM).stdout
 
 
 @pytest.mark.parametrize("words", [("--memory", "64M"), ("--vcpus", "2"), ("--platform", "t4-1"), ("--firmware",)])

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Verdict(enum.Enum):
 
     PASSED = "passed"
     FAILED = "failed"
+    DIFFERENT = "the engines differ"
     NOT_COMPILED = "not compiled"
     NOT_FREESTANDING = "needs a C library"
 
@@ -132,15 +134,40 @@ class Toolchain:
         return done.returncode == 0
 
 
-def run_ours(name: str, elf: Path) -> Result:
-    """Run in a Machine to MACH_EXIT."""
+def translates() -> bool:
+    """Whether this host has a translator of code."""
+    with emulator.Machine("8M") as machine:
+        try:
+            machine.use_engine("translator")
+        except emulator.EmulatorError:
+            return False
+    return True
+
+
+def _run(elf: Path, hot_entries: int) -> tuple[emulator.Stop, bytes, tuple[bytes, int]]:
+    """A run to MACH_EXIT, translated from so many entries on (0: interpreted): stop, output, (digest, instructions)."""
     with emulator.Machine("32M", deterministic=True) as machine:
+        if hot_entries:
+            machine.use_engine("translator", hot_entries=hot_entries)
         machine.boot(elf)
         stop = machine.run(BUDGET_INSNS)
-        output = machine.console.read()
+        output, insns = machine.console.read(), stop.insns
         while stop.reason is emulator.StopReason.CONSOLE:
             stop = machine.run(BUDGET_INSNS)
             output += machine.console.read()
+            insns += stop.insns
+        assert not hot_entries or machine._core.native_bytes() > 0
+        return stop, output, (machine.digest(), insns)
+
+
+def run_ours(name: str, elf: Path, *, both: bool) -> Result:
+    """Run in a Machine to MACH_EXIT; with `both` translated as well, to the same state."""
+    stop, output, end = _run(elf, 0)
+    if both:
+        hot = 1 + zlib.crc32(name.encode()) % 4  # early: these programs are short
+        _, _, other = _run(elf, hot)
+        if other != end:
+            return Result(name, Verdict.DIFFERENT, f"translated from entry {hot} on: {other[1]} insns, not {end[1]}")
     if stop.reason is emulator.StopReason.EXIT and stop.exit_code == 0:
         return Result(name, Verdict.PASSED)
     what = f"exit code {stop.exit_code}" if stop.reason is emulator.StopReason.EXIT else str(stop)
@@ -148,7 +175,9 @@ def run_ours(name: str, elf: Path) -> Result:
 
 
 def run_tests(sources: list[Path], variant: Variant, tools: Toolchain, *, compilers: int = 2) -> list[Result]:
-    """Compile in parallel, run one after the other. Results in the order of ``sources``."""
+    """Compile in parallel, run one after the other, by both engines where there are two. Results in that order."""
+    both = translates()
+
     def compile_one(source: Path) -> tuple[Path, Result | None, Path]:
         elf = tools.folder / f"{source.parent.name}-{source.stem}.elf"
         return source, tools.compile(source, variant, elf), elf
@@ -159,7 +188,7 @@ def run_tests(sources: list[Path], variant: Variant, tools: Toolchain, *, compil
             if problem is not None:
                 results.append(problem)
                 continue
-            results.append(run_ours(source.stem, elf))
+            results.append(run_ours(source.stem, elf, both=both))
             elf.unlink()
     return results
 
@@ -167,7 +196,7 @@ def run_tests(sources: list[Path], variant: Variant, tools: Toolchain, *, compil
 def summary(variant: Variant, results: list[Result]) -> str:
     """Run / passed / why not, one line per test that did not pass."""
     counts = {v: sum(r.verdict is v for r in results) for v in Verdict}
-    run = counts[Verdict.PASSED] + counts[Verdict.FAILED]
+    run = counts[Verdict.PASSED] + counts[Verdict.FAILED] + counts[Verdict.DIFFERENT]
     head = f"{variant}: {len(results)} tests, run {run}, passed {counts[Verdict.PASSED]}"
     lines = [f"  {r.name}: {r.verdict.value}: {r.why}" for r in results if r.verdict is not Verdict.PASSED]
     return "\n".join([head, *lines])

@@ -97,6 +97,34 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
             parse_plan(bad)
 
 
+def test_a_file_is_told_by_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text("""seed = -1
+[[fault]]
+point = "disk.read"
+action = "error"
+
+[[fault]]
+# the third line of it
+point = "disk.read"
+action = "melt"
+[[fault]]
+point = "memory"
+action = "flip"
+at-ms = 1
+""")
+    with pytest.raises(FaultsError) as caught:
+        read_plan(file)
+    assert [problem.removeprefix(f"{file}").partition(": ")[0] for problem in caught.value.problems] == [
+        ":1", ":9", ":10"]
+    file.write_text("fault = [{ point = 1 }]")
+    with pytest.raises(FaultsError, match=r"p\.toml: fault\[0\]\.point"):
+        read_plan(file)
+    file.write_text("a = 1\nb =\n")
+    with pytest.raises(FaultsError, match="line 2"):
+        read_plan(file)
+
+
 def test_occasions_are_counted_and_chance_is_seeded() -> None:
     def course(seed: int) -> list[int]:
         injector = Injector()

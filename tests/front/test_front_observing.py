@@ -91,6 +91,7 @@ def check_trace(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """
     names: dict[tuple[int, int], str] = {}
     found: dict[str, list[dict[str, Any]]] = {}
+    threads: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for event in document["traceEvents"]:
         assert isinstance(event["name"], str)
         assert event["ph"] in PHASES
@@ -103,7 +104,20 @@ def check_trace(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         assert event.get("dur", 0) >= 0
         assert (event["pid"], 0) in names
         found.setdefault(names[event["pid"], event["tid"]], []).append(event)
+        threads.setdefault((event["pid"], event["tid"]), []).append(event)
+    for events in threads.values():
+        nested([event for event in events if event["ph"] == "X"])
     return found
+
+
+def nested(spans: list[dict[str, Any]]) -> None:
+    """Spans of one thread lie in one another or apart ("Complete Events"); what is half over another is shown wrong."""
+    open_: list[float] = []
+    for span in sorted(spans, key=lambda each: (each["ts"], -each["dur"])):
+        while open_ and open_[-1] <= span["ts"] + 1e-3:
+            open_.pop()
+        assert not open_ or span["ts"] + span["dur"] <= open_[-1] + 1e-3, span
+        open_.append(span["ts"] + span["dur"])
 
 
 def test_a_trace_has_strands_traps_hypercalls_disks_console_and_events(tmp_path: Path) -> None:

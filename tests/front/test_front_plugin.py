@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -34,6 +35,36 @@ def test_an_example_passes(tmp_path: Path, name: str, passed: int) -> None:
     assert "sun4v: seed 1 (--sun4v-seed 1 repeats)" in done.stdout
     if name == "exercise":
         assert "score: 10 of 10" in done.stdout
+
+
+def test_many_workers_have_one_seed_and_one_score(tmp_path: Path) -> None:
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    folder = shutil.copytree(EXAMPLES / "exercise", tmp_path / "exercise")
+    (tmp_path / "exercise" / "test_seeds.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('n', range(4))\n"
+        "def test_it(seed, n, request):\n    from emulator.pytest_plugin import SEED\n"
+        "    open(f'seed{n}', 'w').write(str(request.config.stash[SEED]))\n")
+    done = run_pytest(folder, "-n", "2", "--sun4v-seed", "random", "--score", "score.json")
+    assert done.returncode == 0, done.stdout
+    assert summary(done.stdout) == {"passed": 8}
+    assert "score: 10 of 10" in done.stdout
+    assert json.loads((folder / "score.json").read_text())["score"] == 10
+    seeds = {(folder / f"seed{n}").read_text() for n in range(4)}
+    assert len(seeds) == 1
+    assert f"sun4v: seed {seeds.pop()} (" in done.stdout
+
+
+def test_a_class_is_graded(tmp_path: Path) -> None:
+    """One file a student; who hands in what is no program has no points, and the others theirs."""
+    answer = (EXAMPLES / "exercise" / "answer.fth").read_text()
+    for name, text in (("ann", answer), ("bob", answer.replace("0= if drop 1", "0= if drop 7")), ("cy", "nonsense\n")):
+        (tmp_path / f"{name}.fth").write_text(text)
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "exercise" / "grade.py"), *sorted(map(str, tmp_path.glob("*.fth"))),
+         "--jobs", "2"], capture_output=True, text=True, timeout=600, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_PLUGINS": "emulator.pytest_plugin"})  # fmt: skip
+    rows = [line.split(",")[:3] for line in done.stdout.splitlines()]
+    assert rows == [["answer", "score", "of"], ["ann", "10", "10"], ["bob", "8", "10"], ["cy", "0", "10"]]
 
 
 def test_a_wrong_answer_costs_points(tmp_path: Path) -> None:

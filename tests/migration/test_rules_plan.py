@@ -12,7 +12,7 @@ from ldmd.messages import RefusedError
 from ldmd.migration.facts import GuestFacts, Known, check_facts
 from ldmd.migration.plan import abandoned, handed_over, plan_move, resumed, suspended, taken_over, with_crypto
 from ldmd.migration.rules import preflight
-from ldmd.model import MemoryBlock, Policy, State, Vcc
+from ldmd.model import MemoryBlock, Policy, State, Vcc, Vnet, Vsw
 from ldmd.model.plain import from_plain, to_plain
 from ldmd.planner.invariants import problems
 
@@ -96,6 +96,16 @@ def test_g44_nobody_asks_where_the_switch_leads() -> None:
     move = Move().with_devices(net=True)
     switch = move.target.domain("primary").switches[0]
     allowed(move.target_primary(switches=(replace(switch, net_dev="net1"),)))
+
+
+def test_a_switch_that_only_the_target_has() -> None:
+    """An inactive domain may name a switch that its own server lacks: it went there, and comes back."""
+    move = Move(upto="inactive").on_source(vnets=(Vnet(name="vnet0", service="sw2", mac=0x00144FF90001),))
+    primary = move.target.domain("primary")
+    more = Vsw(name="sw2", mac=0x00144FFC0B09, automatic_mac=False, default_vlan=7, pvid=7)
+    move.target_primary(switches=(*primary.switches, more))
+    allowed(move)
+    assert move.planned().vnets[0].pvid is None
 
 
 def test_a_device_stays_in_its_vlan() -> None:

@@ -29,6 +29,15 @@ class ManualClock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
         self._turn = threading.RLock()
+        self._set_by = 0.0
+
+    def now(self) -> float:
+        """The time of day, which somebody may have set."""
+        return super().now() + self._set_by
+
+    def set_by(self, seconds: float) -> None:
+        """Set the time of day; what is measured goes on."""
+        self._set_by += seconds
 
     def at(self, seconds: float, action: Callable[[], None]) -> None:
         with self._turn:

@@ -206,7 +206,8 @@ def one_run(tmp_path: Path, seed: int, way: Way) -> None:
     try:
         until(lambda: len(descriptors()) <= len(open_before))
     except AssertionError:
-        raise AssertionError(f"{what}: descriptors stay open: {set(descriptors().items()) - set(open_before.items())}")
+        left = set(descriptors().items()) - set(open_before.items())
+        raise AssertionError(f"{what}: descriptors stay open: {left}") from None
 
 
 def descriptors() -> dict[str, str]:

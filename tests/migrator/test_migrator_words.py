@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
+from emulator.places import HOME, hold, place
+from ldmd.messages import RefusedError
 from ldmd.migrator.connector import unreachable
 from ldmd.migrator.link import LinkError
+from ldmd.migrator.peers import find_peer
 
 
 def tls_error() -> ssl.SSLError:
@@ -29,3 +33,19 @@ def test_why_nobody_answers(error: Exception, cause: str, remedy: str) -> None:
     found = unreachable("gamma", error)
     assert found.text.splitlines()[0] == "Failed to establish connection with ldmd(1m) on target: gamma"
     assert found.cause == cause and remedy in found.remedy
+
+
+def test_a_machine_of_this_home_that_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not looked for in the network: nobody else of that name is meant."""
+    monkeypatch.setenv(HOME, str(tmp_path))
+    place("gamma").make()
+    with pytest.raises(RefusedError) as caught:
+        find_peer("gamma", tmp_path)
+    assert caught.value.code == "migration.connect"
+    assert (caught.value.cause, caught.value.remedy) == ("machine gamma of this home is off", "`sun4v power-on gamma`")
+    kept = hold(place("gamma").machine_pid)
+    with pytest.raises(RefusedError) as caught:
+        find_peer("gamma", tmp_path)
+    assert caught.value.cause == "the ldmd of gamma does not listen" and "`ldmd --machine gamma`" in caught.value.remedy
+    kept.release()
+    assert find_peer("delta", tmp_path).address == "delta"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import mutate
@@ -23,7 +24,9 @@ def test_every_mutant_fits_the_code(mutant: Mutant) -> None:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (mutate.ROOT / ".git").exists():
-        pytest.skip("needs git's list of files")
+        pytest.skip("needs git's list of files: this tree is none of git's")
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     mutate.prepare()
     return mutate.COPY
 

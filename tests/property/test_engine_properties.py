@@ -27,7 +27,7 @@ def test_blocks_against_stepper() -> None:
 @pytest.mark.parametrize(
     ("what", "machines", "work"),
     [
-        ("cuts", 200, 3_000_000), ("restore", 200, 300_000), ("moved", 200, 300_000), ("harvest", 200, 3000),
+        ("cuts", 200, 3_000_000), ("restore", 200, 300_000), ("moved", 80, 100_000), ("harvest", 200, 3000),
         ("mutate", 100, 100), ("hostile", 100, 100),
     ],
 )

@@ -39,8 +39,8 @@ class Step:
 
 
 def steps(page: str) -> list[Step]:
-    """All commands of a page."""
-    text = (ROOT / "docs" / "howto" / page).read_text()
+    """All commands of a page (below docs)."""
+    text = (ROOT / "docs" / page).read_text()
     out = []
     for part in "".join(body for kind, body in FENCE.findall(text) if kind == "console").split("$ ")[1:]:
         command, _, shown = part.partition("\n")
@@ -112,7 +112,12 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     "disks.md", "domains.md", "faults.md", "labs.md", "migration.md", "networks.md", "observing.md",
     "testing.md", "tour.md"])
 def test_a_page_is_true(shell: Shell, page: str) -> None:
-    Reader(shell).read(page)
+    Reader(shell).read(f"howto/{page}")
+
+
+@pytest.mark.parametrize("page", ["campaign.md", "class.md"])
+def test_a_tutorial_is_true(shell: Shell, page: str) -> None:
+    Reader(shell).read(f"tutorials/{page}")
 
 
 def test_linux_in_a_domain(shell: Shell) -> None:
@@ -142,7 +147,8 @@ def test_linux_in_a_domain(shell: Shell) -> None:
     reader.type(Step("ldm stop-domain -f linux", "LDom linux stopped\n", 0))
 
 
-def test_debugging(shell: Shell) -> None:
+@pytest.mark.parametrize("page", ["howto/debugging.md", "tutorials/kernel.md"])
+def test_debugging(shell: Shell, page: str) -> None:
     """With a GDB that is not ours, and labos built with symbols."""
     for tool in ("gdb-multiarch", "sparc64-linux-gnu-gcc"):
         if shutil.which(tool) is None:
@@ -150,4 +156,4 @@ def test_debugging(shell: Shell) -> None:
     with only_one(ROOT / "build" / "images-debug" / "one-builder"):  # so that the page's own `make` finds it made
         subprocess.run(["make", "-s", "-C", str(ROOT / "images"), "labos-debug"], check=True)
     (shell.home / "build").symlink_to(ROOT / "build")
-    Reader(shell).read("debugging.md")
+    Reader(shell).read(page)

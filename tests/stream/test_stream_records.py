@@ -133,6 +133,31 @@ def test_who_does_not_read_is_waited_for_so_long() -> None:
             client.sendall(bytes(64 << 20))  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("suite", [0, 2])
+def test_what_will_come_is_waited_for_in_one_call(suite: int) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        secret = b"" if suite == 0 else bytes(48)
+        one, other = (Records.open(each.fileno(), suite, secret, secret) for each in (near, far))
+        assert one is not None and other is not None
+        room = bytearray(70000)
+        assert other.receive(room) is None
+        assert other.receive(room, least=5, wait_ms=1) is None
+        waited = other.waited_ns()
+        assert waited > 0
+        one.send(b"abc", 1000)
+        assert other.receive(room, least=5, wait_ms=1) == 3
+        sender = threading.Thread(target=lambda: [one.send(bytes([n]) * 10000, 10000) for n in range(6)])
+        sender.start()
+        assert other.receive(room, least=60000, wait_ms=20000) == 60000
+        assert room[:60000] == b"".join(bytes([n]) * 10000 for n in range(6))
+        sender.join(20)
+        near.shutdown(socket.SHUT_RDWR)
+        assert other.receive(room, least=5, wait_ms=20000) == 0
+        one.close()
+        other.close()
+
+
 class Peer:
     """The other end, made here by RFC 8446 with another library: it can say whatever it likes."""
 

@@ -17,9 +17,9 @@ HYP = STRAND | {"strand"}
 # layer of csrc -> layers it may include besides itself
 C_MAY = {
     "util": set(), "mem": PURE, "fp": PURE, "vis": PURE, "crypto": PURE,
-    "isa": ENGINE, "strand": STRAND, "jit": HYP, "observe": HYP,
+    "isa": ENGINE, "strand": STRAND, "jit": HYP,
     "hyp": HYP, "vio": HYP | {"hyp"}, "stream": PURE | {"crypto"},
-    "machine": HYP | {"hyp", "vio", "stream", "observe", "jit"},
+    "machine": HYP | {"hyp", "vio", "stream", "jit"},
 }  # fmt: skip
 PUBLIC_HEADER_USERS = {"machine", "hyp", "stream", "tests"}
 PUBLIC_HEADERS = ("sun4v.h", "sun4v_stream.h")
@@ -72,7 +72,7 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
 SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in (
-    "arguments", "faults", "hvctl.wire", "places", "prebuilt", "version")}
+    "arguments", "engines", "exposition", "faults", "hvctl.wire", "places", "prebuilt", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
@@ -80,6 +80,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.cli": {"emulator", "ldmd.lab", "ldmd.movecommands", "ldmd.spcommand"},
     "emulator.pytest_plugin": {"emulator", "ldmd.testing"},
     "emulator.errors": set(),
+    "emulator.exposition": set(),
     "emulator.faults": {"emulator.faults", "emulator.errors", "emulator.backends.file"},
     "emulator.traps": set(),
     "emulator.version": set(),

@@ -1,39 +1,41 @@
-"""Points: @pytest.mark.points(n) of the tests that passed, of all. `--answer FILE` is what the student hands in."""
+"""Points: @pytest.mark.points(n) of the tests that passed, of all. `--answer FILE` is what the student hands in,
+`--score FILE` where the points are written as JSON. Also with pytest-xdist (-n).
+"""
 
+import json
 from pathlib import Path
 
 import pytest
 
-EARNED, POSSIBLE = pytest.StashKey(), pytest.StashKey()
-
 
 def pytest_addoption(parser):
     parser.addoption("--answer", type=Path, default=Path(__file__).with_name("answer.fth"))
+    parser.addoption("--score", type=Path)
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "points(n): what a test is worth")
-    config.stash[EARNED] = config.stash[POSSIBLE] = 0
-
-
-def points(item):
-    marker = item.get_closest_marker("points")
-    return marker.args[0] if marker else 0
-
-
-def pytest_collection_finish(session):
-    session.config.stash[POSSIBLE] = sum(map(points, session.items))
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    outcome = yield
-    if call.when == "call" and outcome.get_result().passed:
-        item.config.stash[EARNED] += points(item)
+    report = (yield).get_result()
+    marker = item.get_closest_marker("points")
+    if call.when == "call" or (call.when == "setup" and report.failed):
+        worth = marker.args[0] if marker else 0
+        report.user_properties.append(("points", (worth if report.passed else 0, worth)))
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    terminalreporter.write_line(f"score: {config.stash[EARNED]} of {config.stash[POSSIBLE]}")
+    rows = {report.nodeid.rpartition("::")[2]: dict(report.user_properties)["points"]
+            for reports in terminalreporter.stats.values() for report in reports
+            if "points" in dict(getattr(report, "user_properties", ()))}
+    earned, possible = (sum(pair[n] for pair in rows.values()) for n in (0, 1))
+    terminalreporter.write_line(f"score: {earned} of {possible}")
+    if config.getoption("--score"):
+        config.getoption("--score").write_text(json.dumps({
+            "answer": str(config.getoption("--answer")), "score": earned, "of": possible,
+            "tests": {name: pair[0] for name, pair in sorted(rows.items())}}))
 
 
 @pytest.fixture

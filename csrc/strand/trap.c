@@ -52,6 +52,18 @@ u32 strand_trap(struct strand *s, u32 tt) {
   return 0;
 }
 
+/* Condition codes that a compare may have left become operands of one again: code is translated for those. */
+static void codes_as_compare(struct strand *s) {
+  static const u32 words[16][2] = {/* by NZVC, whatever the lower word borrows */
+                                   [0] = {4, 1}, [1] = {1, 0xffffffff}, [2] = {0x80000000, 2}, [4] = {0, 0}, [8] = {0xffffffff, 1},
+                                   [9] = {1, 4}, [11] = {0x7fffffff, 0x80000000}};
+  const u32 *low = words[s->ccr & 15], *high = words[s->ccr >> 4 & 15];
+  u64 a = (u64)high[0] << 32 | low[0], b = (u64)high[1] << 32 | low[1];
+  if (cc_compute(a, b, CC_SUB) != s->ccr) return;
+  s->cc_a = a, s->cc_b = b;
+  s->cc_kind = CC_SUB;
+}
+
 u32 strand_done(struct strand *s, bool retry) {
   if (s->tl == 0) return TT_ILLEGAL_INSTRUCTION;
   u32 tl = s->tl;
@@ -67,6 +79,7 @@ u32 strand_done(struct strand *s, bool retry) {
   strand_set_gl(s, gl > MAX_GL ? MAX_GL : gl);
   s->ccr = ts >> 32 & 0xff;
   s->cc_kind = CC_EXPLICIT;
+  codes_as_compare(s);
   s->asi = ts >> 24 & 0xff;
   s->pstate = ts >> 8 & PSTATE_ALL;
   if (s->pstate & PSTATE_AM) { /* the addresses may come from WRPR */

@@ -58,7 +58,7 @@ def marks(names: list[str], most: int, runs: int) -> None:
 
 
 def counters(names: list[str], insns: int) -> None:
-    print("\n| program | instructions translated | bytes each | µs each | bodies a 1000 | look-ups a 1000 | left a 1000 |"
+    print("\n| program | translated | bytes each | µs each | bodies a 1000 | look-ups a 1000 | left a 1000 |"
           "\n|---|--:|--:|--:|--:|--:|--:|")  # fmt: skip
     for name in names:
         with run(name, "translator", insns, round_insns=0)[3] as machine:

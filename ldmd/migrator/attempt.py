@@ -131,6 +131,7 @@ class Attempt:
             link.close(at_once=True)
         for link in tuple(self._links.values()):
             link.join()
+        self._job += 1  # a job that is just starting a worker hears that it is too late
         self.stop_work()
 
     def _untaken(self) -> list[Link]:

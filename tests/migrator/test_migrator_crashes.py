@@ -151,7 +151,7 @@ def settle(pair: Pair, what: str) -> None:
         for each in site.migrations.attempts())))
 
 
-def go_wrong(pair: Pair, mishaps: list[Mishap]) -> None:
+def go_wrong(pair: Pair, mishaps: list[Mishap]) -> Moving:
     """Move the domain, and let it all happen."""
     def stepped(site: Site, where: str) -> None:
         for each in mishaps:
@@ -165,6 +165,7 @@ def go_wrong(pair: Pair, mishaps: list[Mishap]) -> None:
         each.armed = mishaps[0].happened.is_set()
     for each in mishaps:
         last(pair, each)
+    return moving
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + RUNS))
@@ -192,12 +193,12 @@ def one_run(tmp_path: Path, seed: int, way: Way) -> None:
     boots = pair.watch.boots
     mishaps = chosen(pair, rng, seed, way)
     with working(pair):
-        go_wrong(pair, mishaps)
+        moving = go_wrong(pair, mishaps)
         what = ", ".join(map(str, mishaps))
         print(what, "with real workers" if pair.real else "", "with leases" if leases else "")
         settle(pair, f"seed {seed}: {what}")
         until(lambda: not any(each.machine.missing for each in (pair.alpha, pair.beta)), "pages are missing")
-    where = judge(pair, mishaps, boots, way)
+    where = judge(pair, mishaps, boots, moving)
     usable(pair, what)
     if where is not None:
         again(pair, where, what)
@@ -219,7 +220,7 @@ def descriptors() -> dict[str, str]:
     return found
 
 
-def judge(pair: Pair, mishaps: list[Mishap], boots: int, way: Way) -> Site | None:
+def judge(pair: Pair, mishaps: list[Mishap], boots: int, moving: Moving) -> Site | None:
     """One copy, with all that was acknowledged. Returns where it runs, if it is to be moved again."""
     what = ", ".join(map(str, mishaps))
     runs = [site for site in (pair.alpha, pair.beta) if site.runs(pair.uuid)]
@@ -234,9 +235,10 @@ def judge(pair: Pair, mishaps: list[Mishap], boots: int, way: Way) -> Site | Non
     assert len(runs) == 1 or died, what
     assert all(site in has for site in runs)
     if pair.watch.boots != boots and not died:  # pages that were missing went with who would have brought them
-        assert way is FOLLOW and any(each.what in ("kill", "worker", "full", "stall-data", "cut-data")
+        assert mishaps[0].way == FOLLOW.name and any(each.what in ("kill", "worker", "full", "stall-data", "cut-data")
                                      for each in mishaps), what
-        assert runs == [pair.beta] and said(pair), what
+        assert runs == [pair.beta], what
+        assert said(pair, moving), (what, moving.outcome, pair.beta.manager.history(50))
     assert not runs or pair.watch.kept(runs[0].machine, pair.uuid), f"{what}: work was lost"
     if not runs or died or len(has) != 1:
         return None
@@ -246,9 +248,11 @@ def judge(pair: Pair, mishaps: list[Mishap], boots: int, way: Way) -> Site | Non
     return runs[0]
 
 
-def said(pair: Pair) -> bool:
+def said(pair: Pair, moving: Moving) -> bool:
     """That the domain was given up: to whoever waits at the source, and in the history of the target."""
+    moving.thread.join(PATIENCE)
     told = [line for each in pair.alpha.migrations.attempts() for line in each.told]
+    told += [*moving.outcome.told, *moving.outcome.problems] if moving.outcome is not None else []
     here = any("boots there anew" in line for line in told) or pair.alpha.kills > 0
     return here and any("booted anew" in row["text"] for row in pair.beta.manager.history(50))
 

@@ -116,7 +116,7 @@ POINTS: tuple[Point, ...] = (
                                  takes=(("ms", None),)))),
     Point(name="stream.chunk", place=Place.WORKER, text="a piece of memory or state on its way to the target",
           selects=("kind", "channel"),
-          actions=(Action(name="lose", text="it is not sent"),
+          actions=(Action(name="lose", text="it is not sent: the target sees the gap, and ends the migration"),
                    Action(name="corrupt", text="one bit of it is another on the way"),
                    Action(name="delay", text="it goes so many milliseconds later", takes=(("ms", None),)),
                    Action(name="cut", text="the connection breaks instead"))),

@@ -377,14 +377,17 @@ class Outgoing:
         source = self._raw if algorithm else buffer
         header = Chunk(Type.DATA, self.engine.mid, self.number, self.engine.round, self._next)
         while True:
-            taken = self.engine.image.take(source) if algorithm else self.engine.image.fetch(buffer, header)
+            apart = algorithm or self.engine.faults.armed  # fetched here, and sealed by us
+            taken = self.engine.image.take(source) if apart else self.engine.image.fetch(buffer, header)
             self.counters.looked += taken.looked
             if taken.raw_bytes:
                 break
             if not taken.looked:
                 self._free.append(buffer)
                 return None
-        return self._packed(buffer, taken, algorithm) if algorithm else self._counted(buffer, taken)
+        if algorithm:
+            return self._packed(buffer, taken, algorithm)
+        return self._sealed(buffer, taken, algorithm, taken.raw_bytes) if apart else self._counted(buffer, taken)
 
     def _packed(self, buffer: Buffer, taken: Taken, algorithm: int) -> Sent:
         size = taken.raw_bytes

@@ -1,6 +1,6 @@
 """Random programs by the translator and by the bodies, for as long as is asked: `make lockstep`.
 
-``python tests/property/lockstep.py [--minutes 60] [--seed N]``. Every round has a seed of its own and runs all ways
+``python tests/benchmarks/lockstep.py [--minutes 60] [--seed N]``. Every round has a seed of its own and runs all ways
 there are: plain, under a debugger, disturbed (evictions from the soft TLB, injected interrupts and errors, timers, lost
 write permissions), each with early and late translation and random budgets. Ends at the first difference with status 1
 and says how it is had again. What is run depends on the seed alone; how many rounds there are, on the host.

@@ -70,7 +70,7 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 
 # what the manager may know of the emulator: facts of the hardware, and how one talks to a machine
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
-    "chips", "cpu", "cpuarch", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
+    "chips", "cpu", "cpuarch", "engines", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
 SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in (
     "arguments", "engines", "exposition", "faults", "hvctl.wire", "places", "prebuilt", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule

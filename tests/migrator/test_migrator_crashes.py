@@ -197,7 +197,8 @@ def one_run(tmp_path: Path, seed: int, way: Way) -> None:
         what = ", ".join(map(str, mishaps))
         print(what, "with real workers" if pair.real else "", "with leases" if leases else "")
         settle(pair, f"seed {seed}: {what}")
-        until(lambda: not any(each.machine.missing for each in (pair.alpha, pair.beta)), "pages are missing")
+        until(lambda: not any(each.machine.absent(number) for each in (pair.alpha, pair.beta)
+                              for number in tuple(each.machine.missing)), "pages are missing")
     where = judge(pair, mishaps, boots, moving)
     usable(pair, what)
     if where is not None:

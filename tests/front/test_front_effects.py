@@ -245,6 +245,7 @@ def test_the_cable_between_two_machines(room: Room) -> None:
         return pings(domains[0], "10.0.0.2"), room.now_ns - begun
 
     assert not armed("drop", direction="in")[0]
+    assert not armed("corrupt", direction="out")[0]
     alive, quick = armed("duplicate")
     assert alive
     alive, late = armed("delay", ms=25)

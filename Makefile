@@ -150,7 +150,7 @@ mutate: build
 
 ## lockstep: the translator against the bodies over random programs, for an hour (LOCKSTEP_ARGS="--minutes 5 --seed 7")
 lockstep: build
-	$(PY) tests/property/lockstep.py $(LOCKSTEP_ARGS)
+	$(PY) tests/benchmarks/lockstep.py $(LOCKSTEP_ARGS)
 
 ## clean: what was built, but not the virtual environment
 clean:

@@ -28,17 +28,16 @@ struct thunks {
   struct x86_label seam_save, seam_restore; /* called: the window moves, by C; RAX stays */
   struct x86_label tick, stick; /* called. RAX: index of the instruction, then the register's value; all others stay */
   struct x86_label done, retry; /* all is in the strand */
-  struct x86_label probe[2], probe_plain[2]; /* called; of a load, of a store: probe.c */
+  struct x86_label probe, probe_plain[2]; /* called. By the site, of a load; by the address, of a load and a store: probe.c */
   struct x86_label body;     /* called. RAX: block, RSI: micro-op; comes back only when its instruction is done */
 };
 
 enum window_kind { WINDOW_NONE, WINDOW_SAVE, WINDOW_RESTORE }; /* RETURN restores */
 
-/* One access in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
+/* One load in the code: offsets of where it finds its place in the soft TLB, and of where it has the addend. */
 struct site {
   u32 at, done;
   i32 mask; /* of the address, for the tag */
-  bool store;
 };
 
 struct gen;

@@ -1,6 +1,6 @@
-/* probe.c - how an access finds its entry of the soft TLB.
+/* probe.c - how an access finds its entry of the soft TLB: a load by its site, a store by its address.
  *
- * By its site: the strand remembers for each access in the code where the entry was that it found last. That is a guess, and
+ * By its site: the strand remembers for each load in the code where the entry was that it found last. That is a guess, and
  * the tag of the entry decides, so nothing has to be told of evictions, demaps or other contexts; but neither the place nor
  * the addend depends on the guest's address, and a load through a table does not wait for two look-ups. What is not there is
  * looked for here, in both places of the page.
@@ -34,15 +34,16 @@ static void place_of(struct x86 *x, u8 address) {
   x86_alu_imm(x, ALU_AND, W32, RCX, (TLB_ENTRIES - 1) << 5);
 }
 
-/* RCX: offset of the entry in the bank; RDX: the address. */
+/* RCX: offset of the entry in the bank; RDX: the address. Nothing waits for a store: it computes its place, which takes fewer
+ * accesses of the host. */
 static u32 place_by_site(struct gen *g, bool store, i32 mask) {
   struct jit *j = g->jit;
-  if (j->sites == ACCESS_SITES) {
+  if (store || j->sites == ACCESS_SITES) {
     place_of(&g->x, RDX);
     return NO_SITE;
   }
   u32 site = j->sites++;
-  j->site[site] = (struct site){.at = g->x.at, .store = store, .mask = mask};
+  j->site[site] = (struct site){.at = g->x.at, .mask = mask};
   x86_load(&g->x, W32, RCX, x86_at(RBP, site_disp(site)));
   return site;
 }
@@ -69,7 +70,7 @@ static void make_scattered(struct x86 *x, const struct site *s, i64 disp, u32 mi
   place_of(x, RDX);
   x86_alu_imm(x, ALU_AND, W64, RDX, s->mask);
   x86_alu_load(x, ALU_ADD, W64, RCX, FIELD_AT(dtlb));
-  x86_alu_load(x, ALU_CMP, W64, RDX, x86_at(RCX, tag_of(s->store)));
+  x86_alu_load(x, ALU_CMP, W64, RDX, x86_at(RCX, tag_of(false)));
   x86_jcc(x, CC_NE, &away);
   x86_load(x, W64, RDX, x86_at(RBP, disp + (i64)offsetof(struct access_site, addend)));
   x86_alu_load(x, ALU_CMP, W64, RDX, x86_at(RCX, offsetof(struct tlb_entry, addend)));
@@ -89,7 +90,7 @@ static void site_is_scattered(struct jit *j, struct strand *s, u64 disp, const u
   const struct site *site = &j->site[n];
   struct x86 x = {.start = j->mem.write, .at = (u32)(back - (const u8 *)j->mem.execute) - PROBE_CALL_BYTES, .size = j->mem.size};
   u32 missed = x.at - PROBE_NAME_BYTES;
-  x86_call(&x, &j->thunks.probe_plain[site->store]);
+  x86_call(&x, &j->thunks.probe_plain[0]);
   struct x86_label far = {.at = j->used + 1};
   x.at = j->used;
   make_scattered(&x, site, (i64)disp, missed);
@@ -144,13 +145,13 @@ static void make_report(struct x86 *x, struct jit *j) {
 }
 
 /* RCX: displacement of the site. */
-static void make_probe(struct x86 *x, struct jit *j, u32 store) {
+static void make_probe(struct x86 *x, struct jit *j) {
   struct x86_label out = {0}, sparse = {0}, end = {0};
-  x86_place(x, &j->thunks.probe[store]);
+  x86_place(x, &j->thunks.probe);
   x86_push(x, RDI);
   x86_push(x, RSI);
   x86_mov(x, W32, RSI, RCX);
-  make_search(x, tag_of(store), &out);
+  make_search(x, tag_of(false), &out);
   struct x86_mem offset = {RBP, RSI, 0, offsetof(struct access_site, offset)};
   struct x86_mem last = {RBP, RSI, 0, offsetof(struct access_site, last)};
   struct x86_mem near = {RBP, RSI, 0, offsetof(struct access_site, near)};
@@ -177,10 +178,8 @@ static void make_probe(struct x86 *x, struct jit *j, u32 store) {
 }
 
 void probes_make(struct x86 *x, struct jit *j) {
-  for (u32 store = 0; store < 2; store++) {
-    make_probe(x, j, store);
-    make_plain(x, &j->thunks.probe_plain[store], tag_of(store));
-  }
+  make_probe(x, j);
+  for (u32 store = 0; store < 2; store++) make_plain(x, &j->thunks.probe_plain[store], tag_of(store));
 }
 
 /* In a stub: on to `taken` with RCX the entry that has the tag in RDX, or behind. */
@@ -190,7 +189,7 @@ void probe_call(struct gen *g, u32 site, bool store, struct x86_label *taken) {
     x86_call(x, &g->jit->thunks.probe_plain[store]);
   } else {
     x86_mov_imm(x, RCX, (u64)site_disp(site));
-    x86_call(x, &g->jit->thunks.probe[store]);
+    x86_call(x, &g->jit->thunks.probe);
   }
   x86_jcc(x, CC_E, taken);
 }

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from emulator import _core
 
 ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
-DEFAULT_ENGINE = "interpreter"
+DEFAULT_ENGINE = "translator"
+"""Of `sun4v run` and of servers: where a host has none they interpret, and say so only to who asked for it. A `Machine`
+of a program interprets until `use_engine`.
+"""
 
 
 def check_engine(engine: str) -> str:
@@ -26,7 +29,7 @@ class MachineEngine:
     _core: _core.Core
 
     def use_engine(self, engine: str, *, hot_entries: int = 0) -> None:
-        """How code is executed from now on, between runs: "interpreter" (default), or "translator" to host code.
+        """How code is executed from now on, between runs: "interpreter" (as it begins), or "translator" to host code.
 
         `hot_entries`: after how many entries a block is translated, 0: as the engine sees fit. Raises EngineError where
         there is no translator; the machine interprets then.

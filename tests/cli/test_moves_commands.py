@@ -211,4 +211,4 @@ def test_faults_of_a_machine_that_is_not_on(sun4v: Sun4v, tmp_path: Path) -> Non
     (tmp_path / "plan.toml").write_text('[[fault]]\npoint = "disk.read"\naction = "error"\n')
     for words in (("arm", "gamma", str(tmp_path / "plan.toml")), ("status", "gamma"), ("disarm", "gamma")):
         assert sun4v("faults", *words) == (
-            1, "", "sun4v: no machine gamma is on, and no lab is called so; machines that are on: none\n")
+            2, "", "sun4v: no machine gamma is on, and no lab is called so; machines that are on: none\n")

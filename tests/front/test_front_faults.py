@@ -151,7 +151,7 @@ def test_every_point_can_be_armed_where_it_is() -> None:
                     if default is None}
             row |= {"at-ms": 1} if point.timed else {}
             parsed = plan(row)
-            assert [Injector(place).armed for place in Place] == [False, False]
+            assert [Injector(place).armed for place in Place] == [False] * len(Place)
             armed = []
             for place in Place:
                 injector = Injector(place)

@@ -53,7 +53,7 @@ def test_metrics_are_what_the_machine_did() -> None:
         domain.console.do("write c0d1 8 pattern 8")
         domain.console.do("write c0d1 16 pattern 8")
         after = families(scrape(server.port))
-        assert set(after) == {name for name, _, _ in METRICS}
+        assert set(after) == {metric.name for metric in METRICS}
         disk = (("disk", "vdisk1"), ("domain", "ldg1"), ("path", str(domain.guest.spec.disks[1].paths[0].channel)))
 
         def grew(name: str, *more: tuple[str, str]) -> float:

@@ -77,4 +77,4 @@ def test_a_manager_is_killed_once_at_its_step_and_a_machine_at_its_time(shell: S
     shell.sun4v("faults", "arm", "alpha", "cord.toml")
     gone(shell.home / "run" / "alpha" / "machine.pid")
     assert "crashed" in shell.sun4v("machines")
-    assert "alpha" in shell.sun4v("faults", "arm", "alpha", "cord.toml", status=1)
+    assert "alpha" in shell.sun4v("faults", "arm", "alpha", "cord.toml", status=2)

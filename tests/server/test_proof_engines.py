@@ -40,8 +40,9 @@ class Unlike(Pair):
 
     def __init__(self) -> None:
         super().__init__("t5-2", "t5-2")
-        self.rooms[1].close()
-        self.rooms[1] = Room("t5-2", name="s1", engine="translator")
+        for number, engine in enumerate(("interpreter", "translator")):
+            self.rooms[number].close()
+            self.rooms[number] = Room("t5-2", name=f"s{number}", engine=engine)
         self.translated = 0
 
     def move(self, to: int | None = None, *, spec: dict[str, Any] | None = None) -> None:
@@ -137,7 +138,9 @@ def run_lines(clients: list[Hvctl], *, moving: bool) -> tuple[dict[str, Any], li
 @pytest.mark.slow
 def test_machine_processes_of_two_engines(rack: Rack) -> None:
     """By `sun4v power-on --engine`, which is kept for the next time."""
-    with (rack.on("a", *WORDS, "--engine", "translator") as a, rack.on("b", *WORDS) as b, rack.on("c", *WORDS) as c):
+    plain = ("--engine", "interpreter")
+    with (rack.on("a", *WORDS, "--engine", "translator") as a, rack.on("b", *WORDS, *plain) as b,
+          rack.on("c", *WORDS, *plain) as c):
         align([a, b, c])
         assert {each["name"]: each["engine"] for each in json.loads(rack.run("machines", "--json"))} == {
             "a": "translator", "b": "interpreter", "c": "interpreter",

@@ -109,7 +109,8 @@ class Numbers:
         end = time.monotonic() + PATIENCE
         while f"tally: {count[1]} numbers" not in self._text() and time.monotonic() < end:
             time.sleep(0.05)
-        seen = [int(number) for number in re.findall(r"^(?:# )?=(\d+)$", self._text(), re.MULTILINE)]
+        # what is typed is echoed wherever the printing has come to, so a line may begin with a piece of it
+        seen = [int(number) for number in re.findall(r"=(\d+)$", self._text(), re.MULTILINE)]
         wanted = list(range(int(count[1])))
         if seen == wanted:
             return len(seen), ""

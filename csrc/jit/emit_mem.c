@@ -6,7 +6,7 @@
  */
 #include "jit/gen.h"
 
-static u32 type_bytes(u32 type) {
+u32 emit_type_bytes(u32 type) {
   static const u8 bytes[] = {1, 2, 4, 8, 1, 2, 4};
   return bytes[type];
 }
@@ -47,11 +47,9 @@ static struct stub *translate(struct gen *g, u32 insn, u32 uop, u32 bytes, bool 
   return s;
 }
 
-static void emit_load(struct gen *g, u32 type, u32 insn, u32 uop) {
+void emit_loaded(struct gen *g, u32 type, u32 rd, struct x86_mem m) {
   struct x86 *x = &g->x;
-  u32 rd = insn_rd(insn), bytes = type_bytes(type);
-  struct x86_mem m;
-  struct stub *s = translate(g, insn, uop, bytes, false, rd, &m);
+  u32 bytes = emit_type_bytes(type);
   u8 target = gen_target(g, rd, RAX);
   switch (type) {
   case MT_U8: x86_load_zx(x, 1, target, m); break;
@@ -66,12 +64,19 @@ static void emit_load(struct gen *g, u32 type, u32 insn, u32 uop) {
     if (type == MT_I32) x86_movsx(x, 4, target, target);
   }
   gen_set(g, rd, target);
-  x86_place(x, &s->back);
+}
+
+static void emit_load(struct gen *g, u32 type, u32 insn, u32 uop) {
+  u32 rd = insn_rd(insn);
+  struct x86_mem m;
+  struct stub *s = translate(g, insn, uop, emit_type_bytes(type), false, rd, &m);
+  emit_loaded(g, type, rd, m);
+  x86_place(&g->x, &s->back);
 }
 
 static void emit_store(struct gen *g, u32 type, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  u32 bytes = type_bytes(type);
+  u32 bytes = emit_type_bytes(type);
   struct x86_mem m;
   struct stub *s = translate(g, insn, uop, bytes, true, 32, &m);
   u8 from = gen_source(g, insn_rd(insn), RDX);

@@ -93,31 +93,6 @@ static void load_little(struct gen *g, u32 type, u32 rd) {
   gen_set(g, rd, target);
 }
 
-static void load_value(struct gen *g, u32 type, u32 rd) {
-  struct x86 *x = &g->x;
-  u8 target = gen_target(g, rd, RAX);
-  struct x86_mem m = x86_at(RAX, 0);
-  switch (type) {
-  case MT_U8: x86_load_zx(x, 1, target, m); break;
-  case MT_I8: x86_load_sx8(x, target, m); break;
-  case MT_U16: case MT_I16:
-    x86_movbe_load(x, 2, RCX, m);
-    if (type == MT_U16) x86_movzx(x, 2, target, RCX);
-    else x86_movsx(x, 2, target, RCX);
-    break;
-  case MT_U64: x86_movbe_load(x, 8, target, m); break;
-  default:
-    x86_movbe_load(x, 4, target, m);
-    if (type == MT_I32) x86_movsx(x, 4, target, target);
-  }
-  gen_set(g, rd, target);
-}
-
-static u32 type_bytes(u32 type) {
-  static const u8 bytes[] = {1, 2, 4, 8, 1, 2, 4};
-  return bytes[type];
-}
-
 /* RAX: the register's address in its space, then an index of the strand's array that starts at `array`. */
 static struct x86_mem register_at(struct gen *g, u32 kind, struct stub *s) {
   struct x86 *x = &g->x;
@@ -152,7 +127,7 @@ static void emit_init_store(struct gen *g, const struct asi_info *a, u32 rd, str
 
 static void emit_alternate(struct gen *g, struct op op, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  u32 rd = insn_rd(insn), bytes = type_bytes(op.arg);
+  u32 rd = insn_rd(insn), bytes = emit_type_bytes(op.arg);
   bool store = op.kind == OP_ASTORE;
   struct stub *s = gen_body_stub(g, uop, store ? 32 : rd);
   const struct asi_info *a = guess_asi(g, insn, store && op.arg == MT_U64, s);
@@ -174,7 +149,7 @@ static void emit_alternate(struct gen *g, struct op op, u32 insn, u32 uop) {
     translate(g, &(struct access){.bytes = bytes, .tag = store ? TAG_W : TAG_R, .alternate = true, .space = a->space}, s);
     if (!store) {
       if (a->little && bytes > 1) load_little(g, op.arg, rd);
-      else load_value(g, op.arg, rd);
+      else emit_loaded(g, op.arg, rd, x86_at(RAX, 0));
     } else {
       u8 from = gen_source(g, rd, RCX);
       if (bytes == 1) x86_store_byte(x, x86_at(RAX, 0), from);
@@ -248,7 +223,7 @@ static void emit_twin(struct gen *g, u32 insn, u32 uop) {
 
 static void emit_swap(struct gen *g, u32 type, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  u32 rd = insn_rd(insn), bytes = type_bytes(type);
+  u32 rd = insn_rd(insn), bytes = emit_type_bytes(type);
   struct stub *s = gen_body_stub(g, uop, rd);
   emit_address(g, insn);
   translate(g, &(struct access){.bytes = bytes, .tag = TAG_W, .cacheable = true}, s);
@@ -267,7 +242,7 @@ static void emit_swap(struct gen *g, u32 type, u32 insn, u32 uop) {
 
 static void emit_cas(struct gen *g, u32 type, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  u32 rd = insn_rd(insn), bytes = type_bytes(type), width = bytes == 8 ? W64 : W32;
+  u32 rd = insn_rd(insn), bytes = emit_type_bytes(type), width = bytes == 8 ? W64 : W32;
   struct stub *s = gen_body_stub(g, uop, rd);
   const struct asi_info *a = guess_asi(g, insn, false, s);
   if (!a) {

@@ -121,6 +121,8 @@ void emit_integer(struct gen *, struct op, u32 insn, u32 uop);
 void emit_memory(struct gen *, struct op, u32 insn, u32 uop);
 void emit_fp(struct gen *, struct op, u32 insn, u32 row, u32 uop);
 void emit_address(struct gen *, u32 insn);              /* of a load or store, to RAX */
+void emit_loaded(struct gen *, u32 type, u32 rd, struct x86_mem); /* a big-endian value of MT_..., into the register */
+u32 emit_type_bytes(u32 type);                          /* of MT_... */
 /* emit_system.c, emit_space.c */
 void emit_system(struct gen *, struct op, u32 insn, u32 index, u32 uop);
 void emit_align(struct gen *, u32 insn); /* emit_vis.c */

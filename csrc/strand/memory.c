@@ -114,6 +114,7 @@ u32 mem_ref(struct strand *s, u64 key, u64 va, u32 bytes, u32 access, struct mem
   if (bad == POISON_LINE_HIT && access != ACCESS_STORE) return memory_error(s, m.ra);
   /* not every access may pass: never by the soft TLB */
   bool exact = m.invert_endian || (m.info & TLB_IO) || bad || !(rights & PLACE_READ);
+  if (hit && !exact) e->rtag = watch_tag(s->env, va & PAGE_MASK); /* its page may have been missing when it was loaded */
   if (!hit && !exact)
     *e = (struct tlb_entry){.rtag = watch_tag(s->env, va & PAGE_MASK), .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - va,
                             .info = (m.ra & PAGE_MASK) | m.info};

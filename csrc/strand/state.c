@@ -102,6 +102,18 @@ void strand_save(struct strand *s, struct writer *out) {
   for (u32 i = 0; i < TLB_BANKS; i++) save_bank(&s->banks[i], out);
 }
 
+/* Where an entry's page is, and the tag it gets. While pages of the guest are missing nobody waits for them here: an entry may
+ * be of one, so the first access by it takes the slow path, where it is waited for. */
+static bool place_entry(const struct strand_env *env, u64 page, u64 ra, struct ram_ref *ref, u64 *tag) {
+  u32 rights;
+  *tag = watch_tag(env, page);
+  if (UNLIKELY(presence_missing(env->ram) != 0) && ram_place(env->ram, RA(ra), ref)) {
+    *tag |= TAG_WATCHED;
+    return true;
+  }
+  return mmu_place(env, ra, ref, &rights);
+}
+
 /* Addends are host addresses: made anew from the RA. An entry whose RA is not backed is refused. */
 static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
   b->key = get_u64(in);
@@ -115,14 +127,12 @@ static bool load_bank(struct strand *s, struct tlb_bank *b, struct reader *in) {
   if (entries > TLB_ENTRIES || fetches > ITLB_ENTRIES) return false;
   for (u32 n = 0; n < entries; n++) {
     u32 index = get_u32(in);
-    u64 tag = get_u64(in), info = get_u64(in);
+    u64 page = get_u64(in), info = get_u64(in), tag;
     struct ram_ref ref;
-    u32 rights;
-    bool placed = index < TLB_ENTRIES && !((index ^ (tag >> PAGE_BITS)) & (TLB_ENTRIES / 2 - 1));
-    if (!placed || (tag & ~PAGE_MASK) || !mmu_place(s->env, info & PAGE_MASK, &ref, &rights)) return false;
+    bool placed = index < TLB_ENTRIES && !((index ^ (page >> PAGE_BITS)) & (TLB_ENTRIES / 2 - 1));
+    if (!placed || (page & ~PAGE_MASK) || !place_entry(s->env, page, info & PAGE_MASK, &ref, &tag)) return false;
     tlb_touch(b, index);
-    b->d[index] = (struct tlb_entry){.rtag = watch_tag(s->env, tag), .wtag = TAG_NONE,
-                                     .addend = (u64)(uintptr_t)ref.host - tag, .info = info};
+    b->d[index] = (struct tlb_entry){.rtag = tag, .wtag = TAG_NONE, .addend = (u64)(uintptr_t)ref.host - page, .info = info};
   }
   for (u32 n = 0; n < fetches; n++) {
     u64 tag = get_u64(in), ra = get_u64(in);

@@ -3,7 +3,8 @@
  *
  *   breakpoint  blocks are cut in front of it, and it is a block of its own that ends the run (builder.c)
  *   watchpoint  entries of the soft TLB for its page have TAG_WATCHED in their tag, which no access matches: all of them
- *               take the slow path, and look here before they change anything
+ *               take the slow path, and look here before they change anything. So has an entry whose page may be missing
+ *               (state.c), until its first access
  */
 #ifndef S4V_STRAND_WATCH_H
 #define S4V_STRAND_WATCH_H

@@ -267,7 +267,7 @@ class Outgoing:
         waiting.register(self._wake, select.POLLIN)
         self._read_answers(link, poll, 0)
         while not self.engine.over.is_set():
-            if len(self._unacked) >= WINDOW // 2 or self._resend:
+            if len(self._unacked) >= WINDOW // 2 or self._resend or self.engine.serving:  # then somebody may ask
                 self._read_answers(link, poll, 0)
             sent = self._resend.popleft() if self._resend else self._prepare()
             if sent is not None:

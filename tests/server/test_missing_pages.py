@@ -200,7 +200,6 @@ def test_a_cut_link_makes_it_wait(pair: Pair) -> None:
     moving.end()
 
 
-@pytest.mark.xfail(strict=False, reason="pages come before the test looks: the switch takes as long as they do")
 def test_a_source_that_dies_takes_the_guest_with_it_and_nothing_else(pair: Pair) -> None:
     """No page comes any more: whoever waits for one is let go, no old byte is seen, and the guest is stopped."""
     moving = Moving(pair, bps=200_000)

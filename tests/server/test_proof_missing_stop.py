@@ -17,7 +17,6 @@ ENDS: dict[str, Callable[[Pair], object]] = {
 }
 
 
-@pytest.mark.xfail(strict=False, reason="pages come before the test looks: the switch takes as long as they do")
 @pytest.mark.parametrize("end", ENDS)
 def test_who_waits_for_a_page_can_be_stopped(pair: Pair, end: str) -> None:
     """Its source is gone, nobody has given it up yet: the turn that waits ends, and with it the guest."""

@@ -147,7 +147,7 @@ def test_linux_in_a_domain(shell: Shell) -> None:
     reader.type(Step("ldm stop-domain -f linux", "LDom linux stopped\n", 0))
 
 
-@pytest.mark.parametrize("page", ["howto/debugging.md"])
+@pytest.mark.parametrize("page", ["howto/debugging.md", "tutorials/kernel.md"])
 def test_debugging(shell: Shell, page: str) -> None:
     """With a GDB that is not ours, and labos built with symbols."""
     for tool in ("gdb-multiarch", "sparc64-linux-gnu-gcc"):

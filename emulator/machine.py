@@ -489,7 +489,6 @@ class Machine(MachineDebug, MachineEngine, MachineMoving):
         """Remove a channel; of a connected pair, both endpoints. Raises ChannelError."""
         self._core.ldc_remove(number)
 
-
     @property
     def machine_description(self) -> MachineDescription:
         """What MACH_DESC gives the guest; part of the state. Raises MdescError after a `load` of a damaged one."""

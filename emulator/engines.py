@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from emulator import _core
 
 ENGINES = {"interpreter": 0, "translator": 1}  # S4V_ENGINE_*
-DEFAULT_ENGINE = "interpreter"
-"""Of `sun4v run`, of servers, and of a `Machine` until `use_engine`."""
+DEFAULT_ENGINE = "translator"
+"""Of `sun4v run` and of servers: where a host has none they interpret, and say so only to who asked for it. A `Machine`
+of a program interprets until `use_engine`.
+"""
 
 
 def check_engine(engine: str) -> str:

@@ -93,8 +93,8 @@ def _add_machine(run: Parser) -> None:
         help="count time in instructions; read all of a piped standard input before the start",
     )  # fmt: skip
     run.add_argument(
-        "--engine", choices=sorted(ENGINES), default=DEFAULT_ENGINE,
-        help="how code is executed: interpreter (default), or translator to x86-64 code, where the host can",
+        "--engine", choices=sorted(ENGINES),
+        help="how code is executed: translator to x86-64 code (default, where the host can), or interpreter",
     )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def run_machine(options: argparse.Namespace, image: Image | None, path: Path | N
     """Build the machine, run, report."""
     with ExitStack() as stack:
         machine = _build(options, stack)
-        if note := machine.prefer_engine(options.engine):
+        if (note := machine.prefer_engine(options.engine or DEFAULT_ENGINE)) and options.engine:
             complain(f"--engine {options.engine}: {note}; the machine interprets, with the same results")
         booted = _start(machine, options, image, path)
         if options.load:

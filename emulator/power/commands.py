@@ -80,7 +80,7 @@ def _add_power_on(commands: Commands) -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--engine", choices=sorted(ENGINES),
-        help="how guests' code is executed: interpreter (default), or translator to x86-64 code, where the host can",
+        help="how guests' code is executed: translator to x86-64 code (default, where the host can), or interpreter",
     )  # fmt: skip
     parser.add_argument("--foreground", action="store_true", help="stay, and log to standard error; without ldmd")
     parser.add_argument("--no-ldmd", action="store_true", help="without manager and console server")

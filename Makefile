@@ -130,7 +130,7 @@ COVERAGE_HTML ?= 1
 coverage: $(READY)
 	rm -rf build/coverage && mkdir -p build/coverage/data
 	find build -path 'build/core-coverage/*.gcda' -delete
-	env S4V_VARIANT=coverage S4V_WERROR=0 CFLAGS="--coverage -O1 -fprofile-update=atomic" LDFLAGS=--coverage \
+	env S4V_VARIANT=coverage S4V_WERROR=0 CFLAGS="--coverage -O1 -fprofile-update=atomic -DS4V_LOOP_DISPATCH" LDFLAGS=--coverage \
 	  $(PY) -W ignore setup.py -q build --build-lib build/coverage/lib
 	env PYTHONPATH=$(CURDIR)/build/coverage/lib COVERAGE_FILE=$(CURDIR)/build/coverage/data/python \
 	  $(VENV)/bin/coverage run $(VENV)/bin/pytest $(WORKERS) -q -m "not slow" -p no:cacheprovider $(COVER_TESTS) $(PYTEST_ARGS) || \

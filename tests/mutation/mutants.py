@@ -159,22 +159,6 @@ MUTANTS = (
     Mutant(
         "when a machine began is no configuration", "csrc/machine/state.c",
         "  c->tod_seconds = 0;\n", "",
-        ("tests/unit/test_machine.py", "tests/unit/test_machine_time.py", "tests/hcall/test_hcall_guest.py"),
-    ),
-    Mutant(
-        "a missing page by an entry that came with the state", "csrc/strand/state.c",
-        "    *tag |= TAG_WATCHED;\n", "",
-        ("tests/hcall/test_proof_missing.py", "tests/stream/test_stream_presence.py"),
-    ),
-    Mutant(
-        "the translator's stores need their own tag", "csrc/jit/probe.c",
-        "return store ? offsetof(struct tlb_entry, wtag) : ", "return store ? 0 : ",
-        ("tests/unit/test_machine_memory.py", "tests/property/test_translator.py"),
-    ),
-    Mutant(
-        "an edge inside a region costs what it ran", "csrc/jit/emit_end.c",
-        "x86_alu_imm(&g->x, ALU_SUB, W64, R15, (i32)way->insns);",
-        "x86_alu_imm(&g->x, ALU_SUB, W64, R15, (i32)way->insns - (way->node >= 0));",
-        ("tests/property/test_translator.py", "tests/unit/test_engine_budget.py"),
+        ("tests/unit/test_machine_strands.py",),
     ),
 )  # fmt: skip

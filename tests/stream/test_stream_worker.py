@@ -243,3 +243,5 @@ def test_the_limit_comes_after_two_rounds_that_stall_and_falls() -> None:
     found = [(control.round_begins(left, busy), control.limit) for left in (1000, 990, 980, 970, 400, 390)]
     assert found == [(False, None), (False, None), (True, 5000), (True, 3500), (False, 3500), (True, 2450)]
     assert Control(Options(dirty_limit=False, downtime_ms=10), 1).round_begins(1, busy) is False
+    loosened = [(control.loosen(), control.limit) for _ in range(5)]  # the guest must write to suspend itself
+    assert loosened == [(True, 4900), (True, 9800), (True, None), (False, None), (False, None)]

@@ -176,6 +176,14 @@ def test_images_hold_which_strands_there_are() -> None:
             other.load(one.save())
 
 
+def test_when_a_machine_began_and_with_what_seed_is_no_configuration() -> None:
+    with Machine("1M", tod_seconds=1, rng_seed=1) as one, Machine("1M", tod_seconds=9, rng_seed=2) as other:
+        one.strands[0].start(ENTRY)
+        one.run(50)
+        other.load(one.save())
+        assert other.digest() == one.digest()
+
+
 def test_a_damaged_image_leaves_the_strands_as_they_were() -> None:
     with machine_of([1, 3], 6) as one, machine_of([0, 5], 6) as two:
         image = one.save()

@@ -15,7 +15,7 @@ from ldmd.migrator.link import Link
 from ldmd.migrator.listener import Listener
 from ldmd.migrator.means import Means
 from ldmd.migrator.passwords import FILE, Guesses, check_password
-from ldmd.migrator.peers import fingerprint, trusted
+from ldmd.migrator.peers import fingerprint, trusted, unreadable_trust
 from ldmd.migrator.targetside import TargetSide
 
 
@@ -58,6 +58,9 @@ class Door:
             if not self._may(join, fingerprint(ssl.PEM_cert_to_DER_cert(pem)), address):
                 who = f"user {join.user[:64]!r} by password" if join.how == greeting.PASSWORD else f"by {join.how}"
                 means.manager.log.notice(f"migration: machine {join.machine[:64]!r} at {address} was not let in, {who}")
+                if join.how == greeting.CERTIFICATE:
+                    for each in unreadable_trust(means.directory):
+                        means.manager.log.warning(f"migration: trust/{each}")
                 return "authentication"
             if not means.settings.incoming:
                 return "off"

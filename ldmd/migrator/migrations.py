@@ -12,6 +12,7 @@ An operation that moves a domain:
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ from ldmd.migrator.holding import Holding
 from ldmd.migrator.identities import known_of
 from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveJob, MoveOptions, MoveOutcome, MoveView, Target
-from ldmd.migrator.peers import find_peer, fingerprint, trusted
+from ldmd.migrator.peers import fingerprint
 from ldmd.migrator.sourceside import SourceSide
 from ldmd.migrator.targetside import TargetSide
 from ldmd.model import Domain
@@ -257,10 +258,6 @@ class Migrations(Holding):
         """The first connection, with the right to it; nothing is changed yet on either side."""
         machine = self.means.manager.configuration.server.name
         how = greeting.CERTIFICATE if options.certificates else greeting.PASSWORD
-        if options.certificates:
-            pins = find_peer(target.host, self.means.directory).fingerprints
-            if not pins & set(trusted(self.means.directory).values()):
-                refuse("migration.own-certificate", host=target.host)
         join = Join(uuid=domain.uuid, how=how, machine=machine, user=target.user, password=options.password or "")
         box: list[Visit | RefusedError] = []
 
@@ -279,6 +276,9 @@ class Migrations(Holding):
         found = box[0]
         if isinstance(found, RefusedError):
             raise found
+        if found.certificate == self.means.identity.der:  # whatever name it was called by
+            found.link.close(at_once=True)
+            refuse("migration.itself", name=domain.name, host=machine)
         return found
 
     def _make(self, domain: Domain, target: Target, options: MoveOptions, facts: GuestFacts,
@@ -330,7 +330,7 @@ class Migrations(Holding):
         except RefusedError as error:
             if error.code != "job.cancelled":
                 raise
-            attempt.post(ev.Cancel(who="the command that began it"))
+            attempt.post(ev.Cancel(who="the end of the command that began it"))
             self.means.manager.wait(None, lambda: attempt.decided, FOR_EVER)
 
     # -- cancelling
@@ -356,14 +356,14 @@ class Migrations(Holding):
             refuse("migration.not-here", text=lines[-1])
         if isinstance(found, SourceSide) and found.state.at is src.At.RELEASED and not found.state.linked:
             refuse("migration.in-doubt", text=lines[-1], name=name, peer=found.host)
-        return tuple(line for line in lines if line != "cancelled")
+        return tuple(line for line in lines if not line.startswith("cancelled"))
 
     @staticmethod
     def _peer(attempt: SourceSide | TargetSide) -> str:
         return attempt.host if isinstance(attempt, SourceSide) else attempt.peer
 
     def _stamp(self) -> str:
-        return f"at {self.means.manager.clock.now():.0f}"
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.means.manager.clock.now()))
 
     # -- what can be seen
 

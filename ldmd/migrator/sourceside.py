@@ -154,7 +154,7 @@ class SourceSide(Attempt):
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
-                           summary=self._summary())
+                           reasons=() if done else report.texts or tuple(map(str.strip, why)), summary=self._summary())
 
     def _summary(self) -> dict[str, Any]:
         """For the record. All populated pages were compared with what the target has, by their digest (`strict`: read

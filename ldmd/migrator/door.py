@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 
 from ldmd.messages import RefusedError
-from ldmd.migration.facts import MANAGER_VERSION
 from ldmd.migrator import greeting
 from ldmd.migrator.greeting import Join, Welcome
 from ldmd.migrator.link import Link
@@ -65,7 +64,7 @@ class Door:
             if not means.settings.incoming:
                 return "off"
             return Welcome(machine=means.manager.configuration.server.name, greatest=means.greatest(join.uuid),
-                           home=self.home_token, release=MANAGER_VERSION)
+                           home=self.home_token, release=means.settings.release)
         except RefusedError as error:
             means.manager.log.warning(f"migration: {error.text}")
             return "authentication"

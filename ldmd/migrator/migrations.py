@@ -22,8 +22,8 @@ from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration import source as src
 from ldmd.migration.facts import GuestFacts, guest_facts
-from ldmd.migration.phases import Kind
-from ldmd.migration.rule import Options
+from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.rule import Options, Report
 from ldmd.migrator import greeting
 from ldmd.migrator.asking import ask_system, other_operation
 from ldmd.migrator.connector import Visit, unreachable, visit
@@ -318,7 +318,7 @@ class Migrations(Holding):
 
         def look() -> bool:
             nonlocal said
-            now = (attempt.percent, PHASE_TEXTS[int(attempt.state.phase)], attempt.progress)
+            now = (attempt.percent, PHASE_TEXTS[int(phase_of(attempt))], attempt.progress)
             if now[:2] != said[:2] or now[2] is not said[2]:  # each step of the copying is recorded
                 said = now
                 job.progress(*now[:2])
@@ -377,6 +377,18 @@ class Migrations(Holding):
         return next((each.role for each in self.view() if each.domain == name), "")
 
 
+def phase_of(attempt: SourceSide | TargetSide) -> Phase:
+    """The product's phase as a person sees it: one that is given up stays where it was, and nothing is prepared before
+    the rules are met, or in a dry run."""
+    if not isinstance(attempt, SourceSide) or attempt.success:
+        return attempt.state.phase
+    over = attempt.state.at in (src.At.ABORTED, src.At.CLOSED)
+    met = attempt.checked and not Report(domain=attempt.name, findings=attempt.findings).errors
+    if attempt.plan.dry_run or (not met and (over or attempt.state.at is src.At.OFFERED)):
+        return Phase.CHECK
+    return attempt.reached if over else attempt.state.phase
+
+
 def _copies(attempt: SourceSide | TargetSide) -> bool:
     return isinstance(attempt, SourceSide) and not attempt.settled
 
@@ -392,7 +404,7 @@ def _view(attempt: SourceSide | TargetSide) -> MoveView:
                                        "" if facts is None else facts.domain.name, False)
     return MoveView(
         domain=attempt.name, uuid=attempt.uuid, side="source" if source else "target", role=attempt.state.flag.value,
-        phase=int(attempt.state.phase), percent=attempt.percent, peer=peer, name_there=there, started=attempt.started,
+        phase=int(phase_of(attempt)), percent=attempt.percent, peer=peer, name_there=there, started=attempt.started,
         mid=mid, kind=kind.value, dry_run=dry, rounds=tuple(attempt.rounds), told=tuple(attempt.told),
         progress=dict(attempt.progress))
 

@@ -15,7 +15,7 @@ from ldmd.operations.context import Context
 VERSION = 1
 SAMPLES = 2000
 """Most samples of a record; a longer migration is sampled half as often, again and again."""
-CHECK, COPY = 1, 3
+COPY = 3
 KINDS = {State.INACTIVE: "inactive", State.BOUND: "bound"}
 NUMBERS = ("round", "pages", "bytes", "total_bytes", "remaining")
 RATES = ("dirty_rate", "wire_rate", "ratio", "predicted_downtime_ms")
@@ -51,7 +51,6 @@ class Recording:
         known, last = view.progress, self._last
         # nothing is copied of a domain that does not run, nor suspended
         phase = view.phase if view.kind == "live" or view.phase not in (COPY, COPY + 1) else COPY - 1
-        phase = min(phase, CHECK) if view.dry_run else phase  # nor is anything prepared, or handed over, in a dry run
         row: dict[str, Any] = {"phase": phase, "percent": percent}
         row |= {name: int(known.get(name) or 0) for name in NUMBERS}
         row |= {name: float(known[name]) if known.get(name) is not None else None for name in RATES}

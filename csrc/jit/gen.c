@@ -93,6 +93,7 @@ u32 gen_caller_saved(const struct gen *g) {
 struct stub *gen_body_stub(struct gen *g, u32 uop, u32 reg) {
   struct stub *s = gen_stub(g, STUB_BODY);
   s->uop = uop;
+  if (spans_hold(&g->spans, g->index)) s->cold = &g->spans.cold[g->index + 1];
   s->reload = (g->live | g->cc.guests) & gen_caller_saved(g);
   if (reg < 32 && g->r->host[reg] != NO_REG) s->reload |= 1u << reg;
   return s;
@@ -142,11 +143,15 @@ void gen_trap(struct gen *g, const struct node *n, u32 uop, u32 tt) {
 
 static void stub_body(struct gen *g, struct stub *s) {
   if (s->kind == STUB_PROBE) probe_call(g, s->site, s->store, &s->taken);
+  if (s->leads) {
+    x86_jmp(&g->x, s->cold);
+    return;
+  }
   gen_write_back(g, s->dirty);
   gen_at_uop(g, s->node, s->uop);
   x86_call(&g->x, &g->jit->thunks.body);
   gen_reload(g, s->reload);
-  x86_jmp(&g->x, &s->back);
+  x86_jmp(&g->x, s->cold ? s->cold : &s->back);
 }
 
 /* A condition whose kind is not known and turned out not to be SUB. */
@@ -199,6 +204,7 @@ static void stub_emit(struct gen *g, struct stub *s) {
     gen_write_back(g, s->dirty);
     gen_leave_at(g, s->node, s->uop);
     break;
+  case STUB_COLD: emit_cold(g, s); break;
   case STUB_CC: stub_condition(g, s); break;
   case STUB_TRAP:
     gen_write_back(g, s->dirty);
@@ -223,5 +229,6 @@ static void stub_emit(struct gen *g, struct stub *s) {
 
 /* Stubs can add stubs: ways have slots and edges. */
 void gen_stubs(struct gen *g) {
+  g->spans.node = NULL;
   for (u32 i = 0; i < g->stub_count && !g->x.full; i++) stub_emit(g, &g->stub[i]);
 }

@@ -10,6 +10,7 @@
 #define S4V_JIT_GEN_H
 #include "jit/codemem.h"
 #include "jit/region.h"
+#include "jit/span.h"
 #include "jit/x86.h"
 #include "strand/strand.h"
 #include "strand/translator.h"
@@ -73,11 +74,13 @@ struct cc_state {
 };
 
 enum stub_kind { STUB_BODY, STUB_PROBE, STUB_EXPIRE, STUB_WAY, STUB_CC, STUB_LEAVE, STUB_SEAM,
-                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT, STUB_TRAP };
+                 STUB_EXPIRE_JUMP, STUB_MISS, STUB_OUT, STUB_COLD, STUB_TRAP };
 struct stub {
   u8 kind, cond;
-  bool xcc, sense, save, store;
+  bool xcc, sense, save, store, leads;
+  u8 asi;                 /* of STUB_COLD, with the kind in `cond`: what is known where it begins */
   struct x86_label from, back, taken;
+  struct x86_label *cold; /* where to go on instead of `back`; of a probe that leads a span, instead of its body */
   u32 dirty, reload;
   const struct node *node;
   u32 site;     /* of STUB_PROBE */
@@ -86,6 +89,7 @@ struct stub {
   u64 target;
 };
 enum { MAX_STUBS = 4096, NO_SITE = ACCESS_SITES };
+enum { FRAME_BYTES = 8 + 8 * SPAN_SLOTS }; /* of translated code, with RSP: the addends of open spans */
 
 struct gen {
   struct x86 x;
@@ -93,11 +97,14 @@ struct gen {
   struct region *r;
   struct node *node; /* being emitted */
   struct flow flow;
+  u32 index;         /* of the instruction */
   u32 dirty;
   u32 live;          /* after the instruction */
   struct cc_state cc;
   u8 fprs;           /* bits known to be set */
   u8 asi_now, asi;   /* %asi of the strand while it translates; what it will be here, as a guess */
+  struct spans spans;
+  struct x86_label cold[REGION_BLOCKS][BLOCK_INSNS + 2];
   u32 stub_count;
   struct stub stub[MAX_STUBS];
 };
@@ -164,6 +171,7 @@ u32 emit_fcc_mask(u32 cond); /* a bit for each value of an fcc with which it hol
 
 /* translate.c */
 void emit_instruction(struct gen *, u32 index, u32 uop);
+void emit_cold(struct gen *, struct stub *);
 /* thunks.c, traps.c */
 void thunks_make(struct jit *);
 void traps_make(struct x86 *, struct jit *);

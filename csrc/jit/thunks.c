@@ -7,7 +7,7 @@ static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15};
 
 static void restore_host(struct x86 *x) {
   x86_store(x, W64, FIELD_AT(budget), R15);
-  x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  x86_alu_imm(x, ALU_ADD, W64, RSP, FRAME_BYTES);
   for (u32 i = ARRAY_LEN(saved); i-- > 0;) x86_pop(x, saved[i]);
 }
 
@@ -44,7 +44,7 @@ static const struct block *run_hypercall(struct strand *s, const struct uop *u, 
 static void make_ways_in(struct x86 *x, struct thunks *t) {
   x86_place(x, &t->enter);
   for (u32 i = 0; i < ARRAY_LEN(saved); i++) x86_push(x, saved[i]);
-  x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
+  x86_alu_imm(x, ALU_SUB, W64, RSP, FRAME_BYTES);
   x86_mov(x, W64, RBP, RDI);
   x86_mov(x, W64, RBX, RDX);
   x86_load(x, W64, R15, FIELD_AT(budget));

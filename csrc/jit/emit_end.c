@@ -203,7 +203,8 @@ static void set_link(struct gen *g, u32 reg) {
   const struct node *n = g->node;
   u8 target = gen_target(g, reg, RCX);
   if (reg == 0) return;
-  x86_mov_imm(&g->x, target, n->block->pc + 4u * n->plain);
+  u64 pc = n->block->pc + 4u * n->plain;
+  x86_mov_imm(&g->x, target, n->block->mode & MODE_AM ? (u32)pc : pc);
   gen_set(g, reg, target);
 }
 
@@ -220,6 +221,7 @@ static struct stub *jump_target(struct gen *g, u32 insn, u32 uop) {
     u8 b = gen_source(g, insn_rs2(insn), RCX);
     x86_alu(x, ALU_ADD, W64, RAX, b);
   }
+  if (g->node->block->mode & MODE_AM) x86_mov(x, W32, RAX, RAX);
   x86_mov(x, W32, RCX, RAX);
   x86_alu_imm(x, ALU_AND, W32, RCX, 3);
   x86_jcc(x, CC_NE, &s->from);

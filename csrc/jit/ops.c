@@ -76,7 +76,7 @@ struct op ops_of(const struct op *ops, u32 row, u32 insn, u32 mode) {
   const struct isa_row *r = &isa_rows[row];
   struct op op = ops[row];
   bool memory = op.kind >= OP_LOAD && op.kind <= OP_FSTORE;
-  if ((memory && (mode & (MODE_AM | MODE_CLE))) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT))) op.kind = OP_BODY;
+  if ((memory && (mode & MODE_CLE)) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT))) op.kind = OP_BODY;
   if (!ops_system_can(op, insn, mode)) op.kind = OP_BODY;
   return op;
 }

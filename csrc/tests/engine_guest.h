@@ -160,6 +160,7 @@ static void vector(struct text *t, u32 tt) {
 static void trap_table(u8 *image) {
   for (u32 n = 0; n < 1024; n++) {
     struct text t = {image, n * 32};
+    if (n >= 0x300) emit(&t, ri(ADD, 4, 4, 1)); /* a Tcc above TL 0 is another's */
     vector(&t, n & 511);
   }
 }

@@ -194,7 +194,7 @@ static void emit_shift(struct gen *g, struct op op, u32 insn) {
   gen_set(g, rd, target);
 }
 
-static void second_into(struct gen *g, u32 insn, u8 into, u32 bits) {
+void second_into(struct gen *g, u32 insn, u8 into, u32 bits) {
   if (insn_i(insn)) x86_mov_imm(&g->x, into, (u64)insn_simm(insn, bits));
   else gen_load(g, insn_rs2(insn), into);
 }
@@ -254,7 +254,7 @@ static struct stub *want_sub(struct gen *g, u32 uop, u32 insn) {
   return s;
 }
 
-static void emit_moved(struct gen *g, u32 insn, u32 cond, u8 value) {
+void emit_moved(struct gen *g, u32 insn, u32 cond, u8 value) {
   u32 rd = insn_rd(insn);
   u8 target = g->r->host[rd];
   if (rd == 0) return;
@@ -292,19 +292,6 @@ static void emit_movr(struct gen *g, struct op op, u32 insn) {
   u8 a = gen_source(g, insn_rs1(insn), RAX);
   x86_test(&g->x, W64, a, a);
   emit_moved(g, insn, conds[op.arg], RCX);
-}
-
-/* The carry of icc from the operands, then the sum or difference with it. */
-static void emit_carry(struct gen *g, struct op op, u32 insn, u32 uop) {
-  struct x86 *x = &g->x;
-  struct stub *s = want_sub(g, uop, insn);
-  gen_load(g, insn_rs1(insn), RDX);
-  second_into(g, insn, RCX, 13);
-  x86_load(x, W32, RAX, FIELD_AT(cc_a));
-  x86_alu_load(x, ALU_CMP, W32, RAX, FIELD_AT(cc_b));
-  x86_alu(x, op.arg, W64, RDX, RCX);
-  gen_set(g, insn_rd(insn), RDX);
-  if (s) x86_place(x, &s->back);
 }
 
 /* ---- windows ---- */
@@ -367,7 +354,7 @@ void emit_integer(struct gen *g, struct op op, u32 insn, u32 uop) {
   case OP_NOP: break;
   case OP_ALU: emit_alu(g, op, insn); break;
   case OP_ANDN: case OP_ORN: case OP_XNOR: emit_inverted(g, op, insn); break;
-  case OP_CARRY: emit_carry(g, op, insn, uop); break;
+  case OP_CARRY: emit_carry(g, op, insn); break;
   case OP_SHIFT: emit_shift(g, op, insn); break;
   case OP_SETHI:
     if (insn_rd(insn)) {
@@ -378,6 +365,9 @@ void emit_integer(struct gen *g, struct op op, u32 insn, u32 uop) {
     break;
   case OP_MULX: case OP_MUL32: emit_multiply(g, op, insn); break;
   case OP_DIVX: emit_divide(g, op, insn, uop); break;
+  case OP_DIV32: emit_divide32(g, op, insn, uop); break;
+  case OP_MOVFCC: emit_movfcc(g, insn); break;
+  case OP_COUNT: emit_count(g, op, insn); break;
   case OP_MOVCC: emit_movcc(g, op, insn, uop); break;
   case OP_MOVR: emit_movr(g, op, insn); break;
   case OP_SAVE: emit_save(g, true, insn, uop); break;

@@ -148,6 +148,13 @@ void emit_space(struct gen *, struct op, u32 insn, u32 uop);
 void gen_mark_fp(struct gen *, u32 field, bool dbl);    /* FPRS: the register was written */
 void emit_window(struct gen *, bool save, u32 uop, struct stub *slow); /* RAX stays */
 i32 emit_immediate(u32 insn, u32 kind); /* enum isa_imm */
+void second_into(struct gen *, u32 insn, u8 into, u32 bits);        /* operand 2; its immediate has so many bits */
+void emit_moved(struct gen *, u32 insn, u32 cond, u8 value);        /* to rd, where the host's condition holds; RDX goes */
+/* emit_arith.c */
+void emit_divide32(struct gen *, struct op, u32 insn, u32 uop);
+void emit_carry(struct gen *, struct op, u32 insn);
+void emit_movfcc(struct gen *, u32 insn);
+void emit_count(struct gen *, struct op, u32 insn);
 
 /* probe.c */
 /* RDX: the address, which goes; RCX: the addend of its page. The stub becomes the slow path. */
@@ -160,6 +167,7 @@ void emit_end(struct gen *, struct node **next);
 void emit_way(struct gen *, const struct node *, u32 way, struct node **next);
 u32 emit_condition(struct gen *, u32 cond, bool xcc); /* after it flags hold: enum x86_cond; kind is known */
 extern const u8 emit_cond[16];
+u32 emit_fcc_mask(u32 cond); /* a bit for each value of an fcc with which it holds */
 
 /* translate.c */
 void emit_instruction(struct gen *, u32 index, u32 uop);

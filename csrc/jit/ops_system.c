@@ -69,7 +69,7 @@ static bool asi_is_good(struct op op, u32 insn, u32 mode) {
 bool ops_system_can(struct op op, u32 insn, u32 mode) {
   u32 rd = insn_rd(insn);
   bool memory = op.kind >= OP_PAIR_LOAD && op.kind <= OP_CAS;
-  if (memory && (mode & (MODE_AM | MODE_CLE))) return false;
+  if (memory && (mode & MODE_CLE)) return false;
   switch (op.kind) {
   case OP_PAIR_LOAD: case OP_PAIR_STORE: return !(rd & 1);
   case OP_TWIN: return !(rd & 1) && asi_is_good(op, insn, mode);

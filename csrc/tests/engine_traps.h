@@ -111,8 +111,26 @@ static u32 traps_calls(u32 *code, u64 *rng) {
   return traps_again(code, n, head, rng);
 }
 
+/* Addresses of 32 bits, as old programs have them: memory, loops and calls, and addresses that are longer. */
+static u32 traps_narrow(u32 *code, u64 *rng) {
+  u32 n = 0;
+  code[n++] = ri(WRPR, PSTATE, 0, one_in(rng, 4) ? 0x21e : 0x1e);
+  if (one_in(rng, 3)) code[n++] = ri(SLLX, 10, 5, 32) | 0x1000, code[n++] = rr(ADD, 10, 10, 5), code[n++] = mem(LDX, 9, 10, 2048 + below(rng, 256) * 8);
+  switch (below(rng, 4)) {
+  case 0: n += jump_calls(code + n, rng); break;
+  case 1: n += dense_loop(code + n, rng); break;
+  case 2: n += system_sequence(code + n, rng); break;
+  default:
+    for (u32 i = 0; i < 10; i++) code[n++] = one_in(rng, 2) ? dense_memory(rng) : system_memory(rng);
+  }
+  code[n++] = rr(ADD, 20, 20, 9);
+  code[n++] = ri(WRPR, PSTATE, 0, 0x16);
+  return n;
+}
+
 static u32 traps_sequence(u32 *code, u64 *rng) {
-  switch (below(rng, 8)) {
+  switch (below(rng, 10)) {
+  case 8: case 9: return traps_narrow(code, rng);
   case 0: case 1: return traps_windows(code, rng);
   case 2: case 3: return traps_tcc(code, rng);
   case 4: return traps_user(code, rng);

@@ -123,7 +123,7 @@ def measure(cells: tuple[Cell, ...], engines: tuple[str, ...], guest: X86Guest |
     names = tuple(name for name in engines if name.startswith("qemu"))
     for memory in sorted({cell.memory for cell in cells}):
         with ExitStack() as stack:
-            made = stack.enter_context(room(memory + 128)) if "sun4v" in engines else None
+            made = stack.enter_context(room(memory)) if "sun4v" in engines else None
             for cell in (each for each in cells if each.memory == memory):
                 for _ in range(runs):
                     if made is not None:

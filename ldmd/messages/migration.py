@@ -163,6 +163,9 @@ TABLE = (
     Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
             "wait until that has ended: `ldm list -o status {name}`, or cancel it{where}: "
             "`ldm cancel-operation migration {name}`"),
+    Message("migration.pages", "{command} is refused while pages of the memory of LDom {name} still come from {peer}",
+            "it runs here already, and waits for those that it needs",
+            "wait until all are here: `ldm list -o status {name}`, or stop the domain: `ldm stop-domain -f {name}`"),
     Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
             "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),
     Message("migration.unsettled", "The migration of LDom {name} is not settled: {problem}"),

@@ -144,7 +144,7 @@ class SourceSide(Attempt):
         """How it ended, once it is decided."""
         plan, at = self.plan, self.state.at
         accepted = plan.dry_run and at is At.CLOSED and not self.told
-        done = self.success or at is At.DONE or accepted
+        done = self.success or accepted  # not DONE: what the target has may not be what was sent
         report = Report(domain=self.name, findings=self.findings, dry_run=plan.dry_run)
         why = report.lines()[:-1] if report.errors else tuple(self.told[-1:] or (UNSETTLED,))
         if self._refusal is not None and why == (self._refusal.text,):

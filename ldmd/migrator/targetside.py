@@ -84,8 +84,22 @@ class TargetSide(Attempt):
     @property
     def holds(self) -> bool:
         """The domain is this side's to care for: nobody else starts, stops or changes it."""
-        starting = self.entering(At.OWNER) or (self.state.at is At.OWNER and self.state.missing != 0)
+        starting = self.entering(At.OWNER) or self.pages_follow
         return self.state.at in PROMISED or self.state.at is At.BROKEN or starting or self._settling
+
+    @property
+    def pages_follow(self) -> bool:
+        """The domain runs here, and waits for pages of its memory. It may end by itself, or be stopped."""
+        return self.state.at is At.OWNER and self.state.missing != 0 and not self.entering(At.OWNER)
+
+    def ended(self, why: str) -> None:
+        """The domain has ended while pages were missing, which nobody needs any more. From any thread."""
+        def over() -> None:
+            if self.state.missing:
+                self.log(f"the domain ended ({why}): pages of its memory that are missing are not needed any more")
+                self.step(ev.Completed())
+
+        self.act(over)
 
     @property
     def name(self) -> str:
@@ -145,6 +159,8 @@ class TargetSide(Attempt):
         """After CLOSE the source may forget as well."""
         held, name = self.state.at in PROMISED, self.name
         super().step(event)
+        if isinstance(event, ev.Restarted) and event.guest is ev.Guest.RUNNING and self.state.mid in self.state.owned:
+            self._all_here()  # the last page may have come when nobody was there to say so
         if held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
             self._remember(name)
         if self.state.unstarted and self.state.unstarted == self.state.mid:
@@ -365,11 +381,16 @@ class TargetSide(Attempt):
 
     def _whole(self) -> None:
         """The last page is here."""
+        self._all_here()
+        self.step(ev.Completed())
+
+    def _all_here(self) -> None:
+        """The machine need not look for missing pages any more. Without effect where it does not."""
         try:
             self.means.manager.hypervisor.call("memory.presence", guest=self._number, what="end")
         except HypervisorError as error:
-            self.log(f"memory.presence: {error.text}")  # it goes on asking for what is there
-        self.step(ev.Completed())
+            if status_of(self.means.manager, self.uuid).get("state") in ("running", "suspended"):
+                self.log(f"memory.presence: {error.text}")  # it goes on asking for what is there
 
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""
@@ -378,10 +399,7 @@ class TargetSide(Attempt):
         try:
             number = self._number
             manager.hypervisor.call("memory.presence", guest=number, what="give-up")
-            if status_of(manager, self.uuid).get("state") in ("receiving", "received"):
-                manager.hypervisor.call("guest.destroy", guest=number)
-            else:
-                manager.hypervisor.call("guest.stop", guest=number)
+            manager.hypervisor.call("guest.stop", guest=number)  # also an image that never ran: the guest stays defined
         except HypervisorError as error:
             self.log(f"the guest is not stopped: {error.text}")
         persist(manager, self._bound)

@@ -272,8 +272,10 @@ static u64 begin(struct strand *s) {
   return past;
 }
 
-static u32 end(struct strand *s) {
+/* `past`: where the last run ended, if this one has not gone past it; then the next one will. */
+static u32 end(struct strand *s, u64 past) {
   if (s->stop == STOP_BREAKPOINT || s->stop == STOP_WATCH) s->break_pc = s->pc;
+  if (!s->stop && past == s->pc) s->break_pc = past;
   __atomic_store_n(&s->insns, s->insns + strand_slice_done(s), __ATOMIC_RELAXED); /* s4v_strand_busy() may be looking */
   s->slice_ref = s->budget = 0;
   fpu_leave(s);
@@ -300,7 +302,7 @@ u32 strand_run(struct strand *s, u64 insns) {
     if (s->over || is_called(s)) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
-  return end(s);
+  return end(s, past);
 }
 
 u32 strand_step(struct strand *s) {
@@ -309,7 +311,7 @@ u32 strand_step(struct strand *s) {
   look_around(s);
   if (!s->stop && s->pc == pc && s->tl == level) step_past(s);
   if (s->mode & MODE_AM) s->npc = (u32)s->npc;
-  return end(s);
+  return end(s, TAG_NONE);
 }
 
 u32 strand_run_beside(struct strand *s, u64 insns) {
@@ -327,5 +329,5 @@ u32 strand_run_beside(struct strand *s, u64 insns) {
     if (s->over) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
-  return end(s);
+  return end(s, past);
 }

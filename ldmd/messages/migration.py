@@ -169,7 +169,7 @@ TABLE = (
     Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
             "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),
     Message("migration.unsettled", "The migration of LDom {name} is not settled: {problem}"),
-    Message("migration.none", "no migration of LDom {name} is under way"),
+    Message("migration.none", "No migration of LDom {name} is under way"),
     Message("migration.not-here", "{text}"),
     Message("migration.in-doubt", "{text}", "the connection was lost after the point of no return",
             "see `ldm list -o status {name}` here and LDom {name} on {peer}"),

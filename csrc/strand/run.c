@@ -279,10 +279,13 @@ static struct past begin(struct strand *s) {
 }
 
 /* `past`: where the last run ended, if this one has not gone past it; then the next one will. */
-static u32 end(struct strand *s, u64 past) {
+static u32 end(struct strand *s, struct past past) {
   if (s->stop == STOP_BREAKPOINT || s->stop == STOP_WATCH) s->break_pc = s->pc;
-  if (!s->stop && past == s->pc) s->break_pc = past;
   if (s->stop == STOP_BREAKPOINT) s->watch_kind = 0;
+  if (!s->stop && past.pc == s->pc) {
+    s->break_pc = past.pc;
+    s->watch_kind = past.watch;
+  }
   __atomic_store_n(&s->insns, s->insns + strand_slice_done(s), __ATOMIC_RELAXED); /* s4v_strand_busy() may be looking */
   s->slice_ref = s->budget = 0;
   fpu_leave(s);
@@ -318,7 +321,7 @@ u32 strand_step(struct strand *s) {
   look_around(s);
   if (!s->stop && s->pc == pc && s->tl == level) step_past(s, true);
   if (s->mode & MODE_AM) s->npc = (u32)s->npc;
-  return end(s, TAG_NONE);
+  return end(s, (struct past){TAG_NONE, false});
 }
 
 u32 strand_run_beside(struct strand *s, u64 insns) {

@@ -1,4 +1,4 @@
-/* trap.c - trap entry, DONE/RETRY, and the choice of disrupting traps (sun4v-cpu 2.2, 3.2, 3.5). */
+/* trap.c - trap entry, DONE/RETRY, and the choice of disrupting traps (UA2005, chapter 12). */
 #include "strand/internal.h"
 #include "strand/interp.h"
 #include "strand/share.h"
@@ -120,7 +120,7 @@ u32 strand_pending(const struct strand *s) {
 bool strand_wakeable(const struct strand *s) {
   for (u32 q = 0; q < 4; q++)
     if (queue_pending(s, q)) return true;
-  /* a timer's match ends the wait under any PIL (sun4v-cpu 3.5) */
+  /* a timer's match ends the wait under any PIL */
   return (softint_levels(s) >> (s->pil + 1u)) != 0 || (s->softint & (SOFTINT_TM | SOFTINT_SM)) || s->poked;
 }
 

@@ -147,6 +147,7 @@ static u32 dense_scatter(u32 *code, u64 *rng) {
 #include "engine_system.h"
 #include "engine_jumps.h"
 #include "engine_traps.h"
+#include "engine_spans.h"
 
 static u32 dense_insn(u64 *rng) {
   switch (below(rng, 34)) {

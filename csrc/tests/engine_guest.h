@@ -282,6 +282,7 @@ static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rn
     else if (dense && one_in(rng, 40)) count = dense_scatter(buffer, rng);
     else if (dense && one_in(rng, 40)) count = jump_calls(buffer, rng);
     else if (dense && one_in(rng, 40)) count = jump_table(buffer, rng);
+    else if (dense && one_in(rng, 12)) count = dense_spans(buffer, rng);
     else if (dense && one_in(rng, 15)) count = dense_compare(buffer, rng);
     else if (dense && one_in(rng, 10)) count = system_sequence(buffer, rng);
     else if (dense && one_in(rng, 40)) count = system_level(buffer, rng);

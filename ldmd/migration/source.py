@@ -338,8 +338,8 @@ class Source:
         if state.served:
             return (f"{peer} has the domain, but pages of its memory were lost before they came: it boots there anew, "
                     "with its disks as a power failure would have left them")
-        return (f"{peer} has the domain, but its machine failed before that was known here (or somebody stopped the "
-                "domain there): it boots there anew")
+        return (f"{peer} has the domain, but lost its memory before that was known here (a process of the migration or "
+                "the machine failed, or somebody stopped the domain there): it boots there anew")
 
     def never(self, state: State) -> Step:
         """The target will never run it."""

@@ -47,7 +47,6 @@ FOR_EVER = 1e9
 """Seconds: what is waited for ends by itself."""
 CANCEL_SECONDS = 60.0
 CRYPTO_SECONDS = 60.0
-PHASE_TEXTS = {1: "checking", 2: "preparing", 3: "copying", 4: "suspending", 5: "handing over"}
 
 
 class Migrations(Holding):
@@ -318,7 +317,7 @@ class Migrations(Holding):
 
         def look() -> bool:
             nonlocal said
-            now = (attempt.percent, PHASE_TEXTS[int(phase_of(attempt))], attempt.progress)
+            now = (attempt.percent, phase_of(attempt).word, attempt.progress)
             if now[:2] != said[:2] or now[2] is not said[2]:  # each step of the copying is recorded
                 said = now
                 job.progress(*now[:2])

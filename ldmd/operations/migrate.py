@@ -12,6 +12,7 @@ from typing import Any
 
 from emulator.units import format_amount, format_duration
 from ldmd.messages import RefusedError, message, refuse
+from ldmd.migration.phases import Phase
 from ldmd.migrator.moves import MoveOptions, MoveOutcome, MoveView, Target
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
@@ -24,11 +25,9 @@ from ldmd.planner.domains import check_name
 
 HOST_LETTERS, USER_LETTERS = 253, 64
 PASSWORD_LETTERS = 1024
+PHASES = tuple(Phase)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[0-9a-fA-F:.]+(%[A-Za-z0-9_.-]+)?")
-PHASES = ("waiting", "checking", "preparing", "copying", "suspended", "handing over")
-"""By number of the product's phase, for the line of progress."""
-COPY = 3
 
 
 def target_of(text: str, user: str) -> Target:
@@ -161,8 +160,8 @@ class Watching:
 def progress_text(row: dict[str, Any]) -> str:
     """``copying, round 2: 48M left, 112M/s, 3.1M/s dirtied``, from a step of the record."""
     phase = int(row["phase"])
-    text = PHASES[phase] if 0 <= phase < len(PHASES) else PHASES[0]
-    if phase not in (COPY, COPY + 1) or not row.get("total_bytes"):
+    text = Phase(phase).word if phase in PHASES else "waiting"
+    if phase not in (Phase.COPY, Phase.SUSPEND) or not row.get("total_bytes"):
         return text
     parts = [f"{format_amount(row['remaining'])} left"]
     if row.get("wire_rate"):

@@ -29,6 +29,7 @@ static u32 span_step(u64 *rng) {
   case 0: return rr(one_in(rng, 2) ? ADD : OR, 43 - reg, 0, reg);
   case 1: case 2: return ri(SUB, reg, reg, step);
   case 3: return ri(ADD, 43 - reg, reg, step);
+  case 4: return rr(ADD, reg, 5, 6); /* no constant */
   default: return ri(ADD, reg, reg, step);
   }
 }

@@ -96,8 +96,8 @@ static void settle(struct plan *p, u32 i) {
     if ((s->at[k] - t->check) & (p->bytes[k] - 1)) s->of[k] = NO_SPAN;
     else t->last = k, t->first = t->count++ ? t->first : k;
   }
-  if (t->count >= 2 && t->first < s->begin) s->begin = t->first;
-  for (u32 k = 0; k < BLOCK_INSNS + 2 && t->count < 2; k++)
+  if (t->count >= SPAN_LEAST && t->first < s->begin) s->begin = t->first;
+  for (u32 k = 0; k < BLOCK_INSNS + 2 && t->count < SPAN_LEAST; k++)
     if (s->of[k] == i) s->of[k] = NO_SPAN;
 }
 

@@ -10,7 +10,7 @@
 #define S4V_JIT_SPAN_H
 #include "jit/region.h"
 
-enum { MAX_SPANS = 16, SPAN_SLOTS = 4, SPAN_REACH = 512, NO_SPAN = 0xff };
+enum { MAX_SPANS = 16, SPAN_SLOTS = 4, SPAN_REACH = 512, SPAN_LEAST = 3, NO_SPAN = 0xff };
 
 struct span {
   u32 root;         /* what their addresses are relative to */

@@ -7,7 +7,7 @@ static u32 span_access(u64 *rng) {
   static const u8 op3[] = {11, 11, 11, 14, 14, 14, 0, 8, 4, 1, 2, 5, 6, 9, 10, 0x20, 0x23, 0x24, 0x27, 3, 7, 13, 15};
   u32 op = op3[below(rng, sizeof op3)], rd = op >= 0x20 ? below(rng, 16) * 2 : op == 3 || op == 7 ? 10 : dense_reg(rng);
   i32 grain = one_in(rng, 60) ? 1 : one_in(rng, 6) ? 4 : 8, offset = grain * ((i32)below(rng, 32) - 16);
-  return 3u << 30 | rd << 25 | op << 19 | (one_in(rng, 3) ? 22u : 21u) << 14 | 0x2000 | ((u32)offset & 0x1fff);
+  return 3u << 30 | rd << 25 | op << 19 | (one_in(rng, 4) ? 22u : 21u) << 14 | 0x2000 | ((u32)offset & 0x1fff);
 }
 
 /* %l5: near the end of a page, of data or of what is beside the program; %l6: the same place, near it, or the same in another
@@ -27,14 +27,15 @@ static u32 span_step(u64 *rng) {
   u32 reg = one_in(rng, 2) ? 21 : 22, step = 8 * (1 + below(rng, 5));
   switch (below(rng, 6)) {
   case 0: return rr(one_in(rng, 2) ? ADD : OR, 43 - reg, 0, reg);
-  case 1: return ri(SUB, reg, reg, step);
-  case 2: return ri(ADD, 43 - reg, reg, step);
+  case 1: case 2: return ri(SUB, reg, reg, step);
+  case 3: return ri(ADD, 43 - reg, reg, step);
+  case 4: return rr(ADD, reg, 5, 6); /* no constant */
   default: return ri(ADD, reg, reg, step);
   }
 }
 
 static u32 dense_spans(u32 *code, u64 *rng) {
-  u32 n = span_bases(code, rng), plain = 3 + below(rng, 12);
+  u32 n = span_bases(code, rng), plain = 6 + below(rng, 16);
   code[n++] = ri(OR, 19, 0, 1 + below(rng, 15));
   u32 head = n;
   for (u32 i = 0; i < plain; i++) {

@@ -61,7 +61,7 @@ static u64 hcall(struct end *e, u64 function, u64 a, u64 b, u64 c, u64 d) {
   set_reg(e, "pc", CODE), set_reg(e, "npc", CODE + 4);
   set_reg(e, "o0", CHANNEL), set_reg(e, "o1", a), set_reg(e, "o2", b), set_reg(e, "o3", c), set_reg(e, "o4", d);
   set_reg(e, "o5", function);
-  CHECK(s4v_run(e->m, 1, &stop) == S4V_OK);
+  CHECK(s4v_run_for(e->m, 1, 60000000000u, &stop) == S4V_OK && stop.reason == S4V_STOP_BUDGET);
   return reg(e, "o0");
 }
 
@@ -150,7 +150,7 @@ static void hostile_call(struct end *e) {
   switch (below(e, 8)) {
     case 0: hcall(e, TX_QCONF, place, entries, 0, 0); break;
     case 1: hcall(e, RX_QCONF, place == TABLE ? RX : place, entries, 0, 0); break;
-    case 2: hcall(e, SET_MAP, below(e, 4) ? TABLE : any_word(e), below(e, 2) ? entries : any_word(e), 0, 0); break;
+    case 2: hcall(e, SET_MAP, TABLE | (below(e, 4) ? 0 : 8 | any_word(e)), below(e, 2) ? entries : any_word(e), 0, 0); break;
     case 3: hcall(e, TX_TAIL, any_word(e), 0, 0, 0); break;
     case 4: hcall(e, RX_HEAD, any_word(e), 0, 0, 0); break;
     case 5: store(e, TABLE + 16 * below(e, PAGES), any_word(e) & ~((u64)0x7f0)); break;

@@ -12,7 +12,7 @@ u32 emit_type_bytes(u32 type) {
 }
 
 /* The address: registers and displacement, RAX where they do not fit. */
-static struct x86_mem address(struct gen *g, u32 insn) {
+static struct x86_mem address64(struct gen *g, u32 insn) {
   struct x86 *x = &g->x;
   u32 rs1 = insn_rs1(insn), rs2 = insn_rs2(insn);
   u8 a = gen_source(g, rs1, RAX), b = g->r->host[rs2];
@@ -25,6 +25,14 @@ static struct x86_mem address(struct gen *g, u32 insn) {
     if (b != NO_REG) x86_alu(x, ALU_ADD, W64, RAX, b);
     else x86_alu_load(x, ALU_ADD, W64, RAX, guest_at(rs2));
   }
+  return x86_at(RAX, 0);
+}
+
+/* Under PSTATE.AM its lower half, in RAX. */
+static struct x86_mem address(struct gen *g, u32 insn) {
+  struct x86_mem at = address64(g, insn);
+  if (!(g->node->block->mode & MODE_AM)) return at;
+  x86_lea(&g->x, W32, RAX, at);
   return x86_at(RAX, 0);
 }
 

@@ -79,7 +79,7 @@ static void look_at(struct plan *p, u32 index) {
     forget(p, ~1u);
     return;
   }
-  bool memory = op.kind >= OP_LOAD && op.kind <= OP_FSTORE;
+  bool memory = op.kind >= OP_LOAD && op.kind <= OP_FSTORE && !(p->n->block->mode & MODE_AM); /* there addresses wrap */
   if (memory && insn_rs1(insn) && (insn_i(insn) || insn_rs2(insn) == 0)) add_access(p, index, op, insn);
   if (insn_rd(insn) && is_sum(p, op, insn, &v)) p->reg[insn_rd(insn)] = v;
   else forget(p, e.def & ~1u);

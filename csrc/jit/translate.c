@@ -144,7 +144,6 @@ static void jit_close(void *instance) {
   codemem_close(&j->mem);
   free(j->ops);
   free(j->bodies);
-  free(j->windows);
   free(j->gen);
   free(j);
 }
@@ -157,16 +156,11 @@ static void *jit_open(struct codecache *cc, bool beside) {
   j->ops = calloc(isa_row_count, sizeof *j->ops);
   j->gen = calloc(1, sizeof *j->gen);
   j->bodies = calloc(isa_row_count, sizeof *j->bodies);
-  j->windows = calloc(isa_row_count, 1);
-  if (!j->ops || !j->gen || !j->bodies || !j->windows || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
+  if (!j->ops || !j->gen || !j->bodies || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
     jit_close(j);
     return NULL;
   }
   ops_fill(j->ops);
-  for (u32 row = 0; row < isa_row_count; row++) {
-    bool back = j->ops[row].kind == OP_RESTORE || isa_rows[row].class == ISA_RETURN;
-    j->windows[row] = j->ops[row].kind == OP_SAVE ? WINDOW_SAVE : back ? WINDOW_RESTORE : WINDOW_NONE;
-  }
   thunks_make(j);
   return j;
 }

@@ -107,6 +107,20 @@ def test_that_it_runs_there_is_said_before_the_targets_worker_has_ended(
     until(lambda: pair.workers.alive == [])
 
 
+def test_the_state_is_loaded_while_memory_is_still_looked_at(pair: Pair) -> None:
+    """Before the target's worker has compared everything, and before FINAL was said."""
+    states = list[str]()
+
+    def at(where: str, worker: Worker) -> None:
+        if where == "source.sent":
+            until(lambda: "received" in [each.state for each in pair.beta.machine.guests.values()])
+            states.append(where)
+
+    pair.workers.on = at
+    assert pair.move().done().done and states == ["source.sent"]
+    until(lambda: pair.workers.alive == [])
+
+
 def test_memory_that_was_not_hashed_in_the_pause_is_audited_before_it_goes(pair: Pair) -> None:
     pair.workers.mismatches = 3
     outcome = pair.move().done()

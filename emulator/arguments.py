@@ -55,3 +55,15 @@ def complain_about(error: EmulatorError) -> int:
 def complain(text: str) -> None:
     """A message for people on standard error."""
     print(f"sun4v: {text}", file=sys.stderr, flush=True)
+
+
+def reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """A handler whose errors are lines for people and exit statuses."""
+
+    def handler(options: argparse.Namespace) -> int:
+        try:
+            return action(options)
+        except EmulatorError as error:
+            return complain_about(error)
+
+    return handler

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from emulator.arguments import Parser, complain
+from emulator.arguments import OK, Parser, reporting
 from emulator.backends import images
 from emulator.backends.file import Backend, Identity
 from emulator.backends.images import Access, image_kind, open_image, open_overlay, overlay_header
@@ -18,7 +17,6 @@ from emulator.backends.overlay import create_overlay
 from emulator.errors import ConfigError, EmulatorError
 from emulator.units import format_size
 
-OK, FAILED = 0, 1
 CHUNK = 1 << 20
 EPILOG = """\
 The name of a file says what it is: NAME.qcow2 an image of QEMU's, NAME.overlay
@@ -27,8 +25,14 @@ an overlay, every other name a raw image or a block device.
 exit status:
   0    done
   1    it could not be done; nothing was changed, unless the message says so
-  2    bad command line
+  2    bad command line, or a file is not what it should be; nothing was changed
 """
+
+
+class UnfinishedError(EmulatorError):
+    """Some of it is done."""
+
+    code = "disk.unfinished"
 
 
 def add_disk(commands: argparse._SubParsersAction[Parser]) -> Parser:
@@ -42,40 +46,25 @@ def add_disk(commands: argparse._SubParsersAction[Parser]) -> Parser:
     info = verbs.add_parser("info", help="what a file is, how large, and what is below it")
     info.add_argument("file", metavar="FILE", type=Path)
     info.add_argument("--json", action="store_true", help="print JSON, sizes in bytes")
-    info.set_defaults(handler=_reporting(_info))
+    info.set_defaults(handler=reporting(_info))
     over = verbs.add_parser("overlay", help="make an overlay: what is written to it does not reach BASE")
     over.add_argument("base", metavar="BASE", type=Path)
     over.add_argument("file", metavar="FILE.overlay", type=Path, help="must not exist yet")
-    over.set_defaults(handler=_reporting(_overlay))
+    over.set_defaults(handler=reporting(_overlay))
     commit = verbs.add_parser("commit", help="write what an overlay holds to the disk below, and empty it")
     commit.add_argument("file", metavar="FILE.overlay", type=Path)
-    commit.set_defaults(handler=_reporting(_commit))
+    commit.set_defaults(handler=reporting(_commit))
     rebase = verbs.add_parser("rebase", help="tell an overlay where the disk below is now")
     rebase.add_argument("file", metavar="FILE.overlay", type=Path)
     rebase.add_argument("base", metavar="BASE", type=Path, nargs="?", help="the disk below; default: the one it has")
     rebase.add_argument("--unchanged", action="store_true",
                         help="take your word that BASE holds what it held, though it looks different")  # fmt: skip
-    rebase.set_defaults(handler=_reporting(_rebase))
+    rebase.set_defaults(handler=reporting(_rebase))
     convert = verbs.add_parser("convert", help="copy a disk into a new image, of the kind that its name says")
     convert.add_argument("source", metavar="FROM", type=Path)
     convert.add_argument("target", metavar="TO", type=Path, help="must not exist yet")
-    convert.set_defaults(handler=_reporting(_convert))
+    convert.set_defaults(handler=reporting(_convert))
     return parser
-
-
-def _reporting(action: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
-    def handler(options: argparse.Namespace) -> int:
-        try:
-            action(options)
-        except EmulatorError as error:
-            complain(str(error))
-            return FAILED
-        except OSError as error:
-            complain(f"{error.filename or 'disk'}: {error.strerror or error}")
-            return FAILED
-        return OK
-
-    return handler
 
 
 def _wants_overlay(path: Path) -> Path:
@@ -111,11 +100,11 @@ def describe(path: Path) -> dict[str, Any]:
     return found
 
 
-def _info(options: argparse.Namespace) -> None:
+def _info(options: argparse.Namespace) -> int:
     found = describe(options.file)
     if options.json:
         print(json.dumps(found, indent=2))
-        return
+        return OK
     size = found["size_bytes"]
     print(f"file     {found['file']}\nkind     {found['kind']}")
     print(f"size     {'unknown' if size is None else f'{format_size(size)} ({size} bytes)'}")
@@ -124,29 +113,32 @@ def _info(options: argparse.Namespace) -> None:
         kept = found["kept_bytes"]
         print(f"kept     {'unknown' if kept is None else format_size(kept)}\nbelow    {found['below'] or 'unknown'}")
     print(f"state    {found['state']}")
+    return OK
 
 
 # -- the others
 
 
-def _overlay(options: argparse.Namespace) -> None:
+def _overlay(options: argparse.Namespace) -> int:
     path = _wants_overlay(options.file)
     create_overlay(path, open_image(options.base, Access(read_only=True)))
+    return OK
 
 
-def _commit(options: argparse.Namespace) -> None:
+def _commit(options: argparse.Namespace) -> int:
     path = _wants_overlay(options.file)
     header = overlay_header(path)
     with closing(open_overlay(path, below_read_only=False, changed=header.committing)) as disk:
         try:
             done = disk.commit()
         except OSError as error:
-            raise ConfigError(f"{path}: the commit did not end ({error.strerror or error}); nothing is lost: repeat it "
-                              "when the cause is gone") from None  # fmt: skip
+            raise UnfinishedError(f"{path}: the commit did not end ({error.strerror or error}); nothing is lost: "
+                                  "repeat it when the cause is gone") from None  # fmt: skip
     print(f"{format_size(done)} written to {header.below.path}")
+    return OK
 
 
-def _rebase(options: argparse.Namespace) -> None:
+def _rebase(options: argparse.Namespace) -> int:
     path = _wants_overlay(options.file)
     header = overlay_header(path)
     if header.committing:
@@ -162,9 +154,10 @@ def _rebase(options: argparse.Namespace) -> None:
                           "differs")  # fmt: skip
     with closing(open_overlay(path, below=name, changed=True)) as disk:
         disk.rebase(now)
+    return OK
 
 
-def _convert(options: argparse.Namespace) -> None:
+def _convert(options: argparse.Namespace) -> int:
     target: Path = options.target
     with closing(open_image(options.source, Access(read_only=True))) as source:
         images.create_image(target, source.size_bytes)
@@ -175,6 +168,7 @@ def _convert(options: argparse.Namespace) -> None:
             with suppress(OSError):
                 os.unlink(target)
             raise
+    return OK
 
 
 def copy_disk(source: Backend, target: Backend) -> None:

@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 
-from emulator.arguments import FAILED, OK, Parser
+from emulator.arguments import FAILED, OK, Parser, reporting
 from emulator.errors import ConfigError
 from emulator.gdb.doors import LOOPBACK, PORT, Address, Door, parse_address
 from emulator.gdb.listen import listen
 from emulator.gdb.remote import RemoteDebuggee, connect_debuggee
 from emulator.gdb.serve import PipeStream, serve
 from emulator.places import find_machine, place
-from emulator.power.commands import Commands, add_parser, reporting
+from emulator.power.commands import Commands, add_parser
 from emulator.power.watch_commands import connect, find_guest
 
 

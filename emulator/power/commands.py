@@ -6,13 +6,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TypeAlias
 
-from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, complain_about
+from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, reporting
 from emulator.engines import ENGINES
-from emulator.errors import EmulatorError
 from emulator.places import machine_names, place
 from emulator.power import control
 from emulator.power.control import MachineState, PowerError
@@ -36,18 +35,6 @@ def add_parser(commands: Commands, name: str, *, about: str, more: str = "", usa
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     return parser
-
-
-def reporting(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """A handler whose errors are lines for people and exit statuses."""
-
-    def handler(options: argparse.Namespace) -> int:
-        try:
-            return action(options)
-        except EmulatorError as error:
-            return complain_about(error)
-
-    return handler
 
 
 def add_power(commands: Commands) -> dict[str, Parser]:

@@ -6,10 +6,10 @@ import argparse
 import os
 from dataclasses import replace
 
-from emulator.arguments import EXIT_USAGE, OK, Parser, complain
+from emulator.arguments import EXIT_USAGE, OK, Parser, complain, reporting
 from emulator.netdev import FORMS, parse_words
 from emulator.places import Place, find_machine, place
-from emulator.power.commands import Commands, add_parser, reporting
+from emulator.power.commands import Commands, add_parser
 from emulator.power.options import read_options, write_options
 from emulator.power.watch_commands import connect, find_guest
 

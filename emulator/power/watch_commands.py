@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain
+from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, reporting
 from emulator.hvctl.client import Hvctl, HvctlError
 from emulator.places import Place, find_machine, place
-from emulator.power.commands import Commands, add_parser, reporting
+from emulator.power.commands import Commands, add_parser
 from emulator.power.control import PowerError
 from emulator.terminal import HostConsole, QuitError
 

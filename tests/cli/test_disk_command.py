@@ -40,7 +40,7 @@ def test_the_life_of_an_overlay(base: Path, capsys: pytest.CaptureFixture[str]) 
     before = base.read_bytes()
     over = base.with_name("o.overlay")
     assert sun4v(capsys, "overlay", base, over) == ""
-    assert "exists" in sun4v(capsys, "overlay", base, over, status=1)
+    assert "exists" in sun4v(capsys, "overlay", base, over, status=2)
     write(over, 4096, b"o" * 512)
     said = sun4v(capsys, "info", over)
     assert f"kind     overlay\nsize     1M ({SIZE} bytes)\n" in said
@@ -62,13 +62,13 @@ def test_rebase(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"below    {moved}\nstate    ok\n" in sun4v(capsys, "info", over)
     os.utime(moved, ns=(7, 7))
     assert "is not what it was" in sun4v(capsys, "info", over)
-    assert "--unchanged" in sun4v(capsys, "rebase", over, status=1)
-    assert "is not what it was" in sun4v(capsys, "commit", over, status=1)
+    assert "--unchanged" in sun4v(capsys, "rebase", over, status=2)
+    assert "is not what it was" in sun4v(capsys, "commit", over, status=2)
     sun4v(capsys, "rebase", "--unchanged", over)
     assert "state    ok\n" in sun4v(capsys, "info", over)
     other = base.with_name("other.img")
     other.write_bytes(bytes(SIZE // 2))
-    assert "not an overlay of a disk of 512K" in sun4v(capsys, "rebase", "--unchanged", over, other, status=1)
+    assert "not an overlay of a disk of 512K" in sun4v(capsys, "rebase", "--unchanged", over, other, status=2)
 
 
 def test_convert_an_overlay_to_raw(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +78,7 @@ def test_convert_an_overlay_to_raw(base: Path, capsys: pytest.CaptureFixture[str
     assert sun4v(capsys, "convert", over, flat) == ""
     before = base.read_bytes()
     assert flat.read_bytes() == before[:512] + b"x" * 1024 + before[1536:]
-    assert "exists" in sun4v(capsys, "convert", over, flat, status=1)
+    assert "exists" in sun4v(capsys, "convert", over, flat, status=2)
 
 
 def test_convert_keeps_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,9 +103,9 @@ def test_convert_to_qcow2_and_back(base: Path, capsys: pytest.CaptureFixture[str
 
 def test_what_is_refused(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = base.with_name("missing.img")
-    assert "No such file" in sun4v(capsys, "info", missing, status=1)
-    assert "No such file" in sun4v(capsys, "convert", missing, base.with_name("c.img"), status=1)
+    assert "No such file" in sun4v(capsys, "info", missing, status=2)
+    assert "No such file" in sun4v(capsys, "convert", missing, base.with_name("c.img"), status=2)
     assert not base.with_name("c.img").exists()
-    assert "ends in .overlay" in sun4v(capsys, "overlay", base, base.with_name("o.img"), status=1)
-    assert "ends in .overlay" in sun4v(capsys, "commit", base, status=1)
-    assert "is made of a disk" in sun4v(capsys, "convert", base, base.with_name("c.overlay"), status=1)
+    assert "ends in .overlay" in sun4v(capsys, "overlay", base, base.with_name("o.img"), status=2)
+    assert "ends in .overlay" in sun4v(capsys, "commit", base, status=2)
+    assert "is made of a disk" in sun4v(capsys, "convert", base, base.with_name("c.overlay"), status=2)

@@ -50,6 +50,11 @@ MUTANTS = (
         ("tests/unit/test_engine_code_changes.py",),
     ),
     Mutant(
+        "calls that run alone", "csrc/hyp/hcall.def",
+        "HCALL(0x80, 0xee, 0x101, 1, ALONE, LDC_UNMAP,", "HCALL(0x80, 0xee, 0x101, 1, SHARED, LDC_UNMAP,",
+        ("tests/hcall/test_hcall_alone.py",),
+    ),
+    Mutant(
         "flush reaches the disk", "csrc/vio/pool.c",
         "  while (fdatasync(fd) != 0)\n    if (errno != EINTR) return errno;\n", "  (void)fd;\n",
         ("tests/unit/test_vdisk_c.py",),
@@ -125,5 +130,56 @@ MUTANTS = (
         "certificates are trusted by name", "ldmd/migrator/door.py",
         "            return mark in trusted(means.directory).values()", "            return True",
         ("tests/migrator/test_migrator_security.py",),
+    ),
+    Mutant(
+        "a job ends with its client", "ldmd/rpc/server.py",
+        "                    self._server.manager.cancel(job)\n                return\n", "                return\n",
+        ("tests/manager/test_manager_rpc.py",),
+    ),
+    Mutant(
+        "a peer's name for its domain", "ldmd/migration/facts.py",
+        '("its name", not name_problem(domain.name)),', '("its name", True),',
+        ("tests/migration/test_rules_state.py",),
+    ),
+    Mutant(
+        "a guest may write to suspend itself", "emulator/stream/control.py",
+        "        self.limit = 2 * self.limit if self.limit < LOOSE_LIMIT else None\n", "",
+        ("tests/stream/test_stream_worker.py",),
+    ),
+    Mutant(
+        "end of a host's exported memory", "csrc/hyp/ldc_map.c",
+        "  if (*length > e->export_bytes - cookie) *length = e->export_bytes - cookie;\n", "",
+        ("tests/hcall/test_hcall_ldc.py",),
+    ),
+    Mutant(
+        "a stop waits for no page", "emulator/server/guest.py",
+        "        if ending:\n            self._abandon_missing()\n", "",
+        ("tests/server/test_proof_missing_stop.py",),
+    ),
+    Mutant(
+        "images of another configuration", "csrc/machine/state.c",
+        "  if (memcmp(&config, &ours, sizeof config))\n", "  if (false && ours.strands)\n",
+        ("tests/unit/test_machine_strands.py",),
+    ),
+    Mutant(
+        "when a machine began is no configuration", "csrc/machine/state.c",
+        "  c->tod_seconds = 0;\n", "",
+        ("tests/unit/test_machine.py", "tests/unit/test_machine_time.py", "tests/hcall/test_hcall_guest.py"),
+    ),
+    Mutant(
+        "a missing page by an entry that came with the state", "csrc/strand/state.c",
+        "    *tag |= TAG_WATCHED;\n", "",
+        ("tests/hcall/test_proof_missing.py", "tests/stream/test_stream_presence.py"),
+    ),
+    Mutant(
+        "the translator's stores need their own tag", "csrc/jit/probe.c",
+        "return store ? offsetof(struct tlb_entry, wtag) : ", "return store ? 0 : ",
+        ("tests/unit/test_machine_memory.py", "tests/property/test_translator.py"),
+    ),
+    Mutant(
+        "an edge inside a region costs what it ran", "csrc/jit/emit_end.c",
+        "x86_alu_imm(&g->x, ALU_SUB, W64, R15, (i32)way->insns);",
+        "x86_alu_imm(&g->x, ALU_SUB, W64, R15, (i32)way->insns - (way->node >= 0));",
+        ("tests/property/test_translator.py", "tests/unit/test_engine_budget.py"),
     ),
 )  # fmt: skip

@@ -39,6 +39,7 @@ DEMO_ARGS ?=
 DEVICES_BENCH_ARGS ?=
 STREAM_BENCH_ARGS ?=
 MIGRATION_BENCH_ARGS ?=
+ENGINE_COST_ARGS ?=
 LOCKSTEP_ARGS ?=
 
 .PHONY: build demo test check bench bench-cost bench-devices bench-linux bench-migration bench-room bench-stream coverage linux images lockstep mutate sanitize clean distclean help lint types
@@ -83,9 +84,10 @@ bench: build
 	$(PY) tests/benchmarks/room.py $(ROOM_BENCH_ARGS)
 	$(PY) tests/benchmarks/stream.py $(STREAM_BENCH_ARGS)
 
-## bench-cost: what instruction counting and dirty marking cost
+## bench-cost: what instruction counting, dirty marking, a migration's rounds and translation cost
 bench-cost: build
 	$(PY) tests/benchmarks/cost.py $(BENCH_ARGS)
+	$(PY) tests/benchmarks/engine_cost.py $(ENGINE_COST_ARGS)
 
 ## bench-linux: Linux to its shell and programs inside it, beside qemu-system-sparc64 booting the same kernel
 bench-linux: build

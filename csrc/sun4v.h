@@ -111,7 +111,7 @@ void s4v_kick(s4v_machine *);
 uint64_t s4v_insns(const s4v_machine *);                         /* completed since start, all strands */
 uint64_t s4v_strand_insns(const s4v_machine *, uint32_t strand);
 
-/* Start a strand as CPU_START leaves it (sun4v-cpu 7.1): privileged, MMU off, TL 0, at real address pc, arg in %o0. */
+/* Start a strand as CPU_START leaves it: privileged, MMU off, TL 0, at real address pc, arg in %o0. */
 int s4v_strand_start(s4v_machine *, uint32_t strand, uint64_t pc, uint64_t rtba, uint64_t arg);
 int s4v_strand_fail(s4v_machine *, uint32_t strand);             /* it is broken: state 3 from now on, between runs */
 /* Between runs: it executes nothing until it is let go, as if its hardware were busy elsewhere; its state is as ever. */

@@ -174,7 +174,7 @@ class Strand:
         return self._core.strand_insns(self.number)
 
     def start(self, pc: int, *, arg: int = 0, rtba: int = 0) -> None:
-        """Start as the CPU_START hypercall does (sun4v-cpu 7.1).
+        """Start as the CPU_START hypercall does.
 
         Privileged, MMU off (addresses are real), TL 0, PIL 15, execution at real address `pc`, `arg` in %o0,
         trap base `rtba`. Raises StrandError where the strand runs already, AddressError where `pc` is not in

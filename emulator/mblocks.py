@@ -48,11 +48,6 @@ class NodeReport:
     usable_bytes: int  # free in whole, aligned steps of the granule
     large_pages: int  # free pages of the largest size, aligned
 
-    @property
-    def fragmentation(self) -> float:
-        """0: all free memory is one run; towards 1: the largest run is a small part of it."""
-        return 1 - self.largest_run_bytes / self.free_bytes if self.free_bytes else 0.0
-
 
 @dataclass(frozen=True)
 class MemoryMap:

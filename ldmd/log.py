@@ -1,6 +1,6 @@
 """ldmd's log: a line for each command, and what happens by itself, each in a class that can be switched off.
 
-Classes as `ldm set-logctl` has them (ldm-cli 3.10): cmd, debug, info, notice, and warning and fatal, which cannot be
+Classes as `ldm set-logctl` has them (ldm(1M) of 3.3): cmd, debug, info, notice, and warning and fatal, which cannot be
 switched off.
 """
 

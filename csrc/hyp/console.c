@@ -1,4 +1,4 @@
-/* console.c - CONS_GETCHAR, CONS_PUTCHAR, CONS_READ, CONS_WRITE (sun4v-hypercalls 6).
+/* console.c - CONS_GETCHAR, CONS_PUTCHAR, CONS_READ, CONS_WRITE (UltraSPARC VM Specification 3.0).
  *
  * Output never fails towards the guest: when the buffer is full the call is not completed, the machine stops with
  * S4V_STOP_CONSOLE, and the same call runs again once the client has drained it. So a run does not depend on how

@@ -1,4 +1,4 @@
-/* cpu.c - CPU_* calls and mondo delivery (sun4v-hypercalls 4, sun4v-cpu 3.6). */
+/* cpu.c - CPU_* calls and mondo delivery (UltraSPARC VM Specification 3.0). */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
 #include "strand/share.h"

@@ -1,4 +1,4 @@
-/* error_report.c - entries of the resumable and non-resumable error queues (sun4v-cpu 3.6). */
+/* error_report.c - entries of the resumable and non-resumable error queues (FWARC 2009/655). */
 #include "hyp/hyp.h"
 #include "strand/internal.h"
 #include "strand/share.h"

@@ -1,4 +1,4 @@
-/* interrupt.h - interrupt sources of virtual devices, and device mondos (sun4v-hypercalls 8).
+/* interrupt.h - interrupt sources of virtual devices, and device mondos (UltraSPARC VM Specification 3.0).
  *
  *   event --level--> source (valid, IDLE) --mondo--> queue 0x3d of the target strand; state DELIVERED until the guest
  *                                                    sets IDLE, then the level is looked at again

@@ -1,4 +1,4 @@
-/* ldc.h - logical domain channels: queues, states, packets, exported memory (ldc-vio-ds 1).
+/* ldc.h - logical domain channels: queues, states, packets, exported memory (UltraSPARC VM Specification 3.0).
  *
  *   guest TX queue --> other endpoint of this domain: its RX queue    (LDC_GUEST)
  *                  --> an endpoint of another domain, ldc_wire.h      (LDC_WIRE)

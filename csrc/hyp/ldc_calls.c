@@ -1,4 +1,4 @@
-/* ldc_calls.c - LDC_* calls for queues (sun4v-hypercalls 7). */
+/* ldc_calls.c - LDC_* calls for queues (UltraSPARC VM Specification 3.0). */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
 #include "hyp/ldc_wire.h"

@@ -1,4 +1,4 @@
-/* ldc_map.c - map tables and LDC_COPY (ldc-vio-ds 1.3).
+/* ldc_map.c - map tables and LDC_COPY (UltraSPARC VM Specification 3.0).
  *
  *   cookie: page size code 63:60 | index * page size + offset
  *   entry word 0: RA 55:13 | rights 10:4 | page size code 3:0

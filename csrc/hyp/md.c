@@ -1,4 +1,4 @@
-/* md.c - bytes the hypervisor keeps and does not look into: the machine description (sun4v-hypercalls 3), and what the
+/* md.c - bytes the hypervisor keeps and does not look into: the machine description, and what the
  * client wants in the state image. */
 #include <stdlib.h>
 #include <string.h>

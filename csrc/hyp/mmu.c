@@ -1,4 +1,4 @@
-/* mmu.c - MMU_* calls (sun4v-hypercalls 5). All act on the calling strand only. */
+/* mmu.c - MMU_* calls (UltraSPARC VM Specification 3.0). All act on the calling strand only. */
 #include "strand/mmu.h"
 
 #include "hyp/calls.h"

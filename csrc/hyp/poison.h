@@ -1,4 +1,4 @@
-/* poison.h - memory that cannot be read: an uncorrectable error stands behind it (sun4v-cpu 3.6).
+/* poison.h - memory that cannot be read: an uncorrectable error stands behind it (FWARC 2009/655).
  *
  * A strand that loads from such a line, or fetches an instruction from it, takes a precise non-resumable error: a report
  * in its queue and trap 0x7f at the instruction. Stores go through and leave the error where it is; MEM_SCRUB clears it.

@@ -1,4 +1,4 @@
-/* services.c - SOFT_STATE_*, MACH_SET_WATCHDOG, MACH_REBOOT_DATA_*, MACH_SUSPEND (sun4v-hypercalls 3). */
+/* services.c - SOFT_STATE_*, MACH_SET_WATCHDOG, MACH_REBOOT_DATA_*, MACH_SUSPEND (UltraSPARC VM Specification 3.0). */
 #include "hyp/calls.h"
 #include "hyp/hyp.h"
 

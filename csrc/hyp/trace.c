@@ -1,4 +1,4 @@
-/* trace.c - TTRACE_* and DUMP_BUF_* (sun4v-hypercalls 6).
+/* trace.c - TTRACE_* and DUMP_BUF_* (UltraSPARC VM Specification 3.0).
  *
  *   buffer: control {offset of the last entry, offset of the next one, reserved to 64 bytes} | entry | entry ...
  *   entry:  type 0xff (guest), 0, TL, GL | TT 16, tag 16 | TSTATE | TICK | TPC | four words

@@ -207,7 +207,7 @@ static void set_link(struct gen *g, u32 reg) {
 /* Target of JMPL and RETURN to RAX; misaligned ones are the interpreter's, or the body's. */
 static struct stub *jump_target(struct gen *g, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  bool back = g->node->end == END_RETURN; /* its body knows the fill */
+  bool back = g->node->end == END_RETURN; /* the fill comes first, which its body knows */
   struct stub *s = back ? gen_body_stub(g, uop, 32) : gen_stub(g, STUB_LEAVE);
   s->uop = uop;
   gen_load(g, insn_rs1(insn), RAX);
@@ -229,7 +229,7 @@ static void emit_jump(struct gen *g, struct node *n) {
   if (n->end == END_RETURN) {
     u32 windowed = g->r->mapped & (u32)WINDOWED;
     gen_write_back(g, g->dirty & windowed);
-    emit_window(g, false, s);
+    emit_window(g, false, n->end_uop, s);
     g->dirty &= ~windowed;
     gen_forget_cc(g);
   } else {

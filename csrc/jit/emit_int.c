@@ -309,26 +309,26 @@ static void emit_carry(struct gen *g, struct op op, u32 insn, u32 uop) {
 
 /* ---- windows ---- */
 
-/* The move itself, or `slow` where it is not allowed. At the seam of the ring it needs a copy, and C does it. RAX stays. */
-void emit_window(struct gen *g, bool save, struct stub *slow) {
+/* The move itself, or its trap, or `slow`; the window's registers are in the strand. At the seam of the ring it needs a copy,
+ * and C does it. RAX stays. */
+void emit_window(struct gen *g, bool save, u32 uop, struct stub *slow) {
   struct x86 *x = &g->x;
-  struct stub *seam = gen_stub(g, STUB_SEAM);
+  struct stub *trap = gen_trap_stub(g, uop, save ? TT_SPILL_NORMAL : TT_FILL_NORMAL), *seam = gen_stub(g, STUB_SEAM);
+  trap->dirty &= ~(u32)WINDOWED;
   seam->save = save;
   seam->reload = g->live & gen_caller_saved(g) & ~(u32)WINDOWED;
+  x86_alu_byte_imm(x, ALU_CMP, save ? FIELD_AT(cansave) : FIELD_AT(canrestore), 0);
+  x86_jcc(x, CC_E, &trap->from);
   if (save) {
     x86_load_zx(x, 1, RCX, FIELD_AT(cleanwin));
     x86_load_zx(x, 1, RDX, FIELD_AT(canrestore));
     x86_alu(x, ALU_CMP, W32, RCX, RDX);
     x86_jcc(x, CC_BE, &slow->from);
-    x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cansave), 0);
-    x86_jcc(x, CC_E, &slow->from);
     x86_load_zx(x, 1, RCX, FIELD_AT(cwp));
     x86_alu_imm(x, ALU_SUB, W32, RCX, 1);
     x86_alu_imm(x, ALU_CMP, W32, RCX, NWINDOWS - 2);
     x86_jcc(x, CC_AE, &seam->from);
   } else {
-    x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(canrestore), 0);
-    x86_jcc(x, CC_E, &slow->from);
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cansave), NWINDOWS - 1);
     x86_jcc(x, CC_AE, &slow->from);
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cwp), 2);
@@ -354,7 +354,7 @@ static void emit_save(struct gen *g, bool save, u32 insn, u32 uop) {
   s->reload |= g->live & windowed;
   gen_load(g, insn_rs1(insn), RAX);
   alu_source(g, ALU_ADD, RAX, insn);
-  emit_window(g, save, s);
+  emit_window(g, save, uop, s);
   g->dirty &= ~windowed;
   gen_forget_cc(g);
   gen_reload(g, g->live & windowed & ~(1u << rd));

@@ -35,6 +35,8 @@ enum op_kind {
   OP_FENCE, OP_FLUSH,
   OP_DONE,     /* arg: RETRY */
   OP_TCC,      /* wide: xcc */
+  OP_TRAP,     /* Tcc, always */
+  OP_FLUSHW,
   OP_ALIGN,    /* FALIGNDATA */
   OP_PAIR_LOAD, OP_PAIR_STORE,
   OP_TWIN,     /* LDTXA */

@@ -1,4 +1,4 @@
-/* asi.c - alternate-space loads, stores and atomics (sun4v-cpu 5). */
+/* asi.c - alternate-space loads, stores and atomics (UA2005, chapter 10). */
 #include "strand/asi.h"
 
 #include "mem/pair.h"
@@ -58,7 +58,7 @@ static u32 alignment(const struct asi_info *a, u32 type, bool store) {
   return type == MT_F64 && a->kind == ASI_SHORT ? a->size : mem_size(type);
 }
 
-/* In the order of sun4v-cpu 3.2: registers that cannot be named, alignment, privilege, existence. */
+/* In the order of UA2005, chapter 12: registers that cannot be named, alignment, privilege, existence. */
 static u32 asi_check(struct strand *s, u32 insn, u32 type, u64 va, bool store) {
   u32 asi = asi_number(s, insn), rd = insn_rd(insn);
   const struct asi_info *a = &asi_table[asi];

@@ -1,4 +1,4 @@
-/* asi.h - address space identifiers of sun4v (sun4v-cpu section 5). */
+/* asi.h - address space identifiers of sun4v (UA2005, chapter 10). */
 #ifndef S4V_STRAND_ASI_H
 #define S4V_STRAND_ASI_H
 #include "strand/strand.h"

@@ -1,4 +1,4 @@
-/* asi_registers.c - scratchpads, context registers, queue pointers, performance counters (sun4v-cpu 2.5-2.7). */
+/* asi_registers.c - scratchpads, context registers, queue pointers, performance counters (UA2005, chapter 10). */
 #include "strand/asi.h"
 #include "strand/internal.h"
 #include "strand/mmu.h"

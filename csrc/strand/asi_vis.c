@@ -1,4 +1,4 @@
-/* asi_vis.c - block loads and stores, partial stores, short FP loads and stores (VIS 1; sun4v-cpu 5). */
+/* asi_vis.c - block loads and stores, partial stores, short FP loads and stores (VIS 1; UA2005, chapter 10). */
 #include "strand/asi.h"
 #include "strand/fpu.h"
 #include "strand/internal.h"

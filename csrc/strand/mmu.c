@@ -72,7 +72,7 @@ static u64 mapped_lookup(const struct strand *s, u64 ctx0, u64 ctx1, u64 va, u32
   return 0;
 }
 
-/* One TSB: descriptor words d[0..3] as in guest memory (sun4v-cpu 6.2). Returns the TTE or 0; *bad when the table
+/* One TSB: descriptor words d[0..3] as in guest memory (see mmu.h). Returns the TTE or 0; *bad when the table
  * itself cannot be read. */
 static u64 tsb_probe(const struct strand *s, const u64 *d, u64 ctx0, u64 ctx1, u64 va, bool *bad) {
   u32 size_index = (u32)(d[0] >> 48) & 7;
@@ -125,7 +125,7 @@ static u32 miss(struct strand *s, u32 access, u64 va, u64 ctx) {
                    FAULT_MISS_FAST);
 }
 
-/* Permissions of a found TTE, in the order of sun4v-cpu 3.3. */
+/* Permissions of a found TTE, in the order of UA2005, chapter 12. */
 static u32 check_tte(struct strand *s, u64 tte, u32 kind, u64 va, u64 ctx, u32 access) {
   if (tte & 8) return access_error(s, access, va, ctx, FAULT_PAGE_SIZE);
   if (kind == BANK_USER && (tte & TTE_P)) return access_error(s, access, va, ctx, FAULT_PRIVILEGE);

@@ -1,5 +1,5 @@
 /* mmu.h - VA to RA as the sun4v hypervisor does it for a guest: permanent mappings, MMU_MAP_ADDR entries, TSB walk.
- * Sources: sun4v-cpu 3.3, 3.4, 6.1-6.3 (UltraSPARC Virtual Machine Specification ch. 14, 16). */
+ * Sources: UltraSPARC VM Specification 3.0, chapters 14 and 16. */
 #ifndef S4V_STRAND_MMU_H
 #define S4V_STRAND_MMU_H
 #include "strand/strand.h"

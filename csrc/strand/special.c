@@ -1,4 +1,4 @@
-/* special.c - windows, barriers, and the state registers of RDasr/WRasr and RDPR/WRPR (sun4v-cpu 2.2, 2.3). */
+/* special.c - windows, barriers, and the state registers of RDasr/WRasr and RDPR/WRPR (UA2005, chapter 5). */
 #include "strand/special.h"
 
 #include "strand/fpu.h"

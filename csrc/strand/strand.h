@@ -23,7 +23,7 @@ enum {
 
 enum strand_state { STRAND_STOPPED = 1, STRAND_RUNNING = 2, STRAND_ERROR = 3 };
 
-/* Trap types (sun4v-cpu 3.1). */
+/* Trap types (UA2005, chapter 12). */
 enum trap_type {
   TT_NONE = 0,
   TT_INSTRUCTION_ACCESS_EXCEPTION = 0x08,
@@ -255,7 +255,7 @@ static inline u64 strand_mask(const struct strand *s) { return s->pstate & PSTAT
 /* run.c */
 struct strand *strand_new(struct strand_env *, u32 id);
 void strand_free(struct strand *);
-void strand_reset(struct strand *);                                          /* sun4v-cpu 7.1 */
+void strand_reset(struct strand *);                                          /* as CPU_START leaves it */
 void strand_start(struct strand *, u64 pc, u64 rtba, u64 arg);
 /* Runs at most `insns` more instructions (exact). Returns enum strand_stop; STOP_NONE: budget used, or, in real time, `over`. */
 u32 strand_run(struct strand *, u64 insns);

@@ -142,6 +142,7 @@ static u32 dense_scatter(u32 *code, u64 *rng) {
 
 #include "engine_system.h"
 #include "engine_jumps.h"
+#include "engine_traps.h"
 
 static u32 dense_insn(u64 *rng) {
   switch (below(rng, 34)) {

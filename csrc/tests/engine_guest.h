@@ -284,6 +284,7 @@ static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rn
     else if (dense && one_in(rng, 15)) count = dense_compare(buffer, rng);
     else if (dense && one_in(rng, 10)) count = system_sequence(buffer, rng);
     else if (dense && one_in(rng, 40)) count = system_level(buffer, rng);
+    else if (dense && one_in(rng, 16)) count = traps_sequence(buffer, rng);
     else if (one_in(rng, dense ? 200 : 40)) count = hypercall_sequence(buffer, rng);
     else if (dense && one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 8) << 13); /* pages with other permissions */
     else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21 | (one_in(rng, 2) ? AGAIN : 0));

@@ -168,10 +168,6 @@ class DomainServices(ChannelDevice):
         """The variables that are set."""
         return self.own_variables if self.store is None else self.store.save()
 
-    def set_variable(self, name: str, value: str | None) -> VariableResult:
-        """Set a variable from the manager's side, or with None take it back; the guest sees it after its next reset."""
-        return self._change(name, value)
-
     # -- requests
 
     @property

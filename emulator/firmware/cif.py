@@ -14,9 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from emulator.firmware.devtree import Node, text
+from emulator.firmware.devtree import text
 from emulator.firmware.guestmem import GuestMemory
+
+if TYPE_CHECKING:
+    from emulator.firmware.client import Client
 
 MAX_CELLS = 64
 """Arguments and results of a call; the largest call has a dozen."""
@@ -58,7 +62,7 @@ class Hang(Exception):  # noqa: N818
     """The call does not return now: the firmware has taken over, or the strand has gone."""
 
 
-Service = Callable[["Services", Call], Sequence[int]]
+Service = Callable[["Client", Call], Sequence[int]]
 SERVICES: dict[str, Service] = {}
 
 
@@ -73,7 +77,7 @@ def service(*names: str) -> Callable[[Service], Service]:
     return register
 
 
-def perform(services: Services, strand: int, memory: GuestMemory, array: int) -> int:
+def perform(client: Client, strand: int, memory: GuestMemory, array: int) -> int:
     """Make the call whose array stands at a virtual address; returns %o0. Raises GuestFault, Hang."""
     name_at, nargs, nrets = memory.cells(array, 3)
     if nargs > MAX_CELLS or nrets > MAX_CELLS:
@@ -86,7 +90,7 @@ def perform(services: Services, strand: int, memory: GuestMemory, array: int) ->
     if function is None:
         return UNKNOWN
     try:
-        results = function(services, Call(strand, memory, tuple(args), nrets))
+        results = function(client, Call(strand, memory, tuple(args), nrets))
     except NoService:
         return UNKNOWN
     cells = b"".join((value & MASK64).to_bytes(8, "big") for value in results[:nrets])
@@ -94,148 +98,44 @@ def perform(services: Services, strand: int, memory: GuestMemory, array: int) ->
     return 0
 
 
-class Services:
-    """What the services act on; `emulator.firmware.openboot` is the implementation."""
-
-    def node_of(self, phandle: int) -> Node | None:
-        """Node of a package handle."""
-        raise NotImplementedError
-
-    def root(self) -> Node:
-        """The root of the device tree."""
-        raise NotImplementedError
-
-    def find(self, path: str) -> Node | None:
-        """Node of a path or alias."""
-        raise NotImplementedError
-
-    def peer(self, node: Node) -> Node | None:
-        """Next sibling."""
-        raise NotImplementedError
-
-    def set_property(self, node: Node, name: str, value: bytes) -> bool:
-        """Change a property; False: refused. Of /options it sets a variable."""
-        raise NotImplementedError
-
-    def instance_node(self, ihandle: int) -> Node | None:
-        """Node of an open instance."""
-        raise NotImplementedError
-
-    def instance_path(self, ihandle: int) -> str | None:
-        """Path of an open instance, with its arguments."""
-        raise NotImplementedError
-
-    def open(self, path: str) -> int:
-        """A new instance; 0: it cannot be opened."""
-        raise NotImplementedError
-
-    def close(self, ihandle: int) -> None:
-        """End an instance."""
-        raise NotImplementedError
-
-    def read(self, ihandle: int, length: int) -> bytes | None:
-        """Bytes from an instance; None: none now (-2 for the console), or it cannot be read."""
-        raise NotImplementedError
-
-    def write(self, ihandle: int, data: bytes) -> int:
-        """Bytes written; -1: it cannot be written."""
-        raise NotImplementedError
-
-    def seek(self, ihandle: int, position: int) -> int:
-        """0, or -1."""
-        raise NotImplementedError
-
-    def method(self, ihandle: int, name: str, call: Call) -> Sequence[int]:
-        """`call-method`: catch result, then results from the top of the stack. The arguments start at `call.arg(2)`."""
-        raise NotImplementedError
-
-    def claim(self, va: int, size: int, align: int) -> int:
-        """Memory for the client, mapped at `va` (or anywhere for `align`); -1: none."""
-        raise NotImplementedError
-
-    def release(self, va: int, size: int) -> None:
-        """Give claimed memory back."""
-        raise NotImplementedError
-
-    def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
-        """Catch result and stack after a line of Forth."""
-        raise NotImplementedError
-
-    def milliseconds(self) -> int:
-        """Since power-on."""
-        raise NotImplementedError
-
-    def enter(self, strand: int) -> None:
-        """To the prompt; `go` returns from the call."""
-        raise NotImplementedError
-
-    def leave(self, strand: int) -> None:
-        """The client has ended: to the prompt for good."""
-        raise NotImplementedError
-
-    def boot(self, strand: int, line: str) -> None:
-        """Reset, and ``boot line``."""
-        raise NotImplementedError
-
-    def power_off(self, strand: int) -> None:
-        """End of the domain."""
-        raise NotImplementedError
-
-    def set_trap_table(self, call: Call) -> None:
-        """The strand's traps become the guest's. Raises NoService."""
-        raise NotImplementedError
-
-    def start_cpu(self, cpu: int, pc: int, arg: int) -> bool:
-        """Start a strand in firmware context. False: there is no such strand."""
-        raise NotImplementedError
-
-    def stop_cpu(self, cpu: int, caller: int) -> bool:
-        """Stop a strand. False: there is none."""
-        raise NotImplementedError
-
-    def api_version(self, group: int, wanted: tuple[int, int] | None) -> tuple[int, ...]:
-        """Negotiate (`wanted`: major, minor) or ask: status and version as the hypercalls give them."""
-        raise NotImplementedError
-
-
 # -- device tree
 
 
 @service("peer")
-def _peer(s: Services, call: Call) -> Sequence[int]:
+def _peer(client: Client, call: Call) -> Sequence[int]:
     if call.handle(0) == 0:
-        return [s.root().phandle]
-    node = s.node_of(call.handle(0))
-    following = s.peer(node) if node else None
+        return [client.root().phandle]
+    node = client.node_of(call.handle(0))
+    following = client.peer(node) if node else None
     return [following.phandle if following else 0]
 
 
 @service("child")
-def _child(s: Services, call: Call) -> Sequence[int]:
-    node = s.node_of(call.handle(0))
+def _child(client: Client, call: Call) -> Sequence[int]:
+    node = client.node_of(call.handle(0))
     return [node.children[0].phandle if node and node.children else 0]
 
 
 @service("parent")
-def _parent(s: Services, call: Call) -> Sequence[int]:
-    node = s.node_of(call.handle(0))
+def _parent(client: Client, call: Call) -> Sequence[int]:
+    node = client.node_of(call.handle(0))
     return [node.parent.phandle if node and node.parent else 0]
 
 
-def _property(s: Services, call: Call) -> bytes | None:
-    node = s.node_of(call.handle(0))
+def _property(client: Client, call: Call) -> bytes | None:
+    node = client.node_of(call.handle(0))
     return node.properties.get(call.text(1)) if node else None
 
 
 @service("getproplen")
-def _getproplen(s: Services, call: Call) -> Sequence[int]:
-    value = _property(s, call)
+def _getproplen(client: Client, call: Call) -> Sequence[int]:
+    value = _property(client, call)
     return [NO if value is None else len(value)]
 
 
 @service("getprop")
-def _getprop(s: Services, call: Call) -> Sequence[int]:
-    value = _property(s, call)
+def _getprop(client: Client, call: Call) -> Sequence[int]:
+    value = _property(client, call)
     if value is None:
         return [NO]
     call.memory.write(call.arg(2), value[: call.arg(3)])
@@ -243,8 +143,8 @@ def _getprop(s: Services, call: Call) -> Sequence[int]:
 
 
 @service("nextprop")
-def _nextprop(s: Services, call: Call) -> Sequence[int]:
-    node = s.node_of(call.handle(0))
+def _nextprop(client: Client, call: Call) -> Sequence[int]:
+    node = client.node_of(call.handle(0))
     names = list(node.properties) if node else []
     previous = call.text(1) if call.arg(1) else ""
     if previous and previous not in names:
@@ -256,18 +156,18 @@ def _nextprop(s: Services, call: Call) -> Sequence[int]:
 
 
 @service("setprop")
-def _setprop(s: Services, call: Call) -> Sequence[int]:
-    node, name = s.node_of(call.handle(0)), call.text(1)
+def _setprop(client: Client, call: Call) -> Sequence[int]:
+    node, name = client.node_of(call.handle(0)), call.text(1)
     length = call.arg(3)
     if node is None or length > MAX_WRITE:
         return [NO]
     value = call.memory.read(call.arg(2), length)
-    return [length if s.set_property(node, name, value) else NO]
+    return [length if client.set_property(node, name, value) else NO]
 
 
 @service("finddevice")
-def _finddevice(s: Services, call: Call) -> Sequence[int]:
-    node = s.find(call.text(0))
+def _finddevice(client: Client, call: Call) -> Sequence[int]:
+    node = client.find(call.text(0))
     return [node.phandle if node else NO]
 
 
@@ -280,25 +180,25 @@ def _copy_path(call: Call, path: str | None) -> Sequence[int]:
 
 
 @service("instance-to-path", "instance-to-interposed-path")
-def _instance_to_path(s: Services, call: Call) -> Sequence[int]:
-    return _copy_path(call, s.instance_path(call.handle(0)))
+def _instance_to_path(client: Client, call: Call) -> Sequence[int]:
+    return _copy_path(call, client.instance_path(call.handle(0)))
 
 
 @service("instance-to-package")
-def _instance_to_package(s: Services, call: Call) -> Sequence[int]:
-    node = s.instance_node(call.handle(0))
+def _instance_to_package(client: Client, call: Call) -> Sequence[int]:
+    node = client.instance_node(call.handle(0))
     return [node.phandle if node else NO]
 
 
 @service("package-to-path")
-def _package_to_path(s: Services, call: Call) -> Sequence[int]:
-    node = s.node_of(call.handle(0))
+def _package_to_path(client: Client, call: Call) -> Sequence[int]:
+    node = client.node_of(call.handle(0))
     return _copy_path(call, node.path if node else None)
 
 
 @service("canon")
-def _canon(s: Services, call: Call) -> Sequence[int]:
-    node = s.find(call.text(0))
+def _canon(client: Client, call: Call) -> Sequence[int]:
+    node = client.find(call.text(0))
     return _copy_path(call, node.path if node else None)
 
 
@@ -306,21 +206,21 @@ def _canon(s: Services, call: Call) -> Sequence[int]:
 
 
 @service("open")
-def _open(s: Services, call: Call) -> Sequence[int]:
-    return [s.open(call.text(0))]
+def _open(client: Client, call: Call) -> Sequence[int]:
+    return [client.open(call.text(0))]
 
 
 @service("close")
-def _close(s: Services, call: Call) -> Sequence[int]:
-    s.close(call.handle(0))
+def _close(client: Client, call: Call) -> Sequence[int]:
+    client.close(call.handle(0))
     return []
 
 
 @service("read")
-def _read(s: Services, call: Call) -> Sequence[int]:
+def _read(client: Client, call: Call) -> Sequence[int]:
     length = min(call.arg(2), 1 << 24)
     call.memory.check_store(call.arg(1), length)
-    data = s.read(call.handle(0), length)
+    data = client.read(call.handle(0), length)
     if data is None:
         return [MASK64 - 1]
     call.memory.write(call.arg(1), data)
@@ -328,29 +228,29 @@ def _read(s: Services, call: Call) -> Sequence[int]:
 
 
 @service("write")
-def _write(s: Services, call: Call) -> Sequence[int]:
+def _write(client: Client, call: Call) -> Sequence[int]:
     length = min(call.arg(2), MAX_WRITE)
-    return [s.write(call.handle(0), call.memory.read(call.arg(1), length))]
+    return [client.write(call.handle(0), call.memory.read(call.arg(1), length))]
 
 
 @service("seek")
-def _seek(s: Services, call: Call) -> Sequence[int]:
-    return [s.seek(call.handle(0), (call.arg(1) & 0xFFFF_FFFF) << 32 | call.arg(2) & MASK64)]
+def _seek(client: Client, call: Call) -> Sequence[int]:
+    return [client.seek(call.handle(0), (call.arg(1) & 0xFFFF_FFFF) << 32 | call.arg(2) & MASK64)]
 
 
 @service("call-method")
-def _call_method(s: Services, call: Call) -> Sequence[int]:
-    return s.method(call.handle(1), call.text(0), call)
+def _call_method(client: Client, call: Call) -> Sequence[int]:
+    return client.method(call.handle(1), call.text(0), call)
 
 
 @service("claim")
-def _claim(s: Services, call: Call) -> Sequence[int]:
-    return [s.claim(call.arg(0), call.arg(1), call.arg(2))]
+def _claim(client: Client, call: Call) -> Sequence[int]:
+    return [client.claim(call.arg(0), call.arg(1), call.arg(2))]
 
 
 @service("release")
-def _release(s: Services, call: Call) -> Sequence[int]:
-    s.release(call.arg(0), call.arg(1))
+def _release(client: Client, call: Call) -> Sequence[int]:
+    client.release(call.arg(0), call.arg(1))
     return []
 
 
@@ -358,99 +258,99 @@ def _release(s: Services, call: Call) -> Sequence[int]:
 
 
 @service("interpret")
-def _interpret(s: Services, call: Call) -> Sequence[int]:
-    return s.interpret(call.text(0), call.args[1:])
+def _interpret(client: Client, call: Call) -> Sequence[int]:
+    return client.interpret(call.text(0), call.args[1:])
 
 
 @service("test")
-def _test(_s: Services, call: Call) -> Sequence[int]:
+def _test(_client: Client, call: Call) -> Sequence[int]:
     return [0 if call.text(0) in SERVICES else NO]
 
 
 @service("test-method")
-def _test_method(_s: Services, _call: Call) -> Sequence[int]:
+def _test_method(_client: Client, _call: Call) -> Sequence[int]:
     return [NO]
 
 
 @service("milliseconds")
-def _milliseconds(s: Services, _call: Call) -> Sequence[int]:
-    return [s.milliseconds()]
+def _milliseconds(client: Client, _call: Call) -> Sequence[int]:
+    return [client.milliseconds()]
 
 
 @service("enter")
-def _enter(s: Services, call: Call) -> Sequence[int]:
-    s.enter(call.strand)
+def _enter(client: Client, call: Call) -> Sequence[int]:
+    client.enter(call.strand)
     return []
 
 
 @service("exit")
-def _exit(s: Services, call: Call) -> Sequence[int]:
-    s.leave(call.strand)
+def _exit(client: Client, call: Call) -> Sequence[int]:
+    client.leave(call.strand)
     raise Hang
 
 
 @service("boot")
-def _boot(s: Services, call: Call) -> Sequence[int]:
-    s.boot(call.strand, call.text(0) if call.arg(0) else "")
+def _boot(client: Client, call: Call) -> Sequence[int]:
+    client.boot(call.strand, call.text(0) if call.arg(0) else "")
     raise Hang
 
 
 @service("SUNW,power-off")
-def _power_off(s: Services, call: Call) -> Sequence[int]:
-    s.power_off(call.strand)
+def _power_off(client: Client, call: Call) -> Sequence[int]:
+    client.power_off(call.strand)
     raise Hang
 
 
 @service("SUNW,set-trap-table", "SUNW,sun4v-set-trap-table")
-def _set_trap_table(s: Services, call: Call) -> Sequence[int]:
-    s.set_trap_table(call)
+def _set_trap_table(client: Client, call: Call) -> Sequence[int]:
+    client.set_trap_table(call)
     return []
 
 
 @service("SUNW,soft-state-supported")
-def _soft_state_supported(_s: Services, _call: Call) -> Sequence[int]:
+def _soft_state_supported(_client: Client, _call: Call) -> Sequence[int]:
     return []
 
 
 @service("SUNW,start-cpu-by-cpuid")
-def _start_cpu_by_cpuid(s: Services, call: Call) -> Sequence[int]:
-    if not s.start_cpu(call.arg(0), call.arg(1), call.arg(2)):
+def _start_cpu_by_cpuid(client: Client, call: Call) -> Sequence[int]:
+    if not client.start_cpu(call.arg(0), call.arg(1), call.arg(2)):
         raise NoService
     return []
 
 
 @service("SUNW,start-cpu")
-def _start_cpu(s: Services, call: Call) -> Sequence[int]:
-    number = _cpu_number(s, call)
-    if number is None or not s.start_cpu(number, call.arg(1), call.arg(2)):
+def _start_cpu(client: Client, call: Call) -> Sequence[int]:
+    number = _cpu_number(client, call)
+    if number is None or not client.start_cpu(number, call.arg(1), call.arg(2)):
         raise NoService
     return []
 
 
-def _cpu_number(s: Services, call: Call) -> int | None:
-    node = s.node_of(call.handle(0))
+def _cpu_number(client: Client, call: Call) -> int | None:
+    node = client.node_of(call.handle(0))
     value = node.properties.get("cpuid") if node else None
     return None if value is None else int.from_bytes(value, "big")
 
 
 @service("SUNW,stop-cpu-by-cpuid")
-def _stop_cpu(s: Services, call: Call) -> Sequence[int]:
-    if not s.stop_cpu(call.arg(0), call.strand):
+def _stop_cpu(client: Client, call: Call) -> Sequence[int]:
+    if not client.stop_cpu(call.arg(0), call.strand):
         raise NoService
     return []
 
 
 @service("SUNW,stop-self", "SUNW,idle-self")
-def _stop_self(s: Services, call: Call) -> Sequence[int]:
-    s.stop_cpu(call.strand, call.strand)
+def _stop_self(client: Client, call: Call) -> Sequence[int]:
+    client.stop_cpu(call.strand, call.strand)
     raise Hang
 
 
 @service("SUNW,set-sun4v-api-version")
-def _set_api_version(s: Services, call: Call) -> Sequence[int]:
-    return s.api_version(call.arg(0), (call.arg(1), call.arg(2)))
+def _set_api_version(client: Client, call: Call) -> Sequence[int]:
+    return client.api_version(call.arg(0), (call.arg(1), call.arg(2)))
 
 
 @service("SUNW,get-sun4v-api-version")
-def _get_api_version(s: Services, call: Call) -> Sequence[int]:
-    return s.api_version(call.arg(0), None)
+def _get_api_version(client: Client, call: Call) -> Sequence[int]:
+    return client.api_version(call.arg(0), None)

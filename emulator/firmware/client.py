@@ -1,6 +1,7 @@
 """What a booted program may ask of OpenBoot: the client interface's services over the device tree, instances, memory.
 
-Services that concern the machine as a whole (the prompt, reset, processors) go to the `Control` it is made with.
+`emulator.firmware.cif` calls them by name. What concerns the machine as a whole (the prompt, reset, processors) goes to
+the `Control` they are made with.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Control(Protocol):
         """A strand's traps are the guest's now."""
 
 
-class Client(cif.Services):
+class Client:
     """The services, and what they keep: changed properties, open instances, claimed memory."""
 
     def __init__(self, core: Core, tree: DeviceTree, layout: Layout, control: Control) -> None:
@@ -73,18 +74,23 @@ class Client(cif.Services):
     # -- device tree
 
     def node_of(self, phandle: int) -> Node | None:
+        """Node of a package handle."""
         return self.tree.node(phandle)
 
     def root(self) -> Node:
+        """The root of the device tree."""
         return self.tree.root
 
     def find(self, path: str) -> Node | None:
+        """Node of a path or alias."""
         return self.tree.find(path)
 
     def peer(self, node: Node) -> Node | None:
+        """Next sibling."""
         return self.tree.peer(node)
 
     def set_property(self, node: Node, name: str, value: bytes) -> bool:
+        """Change a property; False: refused. Of /options it sets a variable."""
         if len(value) > MAX_PROPERTY_BYTES:
             return False
         if node.path == "/options":
@@ -106,10 +112,12 @@ class Client(cif.Services):
     # -- instances
 
     def instance_node(self, ihandle: int) -> Node | None:
+        """Node of an open instance."""
         path = self.instance_path(ihandle)
         return self.tree.find(path) if path else None
 
     def instance_path(self, ihandle: int) -> str | None:
+        """Path of an open instance, with its arguments."""
         if ihandle == HANDLES.console:
             return CONSOLE_PATH
         if ihandle == HANDLES.mmu:
@@ -119,6 +127,7 @@ class Client(cif.Services):
         return self._instances.get(ihandle)
 
     def open(self, path: str) -> int:
+        """A new instance; 0: it cannot be opened."""
         node = self.tree.find(path)
         if node is None or len(self._instances) >= MAX_INSTANCES:
             return 0
@@ -132,6 +141,7 @@ class Client(cif.Services):
         return handle
 
     def close(self, ihandle: int) -> None:
+        """End an instance."""
         self._instances.pop(ihandle, None)
         self._positions.pop(ihandle, None)
 
@@ -147,6 +157,7 @@ class Client(cif.Services):
         return self._part(path, arguments) if path in self.disks else None
 
     def read(self, ihandle: int, length: int) -> bytes | None:
+        """Bytes from an instance; None: none now (-2 for the console), or it cannot be read."""
         part = self._open_part(ihandle)
         if part is not None:
             at = self._positions.get(ihandle, 0)
@@ -163,12 +174,14 @@ class Client(cif.Services):
         return data[:length] or None
 
     def write(self, ihandle: int, data: bytes) -> int:
+        """Bytes written; -1: it cannot be written."""
         if ihandle != HANDLES.console:
             return cif.NO
         self._control.write(data)
         return len(data)
 
     def seek(self, ihandle: int, position: int) -> int:
+        """0, or -1."""
         part = self._open_part(ihandle)
         if part is None or position > part.size_bytes:
             return cif.NO
@@ -176,6 +189,7 @@ class Client(cif.Services):
         return 0
 
     def method(self, ihandle: int, name: str, call: cif.Call) -> Sequence[int]:
+        """`call-method`: catch result, then results from the top of the stack. The arguments start at `call.arg(2)`."""
         if ihandle == HANDLES.mmu:
             return methods.mmu(self._core, name, call)
         part = self._open_part(ihandle)
@@ -241,29 +255,37 @@ class Client(cif.Services):
     # -- control
 
     def interpret(self, line: str, arguments: Sequence[int]) -> Sequence[int]:
+        """Catch result and stack after a line of Forth."""
         return self._control.interpret(line, arguments)
 
     def milliseconds(self) -> int:
+        """Since power-on."""
         return self._control.milliseconds()
 
     def enter(self, strand: int) -> None:
+        """To the prompt; `go` returns from the call."""
         self._control.enter(strand)
 
     def leave(self, strand: int) -> None:
+        """The client has ended: to the prompt for good."""
         self._control.leave(strand)
 
     def boot(self, strand: int, line: str) -> None:
+        """Reset, and ``boot line``."""
         self._control.reboot(line)
 
     def power_off(self, strand: int) -> None:
+        """End of the domain."""
         self._control.power_off()
 
     def set_trap_table(self, call: cif.Call) -> None:
+        """The strand's traps become the guest's. Raises NoService."""
         if not self._core.firmware_release(call.strand, tba=call.arg(0), fault_area=call.arg(1)):
             raise cif.NoService
         self._control.released(call.strand)
 
     def start_cpu(self, cpu: int, pc: int, arg: int) -> bool:
+        """Start a strand in firmware context. False: there is no such strand."""
         if not 0 <= cpu < self.layout.strands or pc % 4 or not self._core.strand_present(cpu):
             return False
         if self._core.strand_state(cpu) != 1:
@@ -272,12 +294,14 @@ class Client(cif.Services):
         return True
 
     def stop_cpu(self, cpu: int, caller: int) -> bool:
+        """Stop a strand. False: there is none."""
         if not self._core.strand_present(cpu):
             return False
         self._core.firmware_stop(cpu)
         return True
 
     def api_version(self, group: int, wanted: tuple[int, int] | None) -> tuple[int, ...]:
+        """Negotiate (`wanted`: major, minor) or ask: status and version as the hypercalls give them."""
         return self._core.api_version(group, wanted)
 
     # -- state

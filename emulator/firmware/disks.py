@@ -23,6 +23,7 @@ SECTOR_BYTES = 512
 BOOT_BLOCK_BYTES = 15 * SECTOR_BYTES
 LOAD_BASE = 0x4000
 AOUT_MAGIC = 0x0103_0107
+NOT_EXECUTABLE = "The file just loaded does not appear to be executable."
 _HEADER = struct.Struct(">8I")
 _SLICES = "abcdefgh"
 
@@ -61,7 +62,7 @@ def read_boot_block(part: Part) -> bytes:
         raise BootError("the disk is too small for a boot block")
     magic, text, initialised, zeroed, *_ = _HEADER.unpack_from(data)
     if magic != AOUT_MAGIC:
-        raise BootError("The file just loaded does not appear to be executable.")
+        raise BootError(NOT_EXECUTABLE)
     size = text + initialised
     if size > len(data) - _HEADER.size or zeroed > BOOT_BLOCK_BYTES:
         raise BootError("the boot block's sizes are wrong")

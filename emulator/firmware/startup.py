@@ -1,6 +1,6 @@
 """What firmware does after a reset, and what ``boot`` means: decided from variables and device tree alone.
 
-Source: OpenBoot's boot parameters (parse of ``boot``, order of auto-boot); the notice of verified boot is inferred.
+Source: OpenBoot's boot parameters (parse of ``boot``, order of auto-boot).
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ CANNOT_LOCATE = "\nCan't locate boot device\n"
 CANNOT_OPEN = "\nCan't open boot device\n"
 LOAD_FAILED = "\nBoot load failed\n"
 NOT_OKAY = "\nCan't boot from device: 'status' property NOT \"okay\"\n"
-NOT_EXECUTABLE = "The file just loaded does not appear to be executable."
 ABORTING = "Aborting auto-boot sequence.\n"
-BOOT_POLICIES = ("none", "warning", "enforce")
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,6 @@ def boot_error(request: Boot, tree: DeviceTree, openable: Callable[[str], bool])
 def boot_text(request: Boot) -> str:
     """How a boot is announced."""
     return f"Boot device: {request.device}  File and args: {request.arguments}\n"
-
-
-def boot_policy_text(policy: str | None) -> str:
-    """The notice of verified boot; "" where it is off or the platform has none (None)."""
-    return f"NOTICE: Verified boot enabled; policy={policy}\n" if policy in BOOT_POLICIES[1:] else ""
 
 
 def password_needed(variables: Variables, boot_arguments: str | None) -> bool:

@@ -156,11 +156,6 @@ class Platform:
         return self.cores if self.crypto else 0
 
     @property
-    def firmware_generation(self) -> str:
-        """"7", "8", "9", or "XCP"."""
-        return self.firmware.split()[0].split(".")[0]
-
-    @property
     def _chip(self) -> Chip:
         return find_chip(self.chip)
 

@@ -87,7 +87,6 @@ class Incoming:
         self._channel = 0
         self._idle_ns = 0
         self._unanswered = 0
-        self._told_alive = time.monotonic()
 
     def hang_up(self) -> None:
         """End it at once, from any thread."""

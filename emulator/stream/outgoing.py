@@ -63,7 +63,6 @@ class Counters:
     pages: int = 0
     looked: int = 0
     resent_bytes: int = 0
-    fetch_seconds: float = 0.0
     send_seconds: float = 0.0
     send_cpu_seconds: float = 0.0
     cap_seconds: float = 0.0
@@ -134,7 +133,6 @@ class Outgoing:
         self._items: deque[Item] = deque()
         self._unacked: deque[Sent] = deque()
         self._free: list[Buffer] = []
-        self._buffers = 0
         self._raw = Buffer()
         self._codec = Codec()
         self._next = 1
@@ -326,10 +324,7 @@ class Outgoing:
         try:
             if self._items:  # a round has ended, and another begun, since the look above: its end goes first
                 return self._make_item(self._items.popleft())
-            begun = time.perf_counter()
-            sent = self._fetch_wanted() or (self._push() if self.engine.background(self.number) else None)
-            self.counters.fetch_seconds += time.perf_counter() - begun
-            return sent
+            return self._fetch_wanted() or (self._push() if self.engine.background(self.number) else None)
         finally:
             self.engine.leave()
 

@@ -39,7 +39,7 @@ void trap_handler_set(unsigned tt, trap_handler handler);
 /* Put raw code in the trap table itself (8 instructions an entry, 32 for window traps), for TL = 0. */
 void trap_entry_patch(unsigned tt, const u32 *code, unsigned instructions);
 
-/* MMU fault status area (sun4v-cpu 3.4): type, address and context of the last instruction and data fault. */
+/* MMU fault status area: type, address and context of the last instruction and data fault. */
 struct fault_area {
   u64 ift, ifa, ifc, reserved0[5];
   u64 dft, dfa, dfc, reserved1[5];

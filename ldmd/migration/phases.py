@@ -30,6 +30,11 @@ class Phase(IntEnum):
         """What happens in it, for `ldm list -o status` and the history."""
         return MEANINGS[self]
 
+    @property
+    def word(self) -> str:
+        """What is done in it, for a line of progress."""
+        return WORDS[self]
+
 
 MEANINGS = {
     Phase.CHECK: "the managers connect, and the target checks whether it can take the domain",
@@ -37,6 +42,14 @@ MEANINGS = {
     Phase.COPY: "memory is copied while the domain runs",
     Phase.SUSPEND: "the domain is suspended, and what changed since is copied",
     Phase.HANDOFF: "the target takes over; the domain on the source is removed",
+}
+
+WORDS = {
+    Phase.CHECK: "checking",
+    Phase.PREPARE: "preparing",
+    Phase.COPY: "copying",
+    Phase.SUSPEND: "suspended",
+    Phase.HANDOFF: "handing over",
 }
 
 

@@ -398,7 +398,7 @@ class Source:
         """`ldm cancel-operation migration` in any phase. After RELEASE: the target, the lease or a person."""
         mid, peer = state.plan.mid, state.plan.peer
         if state.at in OPEN:
-            return self.abort(state, "cancelled")
+            return self.abort(state, f"cancelled by {event.who}" if event.who else "cancelled")
         if state.at is At.SERVING and (state.linked or not event.force):
             return state, [Tell(f"{peer} runs the domain already: it cannot be cancelled any more. Only if {peer} is "
                                 "lost for ever, boot the domain here anew: ldm cancel-operation -f migration")]

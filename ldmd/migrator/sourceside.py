@@ -75,7 +75,7 @@ class SourceSide(Attempt):
         self.host, self._called, self.name_there, self.pin = host, name, name_there, pin
         self.facts, self.options, self._moved_away = facts, options, moved_away
         self.findings: tuple[Finding, ...] = ()
-        self.success = False
+        self.success = self.checked = False  # checked: the target has told what its rules found
         self.target_machine = host
         self._address, self._certificate = "", b""
         self._data: dict[str, Any] | None = None
@@ -154,7 +154,7 @@ class SourceSide(Attempt):
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
-                           summary=self._summary())
+                           reasons=() if done else report.texts or tuple(map(str.strip, why)), summary=self._summary())
 
     def _summary(self) -> dict[str, Any]:
         """For the record. All populated pages were compared with what the target has, by their digest (`strict`: read
@@ -211,7 +211,7 @@ class SourceSide(Attempt):
         """Frames of the target that are no messages."""
         kind = frame.get("type")
         if kind == "report":
-            self.findings = findings_of(frame)
+            self.findings, self.checked = findings_of(frame), True
             self._foresee()
         elif kind == "why" and self.state.at not in (At.ABORTED, At.CLOSED):  # else because it was given up here
             text = frame.get("text")

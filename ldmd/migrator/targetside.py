@@ -167,6 +167,7 @@ class TargetSide(Attempt):
         """See `ldmd.migration.events`."""
         match effect:
             case ev.Preflight(offer):
+                self.percent = 0  # of an attempt of before
                 self.run_job(lambda number: self._preflight(offer),
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
@@ -200,7 +201,10 @@ class TargetSide(Attempt):
         problems = tuple(each.text for each in report.errors) or self._more_problems(offer, facts)
         self.say({"type": "report", "report": to_plain(Report(domain=report.domain, findings=report.findings,
                                                              dry_run=offer.dry_run))})
-        if not problems and not offer.dry_run:
+        if problems:
+            dry = "a dry run" if offer.dry_run else "it"
+            self.log(rec.line_of(f"{dry} is refused to {self.peer}: {'; '.join(problems)}"))
+        elif not offer.dry_run:
             self._keep_session(offer, facts)
         return ev.Checked(offer, problems)
 

@@ -1,4 +1,4 @@
-"""Services that a domain offers to others: disks, networks, consoles, storage (vio-services: vds, vsw, vcc, vsan)."""
+"""Services that a domain offers to others: disks, networks, consoles, storage (vds, vsw, vcc, vsan)."""
 
 from __future__ import annotations
 

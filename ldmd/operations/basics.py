@@ -19,14 +19,14 @@ HISTORY_DEFAULT = 100
 
 @operation("version", write=False)
 def version(context: Context, arguments: Arguments) -> Any:
-    """`ldm -V` (ldm-cli 2.1): the manager's version, hvctl's, the firmware's."""
+    """`ldm -V` (ldm(1M) of 3.3): the manager's version, hvctl's, the firmware's."""
     platform = platform_of(context.configuration.server)
     return {"manager": PRODUCT, "hvctl": "1.12", "md": "1.4", "platform": platform.name, "firmware": platform.firmware}
 
 
 @operation("list-history", write=False)
 def list_history(context: Context, arguments: Arguments) -> Any:
-    """The last commands (ldm-cli 3.10). `limit`: how many; else what set-logctl history= says."""
+    """The last commands (ldm(1M) of 3.3). `limit`: how many; else what set-logctl history= says."""
     kept = context.settings.get("history")
     limit = arguments.optional_number("limit", least=1, most=1000)
     if limit is None:

@@ -1,4 +1,4 @@
-"""bind-domain and unbind-domain (ldm-cli 3.1)."""
+"""bind-domain and unbind-domain (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

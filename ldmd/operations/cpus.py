@@ -1,4 +1,4 @@
-"""add-, set-, remove- of vcpu, core and crypto (ldm-cli 3.2, 3.3)."""
+"""add-, set-, remove- of vcpu, core and crypto (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vds, vdsdev and vdisk: add, set, remove (ldm-cli 3.5)."""
+"""vds, vdsdev and vdisk: add, set, remove (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""add-domain, set-domain, remove-domain (ldm-cli 3.1)."""
+"""add-domain, set-domain, remove-domain (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

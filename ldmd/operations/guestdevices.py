@@ -97,7 +97,7 @@ def remove_device(context: Context, domain: str, kind: str, *, name: str, force:
 
 
 def begin_delayed(context: Context, name: str) -> None:
-    """Begin a delayed reconfiguration where none is pending, and say so with the product's words (ldm-cli 2.12)."""
+    """Begin a delayed reconfiguration where none is pending, and say so with the product's words."""
     if context.configuration.pending_for(name) is not None:
         return
     context.commit(begin(context.configuration, name))

@@ -1,4 +1,4 @@
-"""Physical I/O: add-io, remove-io, set-io, create-vf, destroy-vf, list-io (ldm-cli 3.7, 2.9)."""
+"""Physical I/O: add-io, remove-io, set-io, create-vf, destroy-vf, list-io (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""list-netdev, list-netstat, list-hba, list-rsrc-group, list-socket, list-permits, list-cmi (ldm-cli 3.10).
+"""list-netdev, list-netstat, list-hba, list-rsrc-group, list-socket, list-permits, list-cmi (ldm(1M) of 3.3).
 
 Shapes of the results: `ldmd.planner.report_links`.
 """

@@ -1,4 +1,4 @@
-"""add-, set-, remove-memory, and the end of a memory operation that is under way (ldm-cli 3.3)."""
+"""add-, set-, remove-memory, and the end of a memory operation that is under way (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from emulator.units import format_amount, format_duration
 from ldmd.messages import RefusedError, message, refuse
+from ldmd.migration.phases import Phase
 from ldmd.migrator.moves import MoveOptions, MoveOutcome, MoveView, Target
 from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context, HypervisorError
@@ -24,11 +25,9 @@ from ldmd.planner.domains import check_name
 
 HOST_LETTERS, USER_LETTERS = 253, 64
 PASSWORD_LETTERS = 1024
+PHASES = tuple(Phase)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[0-9a-fA-F:.]+(%[A-Za-z0-9_.-]+)?")
-PHASES = ("waiting", "checking", "preparing", "copying", "suspended", "handing over")
-"""By number of the product's phase, for the line of progress."""
-COPY = 3
 
 
 def target_of(text: str, user: str) -> Target:
@@ -80,8 +79,8 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
     target = target_of(text, context.user)
     options = _options(arguments, text)
     domain = known(context, name)
-    if target.host == context.configuration.server.name:
-        refuse("migration.itself", name=name, host=target.host)
+    if target.name is not None and target.name.isdecimal() and target.name != name:
+        refuse("migration.target-number", number=target.name, host=target.host)
     recording = Recording(context, domain, target, dry_run=options.dry_run)
     outcome = _moved(context, name, target, options, recording)
     recording.end(outcome)
@@ -89,7 +88,9 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
         if line:
             context.warn(line)
     if not outcome.done:
-        refuse("migration.would-fail" if options.dry_run else "migration.failed", name=name)
+        failed = message("migration.would-fail" if options.dry_run else "migration.failed", name=name)
+        failed.reasons = outcome.reasons
+        raise failed
     if not options.dry_run:
         context.emit("migrate-domain", domain=name, target=target.host)
 
@@ -97,6 +98,8 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
 def _moved(context: Context, name: str, target: Target, options: MoveOptions, recording: Recording) -> MoveOutcome:
     """Carried out, or why not: the last line of a failure is the same whatever it was."""
     try:
+        if target.host == context.configuration.server.name:
+            refuse("migration.itself", name=name, host=target.host)
         migrations = _migrations(context)
         watching = Watching(context, lambda: _view(migrations, name), recording)
         return migrations.start(name, target, options, job=watching)
@@ -104,7 +107,7 @@ def _moved(context: Context, name: str, target: Target, options: MoveOptions, re
         why = message("migration.cancelled", name=name) if refused.code == "job.cancelled" else refused
     except HypervisorError as error:
         why = message("machine.refused", op="", why=error.code, problem=error.text)
-    return MoveOutcome(done=False, problems=_lines(why))
+    return MoveOutcome(done=False, problems=_lines(why), reasons=(_reason(why),))
 
 
 def _view(migrations: Migrations, name: str) -> MoveView | None:
@@ -114,6 +117,12 @@ def _view(migrations: Migrations, name: str) -> MoveView | None:
 def _lines(problem: RefusedError) -> tuple[str, ...]:
     more = (f"{title}: {text}" for title, text in (("Cause", problem.cause), ("Remedy", problem.remedy)) if text)
     return (problem.text, *more)
+
+
+def _reason(problem: RefusedError) -> str:
+    """Its first line, and the cause: "Failed to establish connection ... on target: beta (Connection refused)"."""
+    first = problem.text.splitlines()[0]
+    return f"{first} ({problem.cause})" if problem.cause else first
 
 
 class Watching:
@@ -151,8 +160,8 @@ class Watching:
 def progress_text(row: dict[str, Any]) -> str:
     """``copying, round 2: 48M left, 112M/s, 3.1M/s dirtied``, from a step of the record."""
     phase = int(row["phase"])
-    text = PHASES[phase] if 0 <= phase < len(PHASES) else PHASES[0]
-    if phase not in (COPY, COPY + 1) or not row.get("total_bytes"):
+    text = Phase(phase).word if phase in PHASES else "waiting"
+    if phase not in (Phase.COPY, Phase.SUSPEND) or not row.get("total_bytes"):
         return text
     parts = [f"{format_amount(row['remaining'])} left"]
     if row.get("wire_rate"):

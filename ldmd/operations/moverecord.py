@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ldmd.migration.phases import Phase
 from ldmd.migrator.moves import MoveOutcome, MoveView, Target
 from ldmd.model import Domain, State
 from ldmd.operations.context import Context
@@ -15,7 +16,6 @@ from ldmd.operations.context import Context
 VERSION = 1
 SAMPLES = 2000
 """Most samples of a record; a longer migration is sampled half as often, again and again."""
-COPY = 3
 KINDS = {State.INACTIVE: "inactive", State.BOUND: "bound"}
 NUMBERS = ("round", "pages", "bytes", "total_bytes", "remaining")
 RATES = ("dirty_rate", "wire_rate", "ratio", "predicted_downtime_ms")
@@ -50,7 +50,8 @@ class Recording:
         """Something moved on: the row that is recorded, without its time."""
         known, last = view.progress, self._last
         # nothing is copied of a domain that does not run, nor suspended
-        phase = view.phase if view.kind == "live" or view.phase not in (COPY, COPY + 1) else COPY - 1
+        skipped = view.kind != "live" and view.phase in (Phase.COPY, Phase.SUSPEND)
+        phase = int(Phase.PREPARE if skipped else view.phase)
         row: dict[str, Any] = {"phase": phase, "percent": percent}
         row |= {name: int(known.get(name) or 0) for name in NUMBERS}
         row |= {name: float(known[name]) if known.get(name) is not None else None for name in RATES}
@@ -67,7 +68,7 @@ class Recording:
 
     def _round(self, last: dict[str, Any]) -> None:
         """A round of copying is over."""
-        if last["phase"] >= COPY and last["bytes"]:
+        if last["phase"] >= Phase.COPY and last["bytes"]:
             self._record["rounds"].append({"at": self._now(), **last})
             self._tell("migration-round", **{name: last[name] for name in ("round", "percent", "bytes", "remaining")})
 

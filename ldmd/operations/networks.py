@@ -1,4 +1,4 @@
-"""vsw and vnet: add, set, remove (ldm-cli 3.5, vio-services 3)."""
+"""vsw and vnet: add, set, remove (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

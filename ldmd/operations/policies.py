@@ -1,4 +1,4 @@
-"""add-policy, set-policy, remove-policy (ldm-cli 3.8), and the power-management policy of the service processor."""
+"""add-policy, set-policy, remove-policy (ldm(1M) of 3.3), and the power-management policy of the service processor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""start-domain and panic-domain, and what they share with stop-domain (ldm-cli 3.1)."""
+"""start-domain and panic-domain, and what they share with stop-domain (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

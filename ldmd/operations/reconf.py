@@ -1,4 +1,4 @@
-"""start-reconf, cancel-reconf, cancel-operation (ldm-cli 3.4)."""
+"""start-reconf, cancel-reconf, cancel-operation (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

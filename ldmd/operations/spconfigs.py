@@ -1,4 +1,4 @@
-"""add-, set-, remove- and list-spconfig (ldm-cli 3.9)."""
+"""add-, set-, remove- and list-spconfig (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

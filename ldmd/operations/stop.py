@@ -1,4 +1,4 @@
-"""stop-domain (ldm-cli 3.1): orderly through domain services, or by force; and the reboot of the control domain.
+"""stop-domain (ldm(1M) of 3.3): orderly through domain services, or by force; and the reboot of the control domain.
 
     default     the operating system is asked to shut down; after the time is over the domain is stopped by force
     -t seconds  that time                  -h  shut down, never by force            -r  reboot, never by force

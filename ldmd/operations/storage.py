@@ -1,4 +1,4 @@
-"""Consoles (vcc, vconsole), virtual SANs and host bus adapters, data plane channels: add, set, remove (ldm-cli 3.5)."""
+"""Consoles (vcc, vconsole), virtual SANs and host bus adapters, data plane channels (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

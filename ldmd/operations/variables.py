@@ -1,4 +1,4 @@
-"""add-, set-, remove- and list-variable (ldm-cli 3.6)."""
+"""add-, set-, remove- and list-variable (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Domains from XML and to XML: list-constraints -x, add-domain -i and its like, init-system (ldm-cli 2.11, 3.10)."""
+"""Domains from XML and to XML: list-constraints -x, add-domain -i and its like, init-system (ldm(1M) of 3.3)."""
 
 from __future__ import annotations
 

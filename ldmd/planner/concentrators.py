@@ -1,4 +1,4 @@
-"""Console concentrators (vcc) and the consoles of domains (vcons): vio-services 7.8."""
+"""Console concentrators (vcc) and the consoles of domains (vcons); Administration Guide 3.3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The consoles that vntsd serves: one for each bound guest domain (vio-services 7).
+"""The consoles that vntsd serves: one for each bound guest domain (vntsd(1M)).
 
 A concentrator is served by the domain that has it: while that does not run, nobody serves its consoles.
 """

@@ -1,7 +1,7 @@
 """Changes while a delayed reconfiguration is pending: what they see, and where they go.
 
 A change of the pending domain is made to the domain as it will be after its reboot; nothing else may change meanwhile
-(ldm-cli 2.12, 3.4; `ldmd.planner.reconfiguration`).
+(ldm(1M) of 3.3; `ldmd.planner.reconfiguration`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Virtual disks: servers (vds), volumes (vdsdev), disks (vdisk), and the paths of multipathing groups.
 
-Facts: Administration Guide, "Using Virtual Disks"; vio-services 2. What a backend is on the host is not known here.
+Facts: Administration Guide, "Using Virtual Disks" (3.3). What a backend is on the host is not known here.
 """
 
 from __future__ import annotations

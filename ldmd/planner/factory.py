@@ -15,7 +15,7 @@ FACTORY = "factory-default"
 HARDWARE_MAC = 0x002128 << 24
 """Sun's block for the boards of servers; the last three bytes come from the machine's name."""
 HOSTID = 0x85 << 24
-"""First byte of a hostid that comes from a hardware MAC address (ldm-cli 2.4)."""
+"""First byte of a hostid that comes from a hardware MAC address (as the hostids in the guide's examples are)."""
 
 
 def factory_default(server: Server, *, rng: Random, started_at: float) -> Configuration:

@@ -1,6 +1,6 @@
 """Changes of physical I/O: what goes to and from domains, virtual functions that are made and ended.
 
-Facts: ldm-cli 3.7, 3.4; Administration Guide, "Configuring I/O Domains". What an active domain cannot take up while it
+Facts: ldm(1M) of 3.3; Administration Guide, "Configuring I/O Domains". What an active domain cannot take up while it
 runs begins a delayed reconfiguration where it is the control or a root domain; else it is refused.
 """
 

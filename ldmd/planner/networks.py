@@ -1,6 +1,6 @@
 """Virtual switches (vsw) and virtual networks (vnet).
 
-Facts: Administration Guide, "Using Virtual Networks"; vio-services 3. MAC addresses are chosen before (`macs`).
+Facts: Administration Guide, "Using Virtual Networks" (3.3). MAC addresses are chosen before (`macs`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Resource management policies: checks, and the pure function that says how many virtual CPUs a domain shall have.
 
-Facts: Administration Guide, "Using Dynamic Resource Management"; ldm-cli 3.8. What the guide leaves open and we
+Facts: Administration Guide, "Using Dynamic Resource Management"; ldm(1M) of 3.3. What the guide leaves open and we
 concluded is marked in `policy_step`.
 """
 
@@ -181,10 +181,6 @@ def policy_step(
 
 
 POWER_POLICIES = ("disabled", "performance", "elastic")
-"""Of the service processor (vio-services 5): no management, cores that nobody uses asleep, or idle ones as well."""
+"""Of the service processor: no management, cores that nobody uses asleep, or idle ones as well. It is kept, and without
+effect: nothing here draws power (docs/COMPATIBILITY.md)."""
 POWER_DEFAULT = "disabled"
-
-
-def power_managed(policy: str, *, owned: bool, idle: bool) -> bool:
-    """True where a strand is power-managed: ``yes`` in the column PM of `ldm list-devices -a cpu`."""
-    return (policy == "performance" and not owned) or (policy == "elastic" and (not owned or idle))

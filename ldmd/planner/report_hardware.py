@@ -6,7 +6,7 @@ from ldmd.model import Configuration
 from ldmd.planner.hardware import hardware
 
 _SP_CHIPS = {"t1", "t2", "t2+", "t3"}
-"""Servers whose control domain's console `ldm list` calls SP; on later ones it is UART (vio-services, 7.1)."""
+"""Servers whose control domain's console `ldm list` calls SP; on later ones it is UART (examples of the guides)."""
 _NORM_FIRMWARE = (8, 2, 0)
 
 

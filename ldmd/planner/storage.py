@@ -1,6 +1,6 @@
 """Virtual storage area networks (vsan), SCSI host bus adapters (vhba), and data plane channels (vdpcs, vdpcc).
 
-Facts: Administration Guide 3.3, "Using Virtual SCSI Host Bus Adapters"; vio-services 4 and 6.
+Facts: Administration Guide 3.3, "Using Virtual SCSI Host Bus Adapters"; ldm(1M) of 3.3.
 """
 
 from __future__ import annotations

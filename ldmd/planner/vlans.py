@@ -1,6 +1,6 @@
 """Properties of switches and networks as a person writes them: VLANs, MTU, bandwidth, private VLANs, protection.
 
-Each reader takes the text behind the ``=`` and gives the model's value, or refuses. Ranges: vio-services 3.1, 3.2.
+Each reader takes the text behind the ``=`` and gives the model's value, or refuses. Ranges: ldm(1M) of 3.3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Constraints of domains as an LDM_interface document: `ldm list-constraints -x` (ldm-cli 2.11, 5.2, 5.5)."""
+"""Constraints of domains as an LDM_interface document: `ldm list-constraints -x` (guide, "XML Interface")."""
 
 from __future__ import annotations
 

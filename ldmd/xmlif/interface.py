@@ -1,4 +1,4 @@
-"""LDM_interface requests carried out, with their responses, and LDM_event messages (ldm-cli 5.2 to 5.4).
+"""LDM_interface requests carried out, with their responses, and LDM_event messages (guide, "XML Interface").
 
 The response is the request's document with a <response> as last child of each data, each cmd, and of the root.
 """

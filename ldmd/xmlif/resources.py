@@ -1,6 +1,6 @@
 """Resource types and their keys, as one table: which field of the model each is, how it is written and read.
 
-Names: Administration Guide, "Logical Domains Manager Resources and Properties"; ldm-cli 5.5. Keys that the published
+Names: Administration Guide, "Logical Domains Manager Resources and Properties". Keys that the published
 tables do not have carry the name of the ldm property (inferred).
 """
 

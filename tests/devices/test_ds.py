@@ -22,7 +22,6 @@ from emulator.devices.ds import (
     SuspendResult,
     UnitResult,
     UnitStatus,
-    VariableResult,
     VioAction,
     VioResult,
 )
@@ -444,17 +443,6 @@ def test_too_many_in_one_request() -> None:
         server.cpu(CpuAction.STATUS, range(201))
     with pytest.raises(ServiceError, match="61 memory blocks"):
         server.memory(MemoryAction.QUERY, [(0, 1)] * 61)
-
-
-def test_variables_from_the_manager() -> None:
-    changes: list[tuple[str, str | None]] = []
-    _, server = up(on_variable=lambda *each: changes.append(each))
-    assert server.set_variable("boot-device", "disk") is VariableResult.OK
-    assert server.set_variable("a b", "x") is VariableResult.BAD_NAME
-    assert server.variables == {"boot-device": "disk"}
-    assert server.set_variable("boot-device", None) is VariableResult.OK
-    assert server.set_variable("boot-device", None) is VariableResult.ABSENT
-    assert changes == [], "the manager knows what it does itself"
 
 
 # -- who is told, and who waits

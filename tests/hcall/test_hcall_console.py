@@ -1,4 +1,4 @@
-"""Memory, time of day, console and exit hypercalls (sun4v-hypercalls 3, 6)."""
+"""Memory, time of day, console and exit hypercalls (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

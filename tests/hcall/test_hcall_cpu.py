@@ -1,4 +1,4 @@
-"""CPU_* hypercalls, API versions and the calling convention (sun4v-hypercalls 1, 2, 4)."""
+"""CPU_* hypercalls, API versions and the calling convention (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INTR_* and VINTR_*, device mondos of the console, error reports (sun4v-hypercalls 8, sun4v-cpu 3.6)."""
+"""INTR_* and VINTR_*, device mondos of the console, error reports (UltraSPARC VM Specification 3.0; FWARC 2009/655)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LDC_*: queues, states, packets, interrupts, map tables and copies (sun4v-hypercalls 7, ldc-vio-ds 1)."""
+"""LDC_*: queues, states, packets, interrupts, map tables and copies (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LDC_MAPIN, LDC_UNMAP, LDC_REVOKE: shared pages at addresses of their own (sun4v-hypercalls 7; ldc-vio-ds 1.3)."""
+"""LDC_MAPIN, LDC_UNMAP, LDC_REVOKE: shared pages at addresses of their own (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

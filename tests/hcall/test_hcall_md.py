@@ -1,4 +1,4 @@
-"""MACH_DESC: the machine description on its way to the guest (sun4v-hypercalls 3)."""
+"""MACH_DESC: the machine description on its way to the guest (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

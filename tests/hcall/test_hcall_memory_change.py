@@ -1,4 +1,4 @@
-"""Memory that is taken away, and what the guest keeps there (sun4v-hypercalls 4 to 7)."""
+"""Memory that is taken away, and what the guest keeps there (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

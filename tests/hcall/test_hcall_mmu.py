@@ -1,4 +1,4 @@
-"""MMU_* hypercalls: arguments, errors, effects on the calling strand (sun4v-hypercalls 5, sun4v-cpu 6.3)."""
+"""MMU_* hypercalls: arguments, errors, effects on the calling strand (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

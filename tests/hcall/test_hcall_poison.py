@@ -1,4 +1,4 @@
-"""Memory with uncorrectable errors: precise non-resumable errors (sun4v-cpu 3.6), and error reports of every kind."""
+"""Memory with uncorrectable errors: precise non-resumable errors (FWARC 2009/655), and error reports of every kind."""
 
 from __future__ import annotations
 

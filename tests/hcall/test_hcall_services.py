@@ -1,4 +1,4 @@
-"""SOFT_STATE_*, watchdog, reboot data, MACH_SUSPEND, RNG_* (sun4v-hypercalls 3, 9)."""
+"""SOFT_STATE_*, watchdog, reboot data, MACH_SUSPEND, RNG_* (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TTRACE_* and DUMP_BUF_* (sun4v-hypercalls 6)."""
+"""TTRACE_* and DUMP_BUF_* (UltraSPARC VM Specification 3.0)."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_cancelling_while_it_copies(pair: Pair) -> None:
     assert cancel(pair.alpha).error is None
     outcome = moving.done()
     gate.open()
-    assert not outcome.done and outcome.problems == ("cancelled",)
+    assert not outcome.done and outcome.problems == ("cancelled by local, 2023-11-14 22:13:20 UTC",)
     assert pair.alpha.runs(pair.uuid) and pair.alpha.room.state("ldg1") == "active"
     until(lambda: not pair.beta.has("ldg1"))
     assert pair.beta.machine.memory.keys() == set()

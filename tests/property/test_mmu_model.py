@@ -1,4 +1,4 @@
-"""Random mappings, demaps and context switches against a model of what the hypervisor promises (sun4v-cpu 6.3).
+"""Random mappings, demaps and context switches against a model of what the hypervisor promises (see csrc/strand/mmu.h).
 
 The soft TLB, its banks of contexts and the ring of MMU_MAP_ADDR entries must never show: a load gives what the model
 gives. S4V_MMU_ROUNDS goes deeper.

@@ -1,7 +1,7 @@
 """A service domain stops, panics, comes back: what its clients see, on a real machine, by commands of `ldm`.
 
 Its clients' disks wait, their networks lose frames, their consoles drop; all goes on by itself when the service is
-back, and nothing that was written is lost (vio-services 8 of the administration guide's tables).
+back, and nothing that was written is lost (Administration Guide 3.3).
 """
 
 from __future__ import annotations

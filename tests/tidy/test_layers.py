@@ -121,7 +121,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.migration": {"ldmd.model", "ldmd.planner", "ldmd.migration", "ldmd.messages"},  # pure
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,
     "ldmd.operations": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.operations", "ldmd.messages",
-                        "ldmd.migrator.moves"} | HARDWARE_FACTS,
+                        "ldmd.migration.phases", "ldmd.migrator.moves"} | HARDWARE_FACTS,
     **{f"ldmd.migration.{name}": {"ldmd.model", "ldmd.planner", "ldmd.messages", "ldmd.migration"} | HARDWARE_FACTS
        for name in ("facts", "rule", "rules", "checks", "plan")},
     "ldmd.cli": {"ldmd.cli", "ldmd.rpc", "ldmd.messages"} | SHARED,

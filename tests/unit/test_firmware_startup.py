@@ -14,7 +14,6 @@ from emulator.firmware.startup import (
     NOT_OKAY,
     Start,
     boot_error,
-    boot_policy_text,
     decide_start,
     parse_boot,
     password_needed,
@@ -87,12 +86,6 @@ def test_passwords() -> None:
     assert [needed("command", value) for value in (None, "", "-s")] == [True, False, True]
     assert [needed("full", value) for value in (None, "", "-s")] == [True, True, True]
     assert not needed("full", "-s", "")
-
-
-def test_boot_policy() -> None:
-    assert boot_policy_text("warning") == "NOTICE: Verified boot enabled; policy=warning\n"
-    assert boot_policy_text("enforce") == "NOTICE: Verified boot enabled; policy=enforce\n"
-    assert boot_policy_text("none") == boot_policy_text(None) == ""
 
 
 def test_auto_boot() -> None:

@@ -145,7 +145,7 @@ def test_g0_stays_zero() -> None:
 
 
 def test_start_is_that_of_cpu_start() -> None:
-    """sun4v-cpu 7.1: privileged, TL 0, PIL 15, windows empty, argument in %o0."""
+    """As CPU_START leaves it: privileged, TL 0, PIL 15, windows empty, argument in %o0."""
     machine = Machine("1M", strands=2)
     strand = machine.strands[1]
     strand.start(0x2000, arg=77, rtba=0x8000)

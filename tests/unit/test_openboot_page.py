@@ -12,6 +12,7 @@ from firmware_support import session
 
 from emulator.firmware import startup
 from emulator.firmware.commandtable import COMMANDS
+from emulator.firmware.disks import NOT_EXECUTABLE
 from emulator.firmware.variables import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,5 +65,5 @@ def test_what_the_tour_shows_is_what_happens() -> None:
 
 def test_the_tour_knows_the_messages() -> None:
     for message in (startup.CANNOT_LOCATE, startup.CANNOT_OPEN, startup.NOT_OKAY, startup.LOAD_FAILED,
-                    startup.NOT_EXECUTABLE, startup.ABORTING):  # fmt: skip
+                    NOT_EXECUTABLE, startup.ABORTING):  # fmt: skip
         assert message.strip() in HOWTO

@@ -1,4 +1,4 @@
-"""Address space identifiers: who may use them, what they reach, which sizes they take (sun4v-cpu 2.5-2.7, 5)."""
+"""Address space identifiers: who may use them, what they reach, which sizes they take (UA2005, chapter 10)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_asis_that_came_with_the_t4(asi: int) -> None:
         assert guest.trap(store(asi), g1=REGISTERS.get(asi, DATA)) == tt
 
 
-# -- which operation on which kind (source: sun4v-cpu 5; other combinations are data_access_exception 0x0a)
+# -- which operation on which kind (source: UA2005, chapter 10; other combinations are data_access_exception 0x0a)
 
 WRONG = [
     ("store to no-fault primary", store(0x82)), ("store to no-fault secondary", store(0x83)),

@@ -1,4 +1,4 @@
-"""Translation: mappings, TSB walk, contexts, failures and their reports (sun4v-cpu 3.3, 3.4, 6)."""
+"""Translation: mappings, TSB walk, contexts, failures and their reports (see csrc/strand/mmu.h)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Privileged and ancillary state registers, clocks and their compare registers, FSR, FPRS (sun4v-cpu 2.2-2.4, 3.5)."""
+"""Privileged and ancillary state registers, clocks and their compare registers, FSR, FPRS (UA2005, 5)."""
 
 from __future__ import annotations
 

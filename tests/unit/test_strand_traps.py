@@ -1,4 +1,4 @@
-"""Traps of a strand: which one, what it saves, where it goes, how it returns (sun4v-cpu 2.2, 3.1, 3.2, 3.5)."""
+"""Traps of a strand: which one, what it saves, where it goes, how it returns (UA2005, 12)."""
 
 from __future__ import annotations
 

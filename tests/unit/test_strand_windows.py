@@ -1,4 +1,4 @@
-"""Register windows: SAVE, RESTORE, their traps, the window-state instructions (sun4v-cpu 2.1; V9 6.3.6, 7.5.2)."""
+"""Register windows: SAVE, RESTORE, their traps, the window-state instructions (UA2005 5.6; V9 6.3.6, 7.5.2)."""
 
 from __future__ import annotations
 

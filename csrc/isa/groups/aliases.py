@@ -99,7 +99,7 @@ def _jumps() -> list[Alias]:
     ]
 
 
-# Load-twin ASIs (sun4v-cpu 5): LDDA with one of these is LDTXA, 128 bits at once.
+# Load-twin ASIs (UA2005, chapter 10): LDDA with one of these is LDTXA, 128 bits at once.
 TWIN_ASIS = (0x22, 0x23, 0x26, 0x27, 0x2A, 0x2B, 0x2E, 0x2F, 0xE2, 0xE3, 0xEA, 0xEB)
 
 

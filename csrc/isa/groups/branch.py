@@ -1,7 +1,7 @@
 """Control transfer: branches, calls, jumps and the compare-and-branch of OSA2011.
 
 All rows are executed by the engine.  The body of a conditional row is the C condition: it names ``a`` and ``b`` where
-rs1 and ri5 are operands.  V9 A.4 to A.8, A.9, A.24, A.46; cbcond: sun4v-cpu 9.2.
+rs1 and ri5 are operands.  V9 A.4 to A.8, A.9, A.24, A.46; cbcond: OSA2011, chapter 7.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _compare_and_branch() -> list[Op]:
         base = BPR | (number >> 3) << 29 | 1 << 28 | (number & 7) << 25
         for letter, bits, width in (("w", 32, 0), ("x", 64, 1 << 21)):
             rows.append(op(f"c{letter}b{name}", base | width, "rs1, ri5, disp10", _compare_test(test, bits),
-                           feature="cbcond", flags="special end", source="sun4v-cpu 9.2"))
+                           feature="cbcond", flags="special end", source="Oracle SPARC Architecture 2011, chapter 7"))
     return rows
 
 

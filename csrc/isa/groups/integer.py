@@ -125,7 +125,7 @@ def _moves() -> list[Op]:
     return rows
 
 
-# number, name, access ("r", "w", "rw"), feature, extra flags for reading and writing.  sun4v-cpu 2.3
+# number, name, access ("r", "w", "rw"), feature, extra flags for reading and writing.  UA2005 5.5
 _ASRS: tuple[tuple[int, str, str, str, str], ...] = (
     (0, "y", "rw", "v9", ""), (2, "ccr", "rw", "v9", ""), (3, "asi", "rw", "v9", ""), (4, "tick", "r", "v9", ""),
     (5, "pc", "r", "v9", ""), (6, "fprs", "rw", "v9", ""), (13, "entropy", "r", "sparc6", ""),

@@ -1,6 +1,6 @@
 """Privileged and hyperprivileged instructions of UA2005 as a guest sees them.
 
-V9 A.37, A.47, A.62; UA2005 7.4, 7.70 (the window-state instructions); sun4v-cpu 1, 2.1, 2.2.
+V9 A.37, A.47, A.62; UA2005 7.4, 7.70 (the window-state instructions); UA2005 5.6 (the registers).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ def _word(op3: int, *, rd: int = 0, rs1: int = 0) -> int:
     return 0x80000000 | rd << 25 | op3 << 19 | rs1 << 14
 
 
-# number, name, feature; sun4v-cpu 2.2.  FQ (15) does not exist on any sun4v chip and has no row.
+# number, name, feature; UA2005 5.6.  FQ (15) does not exist on any sun4v chip and has no row.
 _REGISTERS = (
     (0, "tpc", "v9"), (1, "tnpc", "v9"), (2, "tstate", "v9"), (3, "tt", "v9"), (4, "tick", "v9"), (5, "tba", "v9"),
     (6, "pstate", "v9"), (7, "tl", "v9"), (8, "pil", "v9"), (9, "cwp", "v9"), (10, "cansave", "v9"),
@@ -46,6 +46,6 @@ ROWS: list[Op] = _registers() + [
     op("done", _word(0x3E, rd=0), "", "done", flags="special priv end"),
     op("retry", _word(0x3E, rd=1), "", "retry", flags="special priv end"),
 ] + [
-    op(name, _word(0x31, rd=number), "", name, flags="special priv", source="sun4v-cpu 2.1")
+    op(name, _word(0x31, rd=number), "", name, flags="special priv", source="UA2005, chapter 7")
     for number, name in enumerate(("saved", "restored", "allclean", "otherw", "normalw", "invalw"))
 ]

@@ -191,8 +191,9 @@ static void step(struct strand *s) {
  * was that. */
 struct past {
   u64 pc; /* TAG_NONE: nowhere */
-  bool watch;
+  u32 kind; /* of what was watched; 0: it was a breakpoint */
 };
+static const struct past NOWHERE = {TAG_NONE, 0};
 
 /* The same where a breakpoint has been reported; with `watch` what is watched is not to be heard of either. */
 static void step_past(struct strand *s, bool watch) {
@@ -261,7 +262,7 @@ static void run_look(struct strand *s, i64 n) {
 }
 
 static struct past begin(struct strand *s) {
-  struct past past = {s->break_pc, s->watch_kind != 0};
+  struct past past = {s->break_pc, s->watch_kind};
   __atomic_store_n(&s->resting, 0, __ATOMIC_SEQ_CST);
   strand_give_writes(s);
   codecache_trim(s->code);
@@ -282,10 +283,7 @@ static struct past begin(struct strand *s) {
 static u32 end(struct strand *s, struct past past) {
   if (s->stop == STOP_BREAKPOINT || s->stop == STOP_WATCH) s->break_pc = s->pc;
   if (s->stop == STOP_BREAKPOINT) s->watch_kind = 0;
-  if (!s->stop && past.pc == s->pc) {
-    s->break_pc = past.pc;
-    s->watch_kind = past.watch;
-  }
+  if (!s->stop && past.pc == s->pc) s->break_pc = past.pc, s->watch_kind = past.kind;
   __atomic_store_n(&s->insns, s->insns + strand_slice_done(s), __ATOMIC_RELAXED); /* s4v_strand_busy() may be looking */
   s->slice_ref = s->budget = 0;
   fpu_leave(s);
@@ -306,7 +304,7 @@ u32 strand_run(struct strand *s, u64 insns) {
     u64 stretch = attend(s, insns - strand_slice_done(s));
     if (s->stop) break;
     u64 until = strand_slice_done(s) + stretch;
-    if (past.pc == s->pc) step_past(s, past.watch); /* reported by the last run */
+    if (past.pc == s->pc) step_past(s, past.kind != 0); /* reported by the last run */
     past.pc = TAG_NONE;
     run_stretch(s, until);
     if (s->over || is_called(s)) break;
@@ -321,7 +319,7 @@ u32 strand_step(struct strand *s) {
   look_around(s);
   if (!s->stop && s->pc == pc && s->tl == level) step_past(s, true);
   if (s->mode & MODE_AM) s->npc = (u32)s->npc;
-  return end(s, (struct past){TAG_NONE, false});
+  return end(s, NOWHERE);
 }
 
 u32 strand_run_beside(struct strand *s, u64 insns) {
@@ -329,7 +327,7 @@ u32 strand_run_beside(struct strand *s, u64 insns) {
   for (u32 looks = 0; !s->stop && strand_slice_done(s) < insns; looks++) {
     if (looks % LOOKS_PER_CLOCK == 0 || strand_noticed(s)) look_around(s);
     if (s->stop || __atomic_load_n(&s->park, __ATOMIC_ACQUIRE)) break;
-    if (past.pc == s->pc) step_past(s, past.watch);
+    if (past.pc == s->pc) step_past(s, past.kind != 0);
     past.pc = TAG_NONE;
     u64 left = insns - strand_slice_done(s);
     if (left > LOOK_INSNS + BIAS)

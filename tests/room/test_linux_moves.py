@@ -23,7 +23,7 @@ from room_support import Console, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 MOVES = int(os.environ.get("S4V_MOVES", "2"))
-MESSAGES = int(os.environ.get("S4V_MOVES_MESSAGES", "3000" if MOVES < 10 else "30000"))
+MESSAGES = int(os.environ.get("S4V_MOVES_MESSAGES", "3000"))
 LOADS = ("compile", "conversation", "dirty", "files", "forks", "stream")
 WARNING = re.compile(r"warning|error|defect|Traceback|in use|cannot", re.IGNORECASE)
 LOOK = "cat /tmp/failed 2>&-; dmesg; head -n 9 /tmp/*.count; cat /sys/class/net/eth0/carrier; grep ^Tcp: /proc/net/snmp"

@@ -16,8 +16,21 @@ from emulator import Machine, parse_image
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "tests" / "many_strands.S"
 CROSS = "sparc64-linux-gnu-"
-FLAGS = ["-g", "-mcpu=niagara4", "-mcmodel=medlow", "-fno-pic", "-fno-pie", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0x20000", "-Wl,-Tdata=0x40000",
-         "-Wl,-e,_start", "-Wl,--build-id=none", "-Wl,-z,max-page-size=0x2000"]  # fmt: skip
+FLAGS = [
+    "-g",
+    "-mcpu=niagara4",
+    "-mcmodel=medlow",
+    "-fno-pic",
+    "-fno-pie",
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-Wl,-Ttext=0x20000",
+    "-Wl,-Tdata=0x40000",
+    "-Wl,-e,_start",
+    "-Wl,--build-id=none",
+    "-Wl,-z,max-page-size=0x2000",
+]
 LINE = 64
 MONDO_EVERY = 8
 
@@ -71,7 +84,9 @@ class Line:
 
 def lines(machine: Machine) -> list[Line]:
     at = many_strands().symbols["lines"]
-    return [Line(*(machine.memory.load(at + LINE * n + 8 * word) for word in range(4))) for n in range(len(machine.strands))]
+    return [
+        Line(*(machine.memory.load(at + LINE * n + 8 * word) for word in range(4))) for n in range(len(machine.strands))
+    ]
 
 
 def check_end(machine: Machine, rounds: int) -> None:

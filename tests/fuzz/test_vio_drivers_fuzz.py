@@ -15,9 +15,10 @@ KINDS = pytest.mark.parametrize(
     "checks", ["", pytest.param("address,undefined", marks=pytest.mark.slow)], ids=["plain", "asan"]
 )
 THREADS = pytest.mark.parametrize(
-    "checks", ["", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("address,undefined", "thread"))],
+    "checks",
+    ["", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("address,undefined", "thread"))],
     ids=["plain", "asan", "tsan"],
-)  # fmt: skip
+)
 
 
 def run(name: str, checks: str, *arguments: object) -> list[int]:

@@ -1,7 +1,7 @@
 """Calls that change what other strands use without the lock find these at rest (scope ALONE of hcall.def).
 
-No chance is needed for a strand to be in the middle of an access, or of a call: the page that it needs is one that follows
-a migration (util/presence.h), and comes when the test says so.
+No chance is needed for a strand to be in the middle of an access, or of a call: the page that it needs is one that
+follows a migration (util/presence.h), and comes when the test says so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ PAGE = 8192
 ROUND, SEEN, FLAG, COUNT = DATA, DATA + 8, DATA + 16, DATA + PAGE  # words in memory; COUNT in a page of its own
 MAP_TABLE, SHARED, GATE, AFTER, SCRUBBED = MORE, 0x200000, 0x210000, 0x220000, 0x230000
 OTHER_CODE, CALLS = CODE + 0x1000, CODE + 0x2000
-HEADER, MISSING_AT, RING_AT = 4096, 24, 48  # struct presence_head: bytes behind it, its count of what is missing, its ring
+HEADER, MISSING_AT, RING_AT = (
+    4096,
+    24,
+    48,
+)  # struct presence_head: bytes behind it, its count of what is missing, its ring
 HERE_NOW, MISSING, ASKED = 0, 1, 2
 DEADLINE = 60.0
 PATIENCE = 0.4  # for a core that does not wait to show it; one that does passes whatever it is
@@ -130,14 +134,30 @@ LOOKS = [
 
 @pytest.mark.parametrize("call", ["unmap", "revoke"])
 def test_a_page_taken_back_is_gone_for_a_strand_in_the_middle_of_a_look_at_it(call: str) -> None:
-    """The strand has found the page in the table of what is mapped in, and waits for its bytes: the call ends only when it
-    has them, so that what it keeps of the translation is forgotten with the rest."""
+    """The strand has found the page in the table of what is mapped in, and waits for its bytes: the call ends only
+    when it has them, so that what it keeps of the translation is forgotten with the rest."""
     guest = guest_with_exports()
     status, ra = guest.hcall(MAPIN, 3, 0)[:2]
     assert status == EOK
-    function, arguments = {"unmap": (UNMAP, (ra, 0, 0)), "revoke": (REVOKE, (2, 0, guest.memory.load(MAP_TABLE + 8)))}[call]
-    arrange(guest, [*GO, ta(0x80), *TELL, *AGAIN], LOOKS, o5=function, o0=arguments[0], o1=arguments[1], o2=arguments[2],
-            l1=GATE, l2=AFTER, l3=FLAG, l4=1, l5=SEEN, i1=ra, g2=0)  # fmt: skip
+    function, arguments = {"unmap": (UNMAP, (ra, 0, 0)), "revoke": (REVOKE, (2, 0, guest.memory.load(MAP_TABLE + 8)))}[
+        call
+    ]
+    arrange(
+        guest,
+        [*GO, ta(0x80), *TELL, *AGAIN],
+        LOOKS,
+        o5=function,
+        o0=arguments[0],
+        o1=arguments[1],
+        o2=arguments[2],
+        l1=GATE,
+        l2=AFTER,
+        l3=FLAG,
+        l4=1,
+        l5=SEEN,
+        i1=ra,
+        g2=0,
+    )
     pages, seen = Pages(guest, SHARED, GATE, AFTER), guest.memory.view(SEEN, 8)
     with Running(guest) as run:
         assert pages.asked(GATE)
@@ -167,20 +187,35 @@ COUNTS = [
 
 @pytest.mark.parametrize(
     ("function", "arguments", "stands_before"),
-    [(MAPIN, (3, 0), MAP_TABLE), (UNMAP, (1, 0), MAP_TABLE), (REVOKE, (2, 0), MAP_TABLE),
-     (MEM_SCRUB, (SCRUBBED, PAGE), SCRUBBED)],
+    [
+        (MAPIN, (3, 0), MAP_TABLE),
+        (UNMAP, (1, 0), MAP_TABLE),
+        (REVOKE, (2, 0), MAP_TABLE),
+        (MEM_SCRUB, (SCRUBBED, PAGE), SCRUBBED),
+    ],
     ids=["mapin", "unmap", "revoke", "scrub"],
-)  # fmt: skip
+)
 def test_nobody_else_is_at_work_in_the_middle_of_such_a_call(
     function: int, arguments: tuple[int, int], stands_before: int
 ) -> None:
-    """It stands before a page that it needs; the other strand, which counts in memory, counts no further until it is done."""
+    """It stands before a page that it needs; the other strand, which counts in memory, stands until it is done."""
     guest = guest_with_exports()
     status, ra = guest.hcall(MAPIN, 3, 0)[:2]
     assert status == EOK
     first = ra if function == UNMAP else arguments[0]
-    arrange(guest, [*GO, ta(0x80), *AGAIN], COUNTS, o5=function, o0=first, o1=arguments[1],
-            o2=guest.memory.load(MAP_TABLE + 8), l1=GATE, l2=AFTER, i0=COUNT, g1=0)  # fmt: skip
+    arrange(
+        guest,
+        [*GO, ta(0x80), *AGAIN],
+        COUNTS,
+        o5=function,
+        o0=first,
+        o1=arguments[1],
+        o2=guest.memory.load(MAP_TABLE + 8),
+        l1=GATE,
+        l2=AFTER,
+        i0=COUNT,
+        g1=0,
+    )
     pages, count = Pages(guest, GATE, AFTER, stands_before), guest.memory.view(COUNT, 8)
     with Running(guest) as run:
         assert pages.asked(GATE)

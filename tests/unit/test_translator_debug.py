@@ -1,4 +1,4 @@
-"""A debugger at strands on host threads whose code is translated: every access, every pass and every step is told, once."""
+"""A debugger at strands on host threads whose code is translated: each access, pass and step is told, once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ def test_each_store_to_a_watched_word_is_told_before_it_is_made(strands: int) ->
         stop = go(machine)
         strand = machine.strands[strands - 1]
         assert (stop.strand, stop.address, stop.watched, stop.watch_kind) == (
-            strands - 1, symbols["counted"], own, Watch.WRITE.value)  # fmt: skip
+            strands - 1,
+            symbols["counted"],
+            own,
+            Watch.WRITE.value,
+        )
         assert strand["i0"] == machine.memory.load(own) + 1
         last = follows(last, strand["i0"], lines(machine)[strands - 1].received)
     others = [line.done for line in lines(machine)[:-1]]
@@ -72,7 +76,7 @@ def test_each_store_to_a_watched_word_is_told_before_it_is_made(strands: int) ->
 
 @pytest.mark.parametrize("strands", [2, 4])
 def test_strands_that_all_meet_a_watchpoint_pass_it_one_at_a_time(strands: int) -> None:
-    """Between two stops the word that all strands change by CASX changes by what the strand told of did, and no more."""
+    """Between two stops the word that all change by CASX changes only by what the strand told of did."""
     machine, symbols = running(strands)
     shared, told = symbols["shared"], Counter[int]()
     machine.add_watchpoint(shared, 8, Watch.WRITE)
@@ -92,7 +96,7 @@ def test_strands_that_all_meet_a_watchpoint_pass_it_one_at_a_time(strands: int) 
 
 @pytest.mark.parametrize("strands", [2, 4])
 def test_each_pass_of_a_breakpoint_is_told_once(strands: int) -> None:
-    """As many stops of a strand as it makes rounds; what ends in front of one has not told it, and who was told goes on."""
+    """As many stops of a strand as it makes rounds; who was told goes on."""
     chance = random.Random(SEED)
     print("seed", SEED)
     machine, symbols = running(strands)

@@ -1,4 +1,4 @@
-"""128 and 256 strands whose code is translated, on threads and in turns: CASX, mondos, cuts, stops, moves; host memory."""
+"""128 and 256 strands whose code is translated, on threads and in turns: CASX, mondos, cuts, moves; host memory."""
 
 from __future__ import annotations
 

@@ -48,9 +48,16 @@ def manual_pages() -> list[tuple[str, list[str]]]:
     return [(f"share/man/man{section}", [page for page in pages if page.endswith(section)]) for section in "18"]
 
 
+def completion() -> list[tuple[str, list[str]]]:
+    """Where bash, zsh and fish look for the completion of a program: share below the prefix it is installed in."""
+    top = ROOT / "packaging" / "completion"
+    scripts = sorted(path for path in top.rglob("*") if path.is_file())
+    return [(str(path.parent.relative_to(top)), [str(path.relative_to(ROOT))]) for path in scripts]
+
+
 setup(
     cmdclass={"build_ext": BuildCore},
     ext_modules=[Extension("emulator._core_cffi", sources=[], py_limited_api=True)],
-    data_files=manual_pages(),
+    data_files=[*manual_pages(), *completion()],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

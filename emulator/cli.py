@@ -14,8 +14,10 @@ from typing import NoReturn
 
 from emulator import build_info, runner
 from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.completion import Answers
 from emulator.diskcommand import add_disk
 from emulator.errors import EmulatorError, PlatformFileError
+from emulator.examples import add_examples
 from emulator.gdb.command import add_gdb
 from emulator.gdb.doors import PORT, is_address
 from emulator.mdesc.command import add_md
@@ -26,9 +28,11 @@ from emulator.power.commands import add_power
 from emulator.power.net_commands import add_net
 from emulator.power.watch_commands import add_watch
 from emulator.run_command import add_run
+from emulator.shells import PROGRAMS, SHELLS, script
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
 from ldmd.lab.faultscommand import add_faults
+from ldmd.lab.room import lab_names
 from ldmd.movecommands import add_moves
 from ldmd.spcommand import add_power_policy
 
@@ -61,12 +65,30 @@ def _add_platforms(commands: argparse._SubParsersAction[Parser]) -> Parser:
     return platforms
 
 
+def _add_completion(commands: argparse._SubParsersAction[Parser]) -> Parser:
+    completion: Parser = commands.add_parser(
+        "completion",
+        help="print what makes a shell complete sun4v and ldm",
+        description="Print what makes a shell complete commands, options and names of sun4v and ldm; to be sourced.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    completion.add_argument("shell", choices=SHELLS, help="which shell")
+    completion.set_defaults(handler=_completion)
+    return completion
+
+
+def _completion(options: argparse.Namespace) -> int:
+    print("\n".join(script(options.shell, program) for program in PROGRAMS), end="")
+    return 0
+
+
 def make_parsers() -> tuple[Parser, dict[str, Parser]]:
     """The parser of `sun4v`, and those of its commands by name."""
     top = Parser(prog="sun4v", description="An emulated machine room of SPARC sun4v servers.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=_version())
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    return top, {
+    parsers = {
         "run": add_run(commands),
         "platforms": _add_platforms(commands),
         "md": add_md(commands),
@@ -80,7 +102,10 @@ def make_parsers() -> tuple[Parser, dict[str, Parser]]:
         **add_lab(commands),
         **add_faults(commands),
         **add_moves(commands),
+        "completion": _add_completion(commands),
     }
+    add_examples(parsers)
+    return top, parsers
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -146,7 +171,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
-    options = parse_arguments(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["--complete"]:
+        print("\n".join(Answers(make_parsers()[1], lab_names).to(words[1:])))
+        return 0
+    options = parse_arguments(words)
     try:
         status: int = options.handler(options)
         sys.stdout.flush()

@@ -34,6 +34,7 @@ from ldmd.migrator.means import Means
 from ldmd.migrator.migrations import Migrations
 from ldmd.migrator.peers import publish, withdraw
 from ldmd.migrator.settings import Settings, read_settings
+from ldmd.migrator.spare import Spares
 from ldmd.notify import sd_notify, tell_fd
 from ldmd.operations.context import HypervisorError
 from ldmd.rpc.access import read_access
@@ -132,6 +133,7 @@ class Daemon:
         self.server: Server | None = None
         self.housekeeping: Housekeeping | None = None
         self.migrations: Migrations | None = None
+        self.spares = Spares()
         self.metrics: MetricsPage | None = None
 
     def start(self, wait_seconds: float) -> None:
@@ -158,6 +160,7 @@ class Daemon:
         self.housekeeping = Housekeeping(self.manager, detection, alone=self._alone)
         self.housekeeping.start()
         self._listen(migrations, settings)
+        self.spares.warm_later()
 
     def _measure(self, manager: Manager, server: Server, settings: MetricsSettings) -> None:
         """Count, and show what was counted where that is wanted."""
@@ -171,7 +174,7 @@ class Daemon:
         """What moves domains, on the machine's behalf."""
         return Migrations(Means(
             manager, self.directory, identity, settings=settings, step=step, home=home(),
-            machine_alive=lambda: self.place.on, faults=manager.faults))
+            machine_alive=lambda: self.place.on, faults=manager.faults, start_worker=self.spares.start))
 
     def _listen(self, migrations: Migrations, settings: Settings) -> None:
         """Let other managers in. Without a port domains can still leave."""
@@ -235,6 +238,7 @@ class Daemon:
         if self.migrations is not None:
             withdraw(self.place)
             self.migrations.close()
+        self.spares.close()
         if self.manager is not None:
             self.manager.close()
         self.link.close()

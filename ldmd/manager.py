@@ -340,8 +340,8 @@ class Manager:
     # -- history
 
     def _record(self, job: Job, line: str, error: RefusedError | None) -> None:
-        self.log.cmd("OK" if error is None else f"{error.code}: {error.text}")
-        text = "OK" if error is None else error.text
+        self.log.cmd("OK" if error is None else f"{error.code}: {error.record}")
+        text = "OK" if error is None else error.record
         with self._recording:
             self._unwritten.append(Record(job.started_at, job.caller.user, line, job.status, text))
             many = len(self._unwritten) >= READS_UNWRITTEN

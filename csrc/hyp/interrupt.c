@@ -88,6 +88,15 @@ bool intr_update(struct domain *d, u32 sysino) {
   return false;
 }
 
+bool intr_handled(const struct domain *d, u32 sysino) {
+  return d->interrupts.source[sysino - SYSINO_FIRST].state == INTR_DELIVERED;
+}
+
+bool intr_unused(const struct domain *d, u32 sysino) {
+  const struct intr_source *source = &d->interrupts.source[sysino - SYSINO_FIRST];
+  return !source->valid && !source->cookie;
+}
+
 bool intr_once(struct domain *d, u32 sysino) {
   d->interrupts.source[sysino - SYSINO_FIRST].edge = 1;
   return intr_update(d, sysino);

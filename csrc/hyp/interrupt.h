@@ -43,6 +43,8 @@ bool intr_load(struct interrupts *, struct reader *, u32 max_strands);
 void intr_add(struct interrupts *, u32 sysino);    /* the source exists from now on */
 void intr_remove(struct interrupts *, u32 sysino);
 bool intr_update(struct domain *, u32 sysino);     /* the level may have changed; true: a mondo went out */
+bool intr_handled(const struct domain *, u32 sysino); /* its mondo went out, and no IDLE came yet */
+bool intr_unused(const struct domain *, u32 sysino);  /* no cookie, not enabled: the guest polls */
 bool intr_once(struct domain *, u32 sysino);       /* an event without a level */
 void intr_retry(struct domain *, struct strand *); /* room in the strand's device mondo queue */
 void intr_queue_moved(struct strand *, u32 queue); /* strand_env.queue_moved */

@@ -105,7 +105,7 @@ void ldc_reset_all(struct domain *d) {
 }
 
 void ldc_reset(struct domain *d, u32 id) {
-  d->channels.endpoint[id].reset = 1;
+  d->channels.endpoint[id].reset |= RESET_DUE;
   announce(d, id);
 }
 
@@ -123,14 +123,23 @@ bool ldc_level(const struct domain *d, u32 devino) {
   return e->tx.bytes && e->tx_event;
 }
 
-u32 ldc_state(struct domain *d, struct ldc_endpoint *e) {
-  bool there = e->kind == LDC_HOST   ? e->up
-               : e->kind == LDC_WIRE ? wire_there(e)
-                                     : d->channels.endpoint[e->peer].rx.bytes != 0;
-  if (!there) return LDC_DOWN;
-  if (!e->reset) return LDC_UP;
+static bool peer_there(const struct domain *d, const struct ldc_endpoint *e) {
+  if (e->kind == LDC_HOST) return e->up;
+  return e->kind == LDC_WIRE ? wire_there(e) : d->channels.endpoint[e->peer].rx.bytes != 0;
+}
+
+u32 ldc_state(struct domain *d, u32 id, bool rx) {
+  struct ldc_endpoint *e = &d->channels.endpoint[id];
+  if (!intr_unused(d, rx_sysino(id)) && (!rx || !intr_handled(d, rx_sysino(id))))
+    return e->reset & TOLD_DOWN ? LDC_DOWN : LDC_UP;
+  if (rx) e->rx_event = 0;
+  if (!peer_there(d, e)) {
+    e->reset |= TOLD_DOWN;
+    return LDC_DOWN;
+  }
+  bool due = e->reset & RESET_DUE;
   e->reset = 0;
-  return LDC_RESET;
+  return due ? LDC_RESET : LDC_UP;
 }
 
 /* One packet out of a queue of this domain, or into one. Memory behind a queue is checked when it is configured. */
@@ -171,12 +180,14 @@ bool ldc_pull(struct domain *d, u32 id) {
 }
 
 /* The guest has (un)configured its RX queue: the other end sees another state. */
-bool ldc_rx_changed(struct domain *d, u32 id) {
+bool ldc_rx_changed(struct domain *d, u32 id, bool was) {
   struct ldc_endpoint *e = &d->channels.endpoint[id];
   e->resets++;
+  if (!was) e->reset = (u8)((e->reset & RESET_DUE) | (peer_there(d, e) ? 0 : TOLD_DOWN)); /* nothing was told before */
   if (e->kind == LDC_WIRE) wire_configured(d, id);
   if (e->kind != LDC_GUEST) return false;
-  d->channels.endpoint[e->peer].reset = e->rx.bytes != 0;
+  struct ldc_endpoint *peer = &d->channels.endpoint[e->peer];
+  peer->reset = (u8)((peer->reset & TOLD_DOWN) | (e->rx.bytes ? RESET_DUE : 0));
   bool sent = announce(d, e->peer);
   return ldc_pull(d, id) || sent;
 }
@@ -268,7 +279,7 @@ static bool load_endpoint(const struct domain *d, struct ldc_endpoint *e, struct
   if (e->map_entries > LDC_MAP_ENTRIES || (e->map_entries & (e->map_entries - 1))) return false;
   if (e->map_entries && !ram_backed(d->env.ram, RA(e->map_base), e->map_entries * LDC_MAP_BYTES)) return false;
   return (e->kind == LDC_HOST || e->kind == LDC_GUEST || e->kind == LDC_WIRE) &&
-         (e->up | e->reset | e->rx_event | e->tx_event | e->host_waits) <= 1;
+         (e->up | e->rx_event | e->tx_event | e->host_waits) <= 1 && e->reset <= (RESET_DUE | TOLD_DOWN);
 }
 
 bool ldc_load(struct domain *d, struct reader *in) {

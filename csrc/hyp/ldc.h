@@ -14,6 +14,8 @@ enum { LDC_PACKET = 64, LDC_MAP_BYTES = 16, LDC_MAP_ENTRIES = 1 << 24,
        LDC_EXPORT_MOST = 16 << 20 };
 enum ldc_kind { LDC_NONE = 0, LDC_HOST = 1, LDC_GUEST = 2, LDC_WIRE = 3 };
 enum ldc_state { LDC_DOWN = 0, LDC_UP = 1, LDC_RESET = 2 };
+/* LDC_RESET is to be reported, once; the guest was told last that the channel is DOWN. */
+enum ldc_reset { RESET_DUE = 1, TOLD_DOWN = 2 };
 
 /* A ring of packets in guest memory. bytes 0: not configured. head, tail: byte offsets; empty: equal. */
 #define LDC_QUEUE_FIELDS(X) X(u64, base) X(u64, bytes) X(u64, head) X(u64, tail)
@@ -27,7 +29,7 @@ struct ldc_queue { LDC_QUEUE_FIELDS(HYP_MEMBER) };
   X(u32, peer)        /* the other endpoint, LDC_GUEST */                   \
   X(u8, kind)         /* enum ldc_kind */                                   \
   X(u8, up)           /* LDC_HOST: the client is there */                   \
-  X(u8, reset)        /* LDC_RESET is to be reported, once */               \
+  X(u8, reset)        /* enum ldc_reset */                                  \
   X(u8, rx_event)     /* the state has changed since the last look */       \
   X(u8, tx_event)     /* there is room in TX again */                       \
   X(u8, host_waits)   /* the client found no room in RX */
@@ -75,10 +77,14 @@ bool ldc_export(struct domain *, u32 id, u64 bytes);   /* zeroed; 0: none; false
 void ldc_free(struct channels *);                      /* what is on the heap */
 void ldc_clear(struct domain *);                       /* no channel; the limit stays */
 bool ldc_level(const struct domain *, u32 devino);
-u32 ldc_state(struct domain *, struct ldc_endpoint *); /* enum ldc_state; RESET is reported once */
+
+/* enum ldc_state, as the guest is to know it. A change of it is told with `rx`, and where the interrupt that announces it is
+ * being handled: Linux notices changes in its RX handler alone, and takes what it asked for elsewhere for known. A guest that
+ * has given the source no cookie and has not enabled it asks by itself, and is told at once. RESET is told once. */
+u32 ldc_state(struct domain *, u32 id, bool rx);
 bool ldc_pump(struct domain *, u32 id);                /* these three: true, an interrupt went out */
 bool ldc_pull(struct domain *, u32 id);
-bool ldc_rx_changed(struct domain *, u32 id);
+bool ldc_rx_changed(struct domain *, u32 id, bool was); /* `was`: it had an RX queue */
 struct ldc_endpoint *ldc_find(struct domain *, u64 id); /* NULL: no such channel */
 void ldc_save(const struct channels *, struct writer *);
 bool ldc_load(struct domain *, struct reader *);

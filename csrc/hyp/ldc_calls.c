@@ -44,10 +44,11 @@ u32 hc_ldc_tx_qconf(struct strand *s, struct domain *d) {
 u32 hc_ldc_rx_qconf(struct strand *s, struct domain *d) {
   struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
+  bool was = e->rx.bytes != 0;
   u32 status = configure_queue(s, &e->rx);
   if (status) return hc_status(s, status);
   e->host_waits = 0;
-  bool sent = ldc_rx_changed(d, id_of(d, e));
+  bool sent = ldc_rx_changed(d, id_of(d, e), was);
   if (e->kind == LDC_HOST && e->up) return tell_client(s, d, e);
   return done(s, d, e, false, sent);
 }
@@ -68,11 +69,11 @@ u32 hc_ldc_rx_qinfo(struct strand *s, struct domain *d) {
   return e ? queue_info(s, &e->rx) : hc_status(s, HV_ECHANNEL);
 }
 
-static u32 queue_state(struct strand *s, struct domain *d, struct ldc_endpoint *e, const struct ldc_queue *q) {
+static u32 queue_state(struct strand *s, struct domain *d, const struct ldc_endpoint *e, const struct ldc_queue *q) {
   if (!q->bytes) return hc_status(s, HV_EINVAL);
   hv_ret(s, 1, q->head);
   hv_ret(s, 2, q->tail);
-  hv_ret(s, 3, ldc_state(d, e));
+  hv_ret(s, 3, ldc_state(d, id_of(d, e), q == &e->rx));
   return hc_status(s, HV_EOK);
 }
 
@@ -88,7 +89,6 @@ u32 hc_ldc_rx_get_state(struct strand *s, struct domain *d) {
   struct ldc_endpoint *e = ldc_find(d, hv_arg(s, 0));
   if (!e) return hc_status(s, HV_ECHANNEL);
   wire_look(d, id_of(d, e));
-  e->rx_event = 0;
   return queue_state(s, d, e, &e->rx);
 }
 

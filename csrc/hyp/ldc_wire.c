@@ -170,7 +170,7 @@ bool wire_look(struct domain *d, u32 id) {
   bool waited = news & NEWS_ROOM && e->tx.head != e->tx.tail;
   if (waited) hand_on(d, e);
   pthread_mutex_unlock(&e->wire->lock);
-  if (news & NEWS_RESET) e->reset = 1;
+  if (news & NEWS_RESET) e->reset |= RESET_DUE;
   if (news & (NEWS_RESET | NEWS_STATE)) e->rx_event = 1;
   if (waited) e->tx_event = 1;
   bool sent = intr_update(d, CHANNEL_HANDLE + 2 * id + 1);

@@ -131,15 +131,18 @@ static u32 condition_of_register(struct gen *g, u32 insn) {
   return conds[insn >> 25 & 7];
 }
 
-static u32 condition_of_fcc(struct gen *g, u32 insn) {
+u32 emit_fcc_mask(u32 cond) {
   static const u8 masks[8] = {0x0, 0xe, 0x6, 0xa, 0x2, 0xc, 0x4, 0x8};
+  return cond & 8 ? ~(u32)masks[cond & 7] & 15 : masks[cond & 7];
+}
+
+static u32 condition_of_fcc(struct gen *g, u32 insn) {
   struct x86 *x = &g->x;
-  u32 fcc = (insn >> 22 & 7) == 5 ? insn >> 20 & 3 : 0, cond = insn >> 25 & 15;
-  u32 mask = cond & 8 ? ~(u32)masks[cond & 7] & 15 : masks[cond & 7];
+  u32 fcc = (insn >> 22 & 7) == 5 ? insn >> 20 & 3 : 0;
   x86_load(x, W64, RAX, FIELD_AT(fsr));
   x86_shift_imm(x, SHIFT_RIGHT, W64, RAX, (u8)(fcc ? 30 + 2 * fcc : 10));
   x86_alu_imm(x, ALU_AND, W32, RAX, 3);
-  x86_mov_imm(x, RCX, mask);
+  x86_mov_imm(x, RCX, emit_fcc_mask(insn >> 25 & 15));
   x86_bt(x, RCX, RAX);
   return CC_B;
 }
@@ -200,14 +203,15 @@ static void set_link(struct gen *g, u32 reg) {
   const struct node *n = g->node;
   u8 target = gen_target(g, reg, RCX);
   if (reg == 0) return;
-  x86_mov_imm(&g->x, target, n->block->pc + 4u * n->plain);
+  u64 pc = n->block->pc + 4u * n->plain;
+  x86_mov_imm(&g->x, target, n->block->mode & MODE_AM ? (u32)pc : pc);
   gen_set(g, reg, target);
 }
 
 /* Target of JMPL and RETURN to RAX; misaligned ones are the interpreter's, or the body's. */
 static struct stub *jump_target(struct gen *g, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  bool back = g->node->end == END_RETURN; /* its body knows the fill */
+  bool back = g->node->end == END_RETURN; /* the fill comes first, which its body knows */
   struct stub *s = back ? gen_body_stub(g, uop, 32) : gen_stub(g, STUB_LEAVE);
   s->uop = uop;
   gen_load(g, insn_rs1(insn), RAX);
@@ -217,6 +221,7 @@ static struct stub *jump_target(struct gen *g, u32 insn, u32 uop) {
     u8 b = gen_source(g, insn_rs2(insn), RCX);
     x86_alu(x, ALU_ADD, W64, RAX, b);
   }
+  if (g->node->block->mode & MODE_AM) x86_mov(x, W32, RAX, RAX);
   x86_mov(x, W32, RCX, RAX);
   x86_alu_imm(x, ALU_AND, W32, RCX, 3);
   x86_jcc(x, CC_NE, &s->from);
@@ -229,7 +234,7 @@ static void emit_jump(struct gen *g, struct node *n) {
   if (n->end == END_RETURN) {
     u32 windowed = g->r->mapped & (u32)WINDOWED;
     gen_write_back(g, g->dirty & windowed);
-    emit_window(g, false, s);
+    emit_window(g, false, n->end_uop, s);
     g->dirty &= ~windowed;
     gen_forget_cc(g);
   } else {

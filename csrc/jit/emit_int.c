@@ -194,7 +194,7 @@ static void emit_shift(struct gen *g, struct op op, u32 insn) {
   gen_set(g, rd, target);
 }
 
-static void second_into(struct gen *g, u32 insn, u8 into, u32 bits) {
+void second_into(struct gen *g, u32 insn, u8 into, u32 bits) {
   if (insn_i(insn)) x86_mov_imm(&g->x, into, (u64)insn_simm(insn, bits));
   else gen_load(g, insn_rs2(insn), into);
 }
@@ -254,7 +254,7 @@ static struct stub *want_sub(struct gen *g, u32 uop, u32 insn) {
   return s;
 }
 
-static void emit_moved(struct gen *g, u32 insn, u32 cond, u8 value) {
+void emit_moved(struct gen *g, u32 insn, u32 cond, u8 value) {
   u32 rd = insn_rd(insn);
   u8 target = g->r->host[rd];
   if (rd == 0) return;
@@ -294,41 +294,28 @@ static void emit_movr(struct gen *g, struct op op, u32 insn) {
   emit_moved(g, insn, conds[op.arg], RCX);
 }
 
-/* The carry of icc from the operands, then the sum or difference with it. */
-static void emit_carry(struct gen *g, struct op op, u32 insn, u32 uop) {
-  struct x86 *x = &g->x;
-  struct stub *s = want_sub(g, uop, insn);
-  gen_load(g, insn_rs1(insn), RDX);
-  second_into(g, insn, RCX, 13);
-  x86_load(x, W32, RAX, FIELD_AT(cc_a));
-  x86_alu_load(x, ALU_CMP, W32, RAX, FIELD_AT(cc_b));
-  x86_alu(x, op.arg, W64, RDX, RCX);
-  gen_set(g, insn_rd(insn), RDX);
-  if (s) x86_place(x, &s->back);
-}
-
 /* ---- windows ---- */
 
-/* The move itself, or `slow` where it is not allowed. At the seam of the ring it needs a copy, and C does it. RAX stays. */
-void emit_window(struct gen *g, bool save, struct stub *slow) {
+/* The move itself, or its trap, or `slow`; the window's registers are in the strand. At the seam of the ring it needs a copy,
+ * and C does it. RAX stays. */
+void emit_window(struct gen *g, bool save, u32 uop, struct stub *slow) {
   struct x86 *x = &g->x;
-  struct stub *seam = gen_stub(g, STUB_SEAM);
+  struct stub *trap = gen_trap_stub(g, uop, save ? TT_SPILL_NORMAL : TT_FILL_NORMAL), *seam = gen_stub(g, STUB_SEAM);
+  trap->dirty &= ~(u32)WINDOWED;
   seam->save = save;
   seam->reload = g->live & gen_caller_saved(g) & ~(u32)WINDOWED;
+  x86_alu_byte_imm(x, ALU_CMP, save ? FIELD_AT(cansave) : FIELD_AT(canrestore), 0);
+  x86_jcc(x, CC_E, &trap->from);
   if (save) {
     x86_load_zx(x, 1, RCX, FIELD_AT(cleanwin));
     x86_load_zx(x, 1, RDX, FIELD_AT(canrestore));
     x86_alu(x, ALU_CMP, W32, RCX, RDX);
     x86_jcc(x, CC_BE, &slow->from);
-    x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cansave), 0);
-    x86_jcc(x, CC_E, &slow->from);
     x86_load_zx(x, 1, RCX, FIELD_AT(cwp));
     x86_alu_imm(x, ALU_SUB, W32, RCX, 1);
     x86_alu_imm(x, ALU_CMP, W32, RCX, NWINDOWS - 2);
     x86_jcc(x, CC_AE, &seam->from);
   } else {
-    x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(canrestore), 0);
-    x86_jcc(x, CC_E, &slow->from);
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cansave), NWINDOWS - 1);
     x86_jcc(x, CC_AE, &slow->from);
     x86_alu_byte_imm(x, ALU_CMP, FIELD_AT(cwp), 2);
@@ -354,7 +341,7 @@ static void emit_save(struct gen *g, bool save, u32 insn, u32 uop) {
   s->reload |= g->live & windowed;
   gen_load(g, insn_rs1(insn), RAX);
   alu_source(g, ALU_ADD, RAX, insn);
-  emit_window(g, save, s);
+  emit_window(g, save, uop, s);
   g->dirty &= ~windowed;
   gen_forget_cc(g);
   gen_reload(g, g->live & windowed & ~(1u << rd));
@@ -367,7 +354,7 @@ void emit_integer(struct gen *g, struct op op, u32 insn, u32 uop) {
   case OP_NOP: break;
   case OP_ALU: emit_alu(g, op, insn); break;
   case OP_ANDN: case OP_ORN: case OP_XNOR: emit_inverted(g, op, insn); break;
-  case OP_CARRY: emit_carry(g, op, insn, uop); break;
+  case OP_CARRY: emit_carry(g, op, insn); break;
   case OP_SHIFT: emit_shift(g, op, insn); break;
   case OP_SETHI:
     if (insn_rd(insn)) {
@@ -378,6 +365,9 @@ void emit_integer(struct gen *g, struct op op, u32 insn, u32 uop) {
     break;
   case OP_MULX: case OP_MUL32: emit_multiply(g, op, insn); break;
   case OP_DIVX: emit_divide(g, op, insn, uop); break;
+  case OP_DIV32: emit_divide32(g, op, insn, uop); break;
+  case OP_MOVFCC: emit_movfcc(g, insn); break;
+  case OP_COUNT: emit_count(g, op, insn); break;
   case OP_MOVCC: emit_movcc(g, op, insn, uop); break;
   case OP_MOVR: emit_movr(g, op, insn); break;
   case OP_SAVE: emit_save(g, true, insn, uop); break;

@@ -12,7 +12,7 @@ u32 emit_type_bytes(u32 type) {
 }
 
 /* The address: registers and displacement, RAX where they do not fit. */
-static struct x86_mem address(struct gen *g, u32 insn) {
+static struct x86_mem address64(struct gen *g, u32 insn) {
   struct x86 *x = &g->x;
   u32 rs1 = insn_rs1(insn), rs2 = insn_rs2(insn);
   u8 a = gen_source(g, rs1, RAX), b = g->r->host[rs2];
@@ -28,16 +28,63 @@ static struct x86_mem address(struct gen *g, u32 insn) {
   return x86_at(RAX, 0);
 }
 
+/* Under PSTATE.AM its lower half, in RAX. */
+static struct x86_mem address(struct gen *g, u32 insn) {
+  struct x86_mem at = address64(g, insn);
+  if (!(g->node->block->mode & MODE_AM)) return at;
+  x86_lea(&g->x, W32, RAX, at);
+  return x86_at(RAX, 0);
+}
+
 void emit_address(struct gen *g, u32 insn) {
   struct x86_mem at = address(g, insn);
   if (at.disp) x86_lea(&g->x, W64, RAX, at);
   else if (at.base != RAX) x86_mov(&g->x, W64, RAX, at.base);
 }
 
+static struct x86_mem slot_at(const struct span *t) { return x86_at(RSP, 8 * (i64)t->slot); }
+
+/* The first access of a span: what holds for all of it, else the cold code. */
+static struct stub *lead(struct gen *g, const struct span *t, u32 insn, struct x86_mem *host) {
+  struct x86 *x = &g->x;
+  struct x86_label *cold = &g->spans.cold[g->index];
+  struct stub *s = gen_stub(g, STUB_PROBE);
+  s->leads = true;
+  s->cold = cold;
+  struct x86_mem at = address(g, insn);
+  i64 root = at.disp - g->spans.at[g->index]; /* from the register's value */
+  x86_lea(x, W64, RDX, x86_at(at.base, root + t->low));
+  x86_lea(x, W32, RCX, x86_at(at.base, root + t->high));
+  x86_alu(x, ALU_XOR, W32, RCX, RDX);
+  x86_alu_imm(x, ALU_AND, W32, RCX, 1 << PAGE_BITS);
+  x86_jcc(x, CC_NE, cold);
+  if (t->check != t->low) x86_alu_imm(x, ALU_ADD, W64, RDX, (i32)(t->check - t->low));
+  probe_emit(g, s, t->bytes, t->store);
+  if (t->place != NO_REG) x86_mov(x, W64, t->place, RCX);
+  else x86_store(x, W64, slot_at(t), RCX);
+  *host = (struct x86_mem){RCX, at.base, 0, at.disp};
+  return s;
+}
+
+/* One of the others. */
+static void follow(struct gen *g, const struct span *t, u32 insn, struct x86_mem *host) {
+  u8 addend = t->place == NO_REG ? RCX : t->place;
+  struct x86_mem at = address(g, insn);
+  if (t->place == NO_REG) x86_load(&g->x, W64, RCX, slot_at(t));
+  *host = (struct x86_mem){addend, at.base, 0, at.disp};
+}
+
 /* The host's place, by RCX and the address; RDX is free. `reg`: where the body leaves its result, if it is an integer
  * register. */
 static struct stub *translate(struct gen *g, u32 insn, u32 uop, u32 bytes, bool store, u32 reg, struct x86_mem *host) {
   struct x86 *x = &g->x;
+  struct spans *spans = &g->spans;
+  struct span *t = spans->node && spans->of[g->index] != NO_SPAN ? &spans->span[spans->of[g->index]] : NULL;
+  if (t && t->first == g->index && span_open(spans, g->r, t)) return lead(g, t, insn, host);
+  if (t && t->open) {
+    follow(g, t, insn, host);
+    return NULL;
+  }
   struct stub *s = gen_body_stub(g, uop, reg);
   struct x86_mem at = address(g, insn);
   if (at.disp) x86_lea(x, W64, RDX, at);
@@ -71,7 +118,7 @@ static void emit_load(struct gen *g, u32 type, u32 insn, u32 uop) {
   struct x86_mem m;
   struct stub *s = translate(g, insn, uop, emit_type_bytes(type), false, rd, &m);
   emit_loaded(g, type, rd, m);
-  x86_place(&g->x, &s->back);
+  if (s) x86_place(&g->x, &s->back);
 }
 
 static void emit_store(struct gen *g, u32 type, u32 insn, u32 uop) {
@@ -82,7 +129,7 @@ static void emit_store(struct gen *g, u32 type, u32 insn, u32 uop) {
   u8 from = gen_source(g, insn_rd(insn), RDX);
   if (bytes == 1) x86_store_byte(x, m, from);
   else x86_movbe_store(x, bytes, m, from);
-  x86_place(x, &s->back);
+  if (s) x86_place(x, &s->back);
 }
 
 static struct x86_mem single_at(u32 reg) { /* the even one of a pair is the high half */
@@ -107,7 +154,7 @@ static void emit_float(struct gen *g, struct op op, u32 insn, u32 uop) {
     x86_store(x, width, reg, RDX);
     gen_mark_fp(g, rd, op.wide);
   }
-  x86_place(x, &s->back);
+  if (s) x86_place(x, &s->back);
 }
 
 void emit_memory(struct gen *g, struct op op, u32 insn, u32 uop) {

@@ -251,6 +251,7 @@ static void emit_cas(struct gen *g, u32 type, u32 insn, u32 uop) {
     return;
   }
   gen_load(g, insn_rs1(insn), RAX);
+  if (g->node->block->mode & MODE_AM) x86_mov(x, W32, RAX, RAX);
   translate(g, &(struct access){.bytes = bytes, .tag = TAG_W, .cacheable = true, .alternate = true, .space = a->space}, s);
   x86_mov(x, W64, RDX, RAX);
   gen_load(g, insn_rs2(insn), RAX);

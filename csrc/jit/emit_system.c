@@ -289,16 +289,43 @@ static void emit_done(struct gen *g, bool retry, u32 index, u32 uop) {
   g->cc.kind = KIND_UNKNOWN;
 }
 
+static void emit_windows_flush(struct gen *g, u32 uop) {
+  struct stub *trap = gen_trap_stub(g, uop, TT_SPILL_NORMAL);
+  x86_alu_byte_imm(&g->x, ALU_CMP, FIELD_AT(cansave), NWINDOWS - 2);
+  x86_jcc(&g->x, CC_NE, &trap->from);
+}
+
+/* The trap of an immediate number; 0: a hypercall, or a number that is not known here. */
+static u32 trap_type(const struct gen *g, u32 insn) {
+  if (!insn_i(insn) || insn_rs1(insn)) return 0;
+  if (!(g->node->block->mode & MODE_PRIV)) return TT_TRAP_INSTRUCTION + (insn & 0x7f);
+  return insn & 0x80 ? 0 : TT_TRAP_INSTRUCTION + (insn & 0x7f);
+}
+
+static void emit_trap_always(struct gen *g, u32 insn, u32 uop) {
+  u32 tt = trap_type(g, insn);
+  if (!tt) {
+    gen_hypercall(g, uop);
+    return;
+  }
+  gen_write_back(g, g->dirty);
+  g->dirty = 0;
+  gen_trap(g, g->node, uop, tt);
+  gen_forget_cc(g);
+  g->cc.kind = KIND_UNKNOWN;
+}
+
 static void emit_tcc(struct gen *g, bool xcc, u32 insn, u32 uop) {
   struct x86 *x = &g->x;
-  struct stub *s = gen_body_stub(g, uop, 32);
+  u32 tt = trap_type(g, insn);
+  struct stub *s = gen_body_stub(g, uop, 32), *taken = tt ? gen_trap_stub(g, uop, tt) : s;
   u8 known = g->cc.kind;
   if (known == KIND_UNKNOWN) {
     x86_alu_mem_imm(x, ALU_CMP, W32, FIELD_AT(cc_kind), CC_SUB);
     x86_jcc(x, CC_NE, &s->from);
     g->cc.kind = CC_SUB;
   }
-  x86_jcc(x, emit_condition(g, insn >> 25 & 15, xcc), &s->from);
+  x86_jcc(x, emit_condition(g, insn >> 25 & 15, xcc), &taken->from);
   g->cc.kind = known;
   x86_place(x, &s->back);
 }
@@ -318,6 +345,8 @@ void emit_system(struct gen *g, struct op op, u32 insn, u32 index, u32 uop) {
   case OP_ALIGN: emit_align(g, insn); break;
   case OP_FLUSH: emit_flush(g, uop); break;
   case OP_DONE: emit_done(g, op.arg, index, uop); break;
+  case OP_FLUSHW: emit_windows_flush(g, uop); break;
+  case OP_TRAP: emit_trap_always(g, insn, uop); break;
   default: emit_tcc(g, op.wide, insn, uop);
   }
 }

@@ -93,31 +93,65 @@ u32 gen_caller_saved(const struct gen *g) {
 struct stub *gen_body_stub(struct gen *g, u32 uop, u32 reg) {
   struct stub *s = gen_stub(g, STUB_BODY);
   s->uop = uop;
+  if (spans_hold(&g->spans, g->index)) s->cold = &g->spans.cold[g->index + 1];
   s->reload = (g->live | g->cc.guests) & gen_caller_saved(g);
   if (reg < 32 && g->r->host[reg] != NO_REG) s->reload |= 1u << reg;
   return s;
 }
 
-void gen_body(struct gen *g, u32 uop) {
+static void call_body(struct gen *g, u32 uop, struct x86_label *thunk) {
   gen_write_back(g, g->dirty);
   g->dirty = 0;
   g->fprs = 0;
   gen_at_uop(g, g->node, uop);
-  x86_call(&g->x, &g->jit->thunks.body);
+  x86_call(&g->x, thunk);
   gen_reload(g, g->live);
   gen_forget_cc(g);
   g->cc.kind = KIND_UNKNOWN;
+}
+
+void gen_body(struct gen *g, u32 uop) { call_body(g, uop, &g->jit->thunks.body); }
+void gen_hypercall(struct gen *g, u32 uop) { call_body(g, uop, &g->jit->thunks.call); }
+
+struct stub *gen_trap_stub(struct gen *g, u32 uop, u32 tt) {
+  struct stub *s = gen_stub(g, STUB_TRAP);
+  s->uop = uop;
+  s->tt = tt;
+  return s;
+}
+
+/* Where the interpreter would look in the side table, interp_locate(). A Tcc that traps has been executed. */
+void gen_trap(struct gen *g, const struct node *n, u32 uop, u32 tt) {
+  struct x86 *x = &g->x;
+  const struct block *b = n->block;
+  struct thunks *t = &g->jit->thunks;
+  u32 side = b->side[uop], index = side & SIDE_INDEX, insns = index + (tt >= TT_TRAP_INSTRUCTION);
+  u64 mask = b->mode & MODE_AM ? 0xffffffffu : ~(u64)0, pc = (b->pc + 4u * index) & mask;
+  if ((side & NPC_KIND) == NPC_DYNAMIC) x86_load(x, mask == ~(u64)0 ? W64 : W32, RDI, FIELD_AT(npc));
+  else x86_mov_imm(x, RDI, ((side & NPC_KIND) == NPC_TARGET ? b->target : pc + 4) & mask);
+  x86_mov_imm(x, RSI, pc);
+  if (insns) x86_alu_imm(x, ALU_SUB, W64, R15, (i32)insns);
+  if (tt == TT_SPILL_NORMAL || tt == TT_FILL_NORMAL) {
+    x86_jmp(x, tt == TT_SPILL_NORMAL ? &t->spill : &t->fill);
+    return;
+  }
+  x86_mov_imm(x, RAX, tt);
+  x86_jmp(x, &t->trap);
 }
 
 /* ---- out of line ---- */
 
 static void stub_body(struct gen *g, struct stub *s) {
   if (s->kind == STUB_PROBE) probe_call(g, s->site, s->store, &s->taken);
+  if (s->leads) {
+    x86_jmp(&g->x, s->cold);
+    return;
+  }
   gen_write_back(g, s->dirty);
   gen_at_uop(g, s->node, s->uop);
   x86_call(&g->x, &g->jit->thunks.body);
   gen_reload(g, s->reload);
-  x86_jmp(&g->x, &s->back);
+  x86_jmp(&g->x, s->cold ? s->cold : &s->back);
 }
 
 /* A condition whose kind is not known and turned out not to be SUB. */
@@ -170,7 +204,12 @@ static void stub_emit(struct gen *g, struct stub *s) {
     gen_write_back(g, s->dirty);
     gen_leave_at(g, s->node, s->uop);
     break;
+  case STUB_COLD: emit_cold(g, s); break;
   case STUB_CC: stub_condition(g, s); break;
+  case STUB_TRAP:
+    gen_write_back(g, s->dirty);
+    gen_trap(g, s->node, s->uop, s->tt);
+    break;
   case STUB_SEAM:
     gen_write_back(g, s->dirty);
     x86_call(x, s->save ? &g->jit->thunks.seam_save : &g->jit->thunks.seam_restore);
@@ -190,5 +229,6 @@ static void stub_emit(struct gen *g, struct stub *s) {
 
 /* Stubs can add stubs: ways have slots and edges. */
 void gen_stubs(struct gen *g) {
+  g->spans.node = NULL;
   for (u32 i = 0; i < g->stub_count && !g->x.full; i++) stub_emit(g, &g->stub[i]);
 }

@@ -23,6 +23,9 @@ static const struct named table[] = {
     {"orn", {OP_ORN, 0, true, false}}, {"orncc", {OP_ORN, 0, true, true}},
     {"xnor", {OP_XNOR, 0, true, false}}, {"xnorcc", {OP_XNOR, 0, true, true}},
     {"addc", {OP_CARRY, ALU_ADC, true, false}}, {"subc", {OP_CARRY, ALU_SBB, true, false}},
+    {"addccc", {OP_CARRY, ALU_ADC, true, true}}, {"subccc", {OP_CARRY, ALU_SBB, true, true}},
+    {"udiv", {OP_DIV32, 0, false, false}}, {"sdiv", {OP_DIV32, 1, false, false}},
+    {"popc", {OP_COUNT, 0, true, false}}, {"lzcnt", {OP_COUNT, 1, true, false}},
     SHIFT_ROWS("sll", SHIFT_LEFT), SHIFT_ROWS("srl", SHIFT_RIGHT), SHIFT_ROWS("sra", SHIFT_ARITHMETIC),
     {"sethi", {OP_SETHI, 0, true, false}}, {"mulx", {OP_MULX, 0, true, false}},
     {"umul", {OP_MUL32, 0, false, false}}, {"smul", {OP_MUL32, 1, false, false}},
@@ -51,10 +54,10 @@ static const struct named table[] = {
     {"fstod", {OP_CONVERT, 0, false, false}}, {"fdtos", {OP_CONVERT, 0, true, false}},
 };
 
-/* movNAME_icc, movNAME_xcc: the condition is in the word. */
-static bool is_movcc(const char *name) {
+/* movNAME_icc, movNAME_xcc, movNAME_fcc: the condition is in the word. The letter, or 0. */
+static char is_movcc(const char *name) {
   size_t n = strlen(name);
-  return n > 7 && strncmp(name, "mov", 3) == 0 && (strcmp(name + n - 4, "_icc") == 0 || strcmp(name + n - 4, "_xcc") == 0);
+  return n > 7 && strncmp(name, "mov", 3) == 0 && strchr("ixf", name[n - 3]) && name[n - 4] == '_' ? name[n - 3] : 0;
 }
 
 void ops_fill(struct op *ops) {
@@ -62,7 +65,8 @@ void ops_fill(struct op *ops) {
     const char *name = isa_rows[row].name;
     ops[row] = (struct op){OP_BODY, 0, false, false};
     ops_system(name, &ops[row]);
-    if (is_movcc(name)) ops[row] = (struct op){OP_MOVCC, 0, name[strlen(name) - 3] == 'x', false};
+    char codes = is_movcc(name);
+    if (codes) ops[row] = (struct op){codes == 'f' ? OP_MOVFCC : OP_MOVCC, 0, codes == 'x', false};
     for (u32 i = 0; i < ARRAY_LEN(table); i++)
       if (strcmp(table[i].name, name) == 0) ops[row] = table[i].op;
   }
@@ -72,7 +76,7 @@ struct op ops_of(const struct op *ops, u32 row, u32 insn, u32 mode) {
   const struct isa_row *r = &isa_rows[row];
   struct op op = ops[row];
   bool memory = op.kind >= OP_LOAD && op.kind <= OP_FSTORE;
-  if ((memory && (mode & (MODE_AM | MODE_CLE))) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT))) op.kind = OP_BODY;
+  if ((memory && (mode & MODE_CLE)) || ((r->flags & ISA_IEEE) && (mode & MODE_STRICT))) op.kind = OP_BODY;
   if (!ops_system_can(op, insn, mode)) op.kind = OP_BODY;
   return op;
 }
@@ -89,7 +93,9 @@ struct effect ops_effect(struct op op, u32 insn) {
   case OP_WRY: return (struct effect){rs1 | rs2, 0, EFFECT_PLAIN};
   case OP_MOVCC: return (struct effect){rs2 | rd, rd, EFFECT_TRAP};
   case OP_MOVR: return (struct effect){rs1 | rs2 | rd, rd, EFFECT_PLAIN};
-  case OP_CARRY: case OP_DIVX: case OP_LOAD: return (struct effect){rs1 | rs2, rd, EFFECT_TRAP};
+  case OP_MOVFCC: return (struct effect){rs2 | rd, rd, EFFECT_PLAIN};
+  case OP_COUNT: return (struct effect){rs2, rd, EFFECT_PLAIN};
+  case OP_DIVX: case OP_DIV32: case OP_LOAD: return (struct effect){rs1 | rs2, rd, EFFECT_TRAP};
   case OP_STORE: return (struct effect){rs1 | rs2 | rd, 0, EFFECT_TRAP};
   case OP_FLOAD: case OP_FSTORE: return (struct effect){rs1 | rs2, 0, EFFECT_TRAP};
   case OP_SAVE: case OP_RESTORE: return (struct effect){rs1 | rs2, rd, EFFECT_WINDOW};

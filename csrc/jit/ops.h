@@ -8,12 +8,15 @@ enum op_kind {
   OP_NOP,
   OP_ALU,      /* arg: enum x86_alu; CC_FLAG: sets condition codes */
   OP_ANDN, OP_ORN, OP_XNOR,
-  OP_CARRY,    /* ADDC, SUBC; arg: ALU_ADC or ALU_SBB */
+  OP_CARRY,    /* ADDC, SUBC; arg: ALU_ADC or ALU_SBB; CC_FLAG */
   OP_SHIFT,    /* arg: enum x86_shift; wide: 64 bits */
   OP_SETHI,
   OP_MULX,
   OP_MUL32,    /* UMUL, SMUL; arg: signed */
   OP_DIVX,     /* arg: signed */
+  OP_DIV32,    /* arg: signed */
+  OP_COUNT,    /* arg: leading zeros, else ones */
+  OP_MOVFCC,
   OP_MOVCC,    /* arg: condition; wide: xcc */
   OP_MOVR,     /* arg: rcond */
   OP_LOAD, OP_STORE,     /* arg: enum mem_type */
@@ -35,6 +38,8 @@ enum op_kind {
   OP_FENCE, OP_FLUSH,
   OP_DONE,     /* arg: RETRY */
   OP_TCC,      /* wide: xcc */
+  OP_TRAP,     /* Tcc, always */
+  OP_FLUSHW,
   OP_ALIGN,    /* FALIGNDATA */
   OP_PAIR_LOAD, OP_PAIR_STORE,
   OP_TWIN,     /* LDTXA */

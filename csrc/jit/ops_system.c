@@ -26,7 +26,7 @@ static const struct named rows[] = {
     {"wrasi", OP_WRASR, ASR_ASI}, {"wrfprs", OP_WRASR, ASR_FPRS},
     {"rdtick", OP_CLOCK, ASR_TICK}, {"rdpr_tick", OP_CLOCK, ASR_TICK}, {"rdstick", OP_CLOCK, ASR_STICK},
     {"saved", OP_WINDOWS, WINDOWS_SAVED}, {"restored", OP_WINDOWS, WINDOWS_RESTORED},
-    {"allclean", OP_WINDOWS, WINDOWS_ALLCLEAN}, {"otherw", OP_WINDOWS, WINDOWS_OTHERW},
+    {"flushw", OP_FLUSHW, 0}, {"allclean", OP_WINDOWS, WINDOWS_ALLCLEAN}, {"otherw", OP_WINDOWS, WINDOWS_OTHERW},
     {"normalw", OP_WINDOWS, WINDOWS_NORMALW}, {"invalw", OP_WINDOWS, WINDOWS_INVALW},
     {"membar", OP_FENCE, 0}, {"stbar", OP_NOP, 0}, {"flush", OP_FLUSH, 0}, {"prefetch", OP_NOP, 1},
     {"done", OP_DONE, 0}, {"retry", OP_DONE, 1},
@@ -46,6 +46,8 @@ static bool is_tcc(const char *name) {
 
 void ops_system(const char *name, struct op *op) {
   if (is_tcc(name)) *op = (struct op){.kind = OP_TCC, .wide = name[strlen(name) - 3] == 'x'};
+  if (is_tcc(name) && name[1] == 'a' && name[2] == '_') op->kind = OP_TRAP;
+  if (is_tcc(name) && name[1] == 'n' && name[2] == '_') *op = (struct op){.kind = OP_NOP};
   for (u32 i = 0; i < ARRAY_LEN(rows); i++)
     if (strcmp(rows[i].name, name) == 0) *op = (struct op){.kind = rows[i].kind, .arg = rows[i].arg};
 }
@@ -67,12 +69,11 @@ static bool asi_is_good(struct op op, u32 insn, u32 mode) {
 bool ops_system_can(struct op op, u32 insn, u32 mode) {
   u32 rd = insn_rd(insn);
   bool memory = op.kind >= OP_PAIR_LOAD && op.kind <= OP_CAS;
-  if (memory && (mode & (MODE_AM | MODE_CLE))) return false;
+  if (memory && (mode & MODE_CLE)) return false;
   switch (op.kind) {
   case OP_PAIR_LOAD: case OP_PAIR_STORE: return !(rd & 1);
   case OP_TWIN: return !(rd & 1) && asi_is_good(op, insn, mode);
   case OP_ALOAD: case OP_ASTORE: case OP_CAS: return asi_is_good(op, insn, mode);
-  case OP_TCC: return (insn >> 25 & 7) != 0; /* always and never */
   case OP_NOP: return !(op.arg && rd >= 5 && rd <= 15); /* reserved prefetches */
   default: return true;
   }
@@ -84,11 +85,11 @@ struct effect ops_system_effect(struct op op, u32 insn) {
   u32 rs1 = bit(insn_rs1(insn)), rs2 = insn_i(insn) ? 0 : bit(insn_rs2(insn)), rd = bit(insn_rd(insn));
   u32 two = rd | 1u << (insn_rd(insn) + 1);
   switch (op.kind) {
-  case OP_WRGL: case OP_DONE: return (struct effect){0, 0, EFFECT_BODY};
+  case OP_WRGL: case OP_DONE: case OP_TRAP: return (struct effect){0, 0, EFFECT_BODY};
   case OP_RDPR: case OP_CLOCK: return (struct effect){0, rd, EFFECT_TRAP};
   case OP_RDASR: return (struct effect){0, rd, EFFECT_PLAIN};
   case OP_WRPR: case OP_WRASR: return (struct effect){rs1 | rs2, 0, EFFECT_TRAP};
-  case OP_TCC: case OP_FLUSH: return (struct effect){0, 0, EFFECT_TRAP};
+  case OP_TCC: case OP_FLUSH: case OP_FLUSHW: return (struct effect){0, 0, EFFECT_TRAP};
   case OP_PAIR_LOAD: case OP_TWIN: return (struct effect){rs1 | rs2, two, EFFECT_TRAP};
   case OP_PAIR_STORE: return (struct effect){rs1 | rs2 | two, 0, EFFECT_TRAP};
   case OP_ALOAD: return (struct effect){rs1 | rs2, rd, EFFECT_TRAP};

@@ -57,7 +57,6 @@ static void end_transfer(struct node *n, u32 row, u32 insn) {
   default:
     n->end = isa_rows[row].class == ISA_JMPL ? END_JMPL : END_RETURN;
     set_way(n, 0, 0, at + 2, true, n->end_uop + 1);
-    if (b->mode & MODE_AM) n->end = END_LEAVE;
   }
 }
 

@@ -7,7 +7,7 @@ static const u8 saved[] = {RBX, RBP, R12, R13, R14, R15};
 
 static void restore_host(struct x86 *x) {
   x86_store(x, W64, FIELD_AT(budget), R15);
-  x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
+  x86_alu_imm(x, ALU_ADD, W64, RSP, FRAME_BYTES);
   for (u32 i = ARRAY_LEN(saved); i-- > 0;) x86_pop(x, saved[i]);
 }
 
@@ -28,32 +28,23 @@ static void count(struct x86 *x, const u64 *counter) {
   x86_alu_mem_imm(x, ALU_ADD, W64, x86_at(RAX, 0), 1);
 }
 
-/* The usual traps of SAVE, RESTORE and RETURN. 0: the body must find out. */
-static u32 window_trap(const struct strand *s, u8 kind) {
-  if (kind == WINDOW_SAVE && s->cansave == 0) return window_trap_type(s, TT_SPILL_NORMAL, TT_SPILL_OTHER);
-  if (kind == WINDOW_RESTORE && s->canrestore == 0) return window_trap_type(s, TT_FILL_NORMAL, TT_FILL_OTHER);
-  return 0;
-}
-
 /* Where to go on: BODY_DONE, behind the instruction; a block; or NULL, to the run loop. */
 static const struct block *run_body(struct strand *s, const struct uop *u, struct jit *j) {
   const struct block *b = s->block;
-  u32 row = b->rows[b->side[u - b->ops] & SIDE_INDEX];
-  j->bodies[row]++;
-  u32 tt = j->windows[row] ? window_trap(s, j->windows[row]) : 0;
-  if (tt) {
-    s->budget -= interp_locate(s, u);
-    strand_deliver(s, tt);
-  } else if (!interp_body(s, u)) {
-    return BODY_DONE;
-  }
-  return interp_next(s);
+  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
+  return interp_body(s, u) ? interp_next(s) : BODY_DONE;
+}
+
+static const struct block *run_hypercall(struct strand *s, const struct uop *u, struct jit *j) {
+  const struct block *b = s->block;
+  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
+  return interp_hypercall(s, u) ? interp_next(s) : BODY_DONE;
 }
 
 static void make_ways_in(struct x86 *x, struct thunks *t) {
   x86_place(x, &t->enter);
   for (u32 i = 0; i < ARRAY_LEN(saved); i++) x86_push(x, saved[i]);
-  x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
+  x86_alu_imm(x, ALU_SUB, W64, RSP, FRAME_BYTES);
   x86_mov(x, W64, RBP, RDI);
   x86_mov(x, W64, RBX, RDX);
   x86_load(x, W64, R15, FIELD_AT(budget));
@@ -106,16 +97,18 @@ static void make_ways_back(struct x86 *x, struct jit *j) {
   x86_ret(x);
 }
 
-static void make_body(struct x86 *x, struct jit *j) {
+typedef const struct block *(*run_fn)(struct strand *, const struct uop *, struct jit *);
+
+static void make_body(struct x86 *x, struct jit *j, struct x86_label *label, run_fn run) {
   struct thunks *t = &j->thunks;
   struct x86_label elsewhere = {0};
-  x86_place(x, &t->body);
+  x86_place(x, label);
   x86_store(x, W64, FIELD_AT(block), RAX);
   x86_mov(x, W64, RDI, RBP);
   x86_store(x, W64, FIELD_AT(budget), R15);
   x86_alu_imm(x, ALU_SUB, W64, RSP, 8);
   x86_mov_imm(x, RDX, (u64)(uintptr_t)j);
-  x86_mov_imm(x, RAX, (u64)(uintptr_t)run_body);
+  x86_mov_imm(x, RAX, (u64)(uintptr_t)run);
   x86_call_reg(x, RAX);
   x86_alu_imm(x, ALU_ADD, W64, RSP, 8);
   x86_load(x, W64, R15, FIELD_AT(budget));
@@ -169,34 +162,15 @@ static void make_clock(struct x86 *x, struct x86_label *label, u64 (*read)(struc
   x86_ret(x);
 }
 
-static struct block *done(struct strand *s) {
-  strand_done(s, false);
-  return interp_next(s);
-}
-
-static struct block *retry(struct strand *s) {
-  strand_done(s, true);
-  return interp_next(s);
-}
-
-static void make_done(struct x86 *x, struct thunks *t, struct x86_label *label, struct block *(*next)(struct strand *)) {
-  x86_place(x, label);
-  x86_store(x, W64, FIELD_AT(budget), R15);
-  x86_mov(x, W64, RDI, RBP);
-  x86_mov_imm(x, RAX, (u64)(uintptr_t)next);
-  x86_call_reg(x, RAX);
-  x86_jmp(x, &t->go);
-}
-
 void thunks_make(struct jit *j) {
   struct x86 x = {.start = j->mem.write, .size = j->mem.size};
   make_ways_in(&x, &j->thunks);
   make_ways_back(&x, j);
-  make_body(&x, j);
+  make_body(&x, j, &j->thunks.body, run_body);
+  make_body(&x, j, &j->thunks.call, run_hypercall);
   make_clock(&x, &j->thunks.tick, read_tick);
   make_clock(&x, &j->thunks.stick, read_stick);
-  make_done(&x, &j->thunks, &j->thunks.done, done);
-  make_done(&x, &j->thunks, &j->thunks.retry, retry);
+  traps_make(&x, j);
   probes_make(&x, j);
   make_seam(&x, &j->thunks.seam_save, window_save);
   make_seam(&x, &j->thunks.seam_restore, window_restore);

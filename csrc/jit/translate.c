@@ -1,5 +1,6 @@
 /* translate.c - a region becomes code. */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "jit/gen.h"
@@ -13,12 +14,39 @@ void emit_instruction(struct gen *g, u32 index, u32 uop) {
   u32 row = b->rows[index], insn = b->words[index];
   struct op op = ops_of(g->jit->ops, row, insn, b->mode);
   gen_forget_scratch(g);
+  g->index = index;
   if (op.kind == OP_BODY) gen_body(g, uop);
   else if (op.kind >= OP_PAIR_LOAD) emit_space(g, op, insn, uop);
   else if (op.kind >= OP_RDPR) emit_system(g, op, insn, index, uop);
   else if (op.kind >= OP_LOAD && op.kind <= OP_FSTORE) emit_memory(g, op, insn, uop);
   else if (op.kind >= OP_FP) emit_fp(g, op, insn, row, uop);
   else emit_integer(g, op, insn, uop);
+}
+
+static void begin_cold(struct gen *g) {
+  struct stub *s = gen_stub(g, STUB_COLD);
+  s->uop = g->index = g->spans.begin;
+  s->cond = g->cc.kind;
+  s->asi = g->asi;
+}
+
+/* The block's rest again, without spans (span.h). It can be entered in front of every instruction. */
+void emit_cold(struct gen *g, struct stub *s) {
+  const struct node *n = s->node;
+  struct x86_label *cold = g->cold[n - g->r->node];
+  g->node = (struct node *)(uintptr_t)n;
+  region_flow(g->r, n, &g->flow);
+  g->cc.kind = s->cond;
+  g->asi = s->asi;
+  for (u32 i = s->uop; i <= n->plain; i++) {
+    g->dirty = g->flow.dirty[i];
+    g->live = g->flow.live[i];
+    g->fprs = 0;
+    gen_forget_cc(g);
+    x86_place(&g->x, &cold[i]);
+    if (i < n->plain) emit_instruction(g, i, i);
+  }
+  emit_end(g, NULL);
 }
 
 /* Returns the block to lay out next, if a way out of this one leads there. */
@@ -32,8 +60,11 @@ static struct node *emit_node(struct gen *g, struct node *n) {
   n->emitted = true;
   x86_place(&g->x, &n->body);
   region_flow(g->r, n, &g->flow);
+  spans_plan(&g->spans, g->r, n);
+  g->spans.cold = g->cold[n - g->r->node];
   for (u32 i = 0; i < n->plain; i++) {
     g->live = g->flow.live[i];
+    if (i == g->spans.begin) begin_cold(g);
     emit_instruction(g, i, i);
   }
   emit_end(g, &next);
@@ -84,6 +115,7 @@ static void make(struct jit *j, const struct strand *s, struct block *hot) {
   g->jit = j;
   g->r = &j->region;
   g->stub_count = 0;
+  memset(g->cold, 0, sizeof g->cold);
   g->asi_now = s->asi;
   emit_region(g);
   if (g->x.full) {
@@ -112,7 +144,6 @@ static void jit_close(void *instance) {
   codemem_close(&j->mem);
   free(j->ops);
   free(j->bodies);
-  free(j->windows);
   free(j->gen);
   free(j);
 }
@@ -125,16 +156,11 @@ static void *jit_open(struct codecache *cc, bool beside) {
   j->ops = calloc(isa_row_count, sizeof *j->ops);
   j->gen = calloc(1, sizeof *j->gen);
   j->bodies = calloc(isa_row_count, sizeof *j->bodies);
-  j->windows = calloc(isa_row_count, 1);
-  if (!j->ops || !j->gen || !j->bodies || !j->windows || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
+  if (!j->ops || !j->gen || !j->bodies || !codemem_open(&j->mem, beside ? CODE_BYTES_BESIDE : CODE_BYTES)) {
     jit_close(j);
     return NULL;
   }
   ops_fill(j->ops);
-  for (u32 row = 0; row < isa_row_count; row++) {
-    bool back = j->ops[row].kind == OP_RESTORE || isa_rows[row].class == ISA_RETURN;
-    j->windows[row] = j->ops[row].kind == OP_SAVE ? WINDOW_SAVE : back ? WINDOW_RESTORE : WINDOW_NONE;
-  }
   thunks_make(j);
   return j;
 }

@@ -185,6 +185,8 @@ void x86_setcc(struct x86 *x, u32 cond, u8 dst) {
 }
 
 void x86_bt(struct x86 *x, u8 reg, u8 bit) { op_rr(x, 0, MAP_0F, 0xa3, 0, bit, reg); }
+void x86_bsr(struct x86 *x, u32 w, u8 dst, u8 src) { op_rr(x, 0, MAP_0F, 0xbd, w, dst, src); }
+void x86_popcnt(struct x86 *x, u32 w, u8 dst, u8 src) { op_rr(x, 0xf3, MAP_0F, 0xb8, w, dst, src); }
 
 /* ---- jumps ---- */
 
@@ -254,6 +256,7 @@ void x86_to_int(struct x86 *x, bool dbl, u32 w, u8 gpr, u8 xmm) { op_rr(x, scala
 const char *x86_host_lacks(void) {
   u32 a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 22 & 1)) return "the host's processor lacks MOVBE";
+  if (!(c >> 23 & 1)) return "the host's processor lacks POPCNT";
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b >> 3 & 1)) return "the host's processor lacks BMI1";
   return b >> 8 & 1 ? NULL : "the host's processor lacks BMI2";
 }

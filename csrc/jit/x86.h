@@ -72,6 +72,8 @@ void x86_cqo(struct x86 *);
 void x86_cmov(struct x86 *, u32 cond, u8 dst, u8 src);
 void x86_setcc(struct x86 *, u32 cond, u8 dst); /* low byte; any register */
 void x86_bt(struct x86 *, u8 reg, u8 bit);      /* 32 bits */
+void x86_bsr(struct x86 *, u32 width, u8 dst, u8 src);    /* of 0: nothing that is known, and E */
+void x86_popcnt(struct x86 *, u32 width, u8 dst, u8 src);
 void x86_jcc(struct x86 *, u32 cond, struct x86_label *);
 void x86_jmp(struct x86 *, struct x86_label *);
 void x86_call(struct x86 *, struct x86_label *);
@@ -97,7 +99,7 @@ void x86_to_gpr(struct x86 *, u32 width, u8 gpr, u8 xmm);
 void x86_from_int(struct x86 *, bool dbl, u32 width, u8 xmm, u8 gpr);  /* CVTSI2SS/SD */
 void x86_to_int(struct x86 *, bool dbl, u32 width, u8 gpr, u8 xmm);    /* CVTTSS/SD2SI */
 
-/* What the translator needs of the host and does not find: an x86-64 with MOVBE, BMI1, BMI2; or NULL. In words. */
+/* What the translator needs of the host and does not find: an x86-64 with MOVBE, POPCNT, BMI1, BMI2; or NULL. In words. */
 const char *x86_host_lacks(void);
 
 #endif

@@ -207,6 +207,23 @@ u32 interp_body(struct strand *c, const struct uop *u) {
   return 1;
 }
 
+/* Nothing that code rests on has changed, and nobody waits. */
+static bool may_stay(const struct strand *c, const struct block *b, u64 key) {
+  return c->jump_key == key && !strand_noticed(c) && !c->stop && !c->single && !block_is_stale(b);
+}
+
+u32 interp_hypercall(struct strand *c, const struct uop *u) {
+  struct block *b = c->block;
+  u32 index = interp_locate(c, u);
+  u64 key = c->jump_key;
+  c->cold_index = index;
+  u32 result = isa_body[b->rows[index]](c, b->words[index]);
+  c->cold_index = 0;
+  if (LIKELY(result == BODY_NEXT && may_stay(c, b, key))) return 0;
+  strand_finish(c, result, index);
+  return 1;
+}
+
 HANDLER(h_cold) {
   SYNC_OUT;
   u32 elsewhere = interp_body(c, u);

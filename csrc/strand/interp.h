@@ -40,6 +40,10 @@ void interp_adopt(struct block *, const void *enter);  /* entries go to its host
 u32 interp_body(struct strand *, const struct uop *);
 /* PC and NPC of a micro-op of the strand's block, to the strand. Returns the index of its instruction. */
 u32 interp_locate(struct strand *, const struct uop *);
+/* The same for a Tcc, where a hypercall that left nothing to find out is done like any other instruction. */
+u32 interp_hypercall(struct strand *, const struct uop *);
+/* trap.c: operands of a subtraction that leaves these codes, which is what code is translated for; false: none is known, zeros. */
+bool trap_codes(u32 ccr, u64 operand[2]);
 /* The block at the strand's pc, or NULL: the run loop must look. */
 struct block *interp_next(struct strand *);
 

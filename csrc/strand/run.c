@@ -187,9 +187,17 @@ static void step(struct strand *s) {
   strand_finish(s, result, 0);
 }
 
-/* The same where a break- or watchpoint has been reported, or nobody wants to hear of it. */
-static void step_past(struct strand *s) {
-  s->watch_pass = 1;
+/* Where the last run was ended: a breakpoint that has been reported does not stop again; what is watched does, unless it
+ * was that. */
+struct past {
+  u64 pc; /* TAG_NONE: nowhere */
+  u32 kind; /* of what was watched; 0: it was a breakpoint */
+};
+static const struct past NOWHERE = {TAG_NONE, 0};
+
+/* The same where a breakpoint has been reported; with `watch` what is watched is not to be heard of either. */
+static void step_past(struct strand *s, bool watch) {
+  s->watch_pass = watch;
   step(s);
   s->watch_pass = 0;
 }
@@ -253,9 +261,8 @@ static void run_look(struct strand *s, i64 n) {
   }
 }
 
-/* Returns where a break- or watchpoint ended the last run. */
-static u64 begin(struct strand *s) {
-  u64 past = s->break_pc;
+static struct past begin(struct strand *s) {
+  struct past past = {s->break_pc, s->watch_kind};
   __atomic_store_n(&s->resting, 0, __ATOMIC_SEQ_CST);
   strand_give_writes(s);
   codecache_trim(s->code);
@@ -272,8 +279,11 @@ static u64 begin(struct strand *s) {
   return past;
 }
 
-static u32 end(struct strand *s) {
+/* `past`: where the last run ended, if this one has not gone past it; then the next one will. */
+static u32 end(struct strand *s, struct past past) {
   if (s->stop == STOP_BREAKPOINT || s->stop == STOP_WATCH) s->break_pc = s->pc;
+  if (s->stop == STOP_BREAKPOINT) s->watch_kind = 0;
+  if (!s->stop && past.pc == s->pc) s->break_pc = past.pc, s->watch_kind = past.kind;
   __atomic_store_n(&s->insns, s->insns + strand_slice_done(s), __ATOMIC_RELAXED); /* s4v_strand_busy() may be looking */
   s->slice_ref = s->budget = 0;
   fpu_leave(s);
@@ -289,36 +299,36 @@ static bool is_called(const struct strand *s) {
 
 u32 strand_run(struct strand *s, u64 insns) {
   if (insns > (u64)1 << 60) insns = (u64)1 << 60;
-  u64 past = begin(s);
+  struct past past = begin(s);
   while (!s->stop && strand_slice_done(s) < insns) {
     u64 stretch = attend(s, insns - strand_slice_done(s));
     if (s->stop) break;
     u64 until = strand_slice_done(s) + stretch;
-    if (past == s->pc) step_past(s); /* reported by the last run */
-    past = TAG_NONE;
+    if (past.pc == s->pc) step_past(s, past.kind != 0); /* reported by the last run */
+    past.pc = TAG_NONE;
     run_stretch(s, until);
     if (s->over || is_called(s)) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
-  return end(s);
+  return end(s, past);
 }
 
 u32 strand_step(struct strand *s) {
   begin(s);
   u64 pc = s->pc, level = s->tl;
   look_around(s);
-  if (!s->stop && s->pc == pc && s->tl == level) step_past(s);
+  if (!s->stop && s->pc == pc && s->tl == level) step_past(s, true);
   if (s->mode & MODE_AM) s->npc = (u32)s->npc;
-  return end(s);
+  return end(s, NOWHERE);
 }
 
 u32 strand_run_beside(struct strand *s, u64 insns) {
-  u64 past = begin(s);
+  struct past past = begin(s);
   for (u32 looks = 0; !s->stop && strand_slice_done(s) < insns; looks++) {
     if (looks % LOOKS_PER_CLOCK == 0 || strand_noticed(s)) look_around(s);
     if (s->stop || __atomic_load_n(&s->park, __ATOMIC_ACQUIRE)) break;
-    if (past == s->pc) step_past(s);
-    past = TAG_NONE;
+    if (past.pc == s->pc) step_past(s, past.kind != 0);
+    past.pc = TAG_NONE;
     u64 left = insns - strand_slice_done(s);
     if (left > LOOK_INSNS + BIAS)
       run_look(s, LOOK_INSNS);
@@ -327,5 +337,5 @@ u32 strand_run_beside(struct strand *s, u64 insns) {
     if (s->over) break;
     if (codecache_is_over(s->code)) codecache_trim(s->code);
   }
-  return end(s);
+  return end(s, past);
 }

@@ -1,5 +1,6 @@
 /* trap.c - trap entry, DONE/RETRY, and the choice of disrupting traps (UA2005, chapter 12). */
 #include "strand/internal.h"
+#include "strand/interp.h"
 #include "strand/share.h"
 #include "strand/window.h"
 
@@ -52,16 +53,15 @@ u32 strand_trap(struct strand *s, u32 tt) {
   return 0;
 }
 
-/* Condition codes that a compare may have left become operands of one again: code is translated for those. */
-static void codes_as_compare(struct strand *s) {
+bool trap_codes(u32 ccr, u64 operand[2]) {
   static const u32 words[16][2] = {/* by NZVC, whatever the lower word borrows */
                                    [0] = {4, 1}, [1] = {1, 0xffffffff}, [2] = {0x80000000, 2}, [4] = {0, 0}, [8] = {0xffffffff, 1},
                                    [9] = {1, 4}, [11] = {0x7fffffff, 0x80000000}};
-  const u32 *low = words[s->ccr & 15], *high = words[s->ccr >> 4 & 15];
+  const u32 *low = words[ccr & 15], *high = words[ccr >> 4 & 15];
   u64 a = (u64)high[0] << 32 | low[0], b = (u64)high[1] << 32 | low[1];
-  if (cc_compute(a, b, CC_SUB) != s->ccr) return;
-  s->cc_a = a, s->cc_b = b;
-  s->cc_kind = CC_SUB;
+  bool known = cc_compute(a, b, CC_SUB) == ccr;
+  operand[0] = known ? a : 0, operand[1] = known ? b : 0;
+  return known;
 }
 
 u32 strand_done(struct strand *s, bool retry) {
@@ -78,8 +78,9 @@ u32 strand_done(struct strand *s, bool retry) {
   u32 gl = ts >> 40 & 7;
   strand_set_gl(s, gl > MAX_GL ? MAX_GL : gl);
   s->ccr = ts >> 32 & 0xff;
-  s->cc_kind = CC_EXPLICIT;
-  codes_as_compare(s);
+  u64 operand[2];
+  s->cc_kind = trap_codes((u32)s->ccr, operand) ? CC_SUB : CC_EXPLICIT;
+  s->cc_a = operand[0], s->cc_b = operand[1];
   s->asi = ts >> 24 & 0xff;
   s->pstate = ts >> 8 & PSTATE_ALL;
   if (s->pstate & PSTATE_AM) { /* the addresses may come from WRPR */

@@ -19,7 +19,10 @@ static u32 dense_keep(u64 *rng) { return rr(ADD, 20, 20, dense_reg(rng)); }
 
 static u32 dense_alu(u64 *rng) {
   static const u8 op3[] = {0, 1, 2, 3, 4, 5, 6, 7, 0, 4, 0x10, 0x11, 0x12, 0x13, 0x14, 0x14, 0x14, 0x15, 0x16, 0x17, 8, 0xc, 0x18, 0x1c,
-                           9, 0xa, 0xb, 0xd, 0x2d};
+                           9, 0xa, 0xb, 0xd, 0x2d, 0x18, 0x1c, 8, 0xc, 0xe, 0xf};
+  if (one_in(rng, 24)) /* POPC, LZCNT */
+    return one_in(rng, 2) ? 2u << 30 | dense_reg(rng) << 25 | 0x2eu << 19 | dense_operand(rng)
+                          : 2u << 30 | dense_reg(rng) << 25 | 0x36u << 19 | 0x17u << 5 | dense_reg(rng);
   u32 word = 2u << 30 | dense_reg(rng) << 25 | (u32)op3[below(rng, sizeof op3)] << 19 | dense_reg(rng) << 14;
   return word | dense_operand(rng);
 }
@@ -33,7 +36,8 @@ static u32 dense_shift(u64 *rng) {
 static u32 dense_move(u64 *rng) {
   u32 rd = dense_reg(rng), value = one_in(rng, 2) ? dense_reg(rng) : 0x2000 | below(rng, 0x200);
   static const u8 rcond[] = {1, 2, 3, 5, 6, 7};
-  switch (below(rng, 4)) {
+  switch (below(rng, 5)) {
+  case 4: return 2u << 30 | rd << 25 | 0x2cu << 19 | below(rng, 16) << 14 | below(rng, 4) << 11 | (value & 0x27ff); /* by fcc */
   case 0: return 2u << 30 | rd << 25 | 0x2fu << 19 | dense_reg(rng) << 14 | (u32)rcond[below(rng, 6)] << 10 | value;
   case 1: return rd << 25 | 4u << 22 | ((u32)next_random(rng) & 0x3fffff);
   case 2: return one_in(rng, 2) ? 2u << 30 | rd << 25 | 0x28u << 19 : 2u << 30 | 0x30u << 19 | dense_reg(rng) << 14 | value;
@@ -142,6 +146,8 @@ static u32 dense_scatter(u32 *code, u64 *rng) {
 
 #include "engine_system.h"
 #include "engine_jumps.h"
+#include "engine_traps.h"
+#include "engine_spans.h"
 
 static u32 dense_insn(u64 *rng) {
   switch (below(rng, 34)) {

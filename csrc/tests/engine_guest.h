@@ -160,6 +160,7 @@ static void vector(struct text *t, u32 tt) {
 static void trap_table(u8 *image) {
   for (u32 n = 0; n < 1024; n++) {
     struct text t = {image, n * 32};
+    if (n >= 0x300) emit(&t, ri(ADD, 4, 4, 1)); /* a Tcc above TL 0 is another's */
     vector(&t, n & 511);
   }
 }
@@ -281,9 +282,11 @@ static void random_program(u8 *image, const struct forms *f, bool dense, u64 *rn
     else if (dense && one_in(rng, 40)) count = dense_scatter(buffer, rng);
     else if (dense && one_in(rng, 40)) count = jump_calls(buffer, rng);
     else if (dense && one_in(rng, 40)) count = jump_table(buffer, rng);
+    else if (dense && one_in(rng, 12)) count = dense_spans(buffer, rng);
     else if (dense && one_in(rng, 15)) count = dense_compare(buffer, rng);
     else if (dense && one_in(rng, 10)) count = system_sequence(buffer, rng);
     else if (dense && one_in(rng, 40)) count = system_level(buffer, rng);
+    else if (dense && one_in(rng, 16)) count = traps_sequence(buffer, rng);
     else if (one_in(rng, dense ? 200 : 40)) count = hypercall_sequence(buffer, rng);
     else if (dense && one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 8) << 13); /* pages with other permissions */
     else if (one_in(rng, 20)) buffer[0] = sethi(6, below(rng, 4) << 21 | (one_in(rng, 2) ? AGAIN : 0));

@@ -26,7 +26,7 @@ static struct {
   unsigned long long chance;
 } host = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER, .error_at = INT_MAX};
 
-static void host_gate(int closed, long offset) {
+static inline void host_gate(int closed, long offset) {
   pthread_mutex_lock(&host.lock);
   host.closed = closed;
   host.gate = offset;
@@ -35,7 +35,7 @@ static void host_gate(int closed, long offset) {
 }
 
 /* Cut short by chance; the transfer of an offset fails. */
-static void host_trouble(int spoil, int error, int at) {
+static inline void host_trouble(int spoil, int error, int at) {
   pthread_mutex_lock(&host.lock);
   host.spoil = spoil;
   host.error = error;
@@ -43,20 +43,20 @@ static void host_trouble(int spoil, int error, int at) {
   pthread_mutex_unlock(&host.lock);
 }
 
-static int host_waiting(void) {
+static inline int host_waiting(void) {
   pthread_mutex_lock(&host.lock);
   int n = host.waiting;
   pthread_mutex_unlock(&host.lock);
   return n;
 }
 
-static void host_await(int waiting) {
+static inline void host_await(int waiting) {
   pthread_mutex_lock(&host.lock);
   while (host.waiting < waiting) pthread_cond_wait(&host.moved, &host.lock);
   pthread_mutex_unlock(&host.lock);
 }
 
-static int host_syncs(void) {
+static inline int host_syncs(void) {
   pthread_mutex_lock(&host.lock);
   int n = host.syncs;
   pthread_mutex_unlock(&host.lock);

@@ -43,6 +43,8 @@ static void register_forms(u8 a, u8 b, u8 c) {
     CASE(x86_mov(&x, w, a, b), "mov %s,%s", reg(w, a), reg(w, b));
     CASE(x86_imul(&x, w, a, b), "imul %s,%s", reg(w, a), reg(w, b));
     CASE(x86_bswap(&x, w, a), "bswap %s", reg(w, a));
+    CASE(x86_bsr(&x, w, a, b), "bsr %s,%s", reg(w, a), reg(w, b));
+    CASE(x86_popcnt(&x, w, a, b), "popcnt %s,%s", reg(w, a), reg(w, b));
     CASE(x86_not(&x, w, a), "not %s", reg(w, a));
     CASE(x86_neg(&x, w, a), "neg %s", reg(w, a));
     CASE(x86_div(&x, false, w, a), "div %s", reg(w, a));

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldmd.cli import grammar, render_parseable, shapes, usage
+from ldmd.cli.examples import EXAMPLES
 from ldmd.cli.render_text import FORMATS
 from ldmd.cli.syntax import AnyProperty, Command, Operand, Option, Property
 
@@ -96,6 +97,7 @@ def _command(command: Command) -> Iterator[str]:
         yield "| | |\n| --- | --- |\n"
         yield from (f"| {code(name)} | {text.replace('|', chr(92) + '|')} |\n" for name, text in rows)
         yield "\n"
+    yield "For example:\n\n```sh\n" + "\n".join(EXAMPLES[command.name]) + "\n```\n\n"
 
 
 def _output() -> Iterator[str]:
@@ -214,6 +216,7 @@ def _manual_command(command: Command) -> Iterator[str]:
     rows = dict.fromkeys((usage.part_name(part), usage.part_text(part)) for part in command.parts()
                          if isinstance(part, Option | Operand | Property | AnyProperty))  # fmt: skip
     yield from (f".TP\n\\fB{roff(name)}\\fR\n{roff(text)}\n" for name, text in rows)
+    yield ".PP\nFor example:\n.PP\n.nf\n" + "".join(f"    {roff(line)}\n" for line in EXAMPLES[command.name]) + ".fi\n"
     if aliases := grammar.aliases_of(command.name):
         yield f".PP\nAlso: {roff(', '.join(aliases))}.\n"
 

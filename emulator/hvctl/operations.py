@@ -23,7 +23,7 @@ from emulator.hvctl.memory_operations import MEMORY_OPERATIONS
 from emulator.hvctl.trace_operations import TRACE_OPERATIONS
 from emulator.hvctl.wire import close_all
 from emulator.netdev import parse_outlet
-from emulator.server.errors import ArgumentError
+from emulator.server.errors import ArgumentError, GuestStateError
 from emulator.server.events import Event
 from emulator.server.guest import Guest
 from emulator.server.requests import MAX_DELAY_MS
@@ -378,6 +378,21 @@ def _stop(call: Call) -> Result:
     return call.ask(act, ending=not taken)
 
 
+def _suspend(call: Call) -> Result:
+    """Not of a guest to which pages are missing: its turn may wait for one for as long as nobody brings it."""
+    number = call.guest()
+    call.args.end()
+    missing = call.server.guest(number).missing_pages
+    if missing:
+        raise GuestStateError(f"{missing} pages of the guest's memory have not come yet; it can be stopped")
+
+    def act(guest: Guest) -> dict[str, Any]:
+        guest.suspend()
+        return {}
+
+    return call.server.ask(number, act)
+
+
 def _suspend_request(call: Call) -> Result:
     def act(guest: Guest) -> dict[str, Any]:
         guest.undebugged("it can be suspended")
@@ -460,7 +475,7 @@ OPERATIONS: dict[str, Callable[[Call], Result]] = {
     "guest.start": _nothing(lambda guest: guest.start()),
     "guest.stop": _stop,
     "guest.reset": _nothing(lambda guest: guest.reset()),
-    "guest.suspend": _nothing(lambda guest: guest.suspend()),
+    "guest.suspend": _suspend,
     "guest.resume": _nothing(lambda guest: guest.resume()),
     "guest.destroy": _destroy,
     "guest.shutdown": _shutdown,

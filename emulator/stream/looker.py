@@ -55,6 +55,10 @@ class Looker:
         """It has none."""
         raise RequestError(f"barrier {number}: nothing is moved here")
 
+    def stands(self) -> None:
+        """It has none."""
+        raise RequestError("stands: nothing is moved here")
+
     def final(self, request: Final) -> None:
         """It has none."""
         os.close(request.fd)

@@ -107,6 +107,10 @@ class Receiver:
         """A target has none."""
         raise RequestError(f"barrier {number}: only a source asks for one")
 
+    def stands(self) -> None:
+        """A target has no guest that could."""
+        raise RequestError("stands: only a source is told")
+
     def final(self, request: Final) -> None:
         """A target is given no state."""
         os.close(request.fd)
@@ -377,6 +381,7 @@ class Receiver:
                 raise IntegrityError("the state is not what was sent (SHA-256 differs)")
             if state.body.missing and self._presence is None:
                 raise ViolationError("FINAL with pages missing, and none was named")
+            self._tell("state", sha256=state.body.sha256)
             if self._strict(state) and (found := self.image.audit(self.over.is_set)).mismatches:
                 raise IntegrityError(f"{found.mismatches} pages of memory are not what was written to them")
         except (EmulatorError, OSError) as error:

@@ -24,7 +24,8 @@ from emulator.stream.control import Control, Sample
 from emulator.stream.outgoing import Counters, Item, Outgoing, RefusedByPeerError
 from emulator.stream.requests import MAX_STATE_BYTES, PAGE_BYTES, Begin, Final, RequestError
 
-STRICT_BYTES = 256 << 20
+STRICT_BYTES = 64 << 20
+"""Hashed again in the pause by default, on both sides at once; more is audited after the success."""
 TICK_SECONDS = 0.01
 PROGRESS_SECONDS = 0.25
 CALM_SECONDS = 0.1
@@ -58,6 +59,7 @@ class Sender:
         self._busy = 0
         self._barrier_asked = self._barrier_passed = 0
         self._final: Final | None = None
+        self._stands = False  # the guest is suspended
         self._result: bytes | None = None
         self._failed = self._done = self._strict = False
         self._converged = self._partial = False
@@ -91,12 +93,18 @@ class Sender:
             self._barrier_passed = max(self._barrier_passed, number)
             self._changed.notify_all()
 
+    def stands(self) -> None:
+        """The guest is suspended: send the rest; `final` brings its state."""
+        with self._changed:
+            self._stands = True
+            self._changed.notify_all()
+
     def final(self, request: Final) -> None:
         """The guest is suspended: send the rest and its state. The descriptor is this one's."""
         with self._changed:
             if self._final is not None:
                 raise RequestError("final: once only")
-            self._final = request
+            self._final, self._stands = request, True
             self._changed.notify_all()
 
     def audit(self) -> None:
@@ -236,9 +244,9 @@ class Sender:
             self._phase = "copy"
             self._begun = time.monotonic()
             self._first_round()
-            while self._final is None:
+            while not self._stands:
                 self._another_round()
-            self._finish(self._final)
+            self._finish()
         except _OverError:
             return
         except EmulatorError as error:
@@ -264,7 +272,7 @@ class Sender:
             self._barrier_asked += 1
             number = self._barrier_asked
         self._tell("barrier", n=number)
-        self._wait_for(lambda: self._barrier_passed >= number or self._final is not None)
+        self._wait_for(lambda: self._barrier_passed >= number or self._stands)
 
     def _harvest(self) -> int:
         found = self.image.harvest()
@@ -297,8 +305,8 @@ class Sender:
         self._end_round()
 
     def _drain(self) -> None:
-        """Until nothing is pending. With `final` it ends at once: what is pending goes on after a barrier."""
-        self._wait_for(lambda: (self._final is not None and self._phase not in ("final", "serve"))
+        """Until nothing is pending. When the guest stands it ends at once: what is pending goes on after a barrier."""
+        self._wait_for(lambda: (self._stands and self._phase not in ("final", "serve"))
                        or (self._busy == 0 and self.image.pending() == 0))  # fmt: skip
 
     def _end_round(self) -> None:
@@ -317,11 +325,11 @@ class Sender:
         calm = CALM_SECONDS if self._converged else TICK_SECONDS
         arriving = self._control.short_enough(now) and self._control.worth_going_on(now)
         if now.marked == 0 or (arriving and not self._converged):
-            self._wait_for(lambda: self._final is not None, calm)
+            self._wait_for(lambda: self._stands, calm)
             return
         if self._converged:
-            self._wait_for(lambda: self._final is not None, calm)
-        if self._final is not None:
+            self._wait_for(lambda: self._stands, calm)
+        if self._stands:
             return
         if self._converged and self._control.loosen():
             self._tell("limit", pages_per_second=self._control.limit)
@@ -360,7 +368,7 @@ class Sender:
 
     # -- the pause
 
-    def _finish(self, final: Final) -> None:
+    def _finish(self) -> None:
         self._phase = "final"
         clock = [time.monotonic()]
         self._end_round()
@@ -375,7 +383,10 @@ class Sender:
             self._end_round()
         digest = self.image.digest()
         clock.append(time.monotonic())
-        self._send_state(final, digest)
+        self._wait_for(lambda: self._final is not None)
+        clock.append(time.monotonic())
+        assert self._final is not None
+        self._send_state(self._final, digest)
         clock.append(time.monotonic())
         if self._strict:
             self._verify()
@@ -412,7 +423,7 @@ class Sender:
             self._done = not self._partial
         self._phase = "serve" if self._partial else "done"
         self._progress(whole=not self._partial)
-        names = ("harvest", "pages", "state", "verify", "confirm")
+        names = ("harvest", "pages", "saved", "state", "verify", "confirm")
         parts = {name: round((b - a) * 1000, 2) for name, a, b in zip(names, clock, clock[1:], strict=False)}
         total = self._total()
         self._tell("final", digest=digest.hex(), pages=total.pages, bytes=total.wire_bytes, raw_bytes=total.raw_bytes,
@@ -487,7 +498,7 @@ class Sender:
 
     def _inside_round(self, now: Sample) -> None:
         """What need not wait for a round's end: a limit, a pause that would be short enough, the end of the time."""
-        if not self._converged and self._final is None and self.round and self._control.inside_round(now):
+        if not self._converged and not self._stands and self.round and self._control.inside_round(now):
             self._tell("limit", pages_per_second=self._control.limit)
         self._consider(now)
 

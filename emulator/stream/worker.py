@@ -28,6 +28,9 @@ class Transfer(Protocol):
     def barrier(self, number: int) -> None:
         """The machine has passed its barrier."""
 
+    def stands(self) -> None:
+        """The guest is suspended: send the rest."""
+
     def final(self, request: requests.Final) -> None:
         """Send the rest, and the state."""
 
@@ -127,6 +130,9 @@ class Worker:
         match op:
             case "barrier":
                 self._transfer.barrier(requests.parse_barrier(message))
+            case "stands":
+                requests.parse_empty(message)
+                self._transfer.stands()
             case "final":
                 request = requests.parse_final(message, frame.fds)
                 frame.fds = []

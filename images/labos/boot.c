@@ -66,6 +66,15 @@ const char *release_version(void) {
   return strcmp(boot_option("release"), "old") == 0 ? "Generic_142909-17" : "Generic_141444-09";
 }
 
+const char *zones_running(void) {
+  const char *zones = boot_option("zones");
+  return zones ? zones : "0";
+}
+
+/* Version tags came with the M7's core, which sparc5 tells; where adp itself is not offered there is nothing to tag,
+ * and a system can only say that it would. */
+bool tags_in_use(void) { return boot_flag("tags") && md_list_has(md_find("cpu", MD_NONE), "hwcap-list", "sparc5"); }
+
 const char *host_name(void) {
   const char *name = boot_option("hostname");
   return name ? name : "labos";

@@ -160,6 +160,8 @@ static const char *fact(const char *name) {
   if (strcmp(name, "uts-nodename") == 0) return host_name();
   if (strcmp(name, "uts-release") == 0) return release_name();
   if (strcmp(name, "uts-version") == 0) return release_version();
+  if (strcmp(name, "kernel-zones") == 0) return zones_running();
+  if (strcmp(name, "memory-tags") == 0) return tags_in_use() ? "on" : "off";
   return strcmp(name, "uts-machine") == 0 ? "sun4v" : NULL;
 }
 

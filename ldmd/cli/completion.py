@@ -1,4 +1,4 @@
-"""Completion for bash, zsh and fish: small scripts that ask ``ldm --complete WORD...``, which answers by the grammar.
+"""What may follow on a command line: ``ldm --complete WORD...`` answers by the grammar (scripts: `emulator.shells`).
 
 The words are those behind `ldm` up to the one that is being typed, which is the last and may be empty. Names of
 domains, services and volumes come from the manager, where there is one.
@@ -10,67 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from emulator.places import machine_names
+from emulator.shells import SHELLS
 from ldmd.cli.connection import Connection
 from ldmd.cli.grammar import ALIASES, COMMANDS, canonical
 from ldmd.cli.grammar_list import FORMATS, RESOURCES
 from ldmd.cli.syntax import Command, Operand, Option
 from ldmd.messages import RefusedError
 
-SHELLS = ("bash", "zsh", "fish")
 TOP = ("--completion", "--help", "--machine", "-V")
-
-_BASH = """\
-# completion of ldm for bash: source <(ldm --completion bash)
-_ldm() {
-    local words=("${COMP_WORDS[@]:1:COMP_CWORD}") line=${COMP_LINE:0:COMP_POINT} current candidate
-    # bash takes = and @ for ends of words; ldm does not
-    read -r -a words <<< "${line#*[[:space:]]}"
-    [[ $line == *[[:space:]] ]] && words+=("")
-    (( ${#words[@]} )) || words=("")
-    current=${words[-1]}
-    COMPREPLY=()
-    while IFS= read -r candidate; do
-        if [[ $current == *[=@:]* ]]; then
-            local before=${current%"${COMP_WORDS[COMP_CWORD]}"}
-            [[ ${COMP_WORDS[COMP_CWORD]} == [=@:] ]] && before=$current
-            candidate=${candidate#"$before"}
-        fi
-        COMPREPLY+=("$candidate")
-    done < <(ldm --complete "${words[@]}" 2>/dev/null)
-    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace
-}
-complete -o default -F _ldm ldm
-"""
-_ZSH = """\
-#compdef ldm
-# completion of ldm for zsh: source <(ldm --completion zsh)
-_ldm() {
-    local -a found
-    found=("${(@f)$(ldm --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-    found=(${found:#})
-    if (( ${#found} )); then
-        compadd -S '' -- ${(M)found:#*=}
-        compadd -- ${found:#*=}
-    else
-        _files
-    fi
-}
-compdef _ldm ldm
-"""
-_FISH = """\
-# completion of ldm for fish: ldm --completion fish | source
-function __ldm_complete
-    set -l words (commandline -opc) (commandline -ct)
-    ldm --complete $words[2..-1] 2>/dev/null
-end
-complete -c ldm -a '(__ldm_complete)'
-"""
-_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
-
-
-def script(shell: str) -> str:
-    """The script of a shell."""
-    return _SCRIPTS[shell]
 
 
 def answer(words: Sequence[str], reach: Callable[[], Connection]) -> Iterator[str]:
@@ -82,6 +29,8 @@ def answer(words: Sequence[str], reach: Callable[[], Connection]) -> Iterator[st
 
 def _candidates(words: list[str], reach: Callable[[], Connection]) -> Iterable[str]:
     *before, current = words or [""]
+    if before in (["--machine"], ["-m"]):
+        return machine_names()
     if before[:1] in (["--machine"], ["-m"]):
         before = before[2:]
     if not before:

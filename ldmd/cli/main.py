@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emulator.shells import SHELLS, script
 from ldmd.cli import usage
-from ldmd.cli.completion import SHELLS, answer, script
+from ldmd.cli.completion import answer
 from ldmd.cli.connection import Connect, connect
 from ldmd.cli.events import monitor
 from ldmd.cli.grammar import COMMANDS, canonical
@@ -143,7 +144,7 @@ def _version(words: list[str], machine: str | None, screen: Screen, reach: Conne
 def _completion(words: list[str], screen: Screen) -> None:
     if len(words) != 1 or words[0] not in SHELLS:
         raise UsageError(f"--completion needs one of {', '.join(SHELLS)}")
-    screen.print(script(words[0]).splitlines())
+    screen.print(script(words[0], "ldm").splitlines())
 
 
 # -- a sub-command

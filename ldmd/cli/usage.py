@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ldmd.cli.examples import EXAMPLES
 from ldmd.cli.grammar import COMMANDS, GROUPS, aliases_of
 from ldmd.cli.syntax import AnyProperty, Command, Either, Operand, Option, Part, Property
 
@@ -47,6 +48,9 @@ def command_help(command: Command) -> Iterator[str]:
             yield ""
             yield f"{title}:"
             yield from (_row(part) for part in dict.fromkeys((part_name(each), part_text(each)) for each in rows))
+    yield ""
+    yield "Examples:" if len(EXAMPLES[command.name]) > 1 else "Example:"
+    yield from (f"  {line}" for line in EXAMPLES[command.name])
     if aliases := aliases_of(command.name):
         yield ""
         yield f"Also: {', '.join(aliases)}"

@@ -75,6 +75,7 @@ def run(*, stay: bool = False, as_json: bool = False, keep: bool = False) -> int
     """All of it; the exit status."""
     voice = Voice(as_json=as_json)
     try:
+        voice.say(f"power on: {ALPHA}, a T4, and {BETA}, a T5; domain {MOVER} will move there and back")
         with stage(voice.say, keep=keep) as made:
             begin(ALPHA)
             voice.say(f"{MOVER} works: memory, disk, console, network")

@@ -48,6 +48,12 @@ def labs_root() -> Path:
     return state_root().with_name("labs" if home() else "sun4v-labs")
 
 
+def lab_names() -> tuple[str, ...]:
+    """All labs, in order of the alphabet."""
+    root = labs_root()
+    return tuple(sorted(each.name for each in root.iterdir() if each.is_dir())) if root.is_dir() else ()
+
+
 class Room:
     """All labs of a user. `say` gets a line for each step."""
 
@@ -60,10 +66,8 @@ class Room:
 
     def states(self) -> list[LabState]:
         """All labs, in order of the alphabet."""
-        root = labs_root()
-        names = sorted(each.name for each in root.iterdir() if each.is_dir()) if root.is_dir() else []
         return [LabState(name, servers := self._servers(name), tuple(each for each in servers if place(each).on))
-                for name in names]
+                for name in lab_names()]
 
     def _servers(self, name: str) -> tuple[str, ...]:
         try:

@@ -153,6 +153,8 @@ TABLE = (
             "it has the fingerprint {found}; nothing was sent to it",
             "compare that with the target's server.crt, then put a copy into trust/{host}.pem or the fingerprint into "
             "hosts.toml"),
+    Message("migration.trust-file", "The certificate of {host} in trust/ here cannot be used",
+            "trust/{host}.pem: {problem}", "copy the target's server.crt there once more"),
     Message("migration.own-certificate", "The certificate of {host} is not in trust/ here",
             "with -c each manager must have the other's certificate", "put its server.crt into trust/{host}.pem"),
     Message("migration.refused", "{host} refuses the migration: {problem}"),
@@ -161,9 +163,13 @@ TABLE = (
     Message("migration.blocked", "{command} is refused while LDom {name} migrates on this machine", "",
             "wait until that has ended: `ldm list -o status {name}`, or cancel it{where}: "
             "`ldm cancel-operation migration {name}`"),
+    Message("migration.pages", "{command} is refused while pages of the memory of LDom {name} still come from {peer}",
+            "it runs here already, and waits for those that it needs",
+            "wait until all are here: `ldm list -o status {name}`, or stop the domain: `ldm stop-domain -f {name}`"),
     Message("migration.held", "LDom {name} cannot be changed: its migration is not settled",
             "{why}", "`ldm list -o status {name}`; `ldm cancel-operation migration {name}`"),
-    Message("migration.none", "no migration of LDom {name} is under way"),
+    Message("migration.unsettled", "The migration of LDom {name} is not settled: {problem}"),
+    Message("migration.none", "No migration of LDom {name} is under way"),
     Message("migration.not-here", "{text}"),
     Message("migration.in-doubt", "{text}", "the connection was lost after the point of no return",
             "see `ldm list -o status {name}` here and LDom {name} on {peer}"),

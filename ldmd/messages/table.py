@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RECORD_LETTERS = 1000
+"""Most of why a command failed that log and history keep."""
+
 
 @dataclass(frozen=True)
 class Message:
@@ -16,8 +19,17 @@ class Message:
 
 
 class RefusedError(Exception):
-    """An operation was refused; nothing was changed. `code` is stable, `str()` is the text."""
+    """An operation was refused; nothing was changed. `code` is stable, `str()` is the text.
+
+    `reasons`: for the log and the history, where the text is only the last line of what the user has read already.
+    """
 
     def __init__(self, code: str, text: str, *, cause: str = "", remedy: str = "") -> None:
         super().__init__(text)
         self.code, self.text, self.cause, self.remedy = code, text, cause, remedy
+        self.reasons: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """Text and reasons in one line."""
+        return ": ".join(each for each in (self.text, "; ".join(self.reasons)) if each)[:RECORD_LETTERS]

@@ -24,7 +24,10 @@ from ldmd.planner.naming import fits
 from ldmd.planner.strands import Strands
 
 MANAGER_VERSION = "3.3"
-"""The release whose behaviour this manager has."""
+"""The release whose behaviour this manager has, if it is not told to have that of an older one."""
+RELEASES = ("3.0", "3.1", "3.2", MANAGER_VERSION)
+SPLITTING = (3, 3)
+"""The first release that splits blocks of memory (rule G23)."""
 OPENBOOT, DEBUGGING = "OpenBoot Running", "Solaris debugging"
 
 

@@ -54,7 +54,7 @@ def plan_move(configuration: Configuration, guest: GuestFacts, options: Options 
         configuration = take(configuration, mac)
     configuration = configuration.with_domain(domain)
     if guest.live:
-        return settle(_received(configuration, guest, domain))
+        return settle(_received(configuration, guest, domain, known))
     return _bound(configuration, domain) if guest.bound else configuration
 
 
@@ -96,7 +96,7 @@ def _cpus(guest: GuestFacts, target: TargetFacts) -> Cpus:
 # -- a running domain
 
 
-def _received(configuration: Configuration, guest: GuestFacts, domain: Domain) -> Configuration:
+def _received(configuration: Configuration, guest: GuestFacts, domain: Domain, known: Known) -> Configuration:
     binding = guest.domain.binding
     assert binding is not None
     empty = Binding(id=free_id(configuration, domain.name), devices=binding.devices)  # numbers and channels stay
@@ -105,7 +105,8 @@ def _received(configuration: Configuration, guest: GuestFacts, domain: Domain) -
     bound = domain.but(state=State.BOUND, crypto=0, binding=empty.but(
         vcpus=vcpus, console_group=group, console_port=port, console_service=service))
     configuration = configuration.with_domain(bound)
-    given = memory_map(configuration).assign(_blocks(configuration, guest, domain.name, vcpus)).owned(domain.name)
+    blocks = _blocks(configuration, guest, domain.name, vcpus, known)
+    given = memory_map(configuration).assign(blocks).owned(domain.name)
     return configuration.with_domain(bound.but(
         memory=replace(domain.memory, size_bytes=binding.memory_bytes),
         binding=bound.binding and bound.binding.but(memory=to_blocks(given))))
@@ -126,9 +127,9 @@ def _vcpus(configuration: Configuration, guest: GuestFacts, domain: Domain) -> t
 
 
 def _blocks(configuration: Configuration, guest: GuestFacts, name: str,
-            vcpus: tuple[tuple[int, int], ...]) -> list[Mblock]:
+            vcpus: tuple[tuple[int, int], ...], known: Known) -> list[Mblock]:
     """Its memory near these CPUs: same real addresses, congruent physical ones."""
-    answer = layout(guest, target_facts(configuration), nodes=cpu_nodes(hardware(configuration), vcpus))
+    answer = layout(guest, target_facts(configuration, known), nodes=cpu_nodes(hardware(configuration), vcpus))
     if not isinstance(answer, Placement):
         refuse("migration.changed", name=name, problem=answer.detail, help="; or ".join(answer.remedies))
     blocks = [Mblock(block.pa, block.size_bytes, block.node, name, block.ra) for block in answer.blocks]

@@ -133,6 +133,11 @@ class Report:
         return tuple(each for each in self.findings if each.severity is Severity.WARNING)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Of what prevents it, each in one line."""
+        return tuple(" ".join(each.text.splitlines()) for each in self.errors)
+
+    @property
     def ok(self) -> bool:
         """True where the migration may begin."""
         return not self.errors

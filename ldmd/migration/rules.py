@@ -22,7 +22,7 @@ _GENERAL = (
     Rule(id="G02", name="clock-lag",
          proof=REAL + "state.py::test_g02_the_clock_is_late_by_the_pause",
          summary="The guest's clock falls behind by the time it was suspended, unless an outside source corrects it"),
-    Rule(id="G03", name="brief-delay", proof="tests/room/test_demo.py::test_there_and_back",
+    Rule(id="G03", name="brief-delay", proof="tests/room/test_demo.py::test_g03_there_and_back",
          summary="In the last phase the guest only pauses; its network interface goes and comes back"),
 )
 _CPUS = (

@@ -338,8 +338,8 @@ class Source:
         if state.served:
             return (f"{peer} has the domain, but pages of its memory were lost before they came: it boots there anew, "
                     "with its disks as a power failure would have left them")
-        return (f"{peer} has the domain, but its machine failed before that was known here (or somebody stopped the "
-                "domain there): it boots there anew")
+        return (f"{peer} has the domain, but lost its memory before that was known here (a process of the migration or "
+                "the machine failed, or somebody stopped the domain there): it boots there anew")
 
     def never(self, state: State) -> Step:
         """The target will never run it."""
@@ -398,7 +398,7 @@ class Source:
         """`ldm cancel-operation migration` in any phase. After RELEASE: the target, the lease or a person."""
         mid, peer = state.plan.mid, state.plan.peer
         if state.at in OPEN:
-            return self.abort(state, "cancelled")
+            return self.abort(state, f"cancelled by {event.who}" if event.who else "cancelled")
         if state.at is At.SERVING and (state.linked or not event.force):
             return state, [Tell(f"{peer} runs the domain already: it cannot be cancelled any more. Only if {peer} is "
                                 "lost for ever, boot the domain here anew: ldm cancel-operation -f migration")]

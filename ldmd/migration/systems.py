@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-NAMES = ("uts-sysname", "uts-release", "uts-version")
-"""What is asked of the guest."""
+NAMES = ("uts-sysname", "uts-release", "uts-version", "kernel-zones", "memory-tags")
+"""What is asked of the guest. The last two are names of ours: how many kernel zones run, "on" where version tags of
+memory are in use; a system that does not know a name leaves it out."""
+COUNT_DIGITS = 6
 UPDATES = {
     118822: "10 3/05", 118833: "10 11/06", 120011: "10 8/07", 127127: "10 5/08", 137137: "10 10/08",
     139555: "10 5/09", 141444: "10 10/09", 142909: "10 9/10", 144500: "10 9/10", 147440: "10 8/11",
@@ -23,10 +26,17 @@ _RELEASE = re.compile(r"\d+(\.\d+)*")
 WORD_LETTERS = 256
 
 
-def system_told(values: object) -> dict[str, str]:
-    """`os` of a status: "name" and "version" as far as they are known. `values`: pairs of an answer of system-info."""
+def system_told(values: object) -> dict[str, Any]:
+    """`os` of a status: "name" and "version", "kernel_zones" and "tags" (true or not there), as far as they are known.
+    `values`: pairs of an answer of system-info.
+    """
     words = dict(_pairs(values))
-    name, release, version = (words.get(each, "") for each in NAMES)
+    name, release, version, zones, tags = (words.get(each, "") for each in NAMES)
+    more = {"kernel_zones": zones.isdecimal() and len(zones) <= COUNT_DIGITS and int(zones) > 0, "tags": tags == "on"}
+    return {**_named(name, release, version), **{key: True for key, there in more.items() if there}}
+
+
+def _named(name: str, release: str, version: str) -> dict[str, Any]:
     if name == "Linux":
         return {"name": name, "version": release}
     if name != "SunOS":

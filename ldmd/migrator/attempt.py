@@ -27,6 +27,8 @@ from ldmd.migrator.moves import Round
 from ldmd.operations.context import HypervisorError
 
 ROUNDS_KEPT = 256
+OVER = ("aborted", "closed")
+"""States of a source whose attempt ended, well or not."""
 LEAST_PERCENT = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
 
 
@@ -59,6 +61,7 @@ class Attempt:
         self.told: list[str] = []
         self.tellings = 0
         self.percent = 0
+        self.reached = Phase.CHECK  # the furthest phase; the state of an attempt that ended has none of its own
         self.progress: dict[str, Any] = {}
         self.rounds: list[Round] = []
         self.started = means.manager.clock.now()
@@ -212,6 +215,8 @@ class Attempt:
             if follow is not None:
                 queue.append(follow)
         self.carried = self.state
+        if self.state.at.value not in OVER:
+            self.reached = self.state.phase
         self.stepped()
 
     def _perform(self, effects: list[ev.Effect]) -> ev.Event | None:

@@ -13,7 +13,7 @@ from ldmd.messages import RefusedError, message
 from ldmd.migrator import greeting
 from ldmd.migrator.greeting import Join, RefusedGreetingError, Welcome
 from ldmd.migrator.link import Link, LinkError, PinError, connect
-from ldmd.migrator.peers import Peer, find_peer
+from ldmd.migrator.peers import Peer, find_peer, trusted
 
 if TYPE_CHECKING:
     from ldmd.migrator.means import Means
@@ -39,6 +39,10 @@ def visit(means: Means, host: str, join: Join, *, pin: str = "") -> Visit:
     """
     peer = find_peer(host, means.directory)
     pins = frozenset({pin}) if pin else peer.fingerprints
+    if join.how == greeting.CERTIFICATE:  # that a home is shared is no trust
+        pins &= frozenset(trusted(means.directory).values())
+        if not pins:
+            raise message("migration.own-certificate", host=host)
     try:
         sock = connect(peer.address, peer.port, pins, identity=means.identity, seconds=means.pace.greeting_seconds)
     except PinError as error:

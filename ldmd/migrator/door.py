@@ -8,14 +8,13 @@ import threading
 from collections.abc import Callable
 
 from ldmd.messages import RefusedError
-from ldmd.migration.facts import MANAGER_VERSION
 from ldmd.migrator import greeting
 from ldmd.migrator.greeting import Join, Welcome
 from ldmd.migrator.link import Link
 from ldmd.migrator.listener import Listener
 from ldmd.migrator.means import Means
 from ldmd.migrator.passwords import FILE, Guesses, check_password
-from ldmd.migrator.peers import fingerprint, trusted
+from ldmd.migrator.peers import fingerprint, trusted, unreadable_trust
 from ldmd.migrator.targetside import TargetSide
 
 
@@ -58,11 +57,14 @@ class Door:
             if not self._may(join, fingerprint(ssl.PEM_cert_to_DER_cert(pem)), address):
                 who = f"user {join.user[:64]!r} by password" if join.how == greeting.PASSWORD else f"by {join.how}"
                 means.manager.log.notice(f"migration: machine {join.machine[:64]!r} at {address} was not let in, {who}")
+                if join.how == greeting.CERTIFICATE:
+                    for each in unreadable_trust(means.directory):
+                        means.manager.log.warning(f"migration: trust/{each}")
                 return "authentication"
             if not means.settings.incoming:
                 return "off"
             return Welcome(machine=means.manager.configuration.server.name, greatest=means.greatest(join.uuid),
-                           home=self.home_token, release=MANAGER_VERSION)
+                           home=self.home_token, release=means.settings.release)
         except RefusedError as error:
             means.manager.log.warning(f"migration: {error.text}")
             return "authentication"

@@ -23,6 +23,13 @@ ENDED = frozenset({"stopped", "power-off", "error", "reset", "panic", "watchdog"
 OPEN_RECORDS = (rec.Prepared, rec.Released)
 
 
+def names_of(arguments: Mapping[str, Any]) -> set[str]:
+    """The domains that an operation names; "" stands for all of them."""
+    if arguments.get("all"):
+        return {""}
+    return {each for each in (*(arguments.get("domains") or ()), arguments.get("domain")) if isinstance(each, str)}
+
+
 class Holding:
     """The attempts of a manager, and what follows for everybody else."""
 
@@ -78,6 +85,10 @@ class Holding:
         for each in self.attempts():
             if not each.holds:
                 continue
+            if isinstance(each, TargetSide) and each.pages_follow:
+                if command != "stop-domain" or names_of(arguments) != {each.name}:
+                    refuse("migration.pages", command=command, name=each.name, peer=each.peer)
+                continue
             if not self.doubts(each):
                 refuse("migration.blocked", command=command, name=each.name,
                        where=f" on {each.peer}" if isinstance(each, TargetSide) else "")
@@ -87,7 +98,10 @@ class Holding:
     def check_change(self, old: Configuration, new: Configuration) -> None:
         """No operation changes a domain that is held, whatever it was asked."""
         for each in self.attempts():
-            if each.holds and domain_of(old, each.uuid) != domain_of(new, each.uuid):
+            before, after = domain_of(old, each.uuid), domain_of(new, each.uuid)
+            if isinstance(each, TargetSide) and each.pages_follow and before is not None and after is not None:
+                after = after.but(state=before.state, started_at=before.started_at)  # it may be stopped
+            if each.holds and before != after:
                 refuse("migration.held", name=each.name, why=each.told[-1] if each.told else "")
 
     def takes(self, domain: Domain, event: Mapping[str, Any]) -> bool:
@@ -99,6 +113,10 @@ class Holding:
         if isinstance(held, SourceSide) and why in ENDED:
             what = "was reset" if why in ("reset", "panic", "watchdog") else "stopped"
             held.post(ev.TransferFailed(f"the domain {what} ({why})"))
+            return False
+        if isinstance(held, TargetSide) and held.pages_follow:
+            if event.get("state") in ("halted", "defined"):
+                held.ended(why)
             return False
         return not isinstance(held, SourceSide) or why != "suspended" or held.expects_stop
 

@@ -12,6 +12,7 @@ An operation that moves a domain:
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -21,8 +22,8 @@ from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration import source as src
 from ldmd.migration.facts import GuestFacts, guest_facts
-from ldmd.migration.phases import Kind
-from ldmd.migration.rule import Options
+from ldmd.migration.phases import Kind, Phase
+from ldmd.migration.rule import Options, Report
 from ldmd.migrator import greeting
 from ldmd.migrator.asking import ask_system, other_operation
 from ldmd.migrator.connector import Visit, unreachable, visit
@@ -33,7 +34,7 @@ from ldmd.migrator.holding import Holding
 from ldmd.migrator.identities import known_of
 from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveJob, MoveOptions, MoveOutcome, MoveView, Target
-from ldmd.migrator.peers import find_peer, fingerprint, trusted
+from ldmd.migrator.peers import fingerprint
 from ldmd.migrator.sourceside import SourceSide
 from ldmd.migrator.targetside import TargetSide
 from ldmd.model import Domain
@@ -256,10 +257,6 @@ class Migrations(Holding):
         """The first connection, with the right to it; nothing is changed yet on either side."""
         machine = self.means.manager.configuration.server.name
         how = greeting.CERTIFICATE if options.certificates else greeting.PASSWORD
-        if options.certificates:
-            pins = find_peer(target.host, self.means.directory).fingerprints
-            if not pins & set(trusted(self.means.directory).values()):
-                refuse("migration.own-certificate", host=target.host)
         join = Join(uuid=domain.uuid, how=how, machine=machine, user=target.user, password=options.password or "")
         box: list[Visit | RefusedError] = []
 
@@ -278,6 +275,9 @@ class Migrations(Holding):
         found = box[0]
         if isinstance(found, RefusedError):
             raise found
+        if found.certificate == self.means.identity.der:  # whatever name it was called by
+            found.link.close(at_once=True)
+            refuse("migration.itself", name=domain.name, host=machine)
         return found
 
     def _make(self, domain: Domain, target: Target, options: MoveOptions, facts: GuestFacts,
@@ -317,7 +317,7 @@ class Migrations(Holding):
 
         def look() -> bool:
             nonlocal said
-            now = (attempt.percent, attempt.state.phase.word, attempt.progress)
+            now = (attempt.percent, phase_of(attempt).word, attempt.progress)
             if now[:2] != said[:2] or now[2] is not said[2]:  # each step of the copying is recorded
                 said = now
                 job.progress(*now[:2])
@@ -329,7 +329,7 @@ class Migrations(Holding):
         except RefusedError as error:
             if error.code != "job.cancelled":
                 raise
-            attempt.post(ev.Cancel(who="the command that began it"))
+            attempt.post(ev.Cancel(who="the end of the command that began it"))
             self.means.manager.wait(None, lambda: attempt.decided, FOR_EVER)
 
     # -- cancelling
@@ -355,14 +355,14 @@ class Migrations(Holding):
             refuse("migration.not-here", text=lines[-1])
         if isinstance(found, SourceSide) and found.state.at is src.At.RELEASED and not found.state.linked:
             refuse("migration.in-doubt", text=lines[-1], name=name, peer=found.host)
-        return tuple(line for line in lines if line != "cancelled")
+        return tuple(line for line in lines if not line.startswith("cancelled"))
 
     @staticmethod
     def _peer(attempt: SourceSide | TargetSide) -> str:
         return attempt.host if isinstance(attempt, SourceSide) else attempt.peer
 
     def _stamp(self) -> str:
-        return f"at {self.means.manager.clock.now():.0f}"
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.means.manager.clock.now()))
 
     # -- what can be seen
 
@@ -374,6 +374,18 @@ class Migrations(Holding):
     def role(self, name: str) -> str:
         """The role for `report_flags.flag_words` of a domain: "source", "target", "error" or ""."""
         return next((each.role for each in self.view() if each.domain == name), "")
+
+
+def phase_of(attempt: SourceSide | TargetSide) -> Phase:
+    """The product's phase as a person sees it: one that is given up stays where it was, and nothing is prepared before
+    the rules are met, or in a dry run."""
+    if not isinstance(attempt, SourceSide) or attempt.success:
+        return attempt.state.phase
+    over = attempt.state.at in (src.At.ABORTED, src.At.CLOSED)
+    met = attempt.checked and not Report(domain=attempt.name, findings=attempt.findings).errors
+    if attempt.plan.dry_run or (not met and (over or attempt.state.at is src.At.OFFERED)):
+        return Phase.CHECK
+    return attempt.reached if over else attempt.state.phase
 
 
 def _copies(attempt: SourceSide | TargetSide) -> bool:
@@ -391,7 +403,7 @@ def _view(attempt: SourceSide | TargetSide) -> MoveView:
                                        "" if facts is None else facts.domain.name, False)
     return MoveView(
         domain=attempt.name, uuid=attempt.uuid, side="source" if source else "target", role=attempt.state.flag.value,
-        phase=int(attempt.state.phase), percent=attempt.percent, peer=peer, name_there=there, started=attempt.started,
+        phase=int(phase_of(attempt)), percent=attempt.percent, peer=peer, name_there=there, started=attempt.started,
         mid=mid, kind=kind.value, dry_run=dry, rounds=tuple(attempt.rounds), told=tuple(attempt.told),
         progress=dict(attempt.progress))
 

@@ -33,7 +33,8 @@ class MoveOutcome:
 
     `findings`: all rules that are unmet, warnings too, as the target's preflight found them. `problems`: lines to print
     where it failed, without the last one ("Domain Migration of LDom ... failed"), which the command adds. `told`: what
-    else a person should read (the domain booted anew there, ...). `summary`: for the record of the migration
+    else a person should read (the domain booted anew there, ...). `reasons`: the same as problems, each in one line
+    without causes and remedies, for log and history. `summary`: for the record of the migration
     (docs/reference/migration-record.md): the worker's last word, and how long the domain stood still.
     """
 
@@ -41,6 +42,7 @@ class MoveOutcome:
     findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     summary: dict[str, Any] = field(default_factory=dict)
 
 

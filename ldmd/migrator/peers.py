@@ -44,12 +44,21 @@ def fingerprint(der: bytes) -> str:
 
 def read_certificate(path: Path) -> bytes:
     """DER of a PEM file, b"" where there is none or it is none."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    """DER of a PEM file, or why it cannot be had; neither where there is no file."""
     try:
         if path.stat().st_size > CERTIFICATE_BYTES:
-            return b""
-        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
-    except (OSError, ValueError):
-        return b""
+            return b"", f"it has more than {CERTIFICATE_BYTES} bytes"
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER), ""
+    except FileNotFoundError:
+        return b"", ""
+    except OSError as error:
+        return b"", error.strerror or str(error)
+    except ValueError:
+        return b"", "it is no certificate in PEM"
 
 
 def trusted(directory: Path) -> dict[str, str]:
@@ -60,6 +69,17 @@ def trusted(directory: Path) -> dict[str, str]:
         if der:
             found[path.stem] = fingerprint(der)
     return found
+
+
+def _trust_problem(directory: Path, host: str) -> str:
+    """Why trust/HOST.pem, which is there, is of no use."""
+    return "" if "/" in host or len(host) > 200 else _read(directory / TRUST / f"{host}.pem")[1]
+
+
+def unreadable_trust(directory: Path) -> tuple[str, ...]:
+    """Files of trust/ that trust nobody, each with why."""
+    found = ((path.name, _read(path)[1]) for path in sorted((directory / TRUST).glob("*.pem")))
+    return tuple(f"{name}: {problem}" for name, problem in found if problem)
 
 
 def publish(where: Place, address: str, port: int) -> None:
@@ -78,9 +98,11 @@ def withdraw(where: Place) -> None:
 
 def find_peer(host: str, directory: Path) -> Peer:
     """Where it is. `directory`: of this manager. Raises RefusedError migration.host, migration.connect (a machine
-    of this home that does not listen), settings.file.
+    of this home that does not listen), migration.trust-file, settings.file.
     """
     known = trusted(directory)
+    if host not in known and (problem := _trust_problem(directory, host)):
+        refuse("migration.trust-file", host=host, problem=problem)
     pins = frozenset({known[host]}) if host in known else frozenset()
     entry = read_hosts(directory / HOSTS).get(host)
     if entry is not None:

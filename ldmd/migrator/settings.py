@@ -15,6 +15,8 @@
     postcopy = "off"                   # "auto": a domain that writes faster than the link carries goes on at the target
                                        # before all its memory is there; is the source lost then, the domain reboots
     handover = "off"                   # "auto": on one host memory is handed over by descriptor, and not copied
+    release = "3.3"                    # what this manager is towards others: 3.0, 3.1, 3.2 (rule M01); before 3.3 no
+                                       # block of memory is split (rule G23)
     handover-verify = "auto"           # hash it before and after: "always", "never", or where it is 256 MiB at most
 
     [system2]                          # hosts.toml: one table for each name that `ldm migrate-domain` is given
@@ -32,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmd.messages import refuse
+from ldmd.migration.facts import MANAGER_VERSION, RELEASES
 from ldmd.migrator.samehost import HANDOVERS, VERIFY
 
 FILE, HOSTS = "ldmd.toml", "hosts.toml"
@@ -40,7 +43,8 @@ PORT = 8101
 LEAST_BANDWIDTH = 1000
 """Bytes a second (emulator/stream/worker.md)."""
 COMPRESSIONS = ("auto", "none", "lz4", "zstd", "zlib")
-WORDS = {"compress": COMPRESSIONS, "postcopy": ("off", "auto"), "handover": HANDOVERS, "handover-verify": VERIFY}
+WORDS = {"compress": COMPRESSIONS, "postcopy": ("off", "auto"), "handover": HANDOVERS, "handover-verify": VERIFY,
+         "release": RELEASES}
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -62,6 +66,7 @@ class Settings:
     postcopy: str = "off"
     handover: str = "off"
     handover_verify: str = "auto"
+    release: str = MANAGER_VERSION
 
     def check(self, path: Path) -> None:
         """Raises RefusedError settings.file."""

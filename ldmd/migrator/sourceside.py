@@ -75,7 +75,7 @@ class SourceSide(Attempt):
         self.host, self._called, self.name_there, self.pin = host, name, name_there, pin
         self.facts, self.options, self._moved_away = facts, options, moved_away
         self.findings: tuple[Finding, ...] = ()
-        self.success = False
+        self.success = self.checked = False  # checked: the target has told what its rules found
         self.target_machine = host
         self._address, self._certificate = "", b""
         self._data: dict[str, Any] | None = None
@@ -144,7 +144,7 @@ class SourceSide(Attempt):
         """How it ended, once it is decided."""
         plan, at = self.plan, self.state.at
         accepted = plan.dry_run and at is At.CLOSED and not self.told
-        done = self.success or at is At.DONE or accepted
+        done = self.success or accepted  # not DONE: what the target has may not be what was sent
         report = Report(domain=self.name, findings=self.findings, dry_run=plan.dry_run)
         why = report.lines()[:-1] if report.errors else tuple(self.told[-1:] or (UNSETTLED,))
         if self._refusal is not None and why == (self._refusal.text,):
@@ -154,7 +154,7 @@ class SourceSide(Attempt):
         lines = report.lines() if not report.errors else ()
         told = (*lines, *(self.told if done else ()))
         return MoveOutcome(done=done, findings=self.findings, problems=() if done else why, told=told,
-                           summary=self._summary())
+                           reasons=() if done else report.texts or tuple(map(str.strip, why)), summary=self._summary())
 
     def _summary(self) -> dict[str, Any]:
         """For the record. All populated pages were compared with what the target has, by their digest (`strict`: read
@@ -211,7 +211,7 @@ class SourceSide(Attempt):
         """Frames of the target that are no messages."""
         kind = frame.get("type")
         if kind == "report":
-            self.findings = findings_of(frame)
+            self.findings, self.checked = findings_of(frame), True
             self._foresee()
         elif kind == "why" and self.state.at not in (At.ABORTED, At.CLOSED):  # else because it was given up here
             text = frame.get("text")
@@ -390,6 +390,7 @@ class SourceSide(Attempt):
             self._stood[0] = manager.clock.monotonic()
             if not stands:
                 manager.hypervisor.call("guest.suspend", guest=self._number)
+        self._work.tell("stands")  # the last pages go while the machine saves its state
         self.post(ev.Suspended(), job=number)
         persist(manager, lambda now: moving.suspended(now, self._name(now)) if self.state.at is not At.ABORTED else now)
         return None
@@ -490,9 +491,8 @@ class SourceSide(Attempt):
             with manager.turn():
                 domain = domain_of(manager.configuration, self.uuid)
                 if domain is not None and domain.state is DomainState.BOUND:
-                    now = manager.clock.now()
                     manager.commit(manager.configuration.with_domain(
-                        domain.but(state=DomainState.ACTIVE, started_at=now)), moving=True)
+                        domain.but(state=DomainState.ACTIVE, started_at=manager.clock.now())), moving=True)
         except (RefusedError, HypervisorError) as error:
             self.log(f"the domain was not started: {error}")
 

@@ -68,7 +68,9 @@ class TargetSide(Attempt):
         self._booted = 0  # the attempt whose domain was lost, and started anew
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
-        self._verifying = False
+        self._verifying = self._settling = False
+        self._loading = -1  # the job in which the machine loads the state
+        self._loaded = False
         self._hand: TargetHand | None = None
         self._work = Work(self, self._worker_event)
 
@@ -82,8 +84,22 @@ class TargetSide(Attempt):
     @property
     def holds(self) -> bool:
         """The domain is this side's to care for: nobody else starts, stops or changes it."""
-        starting = self.entering(At.OWNER) or (self.state.at is At.OWNER and self.state.missing != 0)
-        return self.state.at in PROMISED or self.state.at is At.BROKEN or starting
+        starting = self.entering(At.OWNER) or self.pages_follow
+        return self.state.at in PROMISED or self.state.at is At.BROKEN or starting or self._settling
+
+    @property
+    def pages_follow(self) -> bool:
+        """The domain runs here, and waits for pages of its memory. It may end by itself, or be stopped."""
+        return self.state.at is At.OWNER and self.state.missing != 0 and not self.entering(At.OWNER)
+
+    def ended(self, why: str) -> None:
+        """The domain has ended while pages were missing, which nobody needs any more. From any thread."""
+        def over() -> None:
+            if self.state.missing:
+                self.log(f"the domain ended ({why}): pages of its memory that are missing are not needed any more")
+                self.step(ev.Completed())
+
+        self.act(over)
 
     @property
     def name(self) -> str:
@@ -143,6 +159,8 @@ class TargetSide(Attempt):
         """After CLOSE the source may forget as well."""
         held, name = self.state.at in PROMISED, self.name
         super().step(event)
+        if isinstance(event, ev.Restarted) and event.guest is ev.Guest.RUNNING and self.state.mid in self.state.owned:
+            self._all_here()  # the last page may have come when nobody was there to say so
         if held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
             self._remember(name)
         if self.state.unstarted and self.state.unstarted == self.state.mid:
@@ -167,6 +185,7 @@ class TargetSide(Attempt):
         """See `ldmd.migration.events`."""
         match effect:
             case ev.Preflight(offer):
+                self.percent = 0  # of an attempt of before
                 self.run_job(lambda number: self._preflight(offer),
                              failed=lambda why: ev.Checked(offer, (why,)))
             case ev.CreateDomain():
@@ -200,7 +219,10 @@ class TargetSide(Attempt):
         problems = tuple(each.text for each in report.errors) or self._more_problems(offer, facts)
         self.say({"type": "report", "report": to_plain(Report(domain=report.domain, findings=report.findings,
                                                              dry_run=offer.dry_run))})
-        if not problems and not offer.dry_run:
+        if problems:
+            dry = "a dry run" if offer.dry_run else "it"
+            self.log(rec.line_of(f"{dry} is refused to {self.peer}: {'; '.join(problems)}"))
+        elif not offer.dry_run:
             self._keep_session(offer, facts)
         return ev.Checked(offer, problems)
 
@@ -231,6 +253,7 @@ class TargetSide(Attempt):
     def _forget(self) -> None:
         """What an attempt of before has left: its last word must not be taken for this one's."""
         self._received, self._verifying, self._data = None, False, None
+        self._loading, self._loaded = -1, False
         self.percent, self.progress, self.rounds = 0, {}, []
 
     def _create(self, number: int) -> ev.Event | None:
@@ -299,8 +322,11 @@ class TargetSide(Attempt):
             self._whole()
         elif kind == "progress":
             self.progress = {key: value for key, value in event.items() if key != "event"}
+        elif kind == "state":
+            self._load_begins(state_bytes(event.get("sha256")))
         elif kind == "received":
             self._received = event
+            self._load_begins(state_bytes(event.get("sha256")))
             self._verify()
         elif kind == "failed":
             self._failed(rec.line_of(str(event.get("why", "the copying failed"))))
@@ -355,11 +381,16 @@ class TargetSide(Attempt):
 
     def _whole(self) -> None:
         """The last page is here."""
+        self._all_here()
+        self.step(ev.Completed())
+
+    def _all_here(self) -> None:
+        """The machine need not look for missing pages any more. Without effect where it does not."""
         try:
             self.means.manager.hypervisor.call("memory.presence", guest=self._number, what="end")
         except HypervisorError as error:
-            self.log(f"memory.presence: {error.text}")  # it goes on asking for what is there
-        self.step(ev.Completed())
+            if status_of(self.means.manager, self.uuid).get("state") in ("running", "suspended"):
+                self.log(f"memory.presence: {error.text}")  # it goes on asking for what is there
 
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""
@@ -368,10 +399,7 @@ class TargetSide(Attempt):
         try:
             number = self._number
             manager.hypervisor.call("memory.presence", guest=number, what="give-up")
-            if status_of(manager, self.uuid).get("state") in ("receiving", "received"):
-                manager.hypervisor.call("guest.destroy", guest=number)
-            else:
-                manager.hypervisor.call("guest.stop", guest=number)
+            manager.hypervisor.call("guest.stop", guest=number)  # also an image that never ran: the guest stays defined
         except HypervisorError as error:
             self.log(f"the guest is not stopped: {error.text}")
         persist(manager, self._bound)
@@ -402,18 +430,32 @@ class TargetSide(Attempt):
         if self.state.kind is not Kind.LIVE:
             self._verifying = False
             self.post(ev.Verified(cold_digest(self.facts)), job=self._job)
-        elif self._received is not None:
+        elif self._received is not None and self._loaded:
             self._verifying = False
-            self.run_job(self._load, failed=self._not_loaded)
+            self.run_job(self._verified, failed=self._not_loaded)
 
-    def _load(self, number: int) -> ev.Event:
-        """The machine reads the state, all of it, before READY can be said."""
+    def _load_begins(self, digest: bytes) -> None:
+        """The state is here: the machine reads all of it, while memory is still being looked at, and FINAL comes."""
+        if self._loading == self._job:
+            return
+        self._loading, self._loaded = self._job, False
+
+        def load(number: int) -> None:
+            self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
+            self.act(self._is_loaded, job=number)
+
+        self.run_job(load, failed=self._not_loaded)
+
+    def _is_loaded(self) -> None:
+        self._loaded = True
+        self._verify()
+
+    def _verified(self, number: int) -> ev.Event:
+        """What is here, in one digest; READY can be said if it is what FINAL says."""
         received = self._received or {}
-        digest = state_bytes(received.get("sha256"))
-        self.means.manager.hypervisor.call("guest.load_state", guest=self._number, sha256=digest)
         if self._hand is not None:
             self._hand.compare(str(received.get("digest")))
-        found = image_digest(str(received.get("digest")), digest)
+        found = image_digest(str(received.get("digest")), state_bytes(received.get("sha256")))
         if found != self.state.digest:
             self.log(f"what came has the digest {found}, but the source says {self.state.digest}")
         return ev.Verified(found, partial=bool(received.get("missing")))
@@ -440,12 +482,18 @@ class TargetSide(Attempt):
                 self.log(f"the domain cannot be started yet: {error.text}")
             if not self.pause():
                 raise StartFailedError
-        note = self.means.note("target", self.uuid)
+        self._settling = True
+        self.act(lambda: self._started(back))  # the source waits to hear that it runs: that goes first
+
+    def _started(self, back: Return) -> None:
+        """It runs: now it is recorded. A restart that does not find it so finds OWNED, and what the machine says."""
+        note, manager = self.means.note("target", self.uuid), self.means.manager
         now = manager.clock.now()
         persist(manager, lambda old: self._active(old, note.get("started_at") or now))
         self.means.put_note("target", self.uuid, {**note, "began": True})
+        self._settling = False
         if not self.state.missing:  # else the worker still brings pages
-            self._end_work(wait=False)  # it has nothing more to write, and the source waits to hear that it runs
+            self._end_work(wait=False)  # it has nothing more to write
         back.listen()
         self._taken(self.name, int(note.get("crypto") or 0))
 

@@ -52,6 +52,12 @@ class Work:
         worker.request(op, fds, **members)
         return True
 
+    def tell(self, op: str) -> None:
+        """A request without members, to the worker that there may be."""
+        worker = self._worker
+        if worker is not None:
+            worker.request(op)
+
     def _start(self, number: int, current: Callable[[], int]) -> Worker | None:
         """None: the job was stopped meanwhile."""
         holder: list[Worker] = []

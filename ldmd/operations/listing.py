@@ -36,8 +36,10 @@ def _going(context: Context) -> dict[str, Going]:
             going[name] = Going(operation=kinds[job["command"]], progress_percent=int(job.get("percent", 0)))
     for view in context.migrations.view() if context.migrations is not None else ():
         if view.role:  # else it is settled
+            error = view.role == "error"
+            problem = view.told[-1] if error and view.told else ""
             going[view.domain] = Going(operation="migration", progress_percent=view.percent, role=view.side,
-                                       peer=view.peer, error=view.role == "error")  # fmt: skip
+                                       peer=view.peer, error=error, problem=problem)
     return going
 
 
@@ -61,6 +63,10 @@ def _domains(context: Context, arguments: Arguments) -> Any:
     view = view_of(context)
     if sections is None or "vdisk" in sections:
         _warn_of_disks(context, view)
+    if sections is not None and "status" in sections:
+        for name, going in view.going.items():
+            if going.problem and (not names or name in names):
+                context.warn(message("migration.unsettled", name=name, problem=going.problem).text)
     return domains_report(view, names, sections)
 
 

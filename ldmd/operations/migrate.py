@@ -79,8 +79,8 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
     target = target_of(text, context.user)
     options = _options(arguments, text)
     domain = known(context, name)
-    if target.host == context.configuration.server.name:
-        refuse("migration.itself", name=name, host=target.host)
+    if target.name is not None and target.name.isdecimal() and target.name != name:
+        refuse("migration.target-number", number=target.name, host=target.host)
     recording = Recording(context, domain, target, dry_run=options.dry_run)
     outcome = _moved(context, name, target, options, recording)
     recording.end(outcome)
@@ -88,7 +88,9 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
         if line:
             context.warn(line)
     if not outcome.done:
-        refuse("migration.would-fail" if options.dry_run else "migration.failed", name=name)
+        failed = message("migration.would-fail" if options.dry_run else "migration.failed", name=name)
+        failed.reasons = outcome.reasons
+        raise failed
     if not options.dry_run:
         context.emit("migrate-domain", domain=name, target=target.host)
 
@@ -96,6 +98,8 @@ def migrate_domain(context: Context, arguments: Arguments) -> Any:
 def _moved(context: Context, name: str, target: Target, options: MoveOptions, recording: Recording) -> MoveOutcome:
     """Carried out, or why not: the last line of a failure is the same whatever it was."""
     try:
+        if target.host == context.configuration.server.name:
+            refuse("migration.itself", name=name, host=target.host)
         migrations = _migrations(context)
         watching = Watching(context, lambda: _view(migrations, name), recording)
         return migrations.start(name, target, options, job=watching)
@@ -103,7 +107,7 @@ def _moved(context: Context, name: str, target: Target, options: MoveOptions, re
         why = message("migration.cancelled", name=name) if refused.code == "job.cancelled" else refused
     except HypervisorError as error:
         why = message("machine.refused", op="", why=error.code, problem=error.text)
-    return MoveOutcome(done=False, problems=_lines(why))
+    return MoveOutcome(done=False, problems=_lines(why), reasons=(_reason(why),))
 
 
 def _view(migrations: Migrations, name: str) -> MoveView | None:
@@ -113,6 +117,12 @@ def _view(migrations: Migrations, name: str) -> MoveView | None:
 def _lines(problem: RefusedError) -> tuple[str, ...]:
     more = (f"{title}: {text}" for title, text in (("Cause", problem.cause), ("Remedy", problem.remedy)) if text)
     return (problem.text, *more)
+
+
+def _reason(problem: RefusedError) -> str:
+    """Its first line, and the cause: "Failed to establish connection ... on target: beta (Connection refused)"."""
+    first = problem.text.splitlines()[0]
+    return f"{first} ({problem.cause})" if problem.cause else first
 
 
 class Watching:

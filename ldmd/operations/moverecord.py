@@ -92,4 +92,4 @@ class Recording:
         }  # fmt: skip
         self._context.records.add(self._record)
         self._tell("migration-end", target=self._record["target"], result=result, dry_run=self._record["dry_run"],
-                   why="; ".join(line for line in outcome.problems if line)[:1000])
+                   why="; ".join(outcome.reasons)[:1000])

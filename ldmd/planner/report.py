@@ -34,6 +34,7 @@ class Going:
     role: str = ""
     peer: str = ""  # the other server
     error: bool = False
+    problem: str = ""  # why a person has to see to it
 
 
 @dataclass(frozen=True, kw_only=True)

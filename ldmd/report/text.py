@@ -53,11 +53,17 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str =
         yield (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
 
 
+def result_of(record: Record) -> str:
+    """ "done", "failed"; of a dry run whether it could be done."""
+    words = {"done": "dry run: can be done", "failed": "dry run: would fail"}
+    return words.get(record["result"], "dry run") if record["dry_run"] else str(record["result"])
+
+
 def list_lines(records: Sequence[tuple[str, Record]]) -> Iterator[str]:
     """All of them, one a line."""
     rows = [(name, clock(record["started_at"]), f"{record['source']} -> {record['target']}", record["kind"],
-             "dry run" if record["dry_run"] else record["result"], duration(seconds_of(record)),
-             amount(bytes_of(record)), duration(downtime_of(record))) for name, record in records]
+             result_of(record), duration(seconds_of(record)), amount(bytes_of(record)), duration(downtime_of(record)))
+            for name, record in records]
     yield from table(("MIGRATION", "BEGUN (UTC)", "FROM, TO", "KIND", "RESULT", "TIME", "BYTES", "DOWNTIME"), rows,
                      indent="")
 

@@ -9,6 +9,8 @@ turns. `total`: until it runs there (ours hashes all memory again afterwards, be
 as each engine measures it. CPU: all processes of the engine, without the guest's own at its pace of before.
 `tcp`, `tls`: a bare copy of 256 MiB between two processes in the same run.
 
+`hand-over`: both servers on one host, memory by descriptor.
+
 Quick (minutes): 256 MiB, idle and 50 MiB/s. Full (hours): 1 to 8 GiB, rates up to 1000 MiB/s, a capped link with and
 without compression, and a terabyte with 1 GiB in it (by the transfer engine alone).
 """
@@ -72,22 +74,23 @@ def room(memory: int) -> Iterator[Room]:
 
 
 def our_settings(cell: Cell) -> dict[str, dict[str, str | int]]:
-    """Variants of ours for a row, by name."""
+    """Variants of ours for a row, by name; those of [migration] that differ from the defaults."""
     if not cell.cap:
-        return {"sun4v tls": {}}
+        return {"sun4v tls": {}, "sun4v hand-over": {"handover": "auto", "handover_verify": "never"}}
     return {"sun4v tls": {"bandwidth_bps": cell.cap, "compress": "none"},
-            "sun4v tls compress": {"bandwidth_bps": cell.cap, "compress": "auto"}}
+            "sun4v tls compress": {"bandwidth_bps": cell.cap, "compress": "auto"},
+            "sun4v tls post-copy": {"bandwidth_bps": cell.cap, "compress": "none", "postcopy": "auto"}}
 
 
 def run_ours(made: Room, cell: Cell, rows: Rows) -> None:
     """A move of one row, in each variant; the domain rests before and after."""
     made.load(cell)
     for name, values in our_settings(cell).items():
-        if cell.cap:
+        if values:
             made.settings(**values)
         note(rows, cell, name, made.move())
-    if cell.cap:
-        made.settings()
+        if values:
+            made.settings()
     made.unload()
 
 
@@ -123,7 +126,7 @@ def measure(cells: tuple[Cell, ...], engines: tuple[str, ...], guest: X86Guest |
     names = tuple(name for name in engines if name.startswith("qemu"))
     for memory in sorted({cell.memory for cell in cells}):
         with ExitStack() as stack:
-            made = stack.enter_context(room(memory + 128)) if "sun4v" in engines else None
+            made = stack.enter_context(room(memory)) if "sun4v" in engines else None
             for cell in (each for each in cells if each.memory == memory):
                 for _ in range(runs):
                     if made is not None:

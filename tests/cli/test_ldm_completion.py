@@ -13,7 +13,8 @@ from ldm_samples import NOW, configuration, domain, guest, primary
 from ldm_support import InMemory
 from manager_support import make_manager
 
-from ldmd.cli.completion import SHELLS, answer, script
+from emulator.shells import SHELLS, script
+from ldmd.cli.completion import answer
 from ldmd.cli.connection import Connection
 from ldmd.cli.grammar import COMMANDS
 from ldmd.manager import Manager
@@ -154,7 +155,7 @@ def test_fish(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SHELLS)
 def test_scripts_are_right_syntax(name: str, tmp_path: Path) -> None:
     program = shell(name)
-    (tmp_path / "script").write_text(script(name))
+    (tmp_path / "script").write_text(script(name, "ldm"))
     flag = "--no-execute" if name == "fish" else "-n"
     done = subprocess.run([program, flag, str(tmp_path / "script")], capture_output=True, text=True, timeout=60,
                           check=False)

@@ -9,6 +9,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,51 @@ def test_a_failure_says_why_and_ends_with_the_products_line(manager: Manager, mo
         "\nDomain Migration of LDom ldg1 would fail if attempted\n")
     assert [row["text"] for row in manager.history(2)] == [
         "Domain Migration of LDom ldg1 failed", "Domain Migration of LDom ldg1 would fail if attempted"]
+
+
+def test_why_it_failed_stands_in_history_log_and_event(
+        manager: Manager, moves: FakeMoves, log_lines: list[str]) -> None:
+    """In one line, without remedies; of what could not begin with its cause; and no longer than can be read."""
+    events: list[Any] = []
+    manager.watch(events.append)
+    moves.outcome = MoveOutcome(done=False, problems=("first", "  its remedy"), reasons=("first", "second"))
+    typed(manager, "migrate-domain -c ldg1 beta")
+    moves.refusal = message("migration.connect", host="beta", problem="Connection refused", help="is it on")
+    typed(manager, "migrate-domain -c ldg1 beta")
+    texts = ["Domain Migration of LDom ldg1 failed: first; second", "Domain Migration of LDom ldg1 failed: Failed to "
+             "establish connection with ldmd(1m) on target: beta (Connection refused)"]
+    assert [row["text"] for row in manager.history(2)] == texts
+    assert [line.partition("migration.failed: ")[2] for line in log_lines if "migration.failed" in line] == texts
+    assert [each["why"] for each in events if each["event"] == "migration-end"] == [
+        text.partition(" failed: ")[2] for text in texts]
+    moves.refusal, moves.outcome = None, MoveOutcome(done=False, reasons=("x" * 5000,))
+    typed(manager, "migrate-domain -c ldg1 beta")
+    assert len(manager.history(1)[0]["text"]) == 1000
+
+
+def test_a_number_behind_the_colon_is_taken_for_a_port(manager: Manager, moves: FakeMoves) -> None:
+    done = typed(manager, "migrate-domain -c ldg1 beta:8101")
+    assert done.status == 1 and moves.asked == []
+    assert done.err.splitlines()[0] == "8101 behind the colon would be the domain's name on beta, not a port"
+    assert ldm(manager, "add-domain 8102").status == 0
+    assert typed(manager, "migrate-domain -c 8102 beta:8102").status == 0
+
+
+def test_the_same_machine_is_no_target(manager: Manager, moves: FakeMoves) -> None:
+    here = manager.configuration.server.name
+    lines = typed(manager, f"migrate-domain -c ldg1 {here}").err.splitlines()
+    assert lines[0] == f"LDom ldg1 is on {here} already" and lines[-1] == "Domain Migration of LDom ldg1 failed"
+
+
+def test_a_migration_that_is_not_settled_is_told_with_its_status(manager: Manager, moves: FakeMoves) -> None:
+    """Flag e; on standard error, since programs read the table."""
+    moves.show("ldg1", "beta", phase=5, percent=97, role="error")
+    moves.views["ldg1"] = replace(moves.views["ldg1"], told=("early", "beta has not confirmed that it runs"))
+    text = "The migration of LDom ldg1 is not settled: beta has not confirmed that it runs\n"
+    done = typed(manager, "list -o status ldg1")
+    assert done.status == 0 and done.err == text and "    migration    97%" in done.out
+    assert typed(manager, "list -o status").err == text
+    assert typed(manager, "list ldg1").err == typed(manager, "list -o status primary").err == ""
 
 
 def test_a_success_with_a_word_to_the_person(manager: Manager, moves: FakeMoves) -> None:

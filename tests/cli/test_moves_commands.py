@@ -120,6 +120,14 @@ def test_the_list_of_migrations(sun4v: Sun4v, folder: Path) -> None:
                                                                                       "alpha/0002-ldg1"]
 
 
+@pytest.mark.parametrize(("result", "word"), [("done", "dry run: can be done"), ("failed", "dry run: would fail")])
+def test_a_dry_run_in_the_list(sun4v: Sun4v, folder: Path, result: str, word: str) -> None:
+    path = folder / "0002-ldg1.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dry_run": True, "result": result}))
+    rows = sun4v("report")[1].splitlines()
+    assert f"  live  {word}  " in rows[2] and "  live  failed  " in rows[1]
+
+
 @pytest.mark.parametrize("word", ["alpha/0002-ldg1", "0002-ldg1", "2", "ldg1", "alpha/ldg1"])
 def test_a_report(sun4v: Sun4v, folder: Path, word: str) -> None:
     os.utime(folder / "0001-ldg1.json", (1, 1))

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from elf_support import exit_with, program
 
+from emulator import shells
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 
@@ -44,6 +46,8 @@ def test_the_wheel_is_for_the_stable_abi(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("csrc", "tests"))]
     pages = {page.name for page in (ROOT / "docs" / "man").iterdir()}
     assert pages == {Path(name).name for name in names if "/share/man/man" in name} >= {"ldm.8", "sun4v-run.1"}
+    assert {name for name, _ in shells.installed()} == {
+        f"share/{name.partition('/share/')[2]}" for name in names if "/share/" in name and "/share/man/" not in name}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,18 @@ def test_what_is_installed_runs_without_the_source_tree(installed: Path, tmp_pat
     assert run(installed / "sun4v", "run", "prog.elf", cwd=tmp_path) == ""
     assert "t5-2" in run(installed / "sun4v", "platforms", cwd=tmp_path)
     assert "migrate-domain" in run(installed / "ldm", "--help", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "passed"), [("driver", 3), ("automation", 2), ("exercise", 4)])
+def test_the_suites_that_are_examples(installed: Path, tmp_path: Path, name: str, passed: int) -> None:
+    """Copied out of the tree, as a user begins: pytest finds the plugin by itself, and labos comes with the package."""
+    folder = shutil.copytree(ROOT / "docs" / "examples" / name, tmp_path / name)
+    environment = {**os.environ, "PATH": f"{installed}:{os.environ['PATH']}"}
+    for variable in ("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        environment.pop(variable, None)
+    said = run(installed / "python", "-P", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", ".",
+               "-c", os.devnull, cwd=folder, env=environment)
+    assert f"{passed} passed" in said and "seed 1 (--sun4v-seed 1 repeats)" in said
 
 
 def test_a_room_of_what_is_installed(installed: Path, tmp_path: Path) -> None:

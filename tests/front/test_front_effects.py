@@ -23,7 +23,7 @@ from ldmd.testing.room import Room
 Row = dict[str, object]
 ELSEWHERE = {
     ("machine", "kill"): "test_front_processes", ("manager", "kill"): "test_front_processes",
-    ("manager", "stall"): "test_front_processes", ("worker", "stall"): "test_front_processes",
+    ("manager", "stall"): "test_front_stalls", ("worker", "stall"): "test_front_stalls",
 }  # fmt: skip
 """What needs processes of its own."""
 SHOWN: set[tuple[str, str]] = set(ELSEWHERE)

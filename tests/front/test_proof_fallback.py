@@ -63,7 +63,7 @@ def test_here_it_translates() -> None:
     assert (stats["engine"], stats["engine_note"]) == ("translator", "")
 
 
-@pytest.mark.parametrize("feature", ["movbe", "bmi1", "bmi2", ""])
+@pytest.mark.parametrize("feature", ["movbe", "popcnt", "bmi1", "bmi2", ""])
 def test_processor_without_an_instruction(feature: str) -> None:
     """CPUID is that of another processor, and so are its instructions: ours would trap there."""
     translator()

@@ -153,6 +153,40 @@ def test_labos(bench: Bench, labos: Path) -> None:
     assert bench.status()["soft_state"]["normal"]
 
 
+def trap_of(program: Path) -> tuple[str, str]:
+    """Address of the first trap to the kernel in a program's main, and of main."""
+    listing = subprocess.run(["sparc64-linux-gnu-objdump", "-d", "--no-show-raw-insn", str(program)], check=True,
+                             capture_output=True, text=True).stdout  # fmt: skip
+    main = re.search(r"^([0-9a-f]+) <main>:\n(?:.+\n)*? *([0-9a-f]+):\s+ta ", listing, re.MULTILINE)
+    assert main
+    return f"0x{int(main[1], 16):x}", f"0x{int(main[2], 16):x}"
+
+
+def test_a_program_of_labos(bench: Bench, labos: Path) -> None:
+    """Nonprivileged code by its own addresses: over a trap to the kernel and back, floating point, kinds of watches."""
+    program = labos.parent / "labos" / "user" / "hello.elf"
+    main, trap = trap_of(program)
+    bench.boot(kernel=str(labos.parent / "labos.elf"))
+    bench.until(b"\n# ")
+    said = bench.gdb(
+        labos, f"add-symbol-file {program}", bench.keys(r"run hello there\n"), f"break *{main}", "continue",
+        "print $pstate", "bt 2", "x/s $o0", f"tbreak *{trap}", "continue", "stepi", "x/i $pc", "print $o0", "print $tl",
+        "set var $f1 = 1.5", "print $f1", "set var $d62 = -0.25", "print $d62", "print $f1",
+        'eval "awatch *(char *) %ld", $i0', "continue", "x/i $pc - 4", "delete",
+        'eval "set var *(char *) %ld = 87", $i0', "x/s $i0", 'eval "rwatch *(char *) %ld", $i0', "continue", "delete",
+        "finish", "bt 1", "kill",
+    )  # fmt: skip
+    found = in_order(
+        said, r"hit Breakpoint 1, 0x\w+ in main", r"= \[ IE PEF \]", r"#0 .* in main", r"#1 .* in _start", r'"there"',
+        r"Temporary breakpoint 2, 0x(\w+) in main", r"=> 0x(\w+) <main", r"= [1-9]", r"= 0\n", r"= 1.5\n", r"= -0.25\n",
+        r"= 1.5\n", r"hit Hardware access \(read/write\) watchpoint 3", r"Value = 116 't'", r"<main\+\d+>:\s+lds?u?b",
+        r'"Where"', r"hit Hardware read watchpoint 4", r"Value = 87 'W'", r"in vsnprintf",
+        r"#0 .* in printf", r"\[Inferior 1 .* killed\]",
+    )  # fmt: skip
+    assert int(found[6][1], 16) == int(found[5][1], 16) + 4  # behind the trap, and not in the kernel
+    assert b"Where" in bench.until(b"\n# ")  # what GDB has written is what the program says
+
+
 def test_a_port(bench: Bench, labos: Path) -> None:
     """One client at a time; each finds the guest as the one before left it; the guest may run meanwhile."""
     bench.boot(kernel=str(labos.parent / "labos.elf"))
@@ -214,10 +248,12 @@ def test_linux(bench: Bench, linux: Any) -> None:
     said = bench.gdb(
         linux.kernel, bench.keys(r"uname -m\n"), "break __do_sys_newuname", "break __se_sys_newuname",
         "break sys_newuname", "continue", "bt", "info threads", "x/s (char *) &linux_banner", "stepi", "stepi",
-        "delete", "monitor regs", 'eval "monitor translate %p", &linux_banner', "detach",
+        "delete", "monitor regs", 'eval "monitor translate %p", &linux_banner', "watch *(long *) &jiffies_64",
+        "continue", "bt 1", "delete", "detach",
     )  # fmt: skip
     in_order(said, r"hit Breakpoint \d, 0x\w+ in \w*sys_newuname", r"#0 +0x\w+ in \w*sys_newuname", r"#1 ",
              r"\* \d +Thread \d", r"Linux version 6", r"vcpu \d: tl 0", r"va 0x\w+: ra 0x\w+, pa 0x\w+",
+             r"hit Hardware watchpoint \d+: \*\(long \*\) &jiffies_64\n\nOld value = \d+\nNew value = \d+\n", r"#0 ",
              r"detached")  # fmt: skip
     assert b"sparc64" in bench.until(b"/ # ")
     bench.type(b"nproc\n")

@@ -308,6 +308,48 @@ def test_packet_interrupts_a_guest_that_sleeps() -> None:
 # -- two endpoints of one guest
 
 
+def sampled(guest: Guest, channel: int) -> tuple[int, int]:
+    """What RX_STATE and TX_STATE say."""
+    return call(guest, RX_STATE, channel)[3], call(guest, TX_STATE, channel)[3]
+
+
+@pytest.mark.parametrize("kind", ["client", "pair"])
+def test_a_change_is_told_where_its_interrupt_is_handled(kind: str) -> None:
+    """Linux's driver reads packets with the source disabled (NAPI), and notices changes in its RX handler alone: what
+    it is told anywhere else is lost on it, and it takes a channel that is DOWN for one that is connected, for ever."""
+    guest, channel = (pair(), None) if kind == "pair" else host(2)
+    interrupts_on(guest, 2)
+    for devino in (4, 5):
+        idle(guest, devino)
+    assert call(guest, RX_STATE, 2)[0] == EOK
+    if kind == "pair":
+        assert send(guest, 3, packet(7)) == EOK
+    assert call(guest, V_VALID, HANDLE, 5, 0)[0] == EOK  # the handler hands over to NAPI
+    idle(guest, 5)
+    before = len(mondos(guest))
+
+    def down() -> None:
+        if channel is not None:
+            channel.up = False
+        else:
+            assert call(guest, RX_QCONF, 3, 0, 0)[0] == EOK
+
+    down()
+    assert sampled(guest, 2) == (UP, UP)  # what it was told last, though it has asked
+    assert send(guest, 2, packet(8)) == EOK
+    assert call(guest, V_VALID, HANDLE, 5, 1)[0] == EOK
+    assert mondos(guest)[before:] == [5], "the change is not announced any more"
+    assert call(guest, TX_STATE, 2)[3] == UP
+    assert sampled(guest, 2) == (DOWN, DOWN)
+    idle(guest, 5)
+    if channel is not None:
+        channel.up = True
+        channel.reset()
+    else:
+        assert call(guest, RX_QCONF, 3, RX + 0x3000, ENTRIES)[0] == EOK
+    assert [call(guest, RX_STATE, 2)[3] for _ in range(3)] == [RESET, UP, UP]
+
+
 def test_states_of_a_pair() -> None:
     guest = guest_with_ldom()
     guest.machine.connect_channels(2, 3)

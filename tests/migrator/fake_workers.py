@@ -170,6 +170,7 @@ class Worker:
         peer._until(lambda: peer.state_place is not None)
         assert peer.state_place is not None
         os.pwrite(peer.state_place, image, 0)
+        peer.tell("state", sha256=hashlib.sha256(image).digest())
         self.at("sent")
         digest = digest_of(self.fds[0], late)
         there = digest_of(peer.fds[0], late)

@@ -63,6 +63,7 @@ class Site:
         seed = sum(name.encode())
         self.room: Room = ready(platform, machine=self.machine, store=self._store(), name=name, seed=seed)
         self.manager = self.room.manager
+        self.manager.log = Log(self.lines.append, now=self.clock.now)
         self.migrations: Migrations
         self._attach(start=False)
 

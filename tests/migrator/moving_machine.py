@@ -230,7 +230,7 @@ class MovingMachine(FakeMachine):
 
     def op_guest_stop(self, guest: int, taken: bool = False) -> dict[str, Any]:
         found = self._guest(guest)
-        if found.state not in ("running", "suspended"):
+        if found.state not in ("running", "suspended", "receiving", "received"):
             raise HypervisorError("state", f"guest {guest} is {found.state}")
         self._forget(guest)
         self.open_disks.discard(guest)
@@ -240,6 +240,8 @@ class MovingMachine(FakeMachine):
 
     def op_guest_suspend(self, guest: int) -> dict[str, Any]:
         found = self._running(guest)
+        if self.absent(guest):
+            raise HypervisorError("state", "pages have not come yet")
         found.state, found.code = "suspended", 0
         self.emit("guest.state", guest=guest, state="suspended", why="suspended", code=0)
         return {}
@@ -263,6 +265,13 @@ class MovingMachine(FakeMachine):
         found.state, found.why, found.code = "suspended", "suspended", 1
         self.itself += 1
         self.emit("guest.state", guest=guest, state="suspended", why="suspended", code=1)
+
+    def ends_itself(self, guest: int) -> None:
+        """MACH_EXIT."""
+        with self.turn:
+            self._forget(guest)
+            self.open_disks.discard(guest)
+            self._off(guest, "power-off")
 
     def op_guest_resume(self, guest: int) -> dict[str, Any]:
         found = self._guest(guest)
@@ -351,7 +360,9 @@ class MovingMachine(FakeMachine):
         elif what == "end" and self.absent(guest):
             raise HypervisorError("state", "pages are missing")
         elif what == "end":
-            self.missing.pop(guest).close()
+            missing = self.missing.pop(guest, None)
+            if missing is not None:
+                missing.close()
         return {"missing": len(self.absent(guest))} if what == "missing" else {}
 
     def absent(self, number: int) -> set[int]:

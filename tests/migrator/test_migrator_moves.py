@@ -26,6 +26,49 @@ def test_a_running_domain_moves_with_its_memory(pair: Pair) -> None:
     until(lambda: pair.alpha.migrations.view() == () and pair.beta.migrations.view() == ())
 
 
+def steps_of(pair: Pair, **options: Any) -> tuple[Any, list[str], list[tuple[str, int, int]]]:
+    """How it ended, the texts of its progress, and (side, phase, percent) of the events of both."""
+    texts: list[str] = []
+    seen: list[tuple[str, int, int]] = []
+
+    def note(event: Any) -> None:
+        if event["event"] == "migration-phase":
+            seen.append((event["side"], event["phase"], event["percent"]))
+        elif event["event"] == "progress":
+            texts.append(event["text"])
+
+    pair.alpha.manager.watch(note)
+    pair.beta.manager.watch(note)
+    return pair.move(**options).done(), list(dict.fromkeys(texts)), seen
+
+
+def test_nothing_is_prepared_or_handed_over_in_a_dry_run(pair: Pair) -> None:
+    outcome, texts, _ = steps_of(pair, dry_run=True)
+    assert outcome.done and texts == ["connecting", "checking"]
+
+
+def test_what_is_refused_is_only_checked_and_told_at_both_ends(pair: Pair) -> None:
+    pair.beta.room.ok("add-domain", domains=["ldg1"])
+    outcome, texts, _ = steps_of(pair)
+    why = "An LDom with the name 'ldg1' already exists on the target machine"
+    assert texts == ["connecting", "checking"] and outcome.reasons == (why,)
+    assert any(f"it is refused to alpha: {why}" in line for line in pair.beta.lines)
+    assert not pair.move(dry_run=True).done().done
+    assert any(f"a dry run is refused to alpha: {why}" in line for line in pair.beta.lines)
+
+
+def test_the_targets_percent_is_that_of_this_attempt(pair: Pair) -> None:
+    gate = Gate(pair, "source.connected")
+    moving = pair.move()
+    gate.reached()
+    cancel(pair.alpha)
+    assert moving.done().reasons == ("cancelled by local, 2023-11-14 22:13:20 UTC",)
+    gate.open()
+    outcome, _, seen = steps_of(pair)
+    assert outcome.done
+    assert next(each for each in seen if each[0] == "target") == ("target", 2, 2)
+
+
 @pytest.mark.parametrize("given_up", [False, True])
 def test_the_sources_process_starts_while_the_target_makes_room(
         pair: Pair, monkeypatch: pytest.MonkeyPatch, given_up: bool) -> None:
@@ -61,6 +104,20 @@ def test_that_it_runs_there_is_said_before_the_targets_worker_has_ended(
     monkeypatch.setattr(Worker, "wait", slow)
     assert pair.move().done().done and not ended.is_set()
     ended.set()
+    until(lambda: pair.workers.alive == [])
+
+
+def test_the_state_is_loaded_while_memory_is_still_looked_at(pair: Pair) -> None:
+    """Before the target's worker has compared everything, and before FINAL was said."""
+    states = list[str]()
+
+    def at(where: str, worker: Worker) -> None:
+        if where == "source.sent":
+            until(lambda: "received" in [each.state for each in pair.beta.machine.guests.values()])
+            states.append(where)
+
+    pair.workers.on = at
+    assert pair.move().done().done and states == ["source.sent"]
     until(lambda: pair.workers.alive == [])
 
 
@@ -189,7 +246,7 @@ def test_cancelling_while_it_copies(pair: Pair) -> None:
     assert cancel(pair.alpha).error is None
     outcome = moving.done()
     gate.open()
-    assert not outcome.done and outcome.problems == ("cancelled",)
+    assert not outcome.done and outcome.problems == ("cancelled by local, 2023-11-14 22:13:20 UTC",)
     assert pair.alpha.runs(pair.uuid) and pair.alpha.room.state("ldg1") == "active"
     until(lambda: not pair.beta.has("ldg1"))
     assert pair.beta.machine.memory.keys() == set()

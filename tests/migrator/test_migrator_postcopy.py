@@ -10,6 +10,8 @@ from fake_workers import FOLLOWING
 from migrator_support import Gate, Pair, Site, cancel, pause, until
 
 from ldmd.migration import source as src
+from ldmd.migration import target as tgt
+from ldmd.migrator.means import Killed
 from ldmd.migrator.settings import Settings
 
 
@@ -100,6 +102,90 @@ def test_a_source_whose_machine_dies_goes_on_serving(pair: Pair) -> None:
     pair.alpha.manager.again()
     settle(pair)
     assert pair.beta.runs(pair.uuid) and not pair.alpha.runs(pair.uuid)
+
+
+def test_a_worker_dies_when_the_image_is_verified(pair: Pair) -> None:
+    """Before the domain is the target's: it never ran there, and boots there anew, since its source is told so."""
+    def die(where: str) -> None:
+        side = next((each for each in pair.beta.migrations.attempts()), None)
+        if where == "target.SetTimer.begin" and side is not None and side.state.at is tgt.At.READY:
+            worker = side._work.worker
+            assert worker is not None
+            worker.fail()
+            until(lambda: not side.idle and len(side._inbox) > 0, "its end is not heard")
+
+    pair.workers.on = lambda where, worker: pause(0.01) if where == "source.serving" else None
+    pair.beta.step = die  # type: ignore[method-assign]
+    outcome = pair.move().done()
+    settle(pair)
+    assert not outcome.done and any("boots there anew" in line for line in outcome.problems), outcome
+    assert pair.watch.wrong == [] and pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
+    starts = [each.starts for each in pair.beta.machine.guests.values() if each.spec["uuid"] == pair.uuid]
+    assert starts == [1] and pair.beta.room.state("ldg1") == "active"
+
+
+def test_a_manager_dies_when_the_last_page_has_come(pair: Pair) -> None:
+    """Nothing is missing, so nothing is lost: who comes next tells the machine, which looks no more."""
+    ask = pair.beta.machine.op_memory_presence
+
+    def die(guest: int, what: str = "missing") -> dict[str, object]:
+        if what == "end" and not pair.beta.means.dead and pair.beta.kills == 0:
+            pair.beta.means.dead = True
+            raise Killed
+        return ask(guest, what)
+
+    pair.beta.machine.op_memory_presence = die  # type: ignore[method-assign]
+    gate = Gate(pair, "source.serving")
+    moving = pair.move()
+    gate.reached()
+    serving(pair)
+    gate.open()
+    until(lambda: pair.beta.means.dead, "the last page does not come")
+    assert not pair.beta.machine.absent(pair.beta.number("ldg1"))
+    pair.beta.kill()
+    pair.beta.restart()
+    assert moving.done().done
+    settle(pair)
+    assert pair.beta.machine.presence[-1] == "end" and pair.beta.machine.missing == {}
+    starts = [each.starts for each in pair.beta.machine.guests.values() if each.spec["uuid"] == pair.uuid]
+    assert starts == [0] and pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
+
+
+def test_a_domain_ends_while_pages_are_missing(pair: Pair) -> None:
+    """By itself: nobody needs them any more; it is down, and both know."""
+    gate = Gate(pair, "source.serving")
+    moving = pair.move()
+    gate.reached()
+    serving(pair)
+    pair.beta.machine.ends_itself(pair.beta.number("ldg1"))
+    assert moving.done().done
+    gate.open()
+    settle(pair)
+    assert pair.beta.room.state("ldg1") == "bound" and not pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
+    until(lambda: pair.workers.alive == [], "a worker is left")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_domain_is_stopped_while_pages_are_missing(pair: Pair, again: bool) -> None:
+    """All else is refused, with the way out; a stop waits for no page."""
+    gate = Gate(pair, "source.serving")
+    moving = pair.move()
+    gate.reached()
+    serving(pair)
+    room = pair.beta.room
+    refused = (("set-vcpu", {"domain": "ldg1", "count": 4}), ("stop-domain", {"all": True, "force": True}),
+               ("add-domain", {"domains": ["other"]}))
+    for command, arguments in refused:
+        error = room.run(command, **arguments).error
+        assert error is not None and error.code == "migration.pages" and "stop-domain -f ldg1" in error.remedy, error
+    room.ok("stop-domain", domains=["ldg1"], force=True, reboot=again)
+    assert moving.done().done
+    gate.open()
+    settle(pair)
+    assert room.state("ldg1") == ("active" if again else "bound")
+    assert pair.beta.runs(pair.uuid) is again and not pair.alpha.has("ldg1") and pair.watch.wrong == []
+    until(lambda: pair.workers.alive == [], "a worker is left")
+    room.ok("add-domain", domains=["other"])
 
 
 def test_off_is_not_asked_of_the_worker(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import struct
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,11 +16,11 @@ from migrator_support import Pair, Site, until
 
 from emulator.hvctl.wire import encode
 from ldmd.messages import RefusedError
-from ldmd.migrator import greeting
+from ldmd.migrator import connector, greeting
 from ldmd.migrator.greeting import Join, RefusedGreetingError, common_version, introduce
 from ldmd.migrator.link import PREAMBLE, Identity, Link, LinkError, Pace, PinError, accept, connect
 from ldmd.migrator.passwords import FILE, Guesses, check_password, set_password
-from ldmd.migrator.peers import fingerprint, read_certificate
+from ldmd.migrator.peers import find_peer, fingerprint, read_certificate
 from ldmd.migrator.settings import read_hosts, read_settings
 from ldmd.security import certificates
 
@@ -109,6 +110,48 @@ def test_with_certificates_both_sides_must_trust(tmp_path: Path) -> None:
     here.write_bytes(saved[1])
     assert pair.move(**options).done().done
     pair.close()
+
+
+def test_a_home_in_common_is_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With -c it is the certificate in trust/ that counts, not the one that the neighbour's files have."""
+    pair = Pair(tmp_path)
+    monkeypatch.setattr(connector, "find_peer", lambda host, directory: replace(
+        find_peer(host, directory), fingerprints=find_peer(host, directory).fingerprints | pin(pair.beta)))
+    here = pair.alpha.directory / "trust" / "beta.pem"
+    here.write_bytes((pair.alpha.directory / "server.crt").read_bytes())
+    assert pair.move(certificates=True, password=None).refused() == "migration.certificate"
+    here.unlink()
+    assert pair.move(certificates=True, password=None).refused() == "migration.own-certificate"
+    assert pair.move().done().done
+    pair.close()
+
+
+@pytest.mark.parametrize(("data", "problem"), [(b"", "it is no certificate in PEM"), (b"x" * 9000, "more than 8192"),
+                                               (None, "Is a directory")])
+def test_a_certificate_that_cannot_be_read_is_named(
+        pair: Pair, data: bytes | None, problem: str) -> None:
+    """At both ends: here to the person, there in the log."""
+    here, there = pair.alpha.directory / "trust" / "beta.pem", pair.beta.directory / "trust" / "alpha.pem"
+    kept = here.read_bytes()
+    for path in (here, there):
+        path.unlink()
+        path.mkdir() if data is None else path.write_bytes(data)
+    moving = pair.move(certificates=True, password=None)
+    assert moving.refused() == "migration.trust-file"
+    assert moving.error is not None and moving.error.cause.startswith("trust/beta.pem: ")
+    assert problem in moving.error.cause
+    here.rmdir() if data is None else here.unlink()
+    here.write_bytes(kept)
+    assert pair.move(certificates=True, password=None).refused() == "migration.authentication"
+    assert any("trust/alpha.pem: " in line and problem in line for line in pair.beta.lines)
+
+
+def test_oneself_by_another_name_is_no_target(pair: Pair) -> None:
+    (pair.alpha.directory / "hosts.toml").write_text(
+        f'[gamma]\naddress = "127.0.0.1"\nport = {pair.alpha.address[1]}\n'
+        f'fingerprint = "{next(iter(pin(pair.alpha)))}"\n')
+    assert pair.move(target="gamma").refused() == "migration.itself"
+    assert pair.alpha.runs(pair.uuid) and pair.alpha.means.sources.uuids() == ()
 
 
 def test_a_target_that_is_not_who_it_should_be_is_told_nothing(pair: Pair) -> None:

@@ -50,6 +50,11 @@ MUTANTS = (
         ("tests/unit/test_engine_code_changes.py",),
     ),
     Mutant(
+        "calls that run alone", "csrc/hyp/hcall.def",
+        "HCALL(0x80, 0xee, 0x101, 1, ALONE, LDC_UNMAP,", "HCALL(0x80, 0xee, 0x101, 1, SHARED, LDC_UNMAP,",
+        ("tests/hcall/test_hcall_alone.py",),
+    ),
+    Mutant(
         "flush reaches the disk", "csrc/vio/pool.c",
         "  while (fdatasync(fd) != 0)\n    if (errno != EINTR) return errno;\n", "  (void)fd;\n",
         ("tests/unit/test_vdisk_c.py",),

@@ -7,6 +7,7 @@ server is powered on when a test first wants it, and stays for all tests of the 
 from __future__ import annotations
 
 import io
+import json
 import os
 import shlex
 import shutil
@@ -28,10 +29,11 @@ from ldmd.cli.connection import connect
 from ldmd.cli.main import run
 from ldmd.cli.screen import Screen
 from ldmd.demo.stage import labos
+from ldmd.migration.phases import Phase
 
 KINDS = {"t3a": "t3-1", "t3b": "t3-1", "t4a": "t4-1", "t5a": "t5-2", "t5b": "t5-2", "m7a": "m7-8", "m10a": "m10-1",
          "m10b": "m10-1"}
-MEMORY = {"m7-8": "256G", "m5-32": "256G", "t5-2": "64G", "t3-1": "64G"}
+MEMORY = {"m7-8": "256G", "t7-1": "256G", "t4-4": "1T", "m5-32": "256G", "t5-2": "64G", "t3-1": "64G"}
 PORTS = 12
 LOOK = 0.05
 ENDPOINT, BUS, PF = "/SYS/MB/PCIE1", "pci_3", "/SYS/MB/NET0/IOVNET.PF0"
@@ -256,12 +258,23 @@ class Hall:
 
     def refused(self, name: str, here: str, there: str, *texts: str, to: str = "", options: str = "") -> None:
         """A dry run finds exactly this; each finding has words of help; so does the real command, and nothing moves."""
+        before = self.row(here, name), self.row(there, to or name)
         dry = self.migrate(name, here, there, f"-n {options}", to=to)
         assert said(dry.err) == [*texts, WOULD_FAIL.format(name)], dry
         assert (dry.status, dry.out) == (1, "")
         real = self.migrate(name, here, there, options, to=to)
         assert real.err.replace(FAILED.format(name), WOULD_FAIL.format(name)) == dry.err
         assert real.status == 1
+        assert (self.row(here, name), self.row(there, to or name)) == before
+        record = self.record(here)
+        assert record["domain"] == name and record["rounds"] == [], "a page was moved"
+        assert all(each["phase"] <= Phase.CHECK for each in record["phases"]), "something was prepared"
+
+    def record(self, machine: str) -> dict[str, Any]:
+        """Of the last migration from there."""
+        path = max((self.directory(machine) / "migrations").glob("*.json"))
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
 
     def warned(self, name: str, here: str, there: str, *texts: str, to: str = "", options: str = "") -> None:
         """A dry run succeeds, and says this."""

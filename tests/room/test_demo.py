@@ -45,7 +45,7 @@ def processes(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.nosan
-def test_there_and_back(folder: Path) -> None:
+def test_g03_there_and_back(folder: Path) -> None:
     """G03 among others: the conversation by TCP sees a delay, and loses nothing."""
     done = subprocess.run([*DEMO, "--json"], env=os.environ | {"TMPDIR": str(folder)}, capture_output=True, text=True,
                           timeout=500, check=False)  # fmt: skip

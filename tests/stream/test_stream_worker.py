@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import random
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -81,6 +84,31 @@ def test_stop_at_any_time_leaves_no_descriptor(pair: Pair, when: str) -> None:
     again.stop()
     assert again.source.seen("stopped") and again.target.seen("stopped")
     assert not descriptors() - before
+
+
+def test_the_rest_goes_while_the_state_is_being_saved(pair: Pair) -> None:
+    """After `stands` the worker is about the last pages; `final` brings the state alone."""
+    pair.begin(pair.listen(), channels=2)
+    pair.source.wait("converged")
+    source, target = pair.source, pair.target
+
+    def finishing() -> bool:
+        return any(each.get("phase") == "final" for each in source.events if each["event"] == "progress")
+
+    source.memory.write(PAGE, b"the last")
+    source.ask("stands")
+    with source.changed:
+        assert source.changed.wait_for(finishing, DEADLINE)
+    looks = itertools.count()
+    while target.memory.bytes[PAGE : PAGE + 8] != b"the last":
+        assert next(looks) < DEADLINE * 100, "the page does not come before the state"
+        threading.Event().wait(0.01)
+    pair.final(b"s" * 100)
+    source.wait("final")
+    target.wait("received")
+    assert target.seen("state")[0]["sha256"] == hashlib.sha256(b"s" * 100).digest()
+    assert source.memory.digest() == target.memory.digest()
+    pair.stop()
 
 
 def test_a_manager_that_goes_ends_everything(pair: Pair) -> None:

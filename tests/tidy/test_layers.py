@@ -72,7 +72,7 @@ def test_a_wrong_include_is_seen(path: str, text: str) -> None:
 HARDWARE_FACTS = {f"emulator.{name}" for name in (
     "chips", "cpu", "cpuarch", "engines", "errors", "mblocks", "netdev", "placement", "platforms", "shortage", "units")}
 SHARED = HARDWARE_FACTS | {f"emulator.{name}" for name in (
-    "arguments", "engines", "exposition", "faults", "hvctl.wire", "places", "prebuilt", "version")}
+    "arguments", "engines", "exposition", "faults", "hvctl.wire", "places", "prebuilt", "shells", "version")}
 # package (longest prefix counts) -> packages of ours it may import; None: no rule
 PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator": {"emulator"},
@@ -85,6 +85,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "emulator.traps": set(),
     "emulator.version": set(),
     "emulator.prebuilt": set(),
+    "emulator.shells": set(),
     "emulator.units": {"emulator.errors"},
     "emulator._core": {
         "emulator.errors", "emulator._core_cffi", "emulator._core_channels", "emulator._core_firmware",

@@ -139,6 +139,21 @@ def test_a_step_past_a_breakpoint_and_a_run_after_it() -> None:
 
 
 @ENGINES
+def test_a_breakpoint_that_is_passed_hides_no_watchpoint(engine: str) -> None:
+    """Both at one instruction, as where a debugger has stepped to it and watches what it touches: each stops once."""
+    guest, free = loop(engine), loop(engine)
+    guest.run(1001)
+    guest.add_breakpoint(CODE + 4)
+    guest.add_watchpoint(DATA + 8, 4, Watch.READ)
+    for _ in range(3):
+        for wanted in (StopReason.BREAKPOINT, StopReason.WATCHPOINT):
+            stop = guest.run(1000)
+            assert (stop.reason, stop.address) == (wanted, CODE + 4)
+    free.run(guest.insns)
+    assert guest.digest() == free.digest()
+
+
+@ENGINES
 def test_the_budget_holds_where_a_run_begins_at_a_breakpoint(engine: str) -> None:
     """The instruction that is passed counts as any other."""
     guest = loop(engine)

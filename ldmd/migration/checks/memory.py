@@ -9,7 +9,7 @@ from emulator.placement import GRANULE_BOUND, Placement, Same, largest_domain, p
 from emulator.shortage import Constraint, Shortage
 from emulator.units import format_size
 from ldmd.migration.checks.cpus import release
-from ldmd.migration.facts import GuestFacts, TargetFacts
+from ldmd.migration.facts import SPLITTING, GuestFacts, TargetFacts, numbers
 from ldmd.migration.rule import Found, Options, found
 from ldmd.model import MemoryBlock
 from ldmd.planner.memory import round_up
@@ -17,10 +17,11 @@ from ldmd.planner.memory import round_up
 SPLITS = (11, 3, 0)
 
 
-def may_split(guest: GuestFacts) -> bool:
-    """G23: a guest of Solaris 11.3 or later. A system whose version nobody knows is not split."""
+def may_split(guest: GuestFacts, target: TargetFacts) -> bool:
+    """G23: a guest of Solaris 11.3 or later, between managers of 3.3. One whose version nobody knows is not split."""
     known = release(guest)
-    return known is not None and known >= SPLITS
+    managers = (numbers(each.manager_version)[:2] for each in (guest.server, target.server))
+    return known is not None and known >= SPLITS and all(each >= SPLITTING for each in managers)
 
 
 def request(guest: GuestFacts, target: TargetFacts, blocks: tuple[MemoryBlock, ...], *, nodes: tuple[int, ...] = (),
@@ -32,7 +33,7 @@ def request(guest: GuestFacts, target: TargetFacts, blocks: tuple[MemoryBlock, .
     """
     return Same(owner=name or guest.domain.name, largest_page=target.server.largest_page, nodes=nodes,
                 source=tuple(Mblock(block.ra, block.size_bytes, 0, None, block.ra) for block in blocks),
-                split=may_split(guest), ra_limit=target.ra_limit)
+                split=may_split(guest, target), ra_limit=target.ra_limit)
 
 
 def layout(guest: GuestFacts, target: TargetFacts, *, nodes: tuple[int, ...] = ()) -> Placement | Shortage:
@@ -55,13 +56,13 @@ def enough(guest: GuestFacts, target: TargetFacts, _: Options) -> Iterator[Found
 
 def congruent(guest: GuestFacts, target: TargetFacts, _: Options) -> Iterator[Found]:
     """G21: for a guest whose blocks cannot be split."""
-    if not may_split(guest):
+    if not may_split(guest, target):
         yield from _unplaced(guest, target, "layout")
 
 
 def unsplittable(guest: GuestFacts, target: TargetFacts, _: Options) -> Iterator[Found]:
     """G24: blocks may be split, and no layout is found all the same."""
-    if may_split(guest):
+    if may_split(guest, target):
         yield from _unplaced(guest, target, "layout-split")
 
 

@@ -23,8 +23,11 @@ class Cell:
 
     @property
     def memory(self) -> int:
-        """Of the guest."""
-        return self.fill + 256
+        """Of a guest: beside what the program fills, what Linux needs for itself and its page cache.
+
+        It grows with the memory; in steps of 128 MiB.
+        """
+        return (self.fill + 256 + self.fill // 16 + 127) // 128 * 128
 
     def __str__(self) -> str:
         cap = f", link {self.cap / 1e6:.0f} MB/s" if self.cap else ""

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from host_shares import free_ports
@@ -20,6 +21,7 @@ PROMPT = b"sun4v# "
 PORTS = 4
 SECONDS = 600
 TICKS_AFTER = 5
+ALIVE_SECONDS = 60.0
 SUSPEND = 4  # the phase in which the domain stands still
 MACHINES = (("alpha", "t4-1"), ("beta", "t5-2"))
 _SERVER = """
@@ -101,8 +103,8 @@ class Room:
         """The program runs, and has filled its memory."""
         console = self._console()
         console.do(f"dirtier {cell.fill} {cell.region} {cell.rate} >/tmp/ticks 2>&1 &", PROMPT)
-        while "tick" not in console.do("sleep 1; tail -n 1 /tmp/ticks", PROMPT):
-            pass
+        while self._ticks(console) < 0:
+            time.sleep(0.5)
         console.socket.close()
 
     def unload(self) -> None:
@@ -112,20 +114,27 @@ class Room:
         console.socket.close()
 
     def _ticks(self, console: Console) -> int:
-        said = console.do("tail -n 1 /tmp/ticks", PROMPT)
-        found = re.search(r"tick (\d+)", said)
+        """The last tick that was told, -1: there is none, or its memory is not as it was.
+
+        By a loop of the shell alone: a program is read from the disk where Linux is short of memory.
+        """
+        said = console.do("t=; while read l; do t=$l; done </tmp/ticks; echo \"$t\"", PROMPT)
+        found = re.search(r"dirtier: tick (\d+)", said)
         return int(found[1]) if found and "CORRUPT" not in said else -1
 
     def _alive(self) -> bool:
         """Its program goes on, with the memory it had."""
         console = self._console()
-        before = self._ticks(console)
-        for _ in range(10):
-            console.do("sleep 1", PROMPT)
-            if before >= 0 and self._ticks(console) >= before + TICKS_AFTER:
-                console.socket.close()
-                return True
-        return False
+        try:
+            first, until = self._ticks(console), time.monotonic() + ALIVE_SECONDS
+            while first >= 0 and time.monotonic() < until:
+                now = self._ticks(console)
+                if now < first or now >= first + TICKS_AFTER:
+                    return now >= first
+                time.sleep(0.2)
+            return False
+        finally:
+            console.socket.close()
 
     def _pids(self) -> list[int]:
         home, found = f"S4V_HOME={self.shell.home}".encode(), []

@@ -14,6 +14,17 @@ from test_gdb_run import DEADLINE, GDB, running, where
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 ROUNDS, ENOUGH = 1 << 40, 60  # for ever; what a condition that GDB looks at for each access waits for
+BEFORE = (
+    "set pagination off", "set confirm off", "set width 0", "set remotetimeout 60",
+)  # fmt: skip
+PLAY = (
+    "set $o0 = 0", "set {long}&strands = 4", f"set {{long}}&rounds = {ROUNDS}",
+    f"watch *(long*)&shared if *(long*)&shared >= {ENOUGH}", "continue", "print *(long*)&shared", "info threads",
+    "continue", "print *(long*)&shared", "delete", "break handler thread 3", "continue", "print $tl", "stepi",
+    "stepi", "print/x $g1 == (long)&lines + 128", "delete", "watch *(long*)((char*)&lines + 64)", "continue",
+    "continue", "delete", "thread 4", "stepi", "stepi", "thread apply all -q set $l2 = $i0 + 1000",
+    "tbreak finished_all", "continue", "delete", "print *(long*)&shared > 2000", "continue",
+)  # fmt: skip
 
 
 def test_watched_words_breakpoints_of_one_thread_and_steps(tmp_path: Path) -> None:
@@ -33,43 +44,7 @@ def test_watched_words_breakpoints_of_one_thread_and_steps(tmp_path: Path) -> No
         "translator",
         program,
     ) as process:
-        commands = [
-            "set pagination off",
-            "set confirm off",
-            "set width 0",
-            "set remotetimeout 60",
-            f"target remote {where(process)}",
-            "set $o0 = 0",
-            "set {long}&strands = 4",
-            f"set {{long}}&rounds = {ROUNDS}",
-            f"watch *(long*)&shared if *(long*)&shared >= {ENOUGH}",
-            "continue",
-            "print *(long*)&shared",
-            "info threads",
-            "continue",
-            "print *(long*)&shared",
-            "delete",
-            "break handler thread 3",
-            "continue",
-            "print $tl",
-            "stepi",
-            "stepi",
-            "print/x $g1 == (long)&lines + 128",
-            "delete",
-            "watch *(long*)((char*)&lines + 64)",
-            "continue",
-            "continue",
-            "delete",
-            "thread 4",
-            "stepi",
-            "stepi",
-            "thread apply all -q set $l2 = $i0 + 1000",
-            "tbreak finished_all",
-            "continue",
-            "delete",
-            "print *(long*)&shared > 2000",
-            "continue",
-        ]
+        commands = [*BEFORE, f"target remote {where(process)}", *PLAY]
         batch = [word for command in commands for word in ("-ex", command)]
         done = subprocess.run(
             [GDB, "-nx", "-batch", program, *batch],

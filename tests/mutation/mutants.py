@@ -166,4 +166,8 @@ MUTANTS = (
         "  c->tod_seconds = 0;\n", "",
         ("tests/unit/test_machine_strands.py",),
     ),
+    Mutant(
+        "entries of pages that are missing", "csrc/strand/state.c", "    *tag |= TAG_WATCHED;\n", "",
+        ("tests/hcall/test_hcall_missing.py",),
+    ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A state that is loaded while pages are missing: what its soft TLB knows of a page lets no access past the wait for it."""
+"""A state that is loaded while pages are missing: its soft TLB lets no access past the wait for a page."""
 
 from __future__ import annotations
 

@@ -119,18 +119,19 @@ class Return:
         if said is not None and said.get("guest") == self._guest:
             self._manager.replies.pop(0, None)
 
-    def listen(self) -> None:
-        """It runs."""
+    def listen(self, then: Callable[[], None]) -> None:
+        """It runs. `then`: what wants a system that has come back; at once where no word will come."""
         if self._guest < 0:
+            then()
             return
-        threading.Thread(target=self._listen, name="migration-return", daemon=True).start()
+        threading.Thread(target=self._listen, args=(then,), name="migration-return", daemon=True).start()
 
     def _word(self) -> int | None:
         reply = self._manager.replies.get(0, {})
         result = reply.get("result")
         return result if reply.get("guest") == self._guest and result in RETURNS else None
 
-    def _listen(self) -> None:
+    def _listen(self, then: Callable[[], None]) -> None:
         manager = self._manager
         with manager.turn():
             manager.wait(None, lambda: self._word() is not None, BACK_SECONDS)
@@ -141,3 +142,4 @@ class Return:
             what = "has not said that it resumed" if word is None else "says that it did not resume well"
             manager.log.warning(f"{self._name}: its operating system {what}")
         manager.publish("migration-resumed", domain=self._name, uuid=self._uuid, result=word)
+        then()

@@ -494,8 +494,7 @@ class TargetSide(Attempt):
         self._settling = False
         if not self.state.missing:  # else the worker still brings pages
             self._end_work(wait=False)  # it has nothing more to write
-        back.listen()
-        self._taken(self.name, int(note.get("crypto") or 0))
+        back.listen(lambda: self._taken(self.name, int(note.get("crypto") or 0)))  # its services were those it had
 
     def _image_gone(self, error: HypervisorError) -> bool:
         """The machine is another one by now, or had lost it."""

@@ -148,6 +148,7 @@ def test_g17_native_names_the_chip_after_a_move(hall: Hall) -> None:
     able(hall, name, B)
     hall.moved(name, A, B)
     assert "SPARC-T5 (chipid 0, clock 3600 MHz)" in hall.type(B, name, "psrinfo -pv")[0]
+    hall.drop(B, name)
 
 
 def test_g12_m31_a_bound_domain_goes_anywhere(hall: Hall) -> None:

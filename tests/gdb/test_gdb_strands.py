@@ -60,7 +60,7 @@ def test_watched_words_breakpoints_of_one_thread_and_steps(tmp_path: Path) -> No
             said,
             rf"hit Hardware watchpoint 1: .*\n\nOld value = {ENOUGH - 1}\nNew value = {ENOUGH}\n",
             rf"\$1 = {ENOUGH}\n",
-            *(rf"Thread {n} \"vcpu {n - 1}\" \(running, privileged\)" for n in (1, 2, 3, 4)),
+            *(rf"Thread {n} \"vcpu {n - 1}\" \(running, (?:privileged|trap level 1)\)" for n in (1, 2, 3, 4)),
             rf"Old value = {ENOUGH}\nNew value = {ENOUGH + 1}\n",
             rf"\$2 = {ENOUGH + 1}\n",
             r"Thread 3 \"vcpu 2\" hit Breakpoint 2, handler",

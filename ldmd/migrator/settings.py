@@ -15,9 +15,9 @@
     postcopy = "off"                   # "auto": a domain that writes faster than the link carries goes on at the target
                                        # before all its memory is there; is the source lost then, the domain reboots
     handover = "off"                   # "auto": on one host memory is handed over by descriptor, and not copied
+    handover-verify = "auto"           # hash it before and after: "always", "never", or where it is 256 MiB at most
     release = "3.3"                    # what this manager is towards others: 3.0, 3.1, 3.2 (rule M01); before 3.3 no
                                        # block of memory is split (rule G23)
-    handover-verify = "auto"           # hash it before and after: "always", "never", or where it is 256 MiB at most
 
     [system2]                          # hosts.toml: one table for each name that `ldm migrate-domain` is given
     address = "192.0.2.7"

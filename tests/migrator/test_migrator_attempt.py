@@ -17,6 +17,7 @@ from ldmd.messages import message
 from ldmd.migration import events as ev
 from ldmd.migration import records as rec
 from ldmd.migration.events import LeaseMove, LeaseWord, Timer
+from ldmd.migration.target import At
 from ldmd.migrator.attempt import Attempt, StartFailedError
 from ldmd.migrator.lease import BACK, SOURCE, TARGET, Leases, Value
 from ldmd.migrator.link import Identity, Pace
@@ -62,7 +63,7 @@ class Bare(Attempt):
     name = "ldg1"
 
     def __init__(self, means: Means) -> None:
-        super().__init__(means, UUID, Script(), SimpleNamespace(phase=1))
+        super().__init__(means, UUID, Script(), SimpleNamespace(phase=1, at=At.NONE))
         self.notes = Journal()
         self.start_fails = False
         self.stops = 0
@@ -179,15 +180,15 @@ def test_no_event_of_a_job_comes_after_it_was_stopped(bare: Bare) -> None:
 def test_a_state_is_entered_until_its_effects_are_carried_out_and_not_again(bare: Bare) -> None:
     """What holds a domain is that it begins to run; not a late `close` of an attempt that ended."""
     seen: list[bool] = []
-    bare.state = SimpleNamespace(phase=1, at="new")
+    bare.state = SimpleNamespace(phase=1, at=At.NONE)
     script(bare).step = lambda state, event: (  # type: ignore[method-assign]
-        SimpleNamespace(phase=1, at="owner"), [ev.CloseDisks()])
-    bare.carry_out = lambda effect: seen.append(bare.entering("owner"))  # type: ignore[method-assign]
+        SimpleNamespace(phase=1, at=At.OWNER), [ev.CloseDisks()])
+    bare.carry_out = lambda effect: seen.append(bare.entering(At.OWNER))  # type: ignore[method-assign]
     bare.post(ev.Begin())
     calm(bare)
     bare.post(ev.LinkUp())
     calm(bare)
-    assert seen == [True, False] and not bare.entering("owner")
+    assert seen == [True, False] and not bare.entering(At.OWNER)
 
 
 def test_a_job_that_fails_says_why(bare: Bare) -> None:

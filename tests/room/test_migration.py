@@ -173,7 +173,8 @@ def test_pages_follow(shell: Shell) -> None:
     shell.restart_ldmd("alpha")
     shell.restart_ldmd("beta")
     assert (flags(shell, "alpha"), flags(shell, "beta")) == ("", "active -n----")
-    assert not [each for each in shell.processes() if "stream" in each]
+    # the managers' own, of which workers are forked; a worker would be one more
+    assert sum("stream" in each for each in shell.processes()) <= len(managers)
     assert shell.ldm("-m", "beta", "migrate-domain", "-c", "mover", "alpha") == ""
     console = shell.console(first)
     console.until(b"# ")

@@ -113,24 +113,29 @@ class Room:
         console.do("killall dirtier; sleep 1", PROMPT)
         console.socket.close()
 
-    def _ticks(self, console: Console) -> int:
-        """The last tick that was told, -1: there is none, or its memory is not as it was.
+    def _ticks(self, console: Console) -> int | None:
+        """The last tick that was told, -1: its memory is not as it was, None: the answer was to an earlier line.
 
         By a loop of the shell alone: a program is read from the disk where Linux is short of memory.
         """
         said = console.do("t=; while read l; do t=$l; done </tmp/ticks; echo \"$t\"", PROMPT)
         found = re.search(r"dirtier: tick (\d+)", said)
-        return int(found[1]) if found and "CORRUPT" not in said else -1
+        if "CORRUPT" in said:
+            return -1
+        return int(found[1]) if found else None
 
     def _alive(self) -> bool:
         """Its program goes on, with the memory it had."""
         console = self._console()
         try:
-            first, until = self._ticks(console), time.monotonic() + ALIVE_SECONDS
-            while first >= 0 and time.monotonic() < until:
+            first, until = None, time.monotonic() + ALIVE_SECONDS
+            while time.monotonic() < until:
                 now = self._ticks(console)
-                if now < first or now >= first + TICKS_AFTER:
-                    return now >= first
+                if now == -1:
+                    return False
+                first = now if first is None else first
+                if now is not None and first is not None and now >= first + TICKS_AFTER:
+                    return True
                 time.sleep(0.2)
             return False
         finally:

@@ -15,20 +15,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "check.h"
 #include "engine_choice.h"
-#include "sun4v.h"
-
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "public.h"
 
 enum { PAGE = 8192, PAGES = 512, MEMORY = PAGE * PAGES, CODE = 0x1000, FIRST_PAGE = 16, REGION_PAGES = 256, MOST_STRANDS = 4,
        OWN_PAGES = 64 };

@@ -14,17 +14,10 @@
 #define _GNU_SOURCE
 #endif
 #include <pthread.h>
-#include <stdint.h>
-#include <string.h>
 #include <time.h>
 
-#include "check.h"
 #include "engine_choice.h"
-#include "sun4v.h"
-
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "public.h"
 
 enum { MEMORY = 16 << 20, WORK = 0x1000, CODE = 0x10000, CODE_BYTES = 0x100 };
 #define NEVER (~(u64)0 >> 8)
@@ -34,12 +27,6 @@ static u64 below(u64 n) {
   unsigned long long state = rng;
   u64 v = random_next(&state) % n;
   rng = state;
-  return v;
-}
-
-static u64 be(const u8 *p, u32 n) {
-  u64 v = 0;
-  for (u32 i = 0; i < n; i++) v = v << 8 | p[i];
   return v;
 }
 
@@ -92,12 +79,12 @@ static u64 load_elf(s4v_machine *m, const char *path) {
   size_t n = fread(image, 1, sizeof image, f);
   fclose(f);
   CHECK(n > 64 && !memcmp(image, "\177ELF\2\2", 6));
-  const u8 *program = image + be(image + 32, 8);
-  for (u64 i = 0; i < be(image + 56, 2); i++, program += be(image + 54, 2)) {
-    u64 from = be(program + 8, 8), to = be(program + 16, 8), bytes = be(program + 32, 8);
-    if (be(program, 4) == 1) CHECK(from + bytes <= n && !s4v_mem_write(m, to, image + from, bytes));
+  const u8 *program = image + get(image + 32, 8);
+  for (u64 i = 0; i < get(image + 56, 2); i++, program += get(image + 54, 2)) {
+    u64 from = get(program + 8, 8), to = get(program + 16, 8), bytes = get(program + 32, 8);
+    if (get(program, 4) == 1) CHECK(from + bytes <= n && !s4v_mem_write(m, to, image + from, bytes));
   }
-  return be(image + 24, 8);
+  return get(image + 24, 8);
 }
 
 static void put_work(s4v_machine *m, const u64 *words) {

@@ -11,15 +11,8 @@
 #endif
 #include <pthread.h>
 #include <sched.h>
-#include <stdint.h>
-#include <string.h>
 
-#include "check.h"
-#include "sun4v.h"
-
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "public.h"
 
 enum {
   MEMORY = 4 << 20, PAGE = 8192, CODE = 0x10000, TABLE = 0x20000, TX = 0x30000, RX = 0x38000, QUEUE = 16, PAGES = 64,
@@ -30,16 +23,6 @@ enum {
 
 static unsigned long long seed;
 static u64 below(u64 n) { return random_next(&seed) % n; }
-
-static void put(u8 *at, u64 v, int bytes) {
-  for (int i = 0; i < bytes; i++) at[i] = (u8)(v >> 8 * (bytes - 1 - i));
-}
-
-static u64 get(const u8 *at, int bytes) {
-  u64 v = 0;
-  for (int i = 0; i < bytes; i++) v = v << 8 | at[i];
-  return v;
-}
 
 /* ---- a guest ---- */
 

@@ -7,13 +7,8 @@
 
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "sun4v.h"
-
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "public.h"
 
 enum {
   MEMORY = 16 << 20, PAGE = 8192, CODE = 0x10000, TABLE = 0x100000, PAGES = 1024, BASE = 0x200000, RING = BASE,
@@ -28,16 +23,6 @@ static u64 sequence;
 static unsigned long long seed;
 
 static u64 below(u64 n) { return random_next(&seed) % n; }
-
-static void put(u8 *at, u64 v, int bytes) {
-  for (int i = 0; i < bytes; i++) at[i] = (u8)(v >> 8 * (bytes - 1 - i));
-}
-
-static u64 get(const u8 *at, int bytes) {
-  u64 v = 0;
-  for (int i = 0; i < bytes; i++) v = v << 8 | at[i];
-  return v;
-}
 
 static void store(u64 ra, u64 v, int bytes) {
   u8 word[8];

@@ -8,15 +8,8 @@
 #define _GNU_SOURCE
 #endif
 #include <pthread.h>
-#include <stdint.h>
-#include <string.h>
 
-#include "check.h"
-#include "sun4v.h"
-
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "public.h"
 
 enum {
   MEMORY = 2 << 20, PAGE = 8192, CODE = 0x10000, TABLE = 0x20000, TX = 0x30000, RX = 0x40000, QUEUE = 64, LOCAL = 0x60000,

@@ -61,12 +61,11 @@ static void carry_in(struct gen *g) {
   x86_place(x, &end);
 }
 
-/* R8: what is there, and behind it NZVC of the host's flags. R10 is below 256, and goes. */
-static void add_codes(struct x86 *x) {
+void emit_nzvc(struct x86 *x, u8 codes, u8 flag) {
   static const u8 flags[] = {CC_S, CC_E, CC_O, CC_B};
   for (u32 i = 0; i < ARRAY_LEN(flags); i++) {
-    x86_setcc(x, flags[i], R10);
-    x86_lea(x, W32, R8, (struct x86_mem){R10, R8, 1, 0});
+    x86_setcc(x, flags[i], flag);
+    x86_lea(x, W32, codes, (struct x86_mem){flag, codes, 1, 0});
   }
 }
 
@@ -91,10 +90,10 @@ void emit_carry(struct gen *g, struct op op, u32 insn) {
   x86_mov(x, W64, RAX, RDX);
   x86_neg(x, W32, R9); /* the carry again, and once more below */
   x86_alu(x, op.arg, W64, RAX, RCX);
-  add_codes(x);
+  emit_nzvc(x, R8, R10);
   x86_neg(x, W32, R9);
   x86_alu(x, op.arg, W32, RDX, RCX);
-  add_codes(x);
+  emit_nzvc(x, R8, R10);
   x86_store(x, W64, FIELD_AT(ccr), R8);
   x86_store_imm(x, W32, FIELD_AT(cc_kind), CC_EXPLICIT);
   for (u32 i = ARRAY_LEN(lent); i-- > 0;) x86_pop(x, lent[i]);
@@ -104,28 +103,21 @@ void emit_carry(struct gen *g, struct op op, u32 insn) {
 }
 
 void emit_movfcc(struct gen *g, u32 insn) {
-  struct x86 *x = &g->x;
-  u32 fcc = insn >> 11 & 3;
   second_into(g, insn, RCX, 11);
-  x86_load(x, W64, RAX, FIELD_AT(fsr));
-  x86_shift_imm(x, SHIFT_RIGHT, W64, RAX, (u8)(fcc ? 30 + 2 * fcc : 10));
-  x86_alu_imm(x, ALU_AND, W32, RAX, 3);
-  x86_mov_imm(x, RDX, emit_fcc_mask(insn >> 14 & 15));
-  x86_bt(x, RDX, RAX);
-  emit_moved(g, insn, CC_B, RCX);
+  emit_moved(g, insn, emit_fcc(g, insn >> 11 & 3, insn >> 14 & 15), RCX);
 }
 
 /* POPC; LZCNT by BSR, for which 0 is a case of its own. */
 void emit_count(struct gen *g, struct op op, u32 insn) {
   struct x86 *x = &g->x;
-  if (op.arg) gen_load(g, insn_rs2(insn), RCX);
-  else second_into(g, insn, RCX, 13);
   if (op.arg) {
+    gen_load(g, insn_rs2(insn), RCX);
     x86_mov_imm(x, RDX, 127);
     x86_bsr(x, W64, RAX, RCX);
     x86_cmov(x, CC_E, RAX, RDX);
     x86_alu_imm(x, ALU_XOR, W32, RAX, 63);
   } else {
+    second_into(g, insn, RCX, 13);
     x86_popcnt(x, W64, RAX, RCX);
   }
   gen_set(g, insn_rd(insn), RAX);

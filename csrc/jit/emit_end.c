@@ -131,20 +131,19 @@ static u32 condition_of_register(struct gen *g, u32 insn) {
   return conds[insn >> 25 & 7];
 }
 
-u32 emit_fcc_mask(u32 cond) {
-  static const u8 masks[8] = {0x0, 0xe, 0x6, 0xa, 0x2, 0xc, 0x4, 0x8};
-  return cond & 8 ? ~(u32)masks[cond & 7] & 15 : masks[cond & 7];
-}
-
-static u32 condition_of_fcc(struct gen *g, u32 insn) {
+u32 emit_fcc(struct gen *g, u32 fcc, u32 cond) {
+  static const u8 masks[8] = {0x0, 0xe, 0x6, 0xa, 0x2, 0xc, 0x4, 0x8}; /* a bit for each value with which it holds */
   struct x86 *x = &g->x;
-  u32 fcc = (insn >> 22 & 7) == 5 ? insn >> 20 & 3 : 0;
   x86_load(x, W64, RAX, FIELD_AT(fsr));
   x86_shift_imm(x, SHIFT_RIGHT, W64, RAX, (u8)(fcc ? 30 + 2 * fcc : 10));
   x86_alu_imm(x, ALU_AND, W32, RAX, 3);
-  x86_mov_imm(x, RCX, emit_fcc_mask(insn >> 25 & 15));
-  x86_bt(x, RCX, RAX);
+  x86_mov_imm(x, RDX, cond & 8 ? ~(u32)masks[cond & 7] & 15 : masks[cond & 7]);
+  x86_bt(x, RDX, RAX);
   return CC_B;
+}
+
+static u32 condition_of_fcc(struct gen *g, u32 insn) {
+  return emit_fcc(g, (insn >> 22 & 7) == 5 ? insn >> 20 & 3 : 0, insn >> 25 & 15);
 }
 
 static u32 condition_of_compare(struct gen *g, u32 insn) {

@@ -297,9 +297,8 @@ static void emit_windows_flush(struct gen *g, u32 uop) {
 
 /* The trap of an immediate number; 0: a hypercall, or a number that is not known here. */
 static u32 trap_type(const struct gen *g, u32 insn) {
-  if (!insn_i(insn) || insn_rs1(insn)) return 0;
-  if (!(g->node->block->mode & MODE_PRIV)) return TT_TRAP_INSTRUCTION + (insn & 0x7f);
-  return insn & 0x80 ? 0 : TT_TRAP_INSTRUCTION + (insn & 0x7f);
+  bool hypercall = insn & 0x80 && g->node->block->mode & MODE_PRIV;
+  return hypercall || !insn_i(insn) || insn_rs1(insn) ? 0 : TT_TRAP_INSTRUCTION + (insn & 0x7f);
 }
 
 static void emit_trap_always(struct gen *g, u32 insn, u32 uop) {

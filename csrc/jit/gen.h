@@ -155,6 +155,8 @@ void emit_divide32(struct gen *, struct op, u32 insn, u32 uop);
 void emit_carry(struct gen *, struct op, u32 insn);
 void emit_movfcc(struct gen *, u32 insn);
 void emit_count(struct gen *, struct op, u32 insn);
+/* `codes`: what is there, and behind it NZVC of the host's flags. `flag` is below 256, and goes. */
+void emit_nzvc(struct x86 *, u8 codes, u8 flag);
 
 /* probe.c */
 /* RDX: the address, which goes; RCX: the addend of its page. The stub becomes the slow path. */
@@ -167,7 +169,7 @@ void emit_end(struct gen *, struct node **next);
 void emit_way(struct gen *, const struct node *, u32 way, struct node **next);
 u32 emit_condition(struct gen *, u32 cond, bool xcc); /* after it flags hold: enum x86_cond; kind is known */
 extern const u8 emit_cond[16];
-u32 emit_fcc_mask(u32 cond); /* a bit for each value of an fcc with which it holds */
+u32 emit_fcc(struct gen *, u32 fcc, u32 cond); /* the same of a floating-point condition. RAX, RDX go */
 
 /* translate.c */
 void emit_instruction(struct gen *, u32 index, u32 uop);

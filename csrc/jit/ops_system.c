@@ -45,9 +45,11 @@ static bool is_tcc(const char *name) {
 }
 
 void ops_system(const char *name, struct op *op) {
-  if (is_tcc(name)) *op = (struct op){.kind = OP_TCC, .wide = name[strlen(name) - 3] == 'x'};
-  if (is_tcc(name) && name[1] == 'a' && name[2] == '_') op->kind = OP_TRAP;
-  if (is_tcc(name) && name[1] == 'n' && name[2] == '_') *op = (struct op){.kind = OP_NOP};
+  if (is_tcc(name)) {
+    *op = (struct op){.kind = OP_TCC, .wide = name[strlen(name) - 3] == 'x'};
+    if (name[1] == 'a' && name[2] == '_') op->kind = OP_TRAP;
+    if (name[1] == 'n' && name[2] == '_') op->kind = OP_NOP;
+  }
   for (u32 i = 0; i < ARRAY_LEN(rows); i++)
     if (strcmp(rows[i].name, name) == 0) *op = (struct op){.kind = rows[i].kind, .arg = rows[i].arg};
 }

@@ -1,5 +1,5 @@
 /* span.c - see span.h. */
-#include "jit/span.h"
+#include "jit/gen.h"
 
 /* What a register holds: a root and a constant. */
 struct value {
@@ -24,7 +24,7 @@ static struct op op_at(const struct plan *p, u32 index) {
 /* Whatever may change the soft TLB, the bank or the window in place. */
 static bool is_cut(struct op op, struct effect e) {
   if (e.kind == EFFECT_BODY || e.kind == EFFECT_WINDOW) return true;
-  return op.kind >= OP_RDPR && op.kind != OP_RDPR && op.kind != OP_CLOCK && op.kind < OP_ALIGN;
+  return op.kind > OP_RDPR && op.kind != OP_CLOCK && op.kind < OP_ALIGN;
 }
 
 static void forget(struct plan *p, u32 mask) {
@@ -48,10 +48,9 @@ static bool is_sum(const struct plan *p, struct op op, u32 insn, struct value *v
 }
 
 static void add_access(struct plan *p, u32 index, struct op op, u32 insn) {
-  static const u8 sizes[] = {1, 2, 4, 8, 1, 2, 4};
   struct spans *s = p->s;
   struct value v = p->reg[insn_rs1(insn)];
-  u32 bytes = sizes[op.arg];
+  u32 bytes = emit_type_bytes(op.arg);
   i64 low = v.offset + (insn_i(insn) ? insn_simm(insn, 13) : 0), high = low + bytes - 1;
   bool store = op.kind == OP_STORE || op.kind == OP_FSTORE;
   p->bytes[index] = (u8)bytes;

@@ -28,16 +28,18 @@ static void count(struct x86 *x, const u64 *counter) {
   x86_alu_mem_imm(x, ALU_ADD, W64, x86_at(RAX, 0), 1);
 }
 
+static void count_body(struct jit *j, const struct block *b, const struct uop *u) {
+  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
+}
+
 /* Where to go on: BODY_DONE, behind the instruction; a block; or NULL, to the run loop. */
 static const struct block *run_body(struct strand *s, const struct uop *u, struct jit *j) {
-  const struct block *b = s->block;
-  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
+  count_body(j, s->block, u);
   return interp_body(s, u) ? interp_next(s) : BODY_DONE;
 }
 
 static const struct block *run_hypercall(struct strand *s, const struct uop *u, struct jit *j) {
-  const struct block *b = s->block;
-  j->bodies[b->rows[b->side[u - b->ops] & SIDE_INDEX]]++;
+  count_body(j, s->block, u);
   return interp_hypercall(s, u) ? interp_next(s) : BODY_DONE;
 }
 

@@ -107,14 +107,10 @@ static void go_on(struct x86 *x, struct thunks *t) {
 
 /* RCX: what is there, and behind it NZVC of the operands in one width. RAX, RDX go. */
 static void add_codes(struct x86 *x, u32 alu, u32 width) {
-  static const u8 flags[] = {CC_S, CC_E, CC_O, CC_B};
   x86_load(x, W64, RAX, FIELD_AT(cc_a));
   x86_mov_imm(x, RDX, 0);
   x86_alu_load(x, alu, width, RAX, FIELD_AT(cc_b));
-  for (u32 i = 0; i < ARRAY_LEN(flags); i++) {
-    x86_setcc(x, flags[i], RDX);
-    x86_lea(x, W32, RCX, (struct x86_mem){RDX, RCX, 1, 0});
-  }
+  emit_nzvc(x, RCX, RDX);
 }
 
 /* RCX: CCR, which stays what it is. RAX, RDX go. */

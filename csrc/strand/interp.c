@@ -193,12 +193,19 @@ u32 interp_locate(struct strand *c, const struct uop *u) {
   return index;
 }
 
+/* What the body of a micro-op says; `index`: of its instruction. */
+static inline u32 call_body(struct strand *c, const struct uop *u, u32 *index) {
+  const struct block *b = c->block;
+  *index = interp_locate(c, u);
+  c->cold_index = *index;
+  u32 result = isa_body[b->rows[*index]](c, b->words[*index]);
+  c->cold_index = 0;
+  return result;
+}
+
 u32 interp_body(struct strand *c, const struct uop *u) {
   struct block *b = c->block;
-  u32 index = interp_locate(c, u);
-  c->cold_index = index;
-  u32 result = isa_body[b->rows[index]](c, b->words[index]);
-  c->cold_index = 0;
+  u32 index, result = call_body(c, u, &index);
   if (LIKELY(result == BODY_OK)) {
     if (LIKELY(!block_is_stale(b))) return 0;
     result = BODY_NEXT;
@@ -214,11 +221,8 @@ static bool may_stay(const struct strand *c, const struct block *b, u64 key) {
 
 u32 interp_hypercall(struct strand *c, const struct uop *u) {
   struct block *b = c->block;
-  u32 index = interp_locate(c, u);
   u64 key = c->jump_key;
-  c->cold_index = index;
-  u32 result = isa_body[b->rows[index]](c, b->words[index]);
-  c->cold_index = 0;
+  u32 index, result = call_body(c, u, &index);
   if (LIKELY(result == BODY_NEXT && may_stay(c, b, key))) return 0;
   strand_finish(c, result, index);
   return 1;

@@ -34,7 +34,7 @@ from ldmd.lab.command import add_lab
 from ldmd.lab.faultscommand import add_faults
 from ldmd.lab.room import lab_names
 from ldmd.movecommands import add_moves
-from ldmd.spcommand import add_power_policy
+from ldmd.spcommand import POLICIES, add_power_policy
 
 WITH_VERBS = ("disk", "faults", "lab")
 """Commands that have commands of their own."""
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, _terminate)
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["--complete"]:
-        print("\n".join(Answers(make_parsers()[1], lab_names).to(words[1:])))
+        print("\n".join(Answers(make_parsers()[1], lab_names, POLICIES).to(words[1:])))
         return 0
     options = parse_arguments(words)
     try:

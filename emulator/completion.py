@@ -17,7 +17,6 @@ from emulator.platforms import PLATFORMS
 
 PATIENCE_SECONDS = 2.0
 """So long a machine may take to name its domains."""
-POLICIES = ("disabled", "elastic", "performance")
 Names = Callable[[str], Iterable[str]]
 """Names for a word that is begun; those that do not begin with it are left out by who asks."""
 
@@ -58,7 +57,6 @@ KINDS: Mapping[str, Names] = {
     "MACHINE": _machines,
     "NAME": _machines,
     "PLATFORM": _platforms,
-    "POLICY": lambda _: POLICIES,
 }
 """Names of what an argument is, by its metavar."""
 FREE = frozenset((
@@ -83,14 +81,16 @@ def kind_of(command: str, action: argparse.Action) -> str:
 
 
 class Answers:
-    """What may follow. `labs`: names of labs, which are not this package's."""
+    """What may follow. `labs`, `policies`: their names, which are not this package's."""
 
-    def __init__(self, parsers: Mapping[str, argparse.ArgumentParser], labs: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, parsers: Mapping[str, argparse.ArgumentParser], labs: Callable[[], Iterable[str]],
+                 policies: Sequence[str]) -> None:
         self._parsers = parsers
         self._kinds: Mapping[str, Names] = {
             **KINDS,
             "LAB": lambda _: labs(),
             "MACHINE|LAB": lambda _: (*machine_names(), *labs()),
+            "POLICY": lambda _: policies,
         }
 
     def to(self, words: Sequence[str]) -> Iterator[str]:

@@ -6,7 +6,11 @@ import argparse
 
 from emulator.arguments import Parser
 from emulator.places import find_machine
+from ldmd.planner import power
 from ldmd.reporting import OK, STATUS, reporting
+
+POLICIES = power.POWER_POLICIES
+"""Words of `sun4v power-policy`."""
 
 
 def add_power_policy(commands: argparse._SubParsersAction[Parser]) -> dict[str, Parser]:
@@ -18,7 +22,7 @@ def add_power_policy(commands: argparse._SubParsersAction[Parser]) -> dict[str, 
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
     parser.add_argument("name", metavar="NAME", help="a machine that is on")
-    parser.add_argument("policy", metavar="POLICY", nargs="?", help="disabled, performance or elastic")
+    parser.add_argument("policy", metavar="POLICY", nargs="?", help=f"{', '.join(POLICIES[:-1])} or {POLICIES[-1]}")
     parser.set_defaults(handler=reporting(_power_policy))
     return {"power-policy": parser}
 

@@ -12,7 +12,7 @@ from ldmd.operations.arguments import Arguments
 from ldmd.operations.context import Context
 from ldmd.operations.registry import operation
 from ldmd.operations.targets import target
-from ldmd.planner import policies
+from ldmd.planner import policies, power
 from ldmd.planner.delayed import change
 from ldmd.planner.naming import find_domain
 
@@ -87,7 +87,7 @@ def remove_policy(context: Context, arguments: Arguments) -> None:
 @operation("set-power-policy")
 def set_power_policy(context: Context, arguments: Arguments) -> None:
     """policy: disabled, performance or elastic. The machine's power cord is not touched by it: live migration works."""
-    policy = arguments.choice("policy", *policies.POWER_POLICIES)
+    policy = arguments.choice("policy", *power.POWER_POLICIES)
     if policy is None:
         refuse("usage.missing", name="policy")
     context.settings.put(POWER_SETTING, policy)
@@ -97,5 +97,5 @@ def set_power_policy(context: Context, arguments: Arguments) -> None:
 def get_power_policy(context: Context, arguments: Arguments) -> Any:
     """{"policy": word, "choices": [word]}."""
     kept = context.settings.get(POWER_SETTING)
-    policy = kept if kept in policies.POWER_POLICIES else policies.POWER_DEFAULT
-    return {"policy": policy, "choices": list(policies.POWER_POLICIES)}
+    policy = kept if kept in power.POWER_POLICIES else power.POWER_DEFAULT
+    return {"policy": policy, "choices": list(power.POWER_POLICIES)}

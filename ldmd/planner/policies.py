@@ -175,12 +175,3 @@ def policy_step(
     most = vcpus + policy.attack if policy.attack is not None else wanted
     wanted = max(min(wanted, most), vcpus - policy.decay)
     return Decision(policy.name, wanted) if wanted != vcpus else None
-
-
-# -- power
-
-
-POWER_POLICIES = ("disabled", "performance", "elastic")
-"""Of the service processor: no management, cores that nobody uses asleep, or idle ones as well. It is kept, and without
-effect: nothing here draws power (docs/COMPATIBILITY.md)."""
-POWER_DEFAULT = "disabled"

@@ -16,13 +16,14 @@ from emulator import completion, shells
 from emulator.cli import make_parsers
 from emulator.completion import FREE, KINDS, Answers, kind_of
 from emulator.platforms import PLATFORMS
+from ldmd.spcommand import POLICIES
 
 ROOT = Path(__file__).resolve().parents[2]
 PARSERS = make_parsers()[1]
 
 
 def follows(*words: str) -> list[str]:
-    return list(Answers(PARSERS, lambda: ("spring", "tour")).to(words))
+    return list(Answers(PARSERS, lambda: ("spring", "tour"), POLICIES).to(words))
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,7 @@ def test_of_every_argument_it_is_known_what_it_is() -> None:
                     look(command, each)
             elif action.choices is None and action.nargs != 0:
                 kind = kind_of(command, action) or action.dest
-                assert kind in {*FREE, *KINDS, "LAB", "MACHINE|LAB"} or action.dest == "file", (command, kind)
+                assert kind in {*FREE, *KINDS, "LAB", "MACHINE|LAB", "POLICY"} or action.dest == "file", (command, kind)
 
     for name, parser in PARSERS.items():
         look(name, parser)

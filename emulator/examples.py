@@ -1,7 +1,7 @@
 """Examples of each command of `sun4v`: for ``sun4v COMMAND --help`` and the manual pages.
 
 They are of a lab like that of docs/labs/tour.toml: servers alpha and beta, a domain ldg1 on alpha, images of the
-source tree. A test types them there.
+source tree. A test parses each of them.
 """
 
 from __future__ import annotations

@@ -97,7 +97,9 @@ class At(Enum):
 
 OPEN = frozenset({At.LEASING, At.CONNECTING, At.OFFERED, At.COPYING, At.SUSPENDING, At.FINISHING, At.FINAL,
                   At.RESCUING})
-SETTLED = frozenset({At.NEW, At.ABORTED, At.CLOSED, At.DONE})
+OVER = frozenset({At.ABORTED, At.CLOSED})
+"""The attempt ended, and the domain stayed."""
+SETTLED = frozenset({At.NEW, *OVER, At.DONE})
 """A new attempt for the domain may begin where all earlier ones are here (and the domain is)."""
 PHASES = {At.NEW: Phase.CHECK, At.LEASING: Phase.CHECK, At.CONNECTING: Phase.CHECK, At.OFFERED: Phase.PREPARE,
           At.COPYING: Phase.COPY, At.SUSPENDING: Phase.SUSPEND, At.FINISHING: Phase.SUSPEND, At.FINAL: Phase.SUSPEND}
@@ -298,7 +300,7 @@ class Source:
                 return replace(state, at=At.SERVING, served=True, doubt=False), [SetTimer(None)]
             case Paging() if state.at is At.SERVING:
                 return replace(state, doubt=False), [SetTimer(None)]
-            case Running() | Paging() if state.at in (At.ABORTED, At.CLOSED):
+            case Running() | Paging() if state.at in OVER:
                 return state, [Tell(f"{state.plan.peer} runs the domain as well: stop one of them at once")]
             case Never():
                 return self.never(state)

@@ -21,14 +21,13 @@ from ldmd.messages import RefusedError
 from ldmd.migration import events as ev
 from ldmd.migration import records
 from ldmd.migration.phases import Phase
+from ldmd.migration.source import OVER
 from ldmd.migrator.link import Link
 from ldmd.migrator.means import SECONDS, Killed, Means
 from ldmd.migrator.moves import Round
 from ldmd.operations.context import HypervisorError
 
 ROUNDS_KEPT = 256
-OVER = ("aborted", "closed")
-"""States of a source whose attempt ended, well or not."""
 LEAST_PERCENT = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
 
 
@@ -215,7 +214,7 @@ class Attempt:
             if follow is not None:
                 queue.append(follow)
         self.carried = self.state
-        if self.state.at.value not in OVER:
+        if self.state.at not in OVER:
             self.reached = self.state.phase
         self.stepped()
 

@@ -381,7 +381,7 @@ def phase_of(attempt: SourceSide | TargetSide) -> Phase:
     the rules are met, or in a dry run."""
     if not isinstance(attempt, SourceSide) or attempt.success:
         return attempt.state.phase
-    over = attempt.state.at in (src.At.ABORTED, src.At.CLOSED)
+    over = attempt.state.at in src.OVER
     met = attempt.checked and not Report(domain=attempt.name, findings=attempt.findings).errors
     if attempt.plan.dry_run or (not met and (over or attempt.state.at is src.At.OFFERED)):
         return Phase.CHECK

@@ -19,7 +19,7 @@ from ldmd.migration.facts import GuestFacts
 from ldmd.migration.phases import Kind
 from ldmd.migration.rule import Finding, Options, Report
 from ldmd.migration.rules import NO_OPTIONS
-from ldmd.migration.source import OPEN, SETTLED, At, Plan, Source, State
+from ldmd.migration.source import OPEN, OVER, SETTLED, At, Plan, Source, State
 from ldmd.migrator import samehost
 from ldmd.migrator.attempt import ROUNDS_KEPT, Attempt
 from ldmd.migrator.connector import Connector, Visit
@@ -213,7 +213,7 @@ class SourceSide(Attempt):
         if kind == "report":
             self.findings, self.checked = findings_of(frame), True
             self._foresee()
-        elif kind == "why" and self.state.at not in (At.ABORTED, At.CLOSED):  # else because it was given up here
+        elif kind == "why" and self.state.at not in OVER:  # else because it was given up here
             text = frame.get("text")
             self._why_there = rec.line_of(text) if isinstance(text, str) else ""
         elif kind == "data":
@@ -481,7 +481,7 @@ class SourceSide(Attempt):
 
     def _resume_later(self) -> None:
         """A disk that cannot be opened now may be there later; the domain stands still until then."""
-        if self.pause() and not self.means.dead and self.state.at in (At.ABORTED, At.CLOSED):
+        if self.pause() and not self.means.dead and self.state.at in OVER:
             self._resume()
 
     def _boot(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ldmd.messages.table import RECORD_LETTERS
 from ldmd.migration.phases import Phase
 from ldmd.migrator.moves import MoveOutcome, MoveView, Target
 from ldmd.model import Domain, State
@@ -92,4 +93,4 @@ class Recording:
         }  # fmt: skip
         self._context.records.add(self._record)
         self._tell("migration-end", target=self._record["target"], result=result, dry_run=self._record["dry_run"],
-                   why="; ".join(outcome.reasons)[:1000])
+                   why="; ".join(outcome.reasons)[:RECORD_LETTERS])

@@ -497,8 +497,9 @@ int s4v_watchpoint_remove(s4v_machine *, uint64_t va, uint64_t bytes, uint32_t k
  * deterministic program is the same as running it. A step of another strand begins its turn. */
 #define S4V_STRAND_ANY 0xffffffffu
 int s4v_step(s4v_machine *, uint32_t strand, s4v_stop *stop);
-/* Memory as the strand's loads and stores would find it now, privileged, without a change to its translations; a guest's
- * own miss handler is not asked. Returns how many bytes were reached, from the first on, or S4V_ENOENT: no such strand.
+/* Memory as the strand's loads and stores would find it now, whatever its protection, without a change to its
+ * translations; a guest's own miss handler is not asked. What privileged code does not reach without an ASI is looked for
+ * in the primary and then the secondary contexts. Returns how many bytes were reached, from the first on, or S4V_ENOENT.
  * Writing heeds no write protection; it marks pages dirty, and changed instructions take effect. */
 int64_t s4v_va_read(s4v_machine *, uint32_t strand, uint64_t va, void *buf, size_t len);
 int64_t s4v_va_write(s4v_machine *, uint32_t strand, uint64_t va, const void *buf, size_t len);

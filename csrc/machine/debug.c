@@ -56,11 +56,20 @@ void s4v_forget_translations(s4v_machine *m, uint64_t mask) {
   for (u32 i = 0; i < m->domain.strand_count; i++) mmu_forget_some(m->domain.strands[i], mask);
 }
 
-/* By the strand's own translations, or those of another one in the same contexts. */
-static bool look(s4v_machine *m, struct strand *s, u64 va, u64 *ra) {
-  bool found = mmu_look(s, va, ra);
-  for (u32 i = 0; !found && i < m->domain.strand_count; i++) found = mmu_look_like(m->domain.strands[i], s, va, ra);
+/* In the contexts of a key: by the strand's own translations, or those that another one has of them. */
+static bool look_in(s4v_machine *m, struct strand *s, u64 key, u64 va, u64 *ra) {
+  bool found = mmu_look(s, key, va, ra);
+  for (u32 i = 0; !found && i < m->domain.strand_count; i++) found = mmu_look_like(m->domain.strands[i], key, va, ra);
   return found;
+}
+
+/* As its loads and stores would find it. Privileged code has more than the contexts of those without ASI: behind a trap
+ * the primary ones, and the secondary ones, by which a kernel reaches the program that it works for. */
+static bool look(s4v_machine *m, struct strand *s, u64 va, u64 *ra) {
+  if (look_in(m, s, mmu_implicit_key(s), va, ra)) return true;
+  if (!s->mmu_enabled || !strand_priv(s)) return false;
+  return look_in(m, s, bank_key(BANK_PRIV, s->context[0], s->context[2]), va, ra) ||
+         look_in(m, s, bank_key(BANK_PRIV, s->context[1], s->context[3]), va, ra);
 }
 
 int s4v_va_translate(s4v_machine *m, uint32_t strand, uint64_t va, uint64_t *ra) {

@@ -192,8 +192,7 @@ static bool bank_look(const struct tlb_bank *b, u64 va, u64 *ra) {
   return i->tag == page;
 }
 
-bool mmu_look_like(const struct strand *s, const struct strand *other, u64 va, u64 *ra) {
-  u64 key = mmu_implicit_key(other);
+bool mmu_look_like(const struct strand *s, u64 key, u64 va, u64 *ra) {
   for (u32 i = 0; i < TLB_BANKS; i++) {
     const struct tlb_bank *b = &s->banks[i];
     bool same = b->key != TAG_NONE && (b->key & 3) != BANK_REAL && (b->key | 3) == (key | 3);
@@ -202,11 +201,11 @@ bool mmu_look_like(const struct strand *s, const struct strand *other, u64 va, u
   return false;
 }
 
-bool mmu_look(struct strand *s, u64 va, u64 *ra) {
-  u64 key = mmu_implicit_key(s), fault_va = s->fault_va;
+bool mmu_look(struct strand *s, u64 key, u64 va, u64 *ra) {
+  u64 fault_va = s->fault_va;
   u32 type = s->fault_type, context = s->fault_context;
   struct mapping m;
-  if (key != key_real() && mmu_look_like(s, s, va, ra)) return true;
+  if (key != key_real() && mmu_look_like(s, key, va, ra)) return true;
   if (key != key_real()) key = (key & ~3ull) | BANK_PRIV;
   bool found = !mmu_translate(s, key, va, ACCESS_LOAD, &m) || !mmu_translate(s, key, va, ACCESS_FETCH, &m);
   if (found) *ra = m.ra;

@@ -44,10 +44,10 @@ struct mapping {
 u32 mmu_translate(struct strand *, u64 key, u64 va, u32 access, struct mapping *);
 u32 mmu_fault(struct strand *, u32 tt, u64 va, u32 context, u32 type);
 
-/* For a debugger: the real address behind a VA of the strand's implicit accesses, whatever its privilege, out of the soft
- * TLB or else the guest's tables; nothing changes. The other asks only the soft TLB of one strand about another's space. */
-bool mmu_look(struct strand *, u64 va, u64 *ra);
-bool mmu_look_like(const struct strand *, const struct strand *other, u64 va, u64 *ra);
+/* For a debugger: the real address behind a VA in the contexts of a key, whatever its privilege, out of the soft TLB or
+ * else the guest's tables; nothing changes. The other asks the soft TLB alone. */
+bool mmu_look(struct strand *, u64 key, u64 va, u64 *ra);
+bool mmu_look_like(const struct strand *, u64 key, u64 va, u64 *ra);
 
 /* The trap's report in the fault status area; false: none is configured (watchdog). No-op for other traps. */
 bool mmu_report(struct strand *, u32 tt);

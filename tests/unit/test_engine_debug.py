@@ -292,3 +292,25 @@ def test_state_moves_to_a_machine_with_watchpoints() -> None:
     other.add_watchpoint(DATA + 8, 4)
     other.load(plain)
     assert other.run(100).reason is StopReason.WATCHPOINT
+
+
+def test_privileged_code_reaches_the_program_it_works_for() -> None:
+    """Behind its own context come the primary ones at TL > 0, then the secondary ones; a program has its own alone."""
+    guest = Guest().mmu_on().contexts(primary=5, secondary=7)
+    first, second, third = (n << 30 for n in (5, 6, 7))
+    for at, (va, context) in enumerate(((first, 0), (first, 5), (second, 5), (second, 7), (third, 7))):
+        guest.map(va, V | CP | P | DATA_RA + 0x2000 * at, context=context)
+        guest.memory.write(DATA_RA + 0x2000 * at, f"{va >> 30}{context}".encode())
+
+    def seen(va: int) -> bytes:
+        return guest.machine.read_virtual(0, va, 2)
+
+    assert [seen(va) for va in (first, second, third)] == [b"55", b"65", b"77"]
+    guest.set(tl=1)
+    assert [seen(va) for va in (first, second, third)] == [b"50", b"65", b"77"]
+    assert guest.machine.write_virtual(0, third, b"x") == 1
+    assert seen(third) == b"x7"
+    guest.set(tl=0, pstate=0)
+    assert [seen(va) for va in (first, second, third)] == [b"55", b"65", b""]
+    guest.set(pstate=4, context1=9)
+    assert [seen(va) for va in (first, second, third)] == [b"55", b"65", b"x7"]  # secondary 1 is still 7

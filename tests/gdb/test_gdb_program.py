@@ -1,4 +1,4 @@
-"""Debian's gdb-multiarch at a program that runs under Linux: by its own addresses, from its code and from the kernel's."""
+"""gdb-multiarch at a program that runs under Linux: by its own addresses, from its code and from the kernel's."""
 
 from __future__ import annotations
 

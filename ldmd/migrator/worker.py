@@ -97,7 +97,7 @@ class Worker:
         """Its process stands still for so long."""
         pid = getattr(self._life, "pid", None)
         if pid is None:
-            return  # a thread of ours
+            return  # a thread of ours; who tests with one is refused such a rule (`RoomMachine.arm`)
         os.kill(pid, signal.SIGSTOP)
         timer = threading.Timer(seconds, self._go_on, (pid,))
         timer.daemon = True

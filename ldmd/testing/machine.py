@@ -43,6 +43,9 @@ PRIMARY_SETUP = (
 )  # fmt: skip
 """A control domain that leaves the rest to others, with the services that domains want."""
 
+OF_PROCESSES = {("machine", "kill"), ("manager", "kill"), ("worker", "stall")}
+"""Actions of faults that signals do to processes. Here all are threads of one process, which is the test's."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -120,8 +123,17 @@ class RoomMachine:
         set_password(self.directory / PASSWORDS, user, password)
 
     def arm(self, plan: Plan) -> None:
-        """Arm faults (emulator/faults); `server.faults.injector.status()` tells what has fired."""
-        self.server.faults.arm(plan.plain())
+        """Arm faults (emulator/faults); `server.faults.injector.status()` tells what has fired.
+
+        Raises SetupError, with nothing armed, where a rule wants a process that is not there.
+        """
+        mine = plan.at(self.name)
+        wrong = [f"{rule.point} {rule.action}" for rule in mine.rules if (rule.point, rule.action) in OF_PROCESSES]
+        if wrong:
+            raise SetupError(
+                f"{', '.join(wrong)}: machines, managers and workers of a test are threads of the test's own process:"
+                " no signal can be sent to them; arm it on machines of `sun4v power-on` (docs/howto/faults.md)")
+        self.server.faults.arm(mine.plain())
         self.faults.refresh()
 
     # -- commands

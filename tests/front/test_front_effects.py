@@ -16,7 +16,7 @@ from emulator.faults.points import POINTS, Place
 from emulator.faults.rules import Plan, parse_plan
 from emulator.server.joined import join_servers
 from ldmd.testing.domain import Domain, DomainSetup
-from ldmd.testing.errors import RefusedMoveError
+from ldmd.testing.errors import RefusedMoveError, SetupError
 from ldmd.testing.machine import RoomMachine
 from ldmd.testing.room import Room
 
@@ -309,6 +309,22 @@ def test_migrations(room: Room) -> None:
         assert there == (action != "lose"), action  # a gap is no damage of the way: the target does not go on
     assert not moved(room, domain, {**chunk, "action": "corrupt", "times": 0})  # damaged, and damaged again
     assert not moved(room, domain, {"point": "stream.page", "action": "corrupt"})
+
+
+@pytest.mark.parametrize(("point", "action", "values"), [
+    ("machine", "kill", {"at-ms": 1e9}), ("manager", "kill", {"step": "*"}), ("worker", "stall", {"ms": 5}),
+])  # fmt: skip
+def test_what_takes_a_process_is_refused(room: Room, point: str, action: str, values: Row) -> None:
+    """A test's own process is not killed, and no rule is armed that would do nothing; other machines' do not count."""
+    alpha = room.machines[0]
+    kept = {"point": "disk.read", "action": "error"}
+    alpha.arm(plan(kept))
+    with pytest.raises(SetupError, match=f"^{point} {action}: .*threads of the test's own process"):
+        alpha.arm(plan({"point": "disk.write", "action": "error"}, {"point": point, "action": action, **values}))
+    assert [row["point"] for row in alpha.server.faults.injector.status()["plan"]["fault"]] == ["disk.read"]
+    alpha.arm(plan({"point": "disk.flush", "action": "error", "machine": "a*"},
+                   {"point": point, "action": action, "machine": "beta", **values}))  # fmt: skip
+    assert [row["point"] for row in alpha.server.faults.injector.status()["plan"]["fault"]] == ["disk.flush"]
 
 
 def test_every_action_is_shown() -> None:

@@ -23,8 +23,15 @@ from ldmd.migrator.worker import ENDED, Worker
 DEADLINE = 60.0
 
 
-def test_a_stalled_worker_stands_and_goes_on() -> None:
+def test_a_stalled_worker_stands_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process is stopped, and continued by the manager; meanwhile it is no child that has ended."""
+    timers: list[threading.Timer] = []
+
+    def later(timer: threading.Timer) -> None:
+        """Its time is over when the test says so."""
+        timers.append(timer)
+
+    monkeypatch.setattr(threading.Timer, "start", later)
     children: list[subprocess.Popen[bytes]] = []
     ended = threading.Event()
 
@@ -42,15 +49,14 @@ def test_a_stalled_worker_stands_and_goes_on() -> None:
         return False
 
     worker = Worker(lambda event: ended.set() if event["event"] == ENDED else None, start=start)
-    worker.stall(DEADLINE * 10)
+    worker.stall(2.5)
     assert changed(os.WSTOPPED)
-    worker._go_on(children[0].pid)
+    (timer,) = timers
+    assert timer.interval == 2.5
+    timer.function(*timer.args)
     assert changed(os.WCONTINUED)
-    worker.stall(0.01)
-    assert changed(os.WSTOPPED)
-    assert changed(os.WCONTINUED)  # by itself, when its time is over
     assert children[0].poll() is None
-    worker.stall(DEADLINE * 10)
+    worker.stall(2.5)
     worker.kill()  # also while it stands
     assert children[0].wait(DEADLINE) < 0
     assert children[0].stdin is not None

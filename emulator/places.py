@@ -223,6 +223,14 @@ def find_machine(name: str | None = None) -> Place:
     )
 
 
+def why_off(where: Place) -> str:
+    """Why nobody answers for a machine: it is off, or no machine has that name."""
+    known = machine_names()
+    if where.name in known:
+        return f"machine {where.name} is not on"
+    return f"there is no machine {where.name}; there are: {', '.join(known) or 'none'}"
+
+
 # -- process files
 
 

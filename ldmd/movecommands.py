@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from emulator.arguments import Parser
-from emulator.places import Place, PlaceError, find_machine, machine_names
+from emulator.places import Place, PlaceError, find_machine, why_off
 from ldmd.reporting import OK, STATUS, reporting
 
 Commands = argparse._SubParsersAction
@@ -53,8 +53,7 @@ def _own_name() -> str:
 
 def _directory(where: Place) -> Path:
     if not where.state.exists():
-        there = ", ".join(machine_names()) or "none"
-        raise PlaceError(f"there is no machine {where.name}; there are: {there}")
+        raise PlaceError(why_off(where))
     where.manager.mkdir(mode=0o700, exist_ok=True)
     return where.manager
 

@@ -59,7 +59,12 @@ def spawn(arguments: Sequence[str], *, log: Path, seconds: float = START_SECONDS
             )  # fmt: skip
         os.close(writer)
         writer = -1
-        words = _read(reader, seconds)
+        try:
+            words = _read(reader, seconds)
+        except BaseException:  # Ctrl-C: it is not left behind
+            process.kill()
+            process.wait()
+            raise
     finally:
         os.close(reader)
         if writer >= 0:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, reporting
 from emulator.engines import ENGINES
-from emulator.places import machine_names, place
+from emulator.places import machine_names, place, why_off
 from emulator.power import control
 from emulator.power.control import MachineState, PowerError
 from emulator.power.options import choose_options
@@ -161,9 +161,9 @@ def _add_machines(commands: Commands) -> Parser:
 
 def _machines(options: argparse.Namespace) -> int:
     known = machine_names()
-    unknown = [place(name).name for name in options.names if name not in known]
-    if unknown:
-        raise PowerError(f"there is no machine {', '.join(unknown)}")
+    for name in options.names:
+        if name not in known:
+            raise PowerError(why_off(place(name)))
     states = control.machine_states(options.names or None)
     if options.json:
         print(json.dumps([asdict(state) for state in states], indent=2))
@@ -230,6 +230,7 @@ def _add_delete(commands: Commands) -> Parser:
 
 def _delete(options: argparse.Namespace) -> int:
     where = place(options.name)
+    control.check_off(where)
     if not options.yes:
         if not sys.stdin.isatty():
             complain("delete: nobody is there to be asked; say --yes")

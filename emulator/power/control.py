@@ -13,7 +13,7 @@ from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.hvctl.client import Hvctl, HvctlError
-from emulator.places import Place, holder, machine_names, place
+from emulator.places import Place, holder, machine_names, place, why_off
 from emulator.power.children import StartError, companions, end, forget, spawn, wait_end
 from emulator.power.options import MachineOptions, read_options
 
@@ -69,13 +69,26 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
         with Hvctl(where.hvctl) as machine:
             info: dict[str, Any] = machine.call("machine.info")
             return info | machine.hello
+    except (KeyboardInterrupt, SystemExit):
+        with contextlib.suppress(PowerError):
+            pull_cord(where)
+        raise
     except HvctlError as error:
         end(where.machine_pid, signal.SIGKILL)
         raise PowerError(f"machine {where.name} did not start: {error}; its log is {where.machine_log}") from None
 
 
 def start_companions(where: Place) -> None:
-    """Manager and console server. Raises PowerError; what was started before stays."""
+    """Manager and console server. Raises PowerError, and the machine stays on; interrupted, all of it is off."""
+    try:
+        _start_companions(where)
+    except (KeyboardInterrupt, SystemExit):
+        with contextlib.suppress(PowerError):
+            pull_cord(where)
+        raise
+
+
+def _start_companions(where: Place) -> None:
     for each in companions(where):
         if holder(each.pid_file) is not None:
             continue
@@ -94,11 +107,12 @@ def power_off(where: Place, *, force: bool, seconds: float = SHUTDOWN_SECONDS,
     With `force`, or after `seconds`, guests are stopped at once. Raises PowerError where the machine is not on.
     """
     if not where.on:
-        crashed = where.crashed
+        why = why_off(where)
+        why += " (it had crashed)" if where.crashed else ""
         for each in companions(where):  # of a machine that has crashed they may still be there
             end(each.pid_file)
         forget(where)
-        raise PowerError(f"machine {where.name} is not on{' (it had crashed)' if crashed else ''}")
+        raise PowerError(why)
     if not force:
         with contextlib.suppress(HvctlError), Hvctl(where.hvctl) as machine:
             shut_down(machine, seconds=seconds, tell=tell)
@@ -137,20 +151,26 @@ def shut_down(machine: Hvctl, *, seconds: float, tell: Callable[[str], None] = l
 
 def pull_cord(where: Place) -> None:
     """SIGKILL to all of the machine's processes. Raises PowerError where none of them lives."""
+    why = why_off(where)
     hit = end(where.machine_pid, signal.SIGKILL)
     for each in companions(where):
         hit = end(each.pid_file, signal.SIGKILL) or hit
     forget(where)
     if not hit:
-        raise PowerError(f"machine {where.name} is not on")
+        raise PowerError(why)
+
+
+def check_off(where: Place) -> None:
+    """A machine can be forgotten. Raises PowerError where there is none, or it is on."""
+    if where.name not in machine_names():
+        raise PowerError(why_off(where))
+    if where.on:
+        raise PowerError(f"machine {where.name} is on; power it off first")
 
 
 def delete(where: Place) -> None:
     """Forget the state of a machine that is off. Raises PowerError."""
-    if where.name not in machine_names():
-        raise PowerError(f"there is no machine {where.name}")
-    if where.on:
-        raise PowerError(f"machine {where.name} is on; power it off first")
+    check_off(where)
     for each in companions(where):
         end(each.pid_file)
     for path in (where.run, where.state):

@@ -52,8 +52,10 @@ def read_options(place: Place) -> MachineOptions | None:
         values = tomllib.loads(place.options.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{place.options}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{place.options}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{place.options}: {error}; remove it to start anew") from None
     platform, memory, deterministic = (values.get(name) for name in ("platform", "memory", "deterministic"))
     if not isinstance(platform, str) or not isinstance(memory, int) or not isinstance(deterministic, bool):
         raise ConfigError(f"{place.options}: platform, memory and deterministic are wanted; remove it to start anew")

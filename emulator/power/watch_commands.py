@@ -15,7 +15,7 @@ from typing import Any
 
 from emulator.arguments import EXIT_USAGE, FAILED, OK, Parser, complain, reporting
 from emulator.hvctl.client import Hvctl, HvctlError
-from emulator.places import Place, find_machine, place
+from emulator.places import Place, find_machine, place, why_off
 from emulator.power.commands import Commands, add_parser
 from emulator.power.control import PowerError
 from emulator.terminal import HostConsole, QuitError
@@ -33,7 +33,7 @@ def add_watch(commands: Commands) -> dict[str, Parser]:
 def connect(where: Place) -> Hvctl:
     """A client of a machine. Raises PowerError where it is not on, HvctlError."""
     if not where.on:
-        raise PowerError(f"machine {where.name} is not on")
+        raise PowerError(why_off(where))
     return Hvctl(where.hvctl)
 
 
@@ -80,7 +80,7 @@ def find_guest(machine: Hvctl, domain: str) -> int:
     found = found or [guest["guest"] for guest in guests if str(guest["guest"]) == domain]
     if not found:
         known = ", ".join(guest["name"] for guest in guests) or "none"
-        raise PowerError(f"there is no domain {domain} on {machine.hello['machine']} (there are: {known})")
+        raise PowerError(f"no domain {domain} is bound on {machine.hello['machine']}; bound are: {known}")
     if found[0] == 0:
         raise PowerError(f"{domain} is the control domain, which has no console: `ldm` works in its place")
     number: int = found[0]

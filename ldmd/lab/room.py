@@ -87,7 +87,9 @@ class Room:
         for server in lab.servers:
             at = place(server.name)
             if at.on or at.state.exists():
-                raise LabError(f"there is a machine {server.name} already: `sun4v delete {server.name}` forgets it")
+                remedy = f"`sun4v power-off {server.name}` and " if at.on else ""
+                remedy += f"`sun4v delete {server.name}` forgets it"
+                raise LabError(f"there is a machine {server.name} already: {remedy}")
         self._check(lab)
         try:
             self._record(lab, folder)
@@ -100,10 +102,17 @@ class Room:
                 self._domains(server, folder)
             self._arm(lab)
         except BaseException:
-            if not keep:
-                self._say("taking down what was made (--keep leaves it)")
-                self.reset(lab.name)
+            if not keep and folder.exists():
+                self._take_down(lab.name)
             raise
+
+    def _take_down(self, name: str) -> None:
+        """What became of a lab that could not be made. Why it could not is told behind it, whatever comes of this."""
+        self._say("taking down what was made (--keep leaves it)")
+        try:
+            self.reset(name)
+        except (EmulatorError, OSError) as error:
+            self._say(f"not all of it could be taken down ({error}): `sun4v lab reset {name}` when that is mended")
 
     def _again(self, lab: Lab, folder: Path) -> None:
         if (folder / FILE).read_text() != lab.text:
@@ -193,7 +202,7 @@ class Room:
                 _sun4v("kill", server)
             if place(server).state.exists():
                 _sun4v("delete", "--yes", server)
-            self._say(f"{server}: is gone")
+                self._say(f"{server}: is gone")
         shutil.rmtree(self.folder(name))
 
     def _known(self, name: str) -> tuple[str, ...]:
@@ -220,7 +229,8 @@ def _run(*words: str) -> None:
     """Run a command. Raises LabError with what it has said."""
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LabError((done.stderr or done.stdout).strip() or f"{words[0]} failed with status {done.returncode}")
+        said = (done.stderr or done.stdout).strip().removeprefix("sun4v: ")
+        raise LabError(said or f"{words[0]} failed with status {done.returncode}")
 
 
 def names(states: Sequence[LabState]) -> str:

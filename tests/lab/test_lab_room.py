@@ -10,6 +10,9 @@ import pytest
 from host_shares import free_ports
 from room_support import Shell
 
+from ldmd.lab.reader import read_lab
+from ldmd.lab.room import LabError, Room, lab_names
+
 ROOT = Path(__file__).resolve().parents[2]
 LABOS = ROOT / "images" / "prebuilt" / "labos.elf"
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
@@ -80,6 +83,34 @@ def test_a_failure_leaves_nothing(shell: Shell) -> None:
     assert "alpha: ldm set-memory 64G big" in errors
     assert shell.processes() == []
     assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
+
+
+def test_what_has_failed_is_told_although_nothing_can_be_taken_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that is no folder: no lab is there to be removed. A machine that cannot start: its own words, once."""
+    path = tmp_path / "small.toml"
+    path.write_text('[server.alpha]\nplatform = "t4-1"\n')
+    lab = read_lab(path)
+    (tmp_path / "file").touch()
+    said: list[str] = []
+    monkeypatch.setenv("S4V_HOME", str(tmp_path / "file"))
+    with pytest.raises(NotADirectoryError):
+        Room(said.append).up(lab)
+    assert said == []
+    monkeypatch.setenv("S4V_HOME", str(tmp_path / ("b" * 107)))
+    with pytest.raises(LabError, match=r"^[^:]*/run/alpha/hvctl.sock: the path of a socket has at most 107 bytes"):
+        Room(said.append).up(lab)
+    assert said == ["taking down what was made (--keep leaves it)"]
+    assert lab_names() == ()
+    monkeypatch.setattr(Room, "reset", refuse)
+    with pytest.raises(LabError, match="107 bytes"):
+        Room(said.append).up(lab)
+    assert "not all of it could be taken down (it is stuck)" in said[-1]
+
+
+def refuse(_room: Room, name: str) -> None:
+    raise LabError("it is stuck")
 
 
 def test_a_failure_can_be_looked_at(shell: Shell) -> None:

@@ -11,16 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from server_support import labos_spec
 
-from emulator import places
+from emulator import cli, places
 from emulator.hvctl.client import Hvctl, HvctlError
 from emulator.power import children, control
+from emulator.power.options import MachineOptions
+from ldmd import daemon, vntsd_daemon
 
 DEADLINE = 120
 
@@ -95,6 +97,46 @@ def test_on_and_off(rack: Rack) -> None:
     rack.run("power-off", "--all", "--force")
     assert rack.states() == {"alpha": "off"}
     assert "alpha is off" in places.place("alpha").machine_log.read_text()
+
+
+def test_names_that_no_machine_has(rack: Rack, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said with the names that there are, whatever was wanted of it; and nothing is made for them."""
+    mains: dict[str, Callable[[Sequence[str]], int]] = {
+        "sun4v": cli.main, "ldmd": daemon.main, "vntsd": vntsd_daemon.main,
+    }  # fmt: skip
+    for line in ("sun4v power-off alhpa", "sun4v kill alhpa", "sun4v delete alhpa", "sun4v console alhpa/ldg1",
+                 "sun4v gdb alhpa/ldg1", "sun4v events alhpa", "sun4v machines alhpa", "ldmd --machine alhpa",
+                 "vntsd --machine alhpa"):  # fmt: skip
+        program, *words = line.split()
+        assert mains[program](words) == 1, line
+        assert capsys.readouterr().err == f"{program}: there is no machine alhpa; there are: none\n", line
+    assert list(rack.home.iterdir()) == []
+
+
+def test_an_interrupted_power_on_leaves_nothing_on(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the machine, or its manager, is waited for."""
+    where = places.place("alpha")
+    options = MachineOptions(platform="t4-1", memory_bytes=8 << 30)
+    read = children._read
+    waits = 0
+
+    def interrupted(fd: int, seconds: float) -> str | None:
+        nonlocal waits
+        waits += 1
+        if waits in (1, 3):  # the machine the first time; the manager of the second
+            raise KeyboardInterrupt
+        return read(fd, seconds)
+
+    monkeypatch.setattr(children, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        control.start_machine(where, options)
+    assert places.holder(where.machine_pid) is None
+    assert control.start_machine(where, options)["platform"] == "t4-1"
+    assert where.on
+    with pytest.raises(KeyboardInterrupt):
+        control.start_companions(where)
+    assert [places.holder(path) for path in (where.machine_pid, where.ldmd_pid, where.vntsd_pid)] == [None] * 3
+    assert rack.states() == {"alpha": "off"}
 
 
 def test_what_cannot_be_powered_on(rack: Rack) -> None:
@@ -271,8 +313,8 @@ def test_console_from_a_pipe(rack: Rack) -> None:
         said = rack.run("console", "g1", "--no-replay", "--until", "sparc sun4v", input="uname -a\r")
         assert "SunOS labos" in said
         assert "labos 5.11" in rack.run("console", "alpha/1", "--until", "# ", input="")
-        assert "there is no domain g7 on alpha (there are: g1)" in rack.run("console", "alpha/g7", status=1, input="")
-        assert "is not on" in rack.run("console", "beta/g7", status=1, input="")
+        assert "no domain g7 is bound on alpha; bound are: g1" in rack.run("console", "alpha/g7", status=1, input="")
+        assert "there is no machine beta; there are: alpha" in rack.run("console", "beta/g7", status=1, input="")
 
 
 def read_pty(fd: int, text: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_workers import FOLLOWING
@@ -50,7 +51,8 @@ def states(site: Site, uuid: str) -> list[str]:
 
 def test_pages_follow(pair: Pair) -> None:
     """Until the last one is there the source keeps its memory, resumes nothing, and is not asked to."""
-    gate = Gate(pair, "source.serving")
+    gate, seen = Gate(pair, "source.serving"), list[dict[str, Any]]()
+    pair.beta.manager.watch(seen.append)
     moving = pair.move()
     gate.reached()
     serving(pair)
@@ -64,6 +66,9 @@ def test_pages_follow(pair: Pair) -> None:
     assert outcome.summary["downtime_ms"] >= 0
     until(lambda: not pair.alpha.has("ldg1") and pair.workers.alive == [])
     assert pair.beta.machine.presence == ["begin", "end"] and pair.beta.runs(pair.uuid)
+    waited = "waited for pages 3 times: half of them up to 80 us, 99 % up to 2000 us, the longest 1900 us"
+    assert any(waited in line for line in pair.beta.lines)
+    assert [each["count"] for each in seen if each["event"] == "migration-page-waits"] == [3]
     starts = [each.starts for each in pair.beta.machine.guests.values() if each.spec["uuid"] == pair.uuid]
     assert starts == [0]
 

@@ -79,7 +79,7 @@ def our_settings(cell: Cell) -> dict[str, dict[str, str | int]]:
         return {"sun4v tls": {}, "sun4v hand-over": {"handover": "auto", "handover_verify": "never"}}
     return {"sun4v tls": {"bandwidth_bps": cell.cap, "compress": "none"},
             "sun4v tls compress": {"bandwidth_bps": cell.cap, "compress": "auto"},
-            "sun4v tls post-copy": {"bandwidth_bps": cell.cap, "compress": "none", "postcopy": "auto"}}
+            "sun4v tls post-copy": {"bandwidth_bps": cell.cap, "compress": "none", "postcopy": "auto", "max_rounds": 2}}
 
 
 def run_ours(made: Room, cell: Cell, rows: Rows) -> None:

@@ -193,14 +193,20 @@ def test_a_domain_is_stopped_while_pages_are_missing(pair: Pair, again: bool) ->
     room.ok("add-domain", domains=["other"])
 
 
-def test_off_is_not_asked_of_the_worker(tmp_path: Path) -> None:
-    made = Pair(tmp_path / "x") if (tmp_path / "x").mkdir() is None else None
-    assert made is not None
+@pytest.mark.parametrize(("settings", "told"), [
+    (Settings(), {"postcopy": "off", "bandwidth_bps": None, "max_seconds": None, "max_rounds": 30,
+                  "at_limit": "finish"}),
+    (Settings(max_seconds=7, max_rounds=2, at_limit="fail", dirty_limit=False, verify="strict", bandwidth_bps=5000),
+     {"max_seconds": 7, "max_rounds": 2, "at_limit": "fail", "dirty_limit": False, "verify": "strict",
+      "bandwidth_bps": 5000}),
+])
+def test_a_worker_is_told_the_settings(tmp_path: Path, settings: Settings, told: dict[str, object]) -> None:
+    made = Pair(tmp_path, settings=settings)
     gate = Gate(made, "source.connected")
     made.move()
     gate.reached()
     source = next(each for each in made.workers.alive if each.side == "source")
-    assert source.task["options"]["postcopy"] == "off"
+    assert told.items() <= source.task["options"].items()
     gate.open()
     settle(made)
     made.close()

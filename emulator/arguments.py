@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
@@ -31,6 +32,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with status 2."""
         self.exit(EXIT_USAGE, f"sun4v: {message} (see `{self.prog} --help`)\n")
+
+
+def have_streams() -> None:
+    """A command that was started with a standard stream closed reads nothing there, and writes into nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def argument(parse: Callable[[str], T]) -> Callable[[str], T]:

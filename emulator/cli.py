@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from emulator import build_info, runner
-from emulator.arguments import EXIT_USAGE, Parser, complain
+from emulator.arguments import EXIT_USAGE, Parser, complain, have_streams
 from emulator.completion import Answers
 from emulator.diskcommand import add_disk
 from emulator.errors import EmulatorError, PlatformFileError
@@ -169,6 +169,7 @@ def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
+    have_streams()
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
     words = sys.argv[1:] if argv is None else argv

@@ -63,7 +63,7 @@ class FaultyDisk:
         """What happens to a request. Raises OSError."""
         rule = self._faults.fire(point, **self._facts, **facts) if self._faults.armed else None
         if rule is not None and rule.action == "error":
-            number = getattr(errno, str(rule.value("errno")), errno.EIO)
+            number = getattr(errno, rule.value("errno"))
             raise OSError(number, f"fault {point}")
         if rule is not None and rule.action == "slow" and self._real_time:
             time.sleep(rule.value("ms") / 1000)

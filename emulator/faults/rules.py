@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tomllib
 from collections.abc import Mapping
@@ -213,7 +214,10 @@ class _Reader:
         if key not in self._row and default is None:
             self._wrong(key, "is missing")
         if isinstance(default, str) or key in ("device", "outlet"):
-            return self._take(key, (str,), "a text", default or "")
+            text = self._take(key, (str,), "a text", default or "")
+            if key == "errno" and text not in errno.errorcode.values():
+                self._wrong(key, f"a name of errno(3) is wanted, as EIO or ENOSPC, not {text!r:.80}")
+            return text
         return self._number(key, default or 0)
 
     def _check(self, rule: Rule, point: Point) -> None:

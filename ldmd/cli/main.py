@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emulator.arguments import have_streams
 from emulator.shells import SHELLS, script
 from ldmd.cli import usage
 from ldmd.cli.completion import answer
@@ -37,6 +38,7 @@ MAX_FILE_BYTES = 8 << 20
 
 def main() -> int:
     """Entry point of the console command."""
+    have_streams()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     screen = Screen(sys.stdout, sys.stderr, terminal=sys.stderr.isatty())
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # of nohup
@@ -50,6 +52,10 @@ def main() -> int:
         return EXIT_PIPE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        screen.complain(f"ldm: {error.filename or 'input/output'}: {error.strerror or error}")
+        return EXIT_REFUSED
     return status
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pwd
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -139,6 +140,8 @@ class Vntsd:
         self._consoles: dict[ConsoleEntry, Console] = {}
         self._lines: dict[ConsoleEntry, MachineLine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._applying = asyncio.Lock()
+        self._refused: set[tuple[str, int]] = set()  # groups whose port could not be had, which was said
 
     @property
     def entries(self) -> tuple[ConsoleEntry, ...]:
@@ -146,13 +149,22 @@ class Vntsd:
         return tuple(self._consoles)
 
     async def apply(self, entries: Sequence[ConsoleEntry]) -> None:
-        """Serve these consoles and no others. A port that cannot be had is logged and tried again by the next call."""
+        """Serve these consoles and no others. A port that cannot be had is logged, and tried again by `listen`."""
         wanted = set(entries)
-        for entry in [each for each in self._consoles if each not in wanted]:
-            await self._remove(entry)
-        for entry in entries:
-            if entry not in self._consoles:
-                self._add(entry)
+        async with self._applying:
+            for entry in [each for each in self._consoles if each not in wanted]:
+                await self._remove(entry)
+            for entry in entries:
+                if entry not in self._consoles:
+                    self._add(entry)
+            await self._listen_all()
+
+    async def listen(self) -> None:
+        """Ports that could not be had: are they free by now?"""
+        async with self._applying:
+            await self._listen_all()
+
+    async def _listen_all(self) -> None:
         for key, group in list(self._groups.items()):
             if group.consoles and key not in self._servers:
                 await self._listen(key, group)
@@ -183,13 +195,21 @@ class Vntsd:
         try:
             self._servers[key] = await asyncio.start_server(serve, self._address, group.port, backlog=BACKLOG)
         except OSError as error:
-            log.error("group %s: cannot listen at %s port %d: %s", group.name, self._address, group.port, error)
+            if key not in self._refused:
+                log.error("group %s: cannot listen at %s port %d: %s; it is tried again", group.name, self._address,
+                          group.port, os.strerror(error.errno) if error.errno else error)  # fmt: skip
+            self._refused.add(key)
+            return
+        if key in self._refused:
+            log.info("group %s: port %d is free by now, and served", group.name, group.port)
+            self._refused.discard(key)
 
     async def _stop_listening(self, key: tuple[str, int]) -> None:
         server = self._servers.pop(key, None)
         if server is not None:
             server.close()
         self._groups.pop(key)
+        self._refused.discard(key)
 
     async def _serve(self, group: Group, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(group.clients) >= MAX_CLIENTS or not self._allowed(writer, group.name):

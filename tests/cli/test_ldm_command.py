@@ -141,6 +141,22 @@ def test_nobody_reads(room: Room) -> None:
     assert (process.returncode, err) == (141, b"")
 
 
+@pytest.mark.parametrize("words", ["ldm list", "sun4v platforms t5-2"])
+def test_output_that_cannot_be_written_or_is_closed(room: Room, words: str) -> None:
+    """One line and a status; a stream that was closed from the start is as /dev/null."""
+    room.power_on("alpha")
+    program, *rest = words.split()
+    argv = [sys.executable, "-m", {"ldm": "ldmd.cli", "sun4v": "emulator.cli"}[program], *rest]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, timeout=60, env=room.environment(),
+                              check=False)  # fmt: skip
+    assert done.returncode == {"ldm": 1, "sun4v": 2}[program]
+    assert done.stderr.decode() == f"{program}: input/output: No space left on device\n"
+    closed = subprocess.run(["sh", "-c", 'exec "$@" <&- >&-', "sh", *argv], stderr=subprocess.PIPE, timeout=60,
+                            env=room.environment(), check=False)  # fmt: skip
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
 @contextlib.contextmanager
 def operation(name: str, function: Any, *, tied: bool = False) -> Iterator[None]:
     before = OPERATIONS.get(name)

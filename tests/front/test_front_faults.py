@@ -79,7 +79,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
             {"point": "disk.wirte", "action": "error"}, {"point": "memory", "action": "flip", "ra": 1},
             {"point": "cpu", "action": "fail", "at-ms": 1}, {"point": "disk.read", "action": "torn"},
             {"point": "disk.read", "action": "error", "at-ms": 5, "phase": "copy", "colour": "red"},
-            {"point": "disk.read", "action": "error", "probability": 2, "after": -1},
+            {"point": "disk.read", "action": "error", "probability": 2, "after": -1, "errno": "ENOSUCH"},
             seed=-1,
         )  # fmt: skip
     text = str(caught.value)
@@ -89,7 +89,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         "fault[2].cpu: is missing", "fault[3].action: disk.read has no action 'torn'; there are error, slow, corrupt",
         "fault[4].colour: error at disk.read does not know it", "fault[4].phase: of worker and migration.message",
         "fault[4].at-ms: disk.read has occasions", "fault[5].probability: a number from 0 to 1",
-        "fault[5].after: a number of 0 or more",
+        "fault[5].after: a number of 0 or more", "fault[5].errno: a name of errno(3) is wanted",
     ):  # fmt: skip
         assert wanted in text
     for bad in ([], {"fault": 1}, {"fault": [1]}, {"faults": []}):

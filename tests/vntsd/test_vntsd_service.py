@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,32 @@ def test_what_stays_is_not_disturbed() -> None:
             await guests.received(1, b"still")
             await asyncio.wait_for(guests.prints(2, b"new"), PATIENCE)  # its stream may still be on its way
             assert guests.opened == 2
+
+    drive(test)
+
+
+def test_a_port_that_somebody_else_has_is_served_when_it_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    """Said once, however often it is tried; meanwhile others are served."""
+    async def test() -> None:
+        caplog.set_level("INFO")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port, other = taken.getsockname()[1], free_port()
+            wanted = [one(port), one(other, guest=2, domain="ldg2", group="ldg2")]
+            async with serving(wanted) as (server, _):
+                await server.listen()
+                await server.apply(wanted)
+                await (await Telnet.connect(other)).connected("ldg2", "ldg2")
+                taken.close()
+                await server.listen()
+                await server.listen()
+                await (await Telnet.connect(port)).connected("ldg1", "ldg1")
+        said = [each.message for each in caplog.records if each.name == "vntsd" and "group ldg1" in each.message]
+        assert said == [
+            f"group ldg1: cannot listen at 127.0.0.1 port {port}: Address already in use; it is tried again",
+            f"group ldg1: port {port} is free by now, and served",
+        ]
 
     drive(test)
 

@@ -117,6 +117,7 @@ PYTHON_MAY: dict[str, set[str] | None] = {
     "ldmd.model": {"ldmd.model", "ldmd.messages"},
     "ldmd.planner": {"ldmd.model", "ldmd.planner", "ldmd.messages"} | HARDWARE_FACTS,
     "ldmd.migrator": {"ldmd"} | SHARED,
+    "ldmd.migrator.settings": {"ldmd", "emulator.stream.requests"} | SHARED,  # words of a worker's options
     "ldmd.migrator.moves": {"ldmd.migration", "ldmd.messages"},  # words for operations
     "ldmd.migration": {"ldmd.model", "ldmd.planner", "ldmd.migration", "ldmd.messages"},  # pure
     "ldmd.xmlif": {"ldmd.model", "ldmd.planner", "ldmd.xmlif", "ldmd.messages"} | HARDWARE_FACTS,

@@ -12,6 +12,7 @@ from typing import Any
 QUIT_KEY = b"\x1d"  # Ctrl-]
 ESCAPE = ord("~")
 ESCAPE_HELP = b"\r\n~.  end\r\n~#  send a break\r\n~~  send ~\r\n~?  this list\r\n"
+HINT = b"~. at the start of a line leaves, ~? tells more\n"
 _CHUNK_BYTES = 65536
 
 
@@ -48,6 +49,8 @@ class HostConsole:
     def __enter__(self) -> HostConsole:
         if self.interactive:
             self._saved = termios.tcgetattr(self.input_fd)
+            if self.raw and os.isatty(self.output_fd) and os.isatty(2):  # Ctrl-C will not do: say what does
+                os.write(2, HINT)
             (tty.setraw if self.raw else tty.setcbreak)(self.input_fd, termios.TCSADRAIN)
         return self
 

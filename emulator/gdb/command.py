@@ -42,7 +42,11 @@ def _gdb(options: argparse.Namespace) -> int:
     where = place(machine_name) if slash else find_machine()
     with connect(where) as machine:
         guest = find_guest(machine, domain)
-        name = next(each["name"] for each in machine.call("guest.list") if each["guest"] == guest)
+        name, state = next(
+            (each["name"], each["state"]) for each in machine.call("guest.list") if each["guest"] == guest
+        )
+    if state != "running":
+        _say(f"{name} does not run: GDB can connect once it has been started (`ldm start-domain {name}`)")
     debuggee = connect_debuggee(where.hvctl, guest, f"{where.name}/{name}")
     try:
         if options.stdio:
@@ -72,3 +76,4 @@ def _listen(debuggee: RemoteDebuggee, address: Address, *, once: bool) -> int:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"sun4v: {text}{os.linesep}")
+    sys.stderr.flush()

@@ -22,6 +22,8 @@ DOMAIN_PROPERTIES = (
     "cpu-arch", "mac-addr", "hostid", "failure-policy", "extended-mapin-space", "master", "max-cores", "uuid",
     "shutdown-group", "rc-add-policy", "perf-counters", "boot-policy",
 )  # fmt: skip
+DISK_FILES = ("file", "image", "copy")
+"""Keys of a volume that name a disk of the host."""
 Table = Mapping[str, Any]
 
 
@@ -128,7 +130,8 @@ class _Reader:
             return None
         path = (self.folder / Path(text).expanduser()).resolve()
         if not path.exists():
-            self.wrong(f"{where}.{key}", f"{path} does not exist")
+            remedy = "; `sun4v mkdisk` makes a disk" if key in DISK_FILES else ""
+            self.wrong(f"{where}.{key}", f"{path} does not exist{remedy}")
         return path
 
     def each(

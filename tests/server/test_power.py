@@ -332,7 +332,7 @@ def test_console_on_a_terminal(rack: Rack) -> None:
         argv = [sys.executable, "-m", "emulator.cli", "console", "alpha/g1"]
         with subprocess.Popen(argv, env=rack.env, stdin=slave, stdout=slave, stderr=slave) as process:
             os.close(slave)
-            read_pty(master, b"\n# ")
+            assert read_pty(master, b"\n# ").startswith(b"~. at the start of a line leaves, ~? tells more\r\n")
             os.write(master, b"\x03\recho a~.b\r")  # Ctrl-C is the guest's; ~ counts at the start of a line only
             read_pty(master, b"a~.b\r\n# ")
             os.write(master, b"\r~?")
@@ -342,6 +342,14 @@ def test_console_on_a_terminal(rack: Rack) -> None:
             os.write(master, b"\r~.")
             assert process.wait(DEADLINE) == 0
         os.close(master)
+
+
+def test_gdb_at_a_domain_that_does_not_run(rack: Rack) -> None:
+    """It may wait for it: the person is told so."""
+    with rack.on("alpha") as client:
+        client.call("guest.configure", spec=labos_spec(1))
+        done = rack.run("gdb", "alpha/g1", "--stdio", status=1, input="+")
+    assert "sun4v: g1 does not run: GDB can connect once it has been started (`ldm start-domain g1`)\n" in done
 
 
 def test_the_machine_goes_while_somebody_is_on_a_console(rack: Rack) -> None:

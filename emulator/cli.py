@@ -32,7 +32,6 @@ from emulator.shells import PROGRAMS, SHELLS, script
 from emulator.version import __version__
 from ldmd.lab.command import add_lab
 from ldmd.lab.faultscommand import add_faults
-from ldmd.lab.room import lab_names
 from ldmd.movecommands import add_moves
 from ldmd.spcommand import POLICIES, add_power_policy
 
@@ -174,6 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, _terminate)
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["--complete"]:
+        from ldmd.lab.room import lab_names  # with the manager's operations behind it: not for every command
+
         print("\n".join(Answers(make_parsers()[1], lab_names, POLICIES).to(words[1:])))
         return 0
     options = parse_arguments(words)

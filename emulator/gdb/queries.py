@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
 
 from emulator.gdb.parse import PacketError, data, two_numbers
 from emulator.gdb.registers import target_description
@@ -78,7 +77,7 @@ class Queries:
     def _thread_list(self) -> str:
         lines = ['<?xml version="1.0"?>', "<threads>"]
         for each in self._session.debuggee.threads():
-            lines.append(f'<thread id="{each.strand + 1:x}" core="{each.pid}" name={quoteattr(f"vcpu {each.strand}")}>'
+            lines.append(f'<thread id="{each.strand + 1:x}" core="{each.pid}" name="vcpu {each.strand}">'
                          f"{self._describe(each.strand)}</thread>")  # fmt: skip
         return "\n".join([*lines, "</threads>", ""])
 

@@ -364,3 +364,11 @@ def test_the_command_does_not_load_the_emulator() -> None:
              "{'emulator._core', 'emulator.machine', 'numpy', 'ldmd.planner', 'ldmd.model'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_sun4v_does_not_load_the_manager() -> None:
+    """Each command waits for what is loaded: the manager's operations, model and migration are not among it."""
+    check = ("import sys, emulator.cli; print(sorted("
+             "{'ldmd.operations', 'ldmd.migration', 'ldmd.model', 'http.client', 'numpy'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

@@ -163,6 +163,8 @@ def command_platforms(options: argparse.Namespace) -> int:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    if number == signal.SIGHUP:  # of a terminal that is closed several come, from the shell and from the kernel
+        signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)  # through every `finally`: the terminal is restored
 
 
@@ -170,7 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console command; returns the exit status."""
     have_streams()
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGHUP, _terminate)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # of nohup
+        signal.signal(signal.SIGHUP, _terminate)
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["--complete"]:
         from ldmd.lab.room import lab_names  # with the manager's operations behind it: not for every command

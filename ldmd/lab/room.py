@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -58,7 +59,12 @@ class Room:
     """All labs of a user. `say` gets a line for each step."""
 
     def __init__(self, say: Say) -> None:
-        self._say = say
+        self._listener = say
+
+    def _say(self, text: str) -> None:
+        """A line for whoever listens. Where nobody does any more (a closed terminal, a pipe) the work goes on."""
+        with contextlib.suppress(OSError):
+            self._listener(text)
 
     def folder(self, name: str) -> Path:
         """Where a lab's disks and record are. Raises PlaceError for a bad name."""
@@ -199,9 +205,9 @@ class Room:
         """Remove a lab, whatever state it is in: servers, their state, its disks. Raises LabError."""
         for server in self._known(name):
             if place(server).on:
-                _sun4v("kill", server)
+                _sun4v("kill", server, apart=True)
             if place(server).state.exists():
-                _sun4v("delete", "--yes", server)
+                _sun4v("delete", "--yes", server, apart=True)
                 self._say(f"{server}: is gone")
         shutil.rmtree(self.folder(name))
 
@@ -221,13 +227,14 @@ def _carry_out(client: Client, server: str, command: Command) -> Any:
         raise LabError(f"{server}: {line}: {error}{more}") from None
 
 
-def _sun4v(*words: str) -> None:
-    _run(sys.executable, "-m", "emulator.cli", *words)
+def _sun4v(*words: str, apart: bool = False) -> None:
+    _run(sys.executable, "-m", "emulator.cli", *words, apart=apart)
 
 
-def _run(*words: str) -> None:
-    """Run a command. Raises LabError with what it has said."""
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _run(*words: str, apart: bool = False) -> None:
+    """Run a command; `apart`: signals of our terminal do not reach it. Raises LabError with what it has said."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          start_new_session=apart)  # fmt: skip
     if done.returncode:
         said = (done.stderr or done.stdout).strip().removeprefix("sun4v: ")
         raise LabError(said or f"{words[0]} failed with status {done.returncode}")

@@ -279,6 +279,24 @@ def test_signals_end_a_run(prog: Path, number: signal.Signals, status: int) -> N
     assert b"Traceback" not in errors
 
 
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_run_outlives_its_terminal_under_nohup(prog: Path, nohup: bool) -> None:
+    command = [*(["nohup"] if nohup else []), *COMMAND, "run", str(write(prog, [*say("up"), *LOOP]))]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            read_until(process.stdout.fileno(), b"up")
+            process.send_signal(signal.SIGHUP)
+            if nohup:
+                process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=TIMEOUT)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + (signal.SIGTERM if nohup else signal.SIGHUP)
+
+
 @contextmanager
 def on_terminal(image: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
     """The program with a terminal of its own: (process, our end, its end)."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +87,28 @@ def test_a_failure_leaves_nothing(shell: Shell) -> None:
     path = write(shell, port=free_ports(), more='[server.alpha.domain.big]\nvcpus = 1\nmemory = "64G"\n')
     errors = shell.sun4v("lab", "up", str(path), status=1)
     assert "alpha: ldm set-memory 64G big" in errors
+    assert shell.processes() == []
+    assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
+
+
+def test_a_lab_whose_terminal_is_closed_leaves_nothing(shell: Shell) -> None:
+    """SIGHUP comes to all of its processes, twice, and nobody reads what it says."""
+    path = write(shell, port=free_ports())
+    argv = [sys.executable, "-m", "emulator.cli", "lab", "up", str(path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=shell.environment,
+                          start_new_session=True) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"alpha: t4-1 is on\n"
+        process.stdout.close()
+        os.killpg(process.pid, signal.SIGHUP)
+        taken_down = threading.Event()
+        for _ in range(6000):
+            if process.poll() is not None:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGHUP)
+            taken_down.wait(0.01)
+        assert process.wait(60) != 0
     assert shell.processes() == []
     assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
 

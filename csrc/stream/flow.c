@@ -9,6 +9,9 @@
 
 enum { TYPE_DATA = 1, TYPE_ACK = 16, SEND_MS = 15000 };
 
+_Static_assert(sizeof((s4v_stream_outflow *)0)->bytes == S4V_STREAM_FLOW_CHUNKS * sizeof(uint32_t), "the header says 8");
+_Static_assert(S4V_STREAM_FLOW_BYTES == S4V_STREAM_RAW_BYTES + 2 * S4V_STREAM_HEADER_BYTES, "a chunk and a header");
+
 static int link_error(int rc) {
   if (rc == S4V_EBUSY) return S4V_STREAM_FLOW_SILENT;
   return rc == S4V_EFAULT ? S4V_STREAM_FLOW_LINK : S4V_STREAM_FLOW_RECORD;
@@ -16,7 +19,7 @@ static int link_error(int rc) {
 
 /* -- out */
 
-/* The next payload with its header, passing over pages that are as they were sent. raw_bytes 0: nothing is pending. */
+/* The next payload with its header, passing over pages that are as they were sent; none where nothing is pending. */
 static int fetch_one(s4v_stream *s, const s4v_stream_chunk *as, u8 *header, s4v_stream_outflow *f) {
   s4v_stream_taken taken;
   do {
@@ -32,13 +35,14 @@ static int fetch_one(s4v_stream *s, const s4v_stream_chunk *as, u8 *header, s4v_
   return 0;
 }
 
-int s4v_stream_flow_out(s4v_stream *s, s4v_stream_records *r, const s4v_stream_chunk *as, uint64_t most_ns, s4v_stream_outflow *f) {
+int s4v_stream_flow_out(s4v_stream *s, s4v_stream_records *r, const s4v_stream_chunk *as, uint64_t most_ns,
+                        s4v_stream_outflow *f) {
   s4v_stream_chunk c = *as;
   u64 begun = stream_now_ns(), blocked = s4v_stream_records_blocked(r);
   int rc = 0;
   f->fetched = f->sent = 0;
   f->pages = f->raw_bytes = f->looked = 0;
-  while (f->fetched < f->count && f->fetched < S4V_STREAM_FLOW_CHUNKS && rc == 0) {
+  while (f->fetched < f->count && f->fetched < S4V_STREAM_FLOW_CHUNKS) {
     u8 *header = f->header[f->fetched];
     rc = fetch_one(s, &c, header, f) ? S4V_STREAM_FLOW_MEMORY : 0;
     if (rc || f->fetched == f->sent) break;

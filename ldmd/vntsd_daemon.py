@@ -32,8 +32,6 @@ from ldmd.vntsd import ConsoleEntry, Settings, Vntsd
 OK, FAILED = 0, 1
 AGAIN_SECONDS = 1.0
 """Pause before ldmd or the machine are asked again."""
-PORT_SECONDS = 3.0
-"""Pause before ports that others have are tried again."""
 SETTINGS = "vntsd.toml"
 log = logging.getLogger("vntsd")
 
@@ -137,9 +135,7 @@ async def _serve(place: Place, settings: Settings, ready: list[int]) -> None:
         tell_fd(fd, "ready")
     sd_notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving {place.name}")
     log.info("vntsd %s serves %s at %s", __version__, place.name, settings.address)
-    end = asyncio.create_task(ended.wait())
-    while not (await asyncio.wait([end], timeout=PORT_SECONDS))[0]:
-        await server.listen()
+    await ended.wait()
     sd_notify("STOPPING=1")
     follower.stop()
     await server.close()

@@ -103,7 +103,7 @@ def _add_power_off(commands: Commands) -> Parser:
     parser = add_parser(commands, "power-off", about="shut the guests of a machine down and power it off")
     parser.add_argument("names", metavar="NAME", nargs="*", help="machines")
     parser.add_argument("--all", action="store_true", help="all machines that are on")
-    parser.add_argument("--force", action="store_true", help="at once, without a word to the guests")
+    parser.add_argument("-f", "--force", action="store_true", help="at once, without a word to the guests")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=control.SHUTDOWN_SECONDS,
         help="how long guests may take to shut down (default 60)",

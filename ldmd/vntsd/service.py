@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import pwd
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -140,8 +139,7 @@ class Vntsd:
         self._consoles: dict[ConsoleEntry, Console] = {}
         self._lines: dict[ConsoleEntry, MachineLine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._applying = asyncio.Lock()
-        self._refused: set[tuple[str, int]] = set()  # groups whose port could not be had, which was said
+        self._refused: set[tuple[str, int]] = set()  # groups whose port cannot be had yet
 
     @property
     def entries(self) -> tuple[ConsoleEntry, ...]:
@@ -149,22 +147,13 @@ class Vntsd:
         return tuple(self._consoles)
 
     async def apply(self, entries: Sequence[ConsoleEntry]) -> None:
-        """Serve these consoles and no others. A port that cannot be had is logged, and tried again by `listen`."""
+        """Serve these consoles and no others. A port that cannot be had is logged, and tried again every second."""
         wanted = set(entries)
-        async with self._applying:
-            for entry in [each for each in self._consoles if each not in wanted]:
-                await self._remove(entry)
-            for entry in entries:
-                if entry not in self._consoles:
-                    self._add(entry)
-            await self._listen_all()
-
-    async def listen(self) -> None:
-        """Ports that could not be had: are they free by now?"""
-        async with self._applying:
-            await self._listen_all()
-
-    async def _listen_all(self) -> None:
+        for entry in [each for each in self._consoles if each not in wanted]:
+            await self._remove(entry)
+        for entry in entries:
+            if entry not in self._consoles:
+                self._add(entry)
         for key, group in list(self._groups.items()):
             if group.consoles and key not in self._servers:
                 await self._listen(key, group)
@@ -196,20 +185,35 @@ class Vntsd:
             self._servers[key] = await asyncio.start_server(serve, self._address, group.port, backlog=BACKLOG)
         except OSError as error:
             if key not in self._refused:
-                log.error("group %s: cannot listen at %s port %d: %s; it is tried again", group.name, self._address,
-                          group.port, os.strerror(error.errno) if error.errno else error)  # fmt: skip
-            self._refused.add(key)
+                log.error("group %s: cannot listen at %s port %d: %s", group.name, self._address, group.port, error)
+                self._refused.add(key)
+                self._later(key)
             return
         if key in self._refused:
-            log.info("group %s: port %d is free by now, and served", group.name, group.port)
             self._refused.discard(key)
+            log.info("group %s: listens at %s port %d now", group.name, self._address, group.port)
+
+    def _later(self, key: tuple[str, int]) -> None:
+        """Try again until the port can be had, or nobody wants it any more."""
+
+        async def again() -> None:
+            while key in self._refused:
+                await asyncio.sleep(RETRY_SECONDS)
+                group = self._groups.get(key)
+                if group is None or not group.consoles or key in self._servers:
+                    self._refused.discard(key)
+                else:
+                    await self._listen(key, group)
+
+        task = asyncio.create_task(again())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _stop_listening(self, key: tuple[str, int]) -> None:
         server = self._servers.pop(key, None)
         if server is not None:
             server.close()
         self._groups.pop(key)
-        self._refused.discard(key)
 
     async def _serve(self, group: Group, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(group.clients) >= MAX_CLIENTS or not self._allowed(writer, group.name):

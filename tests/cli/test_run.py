@@ -281,20 +281,21 @@ def test_signals_end_a_run(prog: Path, number: signal.Signals, status: int) -> N
 
 @pytest.mark.parametrize("nohup", [False, True])
 def test_a_run_outlives_its_terminal_under_nohup(prog: Path, nohup: bool) -> None:
-    command = [*(["nohup"] if nohup else []), *COMMAND, "run", str(write(prog, [*say("up"), *LOOP]))]
+    command = [*(["nohup"] if nohup else []), *COMMAND, "run", str(write(prog, [*say("x"), 0x10BFFFFD, NOP]))]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
         try:
-            read_until(process.stdout.fileno(), b"up")
+            assert process.stdout.read(1) == b"x"
             process.send_signal(signal.SIGHUP)
             if nohup:
+                assert process.stdout.read(1 << 18) == b"x" * (1 << 18)  # four times what a pipe can hold
                 process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=TIMEOUT)
+            process.stdout.read()
+            assert process.wait(TIMEOUT) == 128 + (signal.SIGTERM if nohup else signal.SIGHUP)
         finally:
             process.kill()
-    assert process.returncode == 128 + (signal.SIGTERM if nohup else signal.SIGHUP)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ class State:
         """What `ldm list` shows."""
         if self.at is At.BROKEN or (self.doubt and self.at in PROMISED):
             return Flag.ERROR
-        return Flag.TARGET if self.at in PROMISED else Flag.NONE
+        return Flag.TARGET if self.at in PROMISED or self.missing else Flag.NONE
 
 
 Step = tuple[State, list[Effect]]

@@ -344,6 +344,9 @@ class Target:
 
     def cancel(self, state: State, event: Cancel) -> Step:
         """`ldm cancel-operation migration` here. The target controls no migration; it can clear one that was left."""
+        if state.missing:
+            return state, [Tell("the domain runs here already, and pages of its memory still come: it cannot be "
+                                "cancelled any more")]
         if state.at not in PROMISED:
             return state, [Tell("no migration of the domain is under way")]
         if state.at is At.TAKING:

@@ -60,6 +60,7 @@ class Attempt:
         self.told: list[str] = []
         self.tellings = 0
         self.percent = 0
+        self.taken_up = False  # after a restart: whoever began it waits no more
         self.reached = Phase.CHECK  # the furthest phase; the state of an attempt that ended has none of its own
         self.progress: dict[str, Any] = {}
         self.rounds: list[Round] = []
@@ -207,6 +208,7 @@ class Attempt:
     def step(self, event: ev.Event) -> None:
         """One event and its effects."""
         self.means.check()
+        self.taken_up = self.taken_up or isinstance(event, ev.Restarted)
         queue: deque[ev.Event] = deque([event])
         while queue:
             self.state, effects = self.machine.step(self.state, queue.popleft())
@@ -216,6 +218,8 @@ class Attempt:
         self.carried = self.state
         if self.state.at not in OVER:
             self.reached = self.state.phase
+            if isinstance(event, ev.Restarted):
+                self.percent = LEAST_PERCENT[self.reached]
         self.stepped()
 
     def _perform(self, effects: list[ev.Effect]) -> ev.Event | None:

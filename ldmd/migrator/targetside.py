@@ -23,6 +23,7 @@ from ldmd.migrator.attempt import Attempt
 from ldmd.migrator.frames import SECRET_BYTES
 from ldmd.migrator.guestops import (
     call_fds,
+    cold_digest,
     control_cpus,
     domain_of,
     image_digest,
@@ -34,7 +35,6 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
-from ldmd.migrator.sourceside import cold_digest
 from ldmd.migrator.starting import start_image
 from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work

@@ -156,6 +156,25 @@ def test_a_manager_dies_when_the_last_page_has_come(pair: Pair) -> None:
     assert starts == [0] and pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
 
 
+def test_a_manager_ends_while_pages_are_missing(pair: Pair) -> None:
+    """As an orderly restart does it: the worker is not told to stop, so that it may go on alone."""
+    gate = Gate(pair, "source.serving")
+    pair.move()
+    gate.reached()
+    serving(pair)
+    worker = next(each for each in pair.workers.alive if each.side == "source")
+    said: list[str] = []
+    worker.tell = lambda event, **fields: said.append(event)  # type: ignore[method-assign]
+    pair.alpha.kills += 1
+    pair.alpha.migrations.close()
+    until(lambda: worker.stopped, "its manager is still there")
+    assert "stopped" not in said
+    gate.open()
+    pair.alpha.kill()
+    pair.alpha.restart()
+    settle(pair)
+
+
 def start_waits(pair: Pair) -> threading.Event:
     """What starts the domain at beta needs a page that is missing. Set when it waits."""
     machine, waits = pair.beta.machine, threading.Event()

@@ -127,6 +127,11 @@ class State:
 Step = tuple[State, list[Effect]]
 
 
+DOUBT_TEXT = ("all of the domain is here, but the source has not said that it is this machine's; when the source is "
+              "back this ends by itself. Only if the source is lost for ever, remove the received domain: "
+              "ldm cancel-operation -f migration")
+
+
 class Target:
     """The machine; it has no state of its own. Tests break its parts to see that the checker notices."""
 
@@ -339,7 +344,8 @@ class Target:
             return self.drop(state, [])
         if timer is Timer.DOUBT and state.at is At.READY:
             again: list[Effect] = [Send(Ready(state.mid, state.digest))] if state.linked else []
-            return replace(state, doubt=True), [*again, SetTimer(Timer.DOUBT)]
+            tell = [] if state.doubt else [Tell(DOUBT_TEXT)]
+            return replace(state, doubt=True), [*tell, *again, SetTimer(Timer.DOUBT)]
         return state, []
 
     def cancel(self, state: State, event: Cancel) -> Step:

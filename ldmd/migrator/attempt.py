@@ -8,6 +8,7 @@ that stands, in order, decoded by `records.unpack`.
 
 from __future__ import annotations
 
+import re
 import threading
 import traceback
 from abc import abstractmethod
@@ -29,6 +30,10 @@ from ldmd.operations.context import HypervisorError
 
 ROUNDS_KEPT = 256
 LEAST_PERCENT = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
+
+
+CANCEL = re.compile(r"ldm cancel-operation( -f)? migration")
+"""What the texts of the state machines advise."""
 
 
 class StartFailedError(Exception):
@@ -60,7 +65,7 @@ class Attempt:
         self.told: list[str] = []
         self.tellings = 0
         self.percent = 0
-        self.taken_up = False  # after a restart: whoever began it waits no more
+        self.taken_up = False  # by a later manager, or left in doubt: who began it waits no more
         self.reached = Phase.CHECK  # the furthest phase; the state of an attempt that ended has none of its own
         self.progress: dict[str, Any] = {}
         self.rounds: list[Round] = []
@@ -411,9 +416,12 @@ class Attempt:
         self.percent = max(self.percent, LEAST_PERCENT[phase])
         self.means.manager.publish("migration-phase", domain=self.name, uuid=self.uuid, side=self.side,
                                    phase=int(phase), percent=self.percent)
+        if self.side == "source" and phase is Phase.SUSPEND:
+            self.say({"type": "progress", "percent": self.percent})
 
     def tell(self, text: str, *, success: bool) -> None:
         """Something for a person."""
+        text = CANCEL.sub(rf"\g<0> {self.name}", text)  # the machines know no name
         self.tellings += bool(text)
         if text:
             self.told.append(text)

@@ -568,12 +568,13 @@ class SourceSide(Attempt):
         return self._called
 
     def tell(self, text: str, *, success: bool) -> None:
-        """How it ended. Of one that an earlier manager began nobody hears: then the history has it."""
+        """How it ended. Where nobody waits for that any more the history has it."""
         self.success = self.success or success
         if success:
             self.percent = 100
-        if self.taken_up and (text or success):
+        if self.taken_up and self.state.at in SETTLED and (text or success):
             self.means.manager.remember("ldmd", f"ldm migrate-domain {self.name} {self.host}", text=text)
+        self.taken_up = self.taken_up or (self.state.at is At.RELEASED and self.state.doubt)
         super().tell(text, success=success)
 
     def stop_work(self) -> None:

@@ -14,12 +14,12 @@ from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration.facts import GuestFacts, Known, target_facts
-from ldmd.migration.phases import Kind
+from ldmd.migration.phases import Kind, Phase
 from ldmd.migration.rule import Options, Report
 from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
 from ldmd.migrator import lease, samehost
-from ldmd.migrator.attempt import Attempt
+from ldmd.migrator.attempt import LEAST_PERCENT, Attempt
 from ldmd.migrator.frames import SECRET_BYTES
 from ldmd.migrator.guestops import (
     call_fds,
@@ -49,6 +49,7 @@ from ldmd.planner.guestspec import ON
 STATE_BYTES = 64 << 20
 """Longest state of a suspended guest."""
 SESSIONS_KEPT = 8
+RESTARTED = "its ldmd was restarted meanwhile"
 
 
 class TargetSide(Attempt):
@@ -66,6 +67,7 @@ class TargetSide(Attempt):
         self.options: Options = NO_OPTIONS
         self.peer, self.pem = "", ""
         self._why = ""  # it was given up here
+        self._restarted = False  # by the end of the manager that had it
         self._booted = 0  # the attempt whose domain was lost, and started anew
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
@@ -137,7 +139,7 @@ class TargetSide(Attempt):
     def heard(self, frame: dict[str, Any]) -> None:
         """The facts, before an offer; then how far the source is."""
         if frame.get("type") == "progress" and isinstance(percent := frame.get("percent"), int):
-            self.percent = max(self.percent, min(90, percent))
+            self.percent = max(self.percent, min(LEAST_PERCENT[Phase.HANDOFF] - 1, percent))
         if frame.get("type") != "facts":
             return  # a newer minor version may have more
         if self.state.at in PROMISED:
@@ -153,7 +155,9 @@ class TargetSide(Attempt):
         self.facts, self.options = facts, options
 
     def before_send(self, said: rec.Message) -> None:
-        """Where the worker listens goes before ACCEPT."""
+        """Where the worker listens goes before ACCEPT; what the source cannot know of a NEVER before that."""
+        if isinstance(said, rec.Never) and self._restarted and said.mid == self.state.mid:
+            self.say({"type": "why", "text": RESTARTED})
         if isinstance(said, rec.Accept) and self._data is not None:
             self.say({"type": "data", **self._data})
 
@@ -165,7 +169,10 @@ class TargetSide(Attempt):
         super().step(event)
         if isinstance(event, ev.Restarted) and event.guest is ev.Guest.RUNNING and self.state.at is At.OWNER:
             self._ran_on()
-        if held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
+        if isinstance(event, ev.Restarted) and event.records and isinstance(event.records[-1], rec.Promised):
+            self._why, self._restarted = RESTARTED, True
+            self._remember(name)
+        elif held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
             self._remember(name)
         if self.state.unstarted and self.state.unstarted == self.state.mid:
             self.boot_unstarted()
@@ -256,7 +263,7 @@ class TargetSide(Attempt):
 
     def _forget(self) -> None:
         """What an attempt of before has left: its last word must not be taken for this one's."""
-        self._received, self._verifying, self._data = None, False, None
+        self._received, self._verifying, self._data, self._restarted = None, False, None, False
         self._loading, self._loaded, self._abandoned = -1, False, False
         self.percent, self.progress, self.rounds = 0, {}, []
 

@@ -90,6 +90,7 @@ PHASES = {At.NONE: Phase.CHECK, At.CHECKING: Phase.CHECK, At.CREATING: Phase.PRE
 
 
 BROKEN_TEXT = "the journal of the migration failed; make space on its disk, and restart ldmd"
+BROKEN_THERE = "the target's journal of migrations failed: make space on its disk, and restart its ldmd"
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Target:
             state, effects = self.restarted(event)
             return state, [Sync(), *effects]  # what was read may not be on the disk yet
         if state.at is At.BROKEN:
-            return state, [Tell(BROKEN_TEXT)] if isinstance(event, Cancel) else []
+            return state, self.broken(event)
         match event:
             case Received(message):
                 return self.received(state, message)
@@ -158,9 +159,20 @@ class Target:
             case MachineDied():
                 return self.drop(state, [Send(Never(state.mid))]) if state.at in PROMISED - {At.TAKING} else (state, [])
             case JournalFailed():
-                return replace(state, at=At.BROKEN), [Tell("the journal of the migration cannot be written")]
+                no = [Send(refusal(state.mid, (BROKEN_THERE,)))] if state.at is At.CREATING else []
+                return replace(state, at=At.BROKEN), [Tell("the journal of the migration cannot be written"), *no]
             case _:
                 return self.progress(state, event)
+
+    def broken(self, event: Event) -> list[Effect]:
+        """Nothing happens, and who wants something hears why. A refusal promises nothing that must be durable."""
+        match event:
+            case Cancel():
+                return [Tell(BROKEN_TEXT)]
+            case Received(Offer(mid)):
+                return [Send(refusal(mid, (BROKEN_THERE,)))]
+            case _:
+                return []
 
     # -- messages
 

@@ -198,7 +198,7 @@ class TargetSide(Attempt):
             case ev.Preflight(offer):
                 self.percent = 0  # of an attempt of before
                 self.run_job(lambda number: self._preflight(offer),
-                             failed=lambda why: ev.Checked(offer, (why,)))
+                             failed=lambda why: ev.Checked(offer, (self._here(why),)))
             case ev.CreateDomain():
                 self._forget()
                 self.run_job(self._create, failed=self._not_created)
@@ -347,6 +347,10 @@ class TargetSide(Attempt):
     def _not_created(self, why: str) -> ev.Event:
         self._tell_why(why)
         return ev.Created((why,))
+
+    def _here(self, why: str) -> str:
+        """For a person at the other machine."""
+        return f"{self.means.manager.configuration.server.name}: {why}"
 
     def _tell_why(self, why: str) -> None:
         """Before NEVER: here in log and history, and there for the person who waits."""

@@ -91,6 +91,21 @@ def test_no_space_when_the_target_takes_it_and_it_waits(leased: Pair, monkeypatc
     leased.close()
 
 
+def test_a_target_without_space_says_so(pair: Pair) -> None:
+    """At once, each time, and whose disk it is; a restart with space again takes it."""
+    pair.beta.full = True
+    first, second = pair.move().done(), pair.move().done()
+    assert first.problems[0].startswith("beta: "), first
+    broken = "the target's journal of migrations failed: make space on its disk, and restart its ldmd"
+    assert second.problems == (broken,)
+    assert where(pair) == ["alpha"] and not pair.beta.has("ldg1")
+    pair.beta.kill()
+    pair.beta.full = False
+    pair.beta.restart()
+    settle(pair)
+    assert pair.move().done().done
+
+
 def test_no_space_for_records_and_history_loses_them_and_no_more(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,11 @@ int s4v_memory_adopt(s4v_machine *, const s4v_block *blocks, uint32_t count, cha
 int s4v_memory_part(s4v_machine *); /* post-copy, see util/presence.h: */
 int s4v_presence_begin(s4v_machine *, int32_t *fd, int32_t *bell); int s4v_presence_end(s4v_machine *);
 uint64_t s4v_presence_missing(const s4v_machine *); void s4v_presence_give_up(s4v_machine *); /* any thread */
+/* How long threads of the machine have waited for missing pages, each wait once; shares are rounded up, by a quarter at most. */
+typedef struct s4v_waits {
+  uint64_t count, half_ns, most_ns, longest_ns; /* half of them, and 99 %, were over by then */
+} s4v_waits;
+void s4v_presence_waits(const s4v_machine *, s4v_waits *out); /* any thread; zeros after s4v_presence_end() */
 
 /* Guest memory by real address. s4v_mem_ptr gives the host address of a range in one block for reading; every
  * write goes through s4v_mem_write, which marks the pages and drops decoded code. */

@@ -98,5 +98,42 @@ int64_t s4v_stream_records_receive(s4v_stream_records *, uint8_t *out, size_t ro
 uint64_t s4v_stream_records_waited(const s4v_stream_records *);
 int s4v_stream_records_pending(const s4v_stream_records *);
 int s4v_stream_records_errno(const s4v_stream_records *);
+uint64_t s4v_stream_records_blocked(const s4v_stream_records *); /* nanoseconds that `send` has waited for room */
+/* Many chunks a call. Results: 0, or what stopped it. Both fields of counts say what was done before that. */
+enum {
+  S4V_STREAM_FLOW_CHUNKS = 8,        /* of one call of `flow_out` */
+  S4V_STREAM_FLOW_BYTES = 270464,    /* the least room of `flow_in`: a chunk and the next one's header */
+  S4V_STREAM_FLOW_OTHER = 1,         /* `flow_in`: the end, or a chunk that the caller must look at, from `start` on */
+  S4V_STREAM_FLOW_MEMORY = 2,        /* memory cannot be read */
+  S4V_STREAM_FLOW_LINK = 3,          /* the socket's error: records_errno */
+  S4V_STREAM_FLOW_SILENT = 4,        /* the other side does not read */
+  S4V_STREAM_FLOW_RECORD = 5         /* a record that is damaged, or no key */
+};
+/* Pending pages as chunks with `as`'s round and so on, numbered from its sequence on, into header[i] (S4V_STREAM_HEADER_BYTES and
+ * S4V_STREAM_RAW_BYTES behind), and sent; at most `count`, none is begun after most_ns. Those that were fetched have a number and
+ * must be sent again if they were not sent. */
+typedef struct s4v_stream_outflow {
+  uint8_t *header[8];                /* S4V_STREAM_FLOW_CHUNKS */
+  uint32_t bytes[8];                 /* of each that was fetched */
+  uint32_t count, fetched, sent;
+  uint32_t pages, raw_bytes, looked; /* of all that were fetched */
+  uint64_t blocked_ns;
+} s4v_stream_outflow;
+int s4v_stream_flow_out(s4v_stream *, s4v_stream_records *, const s4v_stream_chunk *as, uint64_t most_ns, s4v_stream_outflow *);
+/* The next chunks of pages that are as they should be, received into [start, end) of `bytes` and put into memory; every
+ * `answer_every` is acknowledged, and all when nothing more has come for soon_ms. 0 after most_ns, or when nothing has come for
+ * wait_ms. The chunk that the caller must look at was not touched; it may be not all there. */
+typedef struct s4v_stream_inflow {
+  uint8_t *bytes;
+  uint64_t capacity, start, end;
+  uint64_t mid, applied, idle_ns;    /* idle_ns: is added to what an acknowledgement says */
+  uint64_t wire_bytes;
+  uint32_t round, unanswered, answer_every, taken, pages;
+  int32_t soon_ms, wait_ms;
+  uint16_t channel;
+  uint8_t major, minor;
+} s4v_stream_inflow;
+int s4v_stream_flow_in(s4v_stream *, s4v_stream_records *, uint64_t most_ns, s4v_stream_inflow *, uint8_t *scratch);
+void s4v_stream_complete(s4v_stream *); /* `flow_in` takes nothing any more, in whatever thread it is */
 /* CDEF END */
 #endif

@@ -108,6 +108,14 @@ class MovingCalls:
         """`s4v_presence_missing`."""
         return 0 if self._pointer is None else int(lib.s4v_presence_missing(self._pointer))
 
+    def presence_waits(self) -> tuple[int, int, int, int]:
+        """`s4v_presence_waits`: how many, and ns in which half of them, 99 %, and the longest were over."""
+        if self._pointer is None:
+            return 0, 0, 0, 0
+        found = ffi.new("s4v_waits *")
+        lib.s4v_presence_waits(self._pointer, found)
+        return int(found.count), int(found.half_ns), int(found.most_ns), int(found.longest_ns)
+
     def presence_give_up(self) -> None:
         """`s4v_presence_give_up`."""
         if self._pointer is not None:

@@ -15,6 +15,7 @@ from emulator._core_cffi import ffi, lib
 from emulator.errors import EmulatorError
 
 PAGE_BYTES = 8192
+FLOW_CHUNKS: int = lib.S4V_STREAM_FLOW_CHUNKS
 CHUNK_PAGES: int = lib.S4V_STREAM_CHUNK_PAGES
 HEADER_BYTES: int = lib.S4V_STREAM_HEADER_BYTES
 RAW_BYTES: int = lib.S4V_STREAM_RAW_BYTES
@@ -105,7 +106,7 @@ class Buffer:
         self._view = memoryview(self._memory)
         self.payload = self._view[_PAYLOAD_AT:]
         self._pointer: Any = ffi.from_buffer("uint8_t[]", self._memory)
-        self._header = self._pointer + _HEADER_AT
+        self.header = self._pointer + _HEADER_AT
         self.pointer = self._pointer + _PAYLOAD_AT
         self._chunk = ffi.new("s4v_stream_chunk *")
         self._taken = ffi.new("s4v_stream_taken *")
@@ -114,14 +115,14 @@ class Buffer:
     def seal(self, chunk: Chunk) -> None:
         """Write the header of what `payload` has: chunk.wire_bytes of it."""
         _fill(self._chunk, chunk)
-        lib.s4v_stream_seal(self._header, self._chunk, self.pointer)
+        lib.s4v_stream_seal(self.header, self._chunk, self.pointer)
         self.length = HEADER_BYTES + chunk.wire_bytes
 
     def fetch(self, stream: Any, chunk: Chunk) -> Taken:
         """Pending pages and their header, of type, number and so on as `chunk` has them; through `Image`."""
         out = self._taken
         _fill(self._chunk, chunk)
-        if lib.s4v_stream_fetch(stream, self._chunk, self._header, self.pointer, out) != 0:
+        if lib.s4v_stream_fetch(stream, self._chunk, self.header, self.pointer, out) != 0:
             raise StreamMemoryError("memory cannot be read")
         self.length = HEADER_BYTES + out.raw_bytes
         return Taken(out.pages, out.zeros, out.raw_bytes, out.looked)
@@ -151,13 +152,13 @@ class Parser:
     """Takes chunks out of a buffer of bytes that a peer has sent."""
 
     def __init__(self, buffer: mmap.mmap) -> None:
-        self._pointer: Any = ffi.from_buffer("uint8_t[]", buffer)
+        self.pointer: Any = ffi.from_buffer("uint8_t[]", buffer)
         self._raw = ffi.new("s4v_stream_chunk *")
 
     def header(self, at: int) -> Chunk:
         """The header at an offset, its lengths within their bounds. Raises ChunkError."""
         raw = self._raw
-        if lib.s4v_stream_parse(self._pointer + at, raw) != 0:
+        if lib.s4v_stream_parse(self.pointer + at, raw) != 0:
             raise ChunkError("a header that is damaged or out of bounds")
         return Chunk(
             type=raw.type, mid=raw.mid, channel=raw.channel, round=raw.round, sequence=raw.sequence, pages=raw.pages,
@@ -167,11 +168,11 @@ class Parser:
 
     def intact(self, at: int) -> bool:
         """Is the payload at an offset, of the header read last, what was sent?"""
-        return bool(lib.s4v_stream_intact(self._raw, self._pointer + at) == 0)
+        return bool(lib.s4v_stream_intact(self._raw, self.pointer + at) == 0)
 
     def apply(self, image: Image, at: int, scratch: Buffer) -> None:
         """Put the payload at an offset, of the header read last, into memory. Raises ChunkError, StreamMemoryError."""
-        image.apply(self._raw, self._pointer + at, scratch)
+        image.apply(self._raw, self.pointer + at, scratch)
 
     def apply_raw(self, image: Image, raw: Buffer, scratch: Buffer) -> None:
         """The same of a payload that was compressed, and is not any more."""
@@ -194,54 +195,54 @@ class Image:
         pointer = lib.s4v_stream_new(raw, len(blocks), ffi.from_buffer("uint8_t[]", key), marks, message, _ERROR_BYTES)
         if pointer == ffi.NULL:
             raise StreamMemoryError(ffi.string(message).decode("utf-8", "replace"))
-        self._stream = ffi.gc(pointer, lib.s4v_stream_free)
-        self.pages = int(lib.s4v_stream_pages(self._stream))
+        self.stream = ffi.gc(pointer, lib.s4v_stream_free)
+        self.pages = int(lib.s4v_stream_pages(self.stream))
         self._digest = ffi.new("uint64_t[2]")
 
     def close(self) -> None:
         """Give back what it maps and holds; only when no other thread is in a call."""
-        ffi.release(self._stream)
+        ffi.release(self.stream)
 
     def harvest(self) -> int:
         """Marks become pending pages; how many. Only after the machine's barrier may they be taken."""
-        found = int(lib.s4v_stream_harvest(self._stream))
+        found = int(lib.s4v_stream_harvest(self.stream))
         if found < 0:
             raise StreamMemoryError("the image was made without dirty maps")
         return found
 
     def marked(self) -> int:
         """Pages that are marked now."""
-        return int(lib.s4v_stream_marked(self._stream))
+        return int(lib.s4v_stream_marked(self.stream))
 
     def populated(self, at: int) -> tuple[int, int]:
         """Populated pages of a step from page index `at` on are pending: (where to go on, how many)."""
         place = ffi.new("uint64_t *", at)
-        found = int(lib.s4v_stream_populated(self._stream, place, AUDIT_PAGES * 4))
+        found = int(lib.s4v_stream_populated(self.stream, place, AUDIT_PAGES * 4))
         if found < 0:
             raise StreamMemoryError("memory cannot be walked")
         return int(place[0]), found
 
     def pending(self) -> int:
         """Pages that must be sent."""
-        return int(lib.s4v_stream_pending(self._stream))
+        return int(lib.s4v_stream_pending(self.stream))
 
     def take(self, buffer: Buffer) -> Taken:
         """Fetch pending pages into the buffer's payload."""
         out = ffi.new("s4v_stream_taken *")
-        if lib.s4v_stream_take(self._stream, buffer.pointer, out) != 0:
+        if lib.s4v_stream_take(self.stream, buffer.pointer, out) != 0:
             raise StreamMemoryError("memory cannot be read")
         return Taken(pages=out.pages, zeros=out.zeros, raw_bytes=out.raw_bytes, looked=out.looked)
 
     def fetch(self, buffer: Buffer, chunk: Chunk) -> Taken:
         """The same, and the header with it: the buffer is ready to be sent as it is."""
-        return buffer.fetch(self._stream, chunk)
+        return buffer.fetch(self.stream, chunk)
 
     # -- pages that follow a guest that runs
 
     def take_at(self, buffer: Buffer, number: int, most: int) -> Taken:
         """Fetch pages from page number `number` on, where it is pending."""
         out = ffi.new("s4v_stream_taken *")
-        status = lib.s4v_stream_take_at(self._stream, number, most, buffer.pointer, out)
+        status = lib.s4v_stream_take_at(self.stream, number, most, buffer.pointer, out)
         if status == lib.S4V_EFORMAT:
             raise ChunkError("a page is asked for that is not of this memory")
         if status != 0:
@@ -252,47 +253,51 @@ class Image:
         """Pending pages as first and last number plus one, `most` ranges at a time; nothing is taken away."""
         at, out = ffi.new("uint64_t *", 0), ffi.new("uint64_t[]", 2 * most)
         while at[0] < self.pages:
-            count = int(lib.s4v_stream_ranges(self._stream, at, out, most))
+            count = int(lib.s4v_stream_ranges(self.stream, at, out, most))
             if count:
                 yield [int(number) for number in out[0 : 2 * count]]
 
     def presence(self, fd: int) -> None:
         """Have the machine's file of pages that are missing. Raises StreamMemoryError."""
-        if lib.s4v_stream_presence(self._stream, fd) != 0:
+        if lib.s4v_stream_presence(self.stream, fd) != 0:
             raise StreamMemoryError("the descriptor is not the presence file of this memory")
 
     def missing(self, ranges: Sequence[int]) -> None:
         """Pages that come later: first number, last plus one, ... Raises ChunkError."""
         raw = ffi.new("uint64_t[]", list(ranges))
-        if lib.s4v_stream_missing(self._stream, raw, len(ranges) // 2) != 0:
+        if lib.s4v_stream_missing(self.stream, raw, len(ranges) // 2) != 0:
             raise ChunkError("MISSING: pages that are not of this memory")
 
     def serve(self) -> None:
         """The guest runs: what is pending is sent whatever it is (source); what comes is there at once (target)."""
-        lib.s4v_stream_serve(self._stream)
+        lib.s4v_stream_serve(self.stream)
 
     def asked(self, most: int, *, again: bool = False) -> list[int]:
         """Numbers of pages that the machine waits for; `again`: all of them, also those it was told before."""
         out = ffi.new("uint64_t[]", most)
-        count = int(lib.s4v_stream_asked(self._stream, out, most, again))
+        count = int(lib.s4v_stream_asked(self.stream, out, most, again))
         return [int(number) for number in out[0:count]]
 
     def left(self) -> int:
         """Pages that are missing."""
-        return int(lib.s4v_stream_left(self._stream))
+        return int(lib.s4v_stream_left(self.stream))
 
     def apply(self, raw_chunk: Any, pointer: Any, scratch: Buffer) -> None:
         """Put a payload into memory; through `Parser`."""
-        status = lib.s4v_stream_apply(self._stream, raw_chunk, pointer, scratch.pointer)
+        status = lib.s4v_stream_apply(self.stream, raw_chunk, pointer, scratch.pointer)
         if status == lib.S4V_EFORMAT:
             raise ChunkError("pages that are not of this memory, or not in order")
         if status != 0:
             raise StreamMemoryError("memory cannot be written, or is not what was written to it")
 
+    def complete(self) -> None:
+        """No `Inflow` takes anything any more."""
+        lib.s4v_stream_complete(self.stream)
+
     def digest(self) -> bytes:
         """Sum of the hashes of all pages, as sent or received: 16 bytes, big-endian."""
         out = ffi.new("uint64_t[2]")
-        lib.s4v_stream_digest(self._stream, out)
+        lib.s4v_stream_digest(self.stream, out)
         return (int(out[1]) << 64 | int(out[0])).to_bytes(16, "big")
 
     def audit(self, cancelled: Callable[[], bool] = lambda: False) -> Audit:
@@ -302,7 +307,7 @@ class Image:
         while at[0] < self.pages:
             if cancelled():
                 raise StreamMemoryError("the audit was stopped")
-            wrong = int(lib.s4v_stream_audit(self._stream, at, AUDIT_PAGES, looked, numbers, EXAMPLES))
+            wrong = int(lib.s4v_stream_audit(self.stream, at, AUDIT_PAGES, looked, numbers, EXAMPLES))
             if wrong < 0:
                 raise StreamMemoryError("memory cannot be read")
             listed = min(wrong, EXAMPLES - len(examples))
@@ -316,14 +321,14 @@ class Image:
         while at[0] < self.pages:
             if cancelled():
                 raise StreamMemoryError("it was stopped")
-            pages = int(lib.s4v_stream_look(self._stream, at, AUDIT_PAGES))
+            pages = int(lib.s4v_stream_look(self.stream, at, AUDIT_PAGES))
             if pages < 0:
                 raise StreamMemoryError("memory cannot be read")
         return pages
 
     def wipe(self) -> None:
         """All memory is zero. Raises StreamMemoryError."""
-        if lib.s4v_stream_wipe(self._stream) != 0:
+        if lib.s4v_stream_wipe(self.stream) != 0:
             raise StreamMemoryError("memory cannot be wiped")
 
 
@@ -388,11 +393,105 @@ class Records:
             raise self._error(count)
         return count
 
+    def flow_out(self, stream: Any, chunk: Any, most_ns: int, flow: Any) -> int:
+        """For `Outflow`."""
+        return int(lib.s4v_stream_flow_out(stream, self._records, chunk, most_ns, flow))
+
+    def flow_in(self, stream: Any, most_ns: int, flow: Any, scratch: Any) -> int:
+        """For `Inflow`."""
+        return int(lib.s4v_stream_flow_in(stream, self._records, most_ns, flow, scratch))
+
+    def flow_error(self, status: int) -> Exception | None:
+        """What a result of the two means."""
+        match status:
+            case 0:
+                return None
+            case lib.S4V_STREAM_FLOW_MEMORY:
+                return StreamMemoryError("memory cannot be read")
+            case lib.S4V_STREAM_FLOW_SILENT:
+                return TimeoutError("the other side does not read")
+            case lib.S4V_STREAM_FLOW_LINK:
+                return self._error(lib.S4V_EFAULT)
+        return self._error(status)
+
     def _error(self, status: int) -> OSError:
         if status == lib.S4V_EFAULT:
             number = int(lib.s4v_stream_records_errno(self._records))
             return OSError(number, os.strerror(number))
         return RecordsError("a record that is damaged, or that no side of ours sends")
+
+
+class OutRun(NamedTuple):
+    """Chunks of one call: how many have been fetched, and sent; of those fetched pages, bytes, and pages looked at.
+
+    `blocked_ns`: of the time it took nothing could be sent. `error`: what ended it.
+    """
+
+    fetched: int
+    sent: int
+    pages: int
+    raw_bytes: int
+    looked: int
+    blocked_ns: int
+    error: Exception | None
+
+
+class Outflow:
+    """Pending pages onto a connection, several chunks a call (csrc/stream/flow.c). One thread at a time."""
+
+    def __init__(self, image: Image, records: Records) -> None:
+        self._image, self._records = image, records
+        self._flow = ffi.new("s4v_stream_outflow *")
+        self._chunk = ffi.new("s4v_stream_chunk *")
+
+    def send(self, chunk: Chunk, buffers: Sequence[Buffer], most_ns: int) -> OutRun:
+        """At most FLOW_CHUNKS chunks, as `chunk` and numbered from it on, one a buffer; none is begun after most_ns.
+
+        Those that were fetched have their number, whether they were sent or not.
+        """
+        flow = self._flow
+        _fill(self._chunk, chunk)
+        for at, buffer in enumerate(buffers):
+            flow.header[at] = buffer.header
+        flow.count = len(buffers)
+        status = self._records.flow_out(self._image.stream, self._chunk, most_ns, flow)
+        for at in range(flow.fetched):
+            buffers[at].length = flow.bytes[at]
+        error = self._records.flow_error(status)
+        return OutRun(flow.fetched, flow.sent, flow.pages, flow.raw_bytes, flow.looked, flow.blocked_ns, error)
+
+
+class Inflow:
+    """Chunks of pages from a connection into memory and acknowledged, without the interpreter. One thread at a time."""
+
+    def __init__(self, image: Image, records: Records, like: Chunk, *, answer_every: int, soon_ms: int) -> None:
+        """`like`: migration, channel and version of what comes and of the answers."""
+        self._image, self._records = image, records
+        self._scratch = Buffer()
+        self._flow = flow = ffi.new("s4v_stream_inflow *")
+        flow.mid, flow.channel, flow.major, flow.minor = like.mid, like.channel, like.major, like.minor
+        flow.answer_every, flow.soon_ms = answer_every, soon_ms
+        self.applied = self.unanswered = self.pages = self.wire_bytes = self.start = self.end = 0
+
+    def receive(self, pointer: Any, capacity: int, *, round: int, idle_ns: int, most_ns: int, wait_ms: int) -> bool:
+        """Go on with [start, end) of a buffer, behind chunk `applied`, for so long, or till none comes for `wait_ms`.
+
+        False: the end of the link, or a chunk that someone must look at, from `start` on. Raises OSError. What was
+        done is in the members in any case.
+        """
+        flow = self._flow
+        flow.bytes, flow.capacity, flow.start, flow.end = pointer, capacity, self.start, self.end
+        flow.round, flow.applied, flow.idle_ns, flow.unanswered = round, self.applied, idle_ns, self.unanswered
+        flow.wait_ms = wait_ms
+        status = self._records.flow_in(self._image.stream, most_ns, flow, self._scratch.pointer)
+        self.start, self.end, self.applied, self.unanswered = flow.start, flow.end, flow.applied, flow.unanswered
+        self.pages, self.wire_bytes = flow.pages, flow.wire_bytes
+        if status == lib.S4V_STREAM_FLOW_OTHER:
+            return False
+        error = self._records.flow_error(status)
+        if error is not None:
+            raise error
+        return True
 
 
 def page_hash(key: bytes, page: bytes, number: int) -> tuple[int, int]:

@@ -31,6 +31,19 @@ class MovingState:
     devices: bytes
 
 
+@dataclass(frozen=True)
+class PageWaits:
+    """Waits for missing pages. Times in nanoseconds, rounded up by a quarter at most; 0 where nobody waited.
+
+    `half_ns`, `most_ns`: half of all waits, and 99 % of them, were over by then.
+    """
+
+    count: int
+    half_ns: int
+    most_ns: int
+    longest_ns: int
+
+
 class MachineMoving(MachineResources):
     """The part of `Machine` that is about moving."""
 
@@ -126,6 +139,11 @@ class MachineMoving(MachineResources):
     def missing_pages(self) -> int:
         """Pages that are still to come."""
         return self._core.presence_missing()
+
+    @property
+    def page_waits(self) -> PageWaits:
+        """How long what runs here has waited for pages that were still to come; nothing after `end_missing`."""
+        return PageWaits(*self._core.presence_waits())
 
     def give_up_missing(self) -> None:
         """They will not come: who waits for one finds no memory there. The machine is to be closed."""

@@ -21,6 +21,7 @@ from emulator.places import Place, find_machine, hold, home, machine_names
 from emulator.places import place as place_of
 from emulator.version import __version__
 from ldmd.faults import ManagerFaults
+from ldmd.hostports import listening_ports
 from ldmd.housekeeping import FILE as SETTINGS
 from ldmd.housekeeping import Housekeeping, read_detection
 from ldmd.hvctl import Link
@@ -149,6 +150,7 @@ class Daemon:
         faults.refresh()
         self.manager = Manager(self.link, store, log=self.log, step=step)
         self.manager.faults = faults
+        self.manager.listening = listening_ports
         self.manager.records = FolderRecords(self.directory / FOLDER, self.log.warning)
         self.migrations = migrations = self._movers(self.manager, Identity(certificate, key), settings, step)
         self.manager.migrations = self.manager.movers = migrations

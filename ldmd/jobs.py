@@ -162,6 +162,10 @@ class Job:
         neighbours = self.manager.neighbours
         return neighbours.taken(macs) if neighbours is not None else frozenset()
 
+    def ports_taken(self) -> Collection[int]:
+        """TCP ports of this host that somebody listens at."""
+        return self.manager.listening()
+
     def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
         """Let others go on until the condition holds or the time is over."""
         return self.manager.wait(self, condition, seconds)

@@ -11,7 +11,7 @@ import pkgutil
 import threading
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
@@ -106,6 +106,7 @@ class Manager:
         self._unsure = False  # what the store holds is not known
         self.boot = ""
         self.neighbours: Neighbours | None = None  # who answers for MAC addresses; None: nobody is asked
+        self.listening: Callable[[], Collection[int]] = frozenset  # TCP ports of this host that are taken
         self.migrations: Migrations | None = None  # what moves domains; None: nothing does
         self.movers: Movers | None = None
         self.records: Records = MemoryRecords()

@@ -104,6 +104,11 @@ int s4v_presence_end(s4v_machine *m) {
 
 uint64_t s4v_presence_missing(const s4v_machine *m) { return presence_missing(m->domain.env.ram); }
 
+void s4v_presence_waits(const s4v_machine *m, s4v_waits *out) {
+  struct page_waits found = presence_waits(m->domain.env.ram);
+  *out = (s4v_waits){found.count, found.half_ns, found.most_ns, found.longest_ns};
+}
+
 void s4v_presence_give_up(s4v_machine *m) { presence_give_up(m->domain.env.ram); }
 
 int s4v_memory_part(s4v_machine *m) {

@@ -103,6 +103,10 @@ void presence_end(struct ram *); /* while nothing runs */
 int presence_fd(const struct ram *);   /* -1: none */
 int presence_bell(const struct ram *); /* eventfd: pages are asked for */
 u64 presence_missing(const struct ram *);
+struct page_waits {
+  u64 count, half_ns, most_ns, longest_ns; /* s4v_waits */
+};
+struct page_waits presence_waits(const struct ram *); /* any thread; zeros where there is no presence */
 void presence_give_up(struct ram *);   /* any thread */
 bool ram_backed(const struct ram *, ra_t, u64 bytes);                 /* whole range backed (across segments too) */
 

@@ -15,10 +15,13 @@
 #include "mem/ram.h"
 #include "util/presence.h"
 
+enum { WAIT_CLASSES = 160 }; /* four an octave: the last begins beyond half an hour */
+
 struct presence {
   struct presence_head *head;
   u64 bytes;
   int fd, bell;
+  u64 waits[WAIT_CLASSES], longest_ns; /* how long threads waited; atomic */
 };
 
 static int shared_file(u64 bytes) {
@@ -124,9 +127,63 @@ static bool wait_for(const struct presence *p, u8 *byte) {
   }
 }
 
+static u32 class_of(u64 ns) {
+  if (ns < 4) return (u32)ns;
+  u32 octave = 63 - (u32)__builtin_clzll(ns);
+  u32 class = 4 * (octave - 1) + (u32)((ns >> (octave - 2)) & 3);
+  return class < WAIT_CLASSES ? class : WAIT_CLASSES - 1;
+}
+
+/* What everything in a class is below. */
+static u64 class_end(u32 class) {
+  if (class < 4) return class + 1;
+  return (u64)(4 + class % 4 + 1) << (class / 4 - 1);
+}
+
+static u64 now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+static bool timed_wait(struct presence *p, u8 *byte) {
+  u64 begun = now_ns();
+  bool here = wait_for(p, byte);
+  u64 took = now_ns() - begun, longest = __atomic_load_n(&p->longest_ns, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&p->waits[class_of(took)], 1, __ATOMIC_RELAXED);
+  while (took > longest &&
+         !__atomic_compare_exchange_n(&p->longest_ns, &longest, took, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return here;
+}
+
+/* The end of the class by which `share` hundredths of all waits were over. */
+static u64 over_by(const u64 *waits, u64 count, u32 share) {
+  u64 seen = 0;
+  for (u32 class = 0; class < WAIT_CLASSES; class++) {
+    seen += waits[class];
+    if (count && seen * 100 >= count * share) return class_end(class);
+  }
+  return 0;
+}
+
+struct page_waits presence_waits(const struct ram *ram) {
+  struct page_waits found = {0};
+  if (!ram->presence) return found;
+  u64 waits[WAIT_CLASSES];
+  for (u32 class = 0; class < WAIT_CLASSES; class++) {
+    waits[class] = __atomic_load_n(&ram->presence->waits[class], __ATOMIC_RELAXED);
+    found.count += waits[class];
+  }
+  found.longest_ns = __atomic_load_n(&ram->presence->longest_ns, __ATOMIC_RELAXED);
+  found.half_ns = over_by(waits, found.count, 50);
+  found.most_ns = over_by(waits, found.count, 99);
+  return found;
+}
+
 bool presence_wait(const struct ram *ram, const struct span *s, u64 into, u64 bytes) {
   u8 *byte = s->missing + (into >> PAGE_BITS), *last = s->missing + ((into + (bytes - 1)) >> PAGE_BITS);
   for (; byte <= last; byte++)
-    if (__atomic_load_n(byte, __ATOMIC_ACQUIRE) != PAGE_HERE && !wait_for(ram->presence, byte)) return false;
+    if (__atomic_load_n(byte, __ATOMIC_ACQUIRE) != PAGE_HERE && !timed_wait(ram->presence, byte)) return false;
   return true;
 }

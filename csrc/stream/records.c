@@ -34,6 +34,7 @@ struct s4v_stream_records {
   int fd, failure;       /* failure: errno of the socket */
   bool plain;
   u64 waited_ns;         /* for input, in `receive` */
+  u64 blocked_ns;        /* for room, in `send` */
   u64 rekey_after;
   u32 empty;
   bool owes_update;      /* the peer wants new keys in the other direction too */
@@ -82,6 +83,12 @@ void s4v_stream_records_free(s4v_stream_records *r) {
 
 int s4v_stream_records_errno(const s4v_stream_records *r) { return r->failure; }
 
+u64 stream_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
 /* -- out */
 
 /* All of it; S4V_EBUSY: nothing could be sent for so many milliseconds. */
@@ -99,7 +106,9 @@ static int put(s4v_stream_records *r, const u8 *data, size_t bytes, int most_ms)
       return S4V_EFAULT;
     }
     struct pollfd p = {.fd = r->fd, .events = POLLOUT};
+    u64 begun = stream_now_ns();
     int ready = poll(&p, 1, most_ms);
+    r->blocked_ns += stream_now_ns() - begun;
     if (ready == 0) return S4V_EBUSY;
   }
   return 0;
@@ -173,19 +182,13 @@ static int64_t fill(s4v_stream_records *r) {
   return n;
 }
 
-static u64 now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
-}
-
 /* Until something comes, at most until `end`: false. */
 static bool wait_for_input(s4v_stream_records *r, u64 end) {
-  u64 begun = now_ns();
+  u64 begun = stream_now_ns();
   if (begun >= end) return false;
   struct pollfd p = {.fd = r->fd, .events = POLLIN};
   int ready = poll(&p, 1, (int)((end - begun) / 1000000 + 1));
-  r->waited_ns += now_ns() - begun;
+  r->waited_ns += stream_now_ns() - begun;
   return ready > 0;
 }
 
@@ -257,7 +260,7 @@ static int64_t receive_now(s4v_stream_records *r, u8 *out, size_t room) {
 
 int64_t s4v_stream_records_receive(s4v_stream_records *r, uint8_t *out, size_t room, size_t least, int wait_ms) {
   size_t got = 0;
-  u64 end = wait_ms ? now_ns() + (u64)wait_ms * 1000000u : 0;
+  u64 end = wait_ms ? stream_now_ns() + (u64)wait_ms * 1000000u : 0;
   if (least > room) least = room;
   for (;;) {
     int64_t n = r->ended && !s4v_stream_records_pending(r) ? 0 : receive_now(r, out + got, room - got);
@@ -270,3 +273,5 @@ int64_t s4v_stream_records_receive(s4v_stream_records *r, uint8_t *out, size_t r
 }
 
 uint64_t s4v_stream_records_waited(const s4v_stream_records *r) { return r->waited_ns; }
+
+uint64_t s4v_stream_records_blocked(const s4v_stream_records *r) { return r->blocked_ns; }

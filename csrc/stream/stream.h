@@ -6,13 +6,14 @@
  *   marks     dirty maps of another process, mapped: harvest by exchange
  *   pending   one bit a page: what must be sent
  *   pagehash  keyed 128-bit hash; table of what was sent or received; their sum is the digest
- *   chunk     header, checksum;   send: memory -> payload;   receive: payload -> memory
+ *   chunk     header, checksum;   send: memory -> payload;   receive: payload -> memory;   flow: many chunks a call
  *
  * Threads: pending, table and digest change under the lock; the bytes of a page are moved without it.
  */
 #ifndef S4V_STREAM_STREAM_H
 #define S4V_STREAM_STREAM_H
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "sun4v.h"
 #include "sun4v_stream.h"
@@ -60,6 +61,7 @@ struct s4v_stream {
   struct presence_head *presence; /* of the machine that runs the guest; NULL: all pages come before it runs */
   u64 presence_bytes;
   bool serving;                   /* it runs */
+  atomic_bool complete;           /* its memory was compared: nothing comes by `flow_in` any more */
   u32 count;
   struct piece pieces[];
 };
@@ -100,6 +102,7 @@ bool page_is_zero(const u8 *page);
 /* Entry of a page set; digest and count follow. Under the lock. */
 void table_set(s4v_stream *, u64 index, struct page_hash);
 
+u64 stream_now_ns(void); /* of a clock that only goes on; records.c */
 static inline u16 le16_load(const u8 *p) { u16 v; __builtin_memcpy(&v, p, 2); return v; }
 static inline u32 le32_load(const u8 *p) { u32 v; __builtin_memcpy(&v, p, 4); return v; }
 static inline u64 le64_load(const u8 *p) { u64 v; __builtin_memcpy(&v, p, 8); return v; }

@@ -3,7 +3,8 @@
  * Headers: random, and valid ones with bits changed and the checksum made right again. Payloads: random, and valid ones with
  * numbers of pages changed. After each the memory beside the blocks must be what it was, and the digest the sum of the hashes of
  * what memory has. Records of TLS: made with the right keys, of every type and length, some damaged, cut or out of order; what is
- * received must begin what was sent. Without a libcrypto there are none.
+ * received must begin what was sent. Without a libcrypto there are none. Flows: chunks as they should be, and others, cut
+ * anywhere, through a socket into memory; what comes out of order, damaged or of another sort must be left where it is.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -30,6 +31,7 @@ struct fuzz {
   u8 key[S4V_STREAM_KEY_BYTES];
   u8 raw[S4V_STREAM_RAW_BYTES], scratch[S4V_STREAM_RAW_BYTES];
   unsigned long long applied, talks; /* payloads put into memory; conversations that came whole */
+  unsigned long long flows; /* chunks that flowed into memory */
 };
 
 static u64 below(struct fuzz *f, u64 n) { return random_next(&f->random) % n; }
@@ -135,6 +137,9 @@ static void one_record(struct fuzz *f, struct talk *t) {
     if (below(f, 2)) memcpy(data, (u8[]){24, 0, 0, 1, (u8)below(f, 3)}, size = 5);
     else size = below(f, 8);
   }
+  u64 last = size;
+  while (last && data[last - 1] == 0) last--;
+  if (type == 0 && last && data[last - 1] == CONTENT_DATA) type = 255; /* 0 is padding, and what is before it the type */
   bool update = type == CONTENT_HANDSHAKE && size == 5 && data[0] == 24 && data[4] < 2;
   size_t n = record_seal(&t->peer, type, data, size, out);
   CHECK(n == RECORD_HEADER + size + 1 + RECORD_TAG);
@@ -184,6 +189,98 @@ static void one_talk(struct fuzz *f, struct libcrypto *lib) {
   close(ends[1]);
 }
 
+/* -- flows */
+
+enum { FLOW_WIRE = 1 << 19, FLOW_EVERY = 64, FLOW_MOST = 12 };
+struct flow {
+  u8 wire[FLOW_WIRE], inbox[S4V_STREAM_FLOW_BYTES + 4096];
+  size_t bytes;
+  u32 good;    /* chunks that must be taken */
+  bool spoilt; /* the next ones must not */
+};
+
+/* One more chunk; a payload that is not for this memory, a header of another sort, or damage ends what must be taken. */
+static void flow_chunk(struct fuzz *f, struct flow *w, u64 sequence) {
+  static u8 raw[S4V_STREAM_RAW_BYTES];
+  s4v_stream_chunk c = {.type = 1, .major = 1, .mid = 7, .channel = 3, .round = 2, .sequence = sequence};
+  c.pages = (u16)below(f, 4);
+  c.zeros = (u16)(below(f, 3) + (c.pages == 0));
+  c.raw_bytes = c.wire_bytes = (u32)c.pages * PAGE_BYTES + (u32)(c.pages + c.zeros) * 8;
+  memset(raw, (int)below(f, 256), (size_t)c.pages * PAGE_BYTES);
+  for (u32 i = 0; i < c.pages + c.zeros; i++)  /* the zero pages behind the others, in the first block */
+    le64_store(raw + (u64)c.pages * PAGE_BYTES + i * 8u, i);
+  bool bad = true;
+  switch (below(f, 24)) {
+    case 0:
+      c.type = (u8)(2 + below(f, 40));
+      c.pages = c.zeros = 0;
+      if (below(f, 2)) c.raw_bytes = c.wire_bytes = 0;
+      break;
+    case 1: c.sequence += 1 + below(f, 3); break;
+    case 2: c.round++; break;
+    case 3: c.channel++; break;
+    case 4: c.mid ^= 1; break;
+    case 5: le64_store(raw + c.raw_bytes - 8, some_number(f) | (u64)1 << 40); break;
+    case 6: c.algorithm = 1; c.wire_bytes -= 1; break;
+    default: bad = false;
+  }
+  u8 *at = w->wire + w->bytes;
+  u64 size = S4V_STREAM_HEADER_BYTES + (u64)c.wire_bytes;
+  s4v_stream_seal(at, &c, raw);
+  memcpy(at + S4V_STREAM_HEADER_BYTES, raw, c.wire_bytes);
+  if (below(f, 16) == 0) {
+    at[below(f, size)] ^= (u8)(1u << below(f, 8));
+    bad = true;
+  }
+  w->bytes += size;
+  w->spoilt = w->spoilt || bad;
+  w->good += !w->spoilt;
+}
+
+/* Acknowledgements are whole, ascend and say no more than was taken. */
+static void check_answers(int fd, u64 first, u64 applied) {
+  u8 header[S4V_STREAM_HEADER_BYTES];
+  s4v_stream_chunk c;
+  ssize_t n;
+  while ((n = recv(fd, header, sizeof header, MSG_DONTWAIT)) > 0) {
+    CHECK(n == (ssize_t)sizeof header && s4v_stream_parse(header, &c) == 0);
+    CHECK(c.type == 16 && c.mid == 7 && c.channel == 3 && c.sequence >= first && c.sequence <= applied);
+    first = c.sequence;
+  }
+}
+
+static void one_flow_in(struct fuzz *f) {
+  static struct flow w;
+  int ends[2], size = FLOW_WIRE * 2, rc = 0;
+  u64 first = below(f, 1000), count = below(f, FLOW_MOST);
+  w.bytes = w.good = 0;
+  w.spoilt = false;
+  for (u64 i = 0; i < count; i++) flow_chunk(f, &w, first + i + 1);
+  u64 cut = below(f, 3) ? w.bytes : below(f, w.bytes + 1);
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  CHECK(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0);
+  s4v_stream_records *r = s4v_stream_records_new(ends[1], S4V_STREAM_PLAIN, NULL, NULL, 0);
+  CHECK(r && send(ends[0], w.wire, cut, 0) == (ssize_t)cut && shutdown(ends[0], SHUT_WR) == 0);
+  s4v_stream_inflow in = {
+    .bytes = w.inbox, .capacity = sizeof w.inbox, .mid = 7, .applied = first, .round = 2, .channel = 3,
+    .answer_every = 1 + (u32)below(f, 5), .soon_ms = 1, .wait_ms = 1, .major = 1, .minor = 1,
+  };
+  while (rc == 0) {
+    rc = s4v_stream_flow_in(f->stream, r, below(f, 2) ? 0 : 1000000000, &in, f->scratch);
+    CHECK(in.start <= in.end && in.end <= in.capacity && in.applied - first <= w.good);
+  }
+  CHECK(rc == S4V_STREAM_FLOW_OTHER);
+  u64 at = 0; /* what is left begins where the last chunk that was taken ends */
+  for (u64 i = first; i < in.applied; i++) at += S4V_STREAM_HEADER_BYTES + le32_load(w.wire + at + 40);
+  CHECK(at + (in.end - in.start) <= cut && memcmp(w.wire + at, w.inbox + in.start, in.end - in.start) == 0);
+  CHECK(cut < w.bytes || in.applied - first == w.good);
+  check_answers(ends[0], first, in.applied);
+  f->flows += in.applied - first;
+  s4v_stream_records_free(r);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 static bool in_block(u64 page) {
   for (int i = 0; i < BLOCKS; i++)
     if (page >= FIRST[i] && page < FIRST[i] + PAGES[i]) return true;
@@ -214,10 +311,12 @@ int main(int argc, char **argv) {
     else one_header(&f);
     if (i % AUDIT_EVERY == 0) check_memory(&f);
     if (i % RECORD_EVERY == 0 && lib) one_talk(&f, lib);
+    if (i % FLOW_EVERY == 1) one_flow_in(&f);
   }
   check_memory(&f);
   s4v_stream_free(f.stream);
   close(f.fd);
+  CHECK(f.flows * FLOW_EVERY * 2 >= count);
   CHECK(!lib || f.talks * RECORD_EVERY * 50 >= count); /* some went well */
   libcrypto_close(lib);
   printf("ok %llu applied\n", f.applied);

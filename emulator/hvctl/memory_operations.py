@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from emulator._core_moving import AdoptedBlock
@@ -78,8 +79,7 @@ def _presence(call: Call) -> Result:
         raise ArgumentError("what: missing, begin, end or give-up")
 
     def end(it: Guest) -> dict[str, Any]:
-        it.end_missing()
-        return {}
+        return {"waits": asdict(it.end_missing())}
 
     return call.server.ask(number, end)
 

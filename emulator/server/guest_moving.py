@@ -14,6 +14,7 @@ from emulator.firmware.program import Program
 from emulator.firmware.variables import Variables
 from emulator.hypervisor import SoftState
 from emulator.machine import Machine
+from emulator.machine_moving import PageWaits
 from emulator.server.console import GuestConsole
 from emulator.server.errors import GuestStateError, SpecError
 from emulator.server.frame import Housing, build_machine, memory_descriptors
@@ -171,9 +172,12 @@ class GuestMoving:
         machine, _ = self._receives()
         return [os.dup(fd) for fd in machine.begin_missing()]
 
-    def end_missing(self) -> None:
-        """They are all here. Raises GuestStateError, BusyError."""
-        self.powered().end_missing()
+    def end_missing(self) -> PageWaits:
+        """They are all here; how long the guest has waited for them. Raises GuestStateError, BusyError."""
+        machine = self.powered()
+        waits = machine.page_waits
+        machine.end_missing()
+        return waits
 
     def _take_variables(self, own: dict[str, str]) -> None:
         """Variables that the guest has set and who specified it has not heard of; not those of a kernel file's boot."""

@@ -23,7 +23,8 @@ FIRST_RATE = 100e6
 STRICT_RATE = 1.5e9
 STALLED = 0.7
 """A round that leaves more than this part of the last one's pages does not converge."""
-FIRST_LIMIT, NEXT_LIMIT = 0.5, 0.7
+FIRST_LIMIT, NEXT_LIMIT = 0.25, 0.7
+"""Of the pages that the link carries; of the limit before."""
 LOOSE_LIMIT = 8192
 """Pages a second; a limit above that is none."""
 LEAST_LIMIT = 64
@@ -31,6 +32,9 @@ LEAST_LIMIT = 64
 ROUNDS_BEFORE_LIMIT = 2
 LIMITS_BEFORE_POSTCOPY = 2
 HALF = 0.5
+LOOKS_APART = 0.05
+LEAST_APART = 0.01
+"""Looks at a round's marks that are kept: each is later than the one before by this part of it, and these seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,8 @@ class Control:
         self._stalled = 0
         self._judged = False  # of the round under way it is known that it stalls
         self._cleared_at = 0.0
+        self._marks: list[tuple[float, int]] = []  # seconds since the marks were cleared, how many there were then
+        self._last_marks: list[tuple[float, int]] = []  # of the time before they were cleared last
         self.limit: int | None = None
         self.rtt_seconds = 0.0
         self.strict_bytes = 0
@@ -86,6 +92,7 @@ class Control:
     def cleared(self, at: float) -> None:
         """Marks were cleared: from now on they are counted anew."""
         self._cleared_at = at
+        self._last_marks, self._marks = self._marks, []
 
     def sample(self, now: Sample) -> None:
         """Take a look into account."""
@@ -102,8 +109,11 @@ class Control:
         first = self._samples[0]
         if now.wire_bytes - first.wire_bytes > 1 << 16:
             self._ratio = max(0.1, (now.raw_bytes - first.raw_bytes) / (now.wire_bytes - first.wire_bytes))
-        if now.at - self._cleared_at > 0.02:
-            self._dirty_rate = now.marked * PAGE_BYTES / (now.at - self._cleared_at)
+        since = now.at - self._cleared_at
+        if since > 0.02:
+            self._dirty_rate = now.marked * PAGE_BYTES / since
+        if not self._marks or since >= self._marks[-1][0] * (1 + LOOKS_APART) + LEAST_APART:
+            self._marks.append((since, now.marked))
 
     def _step(self, seconds: float, count: int) -> None:
         self._steps.append((seconds, count))
@@ -198,9 +208,34 @@ class Control:
         """A round has `left` pages. True: the guest's rate of dirtying is limited (more) from now on: `limit`."""
         last, self._last_left = self._last_left, left
         judged, self._judged = self._judged, False
-        if judged or self.short_enough(now) or last is None or left <= STALLED * last:
+        if judged or self.short_enough(now):
+            return False
+        if self._foreseen(left):
+            self._stalled = max(self._stalled, ROUNDS_BEFORE_LIMIT - 1)
+            return self._stalls()
+        if last is None or left <= STALLED * last:
             return False
         return self._stalls()
+
+    def _foreseen(self, left: int) -> bool:
+        """Will the round that begins leave as much as one that stalls, as far as the guest writes as it has written?
+
+        In the time that the round takes as many pages become marked as in the same time after the marks were cleared
+        last. To know that costs nothing; to try it, the round. Only where a limit can help, and there is none yet.
+        """
+        if not self._options.dirty_limit or self.limit is not None or not self._rate:
+            return False
+        seconds = left * PAGE_BYTES / (self._rate * self._ratio)
+        return self._marked_within(seconds) > STALLED * left
+
+    def _marked_within(self, seconds: float) -> float:
+        """Pages that the guest marked in so many seconds after the marks were cleared, the time before last."""
+        before, count = 0.0, 0
+        for at, marked in self._last_marks:
+            if at >= seconds:
+                return count + (marked - count) * (seconds - before) / (at - before)
+            before, count = at, marked
+        return count
 
     def inside_round(self, now: Sample) -> bool:
         """In a round it is clear already that it stalls: as `round_begins`, and not again at its end.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 
-from emulator._core_stream import HEADER_BYTES, RAW_BYTES, Buffer, Chunk, ChunkError, Image, Parser
+from emulator._core_stream import HEADER_BYTES, RAW_BYTES, Buffer, Chunk, ChunkError, Image, Inflow, Parser
 from emulator.hvctl.wire import EndError
 from emulator.stream import links
 from emulator.stream.records import RecordLink
@@ -60,6 +60,16 @@ class Inbox:
         self._chunk = None
         if self._start == self._end:
             self._start = self._end = 0
+
+    def flow(self, flow: Inflow, *, round: int, idle_ns: int, most_ns: int, wait_ms: int) -> bool:
+        """Have chunks received and dealt with; False: the next one, or the end, is not of that sort. Raises OSError."""
+        self._chunk = None
+        flow.start, flow.end = self._start, self._end
+        try:
+            return flow.receive(self._parser.pointer, len(self._view), round=round, idle_ns=idle_ns, most_ns=most_ns,
+                                wait_ms=wait_ms)  # fmt: skip
+        finally:
+            self._start, self._end = flow.start, flow.end
 
     def fill(self, link: links.Link) -> None:
         """Read until a header or the current chunk is whole. Raises EndError, OSError; what came is kept."""

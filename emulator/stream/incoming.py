@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from emulator._core_stream import RAW_BYTES, Buffer, Chunk, ChunkError, seal
+from emulator._core_stream import RAW_BYTES, Buffer, Chunk, ChunkError, Inflow, seal
 from emulator.errors import EmulatorError
 from emulator.hvctl.wire import WireError
 from emulator.stream import chunks, codec, links
@@ -39,6 +39,9 @@ _GREETING_BYTES = 1 << 18
 _DATA_BYTES = 1 << 20
 _POLL_MS = 500
 _SOON_MS = 10
+_FLOW_NS = 50_000_000
+_FLOW_WAIT_MS = 100
+"""How long a look at the state of affairs can wait while chunks come, and where none does."""
 _MORE_MS = 2
 """Within so long more comes, in a round: one acknowledgement is enough for several chunks."""
 MOST_AGAIN = 4096
@@ -186,6 +189,7 @@ class Incoming:
     def _serve(self, state: ChannelState) -> None:
         self._inbox, self._raw, self._scratch = Inbox(_DATA_BYTES), Buffer(), Buffer()
         self._codec = Codec()
+        self._flow = self._inflow()
         self._link.setblocking(False)
         poll = select.poll()
         poll.register(self._link.fileno(), select.POLLIN)
@@ -194,6 +198,8 @@ class Incoming:
             if bell is None and (bell := self._receiver.urgent(self._channel)) is not None:
                 poll.register(bell, select.POLLIN)
                 self._ask(again=True)
+            if bell is None and self._flowed(state):
+                continue
             chunk = self._inbox.chunk()
             if chunk is not None:
                 self._take(state, chunk)
@@ -215,6 +221,27 @@ class Incoming:
             self._idle_ns += time.monotonic_ns() - begun
             if bell is not None and any(fd == bell for fd, _ in ready):
                 self._ask(again=False)
+
+    def _inflow(self) -> Inflow | None:
+        if not isinstance(self._link, RecordLink):
+            return None
+        like = Chunk(Type.DATA, self._receiver.mid, self._channel)
+        return Inflow(self._receiver.image, self._link.records, like, answer_every=ACK_EVERY, soon_ms=_MORE_MS)
+
+    def _flowed(self, state: ChannelState) -> bool:
+        """Have pages received, put into memory, acknowledged for a while. False: what comes next is to be looked at."""
+        flow = self._flow
+        if flow is None or self._receiver.finishing:
+            return False
+        flow.applied, flow.unanswered, flow.pages = state.applied, self._unanswered, 0
+        try:
+            return self._inbox.flow(
+                flow, round=state.arrived, idle_ns=self._idle_ns, most_ns=_FLOW_NS, wait_ms=_FLOW_WAIT_MS
+            )
+        finally:
+            state.applied, self._unanswered = flow.applied, flow.unanswered
+            if flow.pages:
+                self._receiver.counted(flow.pages, flow.wire_bytes)
 
     def _ask(self, *, again: bool) -> None:
         """Have the pages sent that the machine waits for; `again`: on a new link."""
@@ -245,7 +272,7 @@ class Incoming:
         self._apply(state, chunk)
         state.applied = chunk.sequence
         self._unanswered += 1
-        if self._receiver.complete():
+        if self._channel == 0 and self._receiver.complete():  # only there it is said again on a new link
             self._send(Type.RESULT, body=self._receiver.result or b"")
 
     def _damaged(self, state: ChannelState, chunk: Chunk) -> None:
@@ -294,7 +321,7 @@ class Incoming:
             self._inbox.apply_raw(self._receiver.image, self._raw, self._scratch)
         else:
             self._inbox.apply(self._receiver.image, self._scratch)
-        self._receiver.counted(chunk)
+        self._receiver.counted(chunk.pages + chunk.zeros, chunk.wire_bytes)
 
     def _barrier(self, state: ChannelState, number: int, digest: bytes) -> None:
         """Wait until all channels have come so far; then memory must be what the source says."""

@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from emulator._core_stream import Buffer, Chunk, ChunkError, Image, Taken, seal
+from emulator._core_stream import FLOW_CHUNKS, Buffer, Chunk, ChunkError, Image, Outflow, Taken, seal
 from emulator.errors import EmulatorError
 from emulator.faults.injector import Injector
 from emulator.hvctl.wire import WireError
@@ -37,6 +37,9 @@ RETRY_SECONDS = 0.1
 STRANGERS = 3
 """A wrong certificate so many times in a row is no damage on the way."""
 _ANSWERS_BYTES = 1 << 18
+_KINDS = {kind: kind.name.lower() for kind in Type}
+_FLOW_NS = 10_000_000
+"""After so long no further chunk is begun before a look at answers and the state of affairs."""
 
 
 class RefusedByPeerError(EmulatorError):
@@ -263,10 +266,13 @@ class Outgoing:
         waiting = select.poll()
         waiting.register(link.fileno(), select.POLLIN)
         waiting.register(self._wake, select.POLLIN)
+        self._flow = Outflow(self.engine.image, link.records) if isinstance(link, RecordLink) else None
         self._read_answers(link, poll, 0)
         while not self.engine.over.is_set():
-            if len(self._unacked) >= WINDOW // 2 or self._resend or self.engine.serving:  # then somebody may ask
+            if len(self._unacked) > WINDOW // 2 or self._resend or self.engine.serving:  # then somebody may ask
                 self._read_answers(link, poll, 0)
+            if self._flowed():
+                continue
             sent = self._resend.popleft() if self._resend else self._prepare()
             if sent is not None:
                 self._send(link, sent)
@@ -310,6 +316,43 @@ class Outgoing:
         return sent.data
 
     # -- what is sent
+
+    def _plain_sailing(self) -> bool:
+        """Nothing has to be decided for a chunk: pages as they are, which nobody waits for, without a cap or faults."""
+        engine = self.engine
+        return not (
+            self._flow is None or self._items or self._resend or self._wanted or engine.serving or engine.faults.armed
+            or engine.bucket.rate is not None or engine.chooser.current()
+        )  # fmt: skip
+
+    def _flowed(self) -> bool:
+        """Fetch and send several chunks by one call. False: there was nothing, or it must be done one by one."""
+        room = WINDOW - len(self._unacked)
+        if room <= 0 or not self._plain_sailing() or not self.engine.enter():
+            return False
+        try:
+            return not self._items and self._send_run(min(room, FLOW_CHUNKS))
+        finally:
+            self.engine.leave()
+
+    def _send_run(self, count: int) -> bool:
+        assert self._flow is not None
+        counters, buffers = self.counters, [self._free.pop() if self._free else Buffer() for _ in range(count)]
+        header = Chunk(Type.DATA, self.engine.mid, self.number, self.engine.round, self._next)
+        run = self._flow.send(header, buffers, _FLOW_NS)
+        counters.looked += run.looked
+        counters.pages += run.pages
+        counters.raw_bytes += run.raw_bytes
+        counters.send_seconds += run.blocked_ns / 1e9
+        for buffer in buffers[: run.fetched]:
+            sent = self._numbered(buffer.wire(), buffer, Type.DATA)
+            if sent.sequence - header.sequence < run.sent:
+                sent.tries = 1
+                counters.wire_bytes += buffer.length
+        self._free.extend(buffers[run.fetched :])
+        if run.error is not None:
+            raise run.error
+        return run.fetched > 0
 
     def _prepare(self) -> Sent | None:
         """The next chunk; None: nothing to send now."""
@@ -412,7 +455,7 @@ class Outgoing:
         return self._numbered(buffer.wire(), buffer, Type.DATA)
 
     def _numbered(self, data: memoryview | bytes, buffer: Buffer | None, kind: Type) -> Sent:
-        sent = Sent(self._next, data, buffer, kind.name.lower())
+        sent = Sent(self._next, data, buffer, _KINDS[kind])
         self._next += 1
         self._unacked.append(sent)
         return sent

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from emulator._core_stream import Chunk, Image
+from emulator._core_stream import Image
 from emulator.errors import EmulatorError
 from emulator.stream import chunks, links
 from emulator.stream.chunks import FinalBody, state_digest
@@ -259,11 +259,11 @@ class Receiver:
                 if state.connection is connection:
                     state.connection = None
 
-    def counted(self, chunk: Chunk) -> None:
-        """A chunk's pages are in memory."""
+    def counted(self, pages: int, size: int) -> None:
+        """So many pages are in memory, of so many bytes on the wire."""
         with self._changed:
-            self._pages += chunk.pages + chunk.zeros
-            self._bytes += chunk.wire_bytes
+            self._pages += pages
+            self._bytes += size
 
     def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Is it so, or will it be within this time? Raises ViolationError where the transfer is over."""
@@ -333,6 +333,7 @@ class Receiver:
                 return
             if rounds == 0 or any(state.arrived != rounds for state in self._channels):
                 raise ViolationError("FINAL before the last barrier")
+            self.image.complete()
             if self.image.digest() != body.digest:
                 raise IntegrityError("memory is not what was sent (digests differ)")
             self._state = _State(body)

@@ -85,7 +85,7 @@ class RecordLink:
     """What a channel needs of a link, as ssl.SSLSocket has it. One thread at a time; any may `shutdown`."""
 
     def __init__(self, sock: socket.socket, records: Records, bound: bytes) -> None:
-        self._sock, self._records, self.bound = sock, records, bound
+        self._sock, self.records, self.bound = sock, records, bound
 
     def fileno(self) -> int:
         """Of the socket."""
@@ -105,7 +105,7 @@ class RecordLink:
 
     def pending(self) -> int:
         """Is there something to receive without a look at the socket?"""
-        return self._records.pending()
+        return self.records.pending()
 
     def sendall(self, data: bytes | memoryview) -> None:
         """Send. Raises OSError."""
@@ -117,23 +117,23 @@ class RecordLink:
         return len(data)
 
     def _send(self, data: bytes | memoryview, seconds: float | None) -> None:
-        self._records.send(data, int((seconds or _SEND_SECONDS) * 1000))
+        self.records.send(data, int((seconds or _SEND_SECONDS) * 1000))
 
     def receive(self, buffer: memoryview, least: int) -> int:
         """As `recv_into`, but `least` bytes will come for certain: they are waited for, for a while."""
-        count = self._records.receive(buffer, least=least, wait_ms=WAIT_MS)
+        count = self.records.receive(buffer, least=least, wait_ms=WAIT_MS)
         return self.recv_into(buffer) if count is None else count
 
     def waited_ns(self) -> int:
         """How long `receive` has waited for input, together."""
-        return self._records.waited_ns()
+        return self.records.waited_ns()
 
     def recv_into(self, buffer: memoryview | bytearray) -> int:
         """Bytes that came, 0 at the end. Raises OSError: BlockingIOError where nothing came, by `setblocking`."""
         seconds = self._sock.gettimeout()
         until = None if seconds is None else time.monotonic() + seconds
         while True:
-            count = self._records.receive(buffer)
+            count = self.records.receive(buffer)
             if count is not None:
                 return count
             left = None if until is None else until - time.monotonic()
@@ -151,5 +151,5 @@ class RecordLink:
 
     def close(self) -> None:
         """Of both. Only the link's own thread may."""
-        self._records.close()
+        self.records.close()
         self._sock.close()

@@ -45,6 +45,9 @@ TABLE = (
             "port ranges: {ranges}", "`ldm set-vconsole port= {name}` lets the manager choose"),
     Message("console.port-taken", "LDom {name} cannot be bound: console port {port} is that of group {group}",
             "a port belongs to one group", "`ldm set-vconsole port= {name}`, or use that group"),
+    Message("console.port-elsewhere", "Warning: port {port} of this host is in use by another program: the console of "
+            "LDom {name} is not there before that has ended (`sun4v console` needs no port; `ldm set-vconsole port=N "
+            "{name}` chooses another while {name} is unbound)"),
     Message("console.group-port", "LDom {name} cannot be bound: the consoles of group {group} are on port {taken}, "
             "not {port}", "a group has one port", "`ldm set-vconsole port= {name}`, or use another group"),
 )  # fmt: skip

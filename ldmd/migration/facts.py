@@ -13,7 +13,7 @@ from typing import Any
 from emulator.chips import CHIPS, cpu_archs
 from emulator.mblocks import Mblock, MemoryMap
 from ldmd.messages import refuse
-from ldmd.model import BoundDevice, Configuration, Domain, MemoryBlock, State
+from ldmd.model import BoundDevice, Configuration, Domain, MemoryBlock, State, Vcc
 from ldmd.planner import channels, iobuses
 from ldmd.planner.binding import bound_clients
 from ldmd.planner.consoleplaces import consoles_in_use
@@ -169,7 +169,7 @@ class TargetFacts:
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What a manager knows beside configuration and statuses; an I/O layer fills it in. By backend path: `identities`
-    of contents, `gpt` for those with such a label."""
+    of contents, `gpt` for those with such a label. `ports_taken`: of its host, by whatever program."""
 
     identities: Mapping[str, str] | None = None
     gpt: Collection[str] = ()
@@ -179,6 +179,7 @@ class Known:
     performance_access: bool = True
     manager_version: str = MANAGER_VERSION
     apis: tuple[tuple[int, int, int], ...] = ()
+    ports_taken: Collection[int] = ()
 
 
 NOTHING_MORE = Known()
@@ -252,7 +253,7 @@ def target_facts(configuration: Configuration, known: Known = NOTHING_MORE) -> T
         switches=tuple(each.name for _, each in configuration.switches()),
         vsans=tuple(each.name for _, each in configuration.vsans()),
         vdpcss=tuple(each.name for domain in configuration.domains for each in domain.vdpcss),
-        concentrators=concentrators(configuration),
+        concentrators=_concentrators(configuration, known),
         console_groups=tuple(sorted({place.group for place in consoles_in_use(configuration)})),
         macs=tuple(sorted(macs_in_use(configuration).items())),
         names=tuple(domain.name for domain in configuration.domains),
@@ -262,12 +263,19 @@ def target_facts(configuration: Configuration, known: Known = NOTHING_MORE) -> T
         free_domains=server.platform.max_domains - bound, endpoints_per_domain=limits.per_domain, apis=known.apis)
 
 
-def concentrators(configuration: Configuration) -> tuple[Concentrator, ...]:
-    """All concentrators in the order in which they are tried, the control domain's first."""
+def _concentrators(configuration: Configuration, known: Known) -> tuple[Concentrator, ...]:
+    """All concentrators in the order in which they are tried, the control domain's first.
+
+    Ports that another program of the host listens at come last.
+    """
     used = {place.port for place in consoles_in_use(configuration)}
+
+    def free(vcc: Vcc) -> tuple[int, ...]:
+        ports = set(range(vcc.first_port, vcc.last_port + 1)) - used
+        return tuple(sorted(ports, key=lambda port: (port in known.ports_taken, port)))
+
     rows = sorted(configuration.vccs(), key=lambda pair: not pair[0].control)
-    return tuple(Concentrator(name=vcc.name, domain=domain.name, free_ports=tuple(
-        port for port in range(vcc.first_port, vcc.last_port + 1) if port not in used)) for domain, vcc in rows)
+    return tuple(Concentrator(name=vcc.name, domain=domain.name, free_ports=free(vcc)) for domain, vcc in rows)
 
 
 def wanted_endpoints(guest: GuestFacts) -> int:

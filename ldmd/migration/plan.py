@@ -24,7 +24,6 @@ from ldmd.migration.facts import (
     Known,
     TargetFacts,
     check_facts,
-    concentrators,
     target_facts,
 )
 from ldmd.migration.rule import Options
@@ -55,7 +54,7 @@ def plan_move(configuration: Configuration, guest: GuestFacts, options: Options 
     configuration = configuration.with_domain(domain)
     if guest.live:
         return settle(_received(configuration, guest, domain, known))
-    return _bound(configuration, domain) if guest.bound else configuration
+    return _bound(configuration, domain, known) if guest.bound else configuration
 
 
 def _travelling(guest: GuestFacts, target: TargetFacts, name: str) -> Domain:
@@ -101,7 +100,7 @@ def _received(configuration: Configuration, guest: GuestFacts, domain: Domain, k
     assert binding is not None
     empty = Binding(id=free_id(configuration, domain.name), devices=binding.devices)  # numbers and channels stay
     vcpus = _vcpus(configuration, guest, domain.but(binding=empty))
-    group, port, service = _console(configuration, domain.name)
+    group, port, service = _console(configuration, domain.name, known)
     bound = domain.but(state=State.BOUND, crypto=0, binding=empty.but(
         vcpus=vcpus, console_group=group, console_port=port, console_service=service))
     configuration = configuration.with_domain(bound)
@@ -136,12 +135,12 @@ def _blocks(configuration: Configuration, guest: GuestFacts, name: str,
     return sorted(blocks, key=lambda block: block.pa)
 
 
-def _console(configuration: Configuration, name: str) -> tuple[str, int, str]:
+def _console(configuration: Configuration, name: str, known: Known) -> tuple[str, int, str]:
     """G47: group, port, service."""
-    facts = target_facts(configuration)
+    facts = target_facts(configuration, known)
     if name in facts.console_groups:
         refuse("migration.console-group", name=name, group=name)
-    for each in concentrators(configuration):
+    for each in facts.concentrators:
         if each.free_ports:
             return name, each.free_ports[0], each.name
     refuse("migration.console-port", name=name, services=", ".join(each.name for each in facts.concentrators) or "none")
@@ -150,9 +149,9 @@ def _console(configuration: Configuration, name: str) -> tuple[str, int, str]:
 # -- a domain that is bound
 
 
-def _bound(configuration: Configuration, domain: Domain) -> Configuration:
+def _bound(configuration: Configuration, domain: Domain, known: Known) -> Configuration:
     """Bound there anew, by its constraints; its console as G47 has it, its crypto units as many as there are."""
-    group, port, service = _console(configuration, domain.name)
+    group, port, service = _console(configuration, domain.name, known)
     bare = domain.but(crypto=0, vcons=Vcons(group=group, port=port, service=service, log=domain.vcons.log))
     configuration = bind(configuration.with_domain(bare), domain.name)
     bound = configuration.find(domain.name)

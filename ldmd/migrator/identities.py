@@ -53,4 +53,5 @@ def known_of(means: Means, facts: GuestFacts | None, *, migrations: tuple[str, .
         looked = {path: look(path) for path in _backends(means.manager.configuration, names)}
     return Known(identities={path: found[0] for path, found in looked.items()},
                  gpt=tuple(path for path, found in looked.items() if found[1]), migrations=migrations,
-                 enabled=enabled, operation=operation, manager_version=means.settings.release)
+                 enabled=enabled, operation=operation, manager_version=means.settings.release,
+                 ports_taken=means.manager.listening())

@@ -11,6 +11,12 @@
     downtime-ms = 300                  # the pause that copying aims at
     suspend-seconds = 60               # in which a domain's system has to suspend itself when it is asked to
     bandwidth-bps = 0                  # bytes a second, all connections together; 0: no limit
+    dirty-limit = true                 # a domain that writes faster than the link carries may be slowed down for it
+    max-rounds = 30                    # after so many rounds, or seconds (0: however long), at-limit says what happens:
+    max-seconds = 0                    # "finish": the domain is moved, however long the pause is; "fail": it stays
+    at-limit = "finish"
+    verify = "auto"                    # hash all memory again in the pause ("strict"), or after the success
+                                       # ("background"), or as there is up to 64 MiB of it or more
     channels = 2                       # connections that carry memory, and no more than either control domain has CPUs
     postcopy = "off"                   # "auto": a domain that writes faster than the link carries goes on at the target
                                        # before all its memory is there; is the source lost then, the domain reboots
@@ -42,9 +48,10 @@ PORT = 8101
 """The product's port of migrations."""
 LEAST_BANDWIDTH = 1000
 """Bytes a second (emulator/stream/worker.md)."""
-COMPRESSIONS = ("auto", "none", "lz4", "zstd", "zlib")
-WORDS = {"compress": COMPRESSIONS, "postcopy": ("off", "auto"), "handover": HANDOVERS, "handover-verify": VERIFY,
-         "release": RELEASES}
+COPYING_WORDS = {"compress": ("auto", "none", "lz4", "zstd", "zlib"), "postcopy": ("off", "auto"),
+                 "at-limit": ("finish", "fail"), "verify": ("auto", "strict", "background")}
+"""What a worker knows (emulator/stream/requests.py)."""
+WORDS = {**COPYING_WORDS, "handover": HANDOVERS, "handover-verify": VERIFY, "release": RELEASES}
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -62,16 +69,28 @@ class Settings:
     downtime_ms: int = 300
     suspend_seconds: int = 60
     bandwidth_bps: int = 0
+    dirty_limit: bool = True
+    max_rounds: int = 30
+    max_seconds: int = 0
+    at_limit: str = "finish"
+    verify: str = "auto"
     channels: int = 2
     postcopy: str = "off"
     handover: str = "off"
     handover_verify: str = "auto"
     release: str = MANAGER_VERSION
 
+    def copying(self) -> dict[str, Any]:
+        """What a worker is told of it (emulator/stream/worker.md, "Options")."""
+        told = {name: getattr(self, name) for name in ("compress", "downtime_ms", "dirty_limit", "max_rounds",
+                                                       "at_limit", "verify", "postcopy")}
+        return told | {name: getattr(self, name) or None for name in ("bandwidth_bps", "max_seconds")}
+
     def check(self, path: Path) -> None:
         """Raises RefusedError settings.file."""
         bounds = {"port": (0, 65535), "downtime-ms": (1, 60_000),
-                  "suspend-seconds": (1, 3600), "bandwidth-bps": (0, 1 << 40), "channels": (1, 16)}
+                  "suspend-seconds": (1, 3600), "bandwidth-bps": (0, 1 << 40), "channels": (1, 16),
+                  "max-rounds": (1, 10_000), "max-seconds": (0, 10**7)}
         for name, (least, most) in bounds.items():
             value = getattr(self, name.replace("-", "_"))
             if not least <= value <= most:

@@ -302,9 +302,7 @@ class SourceSide(Attempt):
                 certificate=self.means.identity.certificate.read_text(encoding="ascii"),
                 key=self.means.identity.key.read_text(encoding="ascii"),
                 peer_certificate=ssl.DER_cert_to_PEM_cert(self._certificate), channels=self._channels,
-                options={"compress": settings.compress, "downtime_ms": settings.downtime_ms,
-                         "bandwidth_bps": settings.bandwidth_bps or None,
-                         "postcopy": settings.postcopy, **self._faults()})
+                options={**settings.copying(), **self._faults()})
         finally:
             close_all(fds)
 

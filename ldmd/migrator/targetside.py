@@ -402,10 +402,20 @@ class TargetSide(Attempt):
     def _all_here(self) -> None:
         """The machine need not look for missing pages any more. Without effect where it does not."""
         try:
-            self.means.manager.hypervisor.call("memory.presence", guest=self._number, what="end")
+            told = self.means.manager.hypervisor.call("memory.presence", guest=self._number, what="end")
+            self._tell_waits(told.get("waits") or {})
         except HypervisorError as error:
             if status_of(self.means.manager, self.uuid).get("state") in ("running", "suspended"):
                 self.log(f"memory.presence: {error.text}")  # it goes on asking for what is there
+
+    def _tell_waits(self, waits: Mapping[str, int]) -> None:
+        """How long the domain has waited for pages that followed it, where it has."""
+        if not waits.get("count"):
+            return
+        half, most, longest = (waits[name] / 1000 for name in ("half_ns", "most_ns", "longest_ns"))
+        self.log(f"it waited for pages {waits['count']} times: half of them up to {half:.0f} us, "
+                 f"99 % up to {most:.0f} us, the longest {longest:.0f} us")
+        self.means.manager.publish("migration-page-waits", domain=self.name, uuid=self.uuid, **waits)
 
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""

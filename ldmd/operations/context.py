@@ -115,6 +115,9 @@ class Context(Protocol):
     def macs_elsewhere(self, macs: Collection[int]) -> frozenset[int]:
         """Those of some MAC addresses that other machines answer for (`ldmd.macprobe`); takes up to a second."""
 
+    def ports_taken(self) -> Collection[int]:
+        """TCP ports of this host that somebody listens at (`ldmd.hostports`): also those of this server's consoles."""
+
     def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
         """Let others go on until the condition holds or the time is over; returns whether it holds.
 

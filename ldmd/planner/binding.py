@@ -5,7 +5,7 @@ Order: what it needs must be there; strands; memory near them; crypto units of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from emulator.placement import GRANULE_BOUND
 from ldmd.messages import refuse
@@ -17,8 +17,11 @@ from ldmd.planner.hardware import hardware, memory_map, to_blocks
 from ldmd.planner.memory import Wish, find_room, round_up
 
 
-def bind(configuration: Configuration, name: str) -> Configuration:
-    """With a domain bound. Refuses where it is not inactive or anything it needs is missing."""
+def bind(configuration: Configuration, name: str, *, ports_taken: Collection[int] = ()) -> Configuration:
+    """With a domain bound. Refuses where it is not inactive or anything it needs is missing.
+
+    `ports_taken`: of the host, by other programs: its console is put elsewhere where that is possible.
+    """
     domain = configuration.find(name)
     if domain is None:
         refuse("domain.not-found", name=name)
@@ -26,7 +29,8 @@ def bind(configuration: Configuration, name: str) -> Configuration:
         refuse("bind.not-inactive", name=name, state=domain.state)
     _check_needs(configuration, domain)
     bare = configuration.with_domain(domain.but(state=State.BOUND, binding=Binding(id=free_id(configuration, name))))
-    return settle(_with_console(_with_crypto(_with_memory(_with_cpus(bare, name), name), name), name))
+    given = _with_crypto(_with_memory(_with_cpus(bare, name), name), name)
+    return settle(_with_console(given, name, ports_taken))
 
 
 def _check_needs(configuration: Configuration, domain: Domain) -> None:
@@ -103,9 +107,9 @@ def _with_crypto(configuration: Configuration, name: str) -> Configuration:
     return configuration.with_domain(domain.but(binding=binding.but(crypto=free[: domain.crypto])))
 
 
-def _with_console(configuration: Configuration, name: str) -> Configuration:
+def _with_console(configuration: Configuration, name: str, ports_taken: Collection[int]) -> Configuration:
     domain, binding = _bound(configuration, name)
-    place = place_console(configuration, domain)
+    place = place_console(configuration, domain, ports_taken)
     return configuration.with_domain(domain.but(binding=binding.but(
         console_group=place.group, console_port=place.port, console_service=place.service)))
 

@@ -6,7 +6,7 @@ concentrator's range, one port for each group. Consoles of one group share its p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ldmd.messages import refuse
@@ -30,8 +30,11 @@ def consoles_in_use(configuration: Configuration, *, but: str = "") -> Iterator[
             yield ConsolePlace(binding.console_group, binding.console_port, binding.console_service)
 
 
-def place_console(configuration: Configuration, domain: Domain) -> ConsolePlace:
-    """Where the console of a domain shall be. Refuses where nothing fits what it asks for."""
+def place_console(configuration: Configuration, domain: Domain, taken: Collection[int] = ()) -> ConsolePlace:
+    """Where the console of a domain shall be. Refuses where nothing fits what it asks for.
+
+    `taken`: ports that another program of the host has; the last to be chosen.
+    """
     group = domain.vcons.group or domain.name
     services = _services(configuration, domain)
     used = tuple(consoles_in_use(configuration, but=domain.name))
@@ -43,10 +46,9 @@ def place_console(configuration: Configuration, domain: Domain) -> ConsolePlace:
             return place
     if domain.vcons.port is not None:
         return _at(domain, group, services, ports)
-    for vcc in services:
-        for port in range(vcc.first_port, vcc.last_port + 1):
-            if port not in ports:
-                return ConsolePlace(group, port, vcc.name)
+    free = [(vcc, port) for vcc in services for port in range(vcc.first_port, vcc.last_port + 1) if port not in ports]
+    for vcc, port in sorted(free, key=lambda place: place[1] in taken):
+        return ConsolePlace(group, port, vcc.name)
     refuse("console.no-port", name=domain.name, ranges=_ranges(services))
 
 

@@ -139,6 +139,7 @@ class Vntsd:
         self._consoles: dict[ConsoleEntry, Console] = {}
         self._lines: dict[ConsoleEntry, MachineLine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refused: set[tuple[str, int]] = set()  # groups whose port cannot be had yet
 
     @property
     def entries(self) -> tuple[ConsoleEntry, ...]:
@@ -146,7 +147,7 @@ class Vntsd:
         return tuple(self._consoles)
 
     async def apply(self, entries: Sequence[ConsoleEntry]) -> None:
-        """Serve these consoles and no others. A port that cannot be had is logged and tried again by the next call."""
+        """Serve these consoles and no others. A port that cannot be had is logged, and tried again every second."""
         wanted = set(entries)
         for entry in [each for each in self._consoles if each not in wanted]:
             await self._remove(entry)
@@ -183,7 +184,30 @@ class Vntsd:
         try:
             self._servers[key] = await asyncio.start_server(serve, self._address, group.port, backlog=BACKLOG)
         except OSError as error:
-            log.error("group %s: cannot listen at %s port %d: %s", group.name, self._address, group.port, error)
+            if key not in self._refused:
+                log.error("group %s: cannot listen at %s port %d: %s", group.name, self._address, group.port, error)
+                self._refused.add(key)
+                self._later(key)
+            return
+        if key in self._refused:
+            self._refused.discard(key)
+            log.info("group %s: listens at %s port %d now", group.name, self._address, group.port)
+
+    def _later(self, key: tuple[str, int]) -> None:
+        """Try again until the port can be had, or nobody wants it any more."""
+
+        async def again() -> None:
+            while key in self._refused:
+                await asyncio.sleep(RETRY_SECONDS)
+                group = self._groups.get(key)
+                if group is None or not group.consoles or key in self._servers:
+                    self._refused.discard(key)
+                else:
+                    await self._listen(key, group)
+
+        task = asyncio.create_task(again())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _stop_listening(self, key: tuple[str, int]) -> None:
         server = self._servers.pop(key, None)

@@ -79,7 +79,7 @@ def our_settings(cell: Cell) -> dict[str, dict[str, str | int]]:
         return {"sun4v tls": {}, "sun4v hand-over": {"handover": "auto", "handover_verify": "never"}}
     return {"sun4v tls": {"bandwidth_bps": cell.cap, "compress": "none"},
             "sun4v tls compress": {"bandwidth_bps": cell.cap, "compress": "auto"},
-            "sun4v tls post-copy": {"bandwidth_bps": cell.cap, "compress": "none", "postcopy": "auto"}}
+            "sun4v tls post-copy": {"bandwidth_bps": cell.cap, "compress": "none", "postcopy": "auto", "max_rounds": 2}}
 
 
 def run_ours(made: Room, cell: Cell, rows: Rows) -> None:
@@ -99,7 +99,7 @@ def note(rows: Rows, cell: Cell, name: str, found: Figures) -> None:
     rows[(str(cell), name)].append(found)
     print(f"  {cell}; {name}: {found.total_ms:.0f} ms, down {found.downtime_ms:.0f} ms, "
           f"{found.wire_bytes / 1e6:.0f} MB, {found.rounds} rounds, {found.cpu_seconds:.1f} CPU s, "
-          f"{'lives' if found.alive else 'DEAD'}", flush=True)
+          f"{'lives' if found.alive else 'DEAD'}{'; pages waited for: ' * bool(found.waits)}{found.waits}", flush=True)
 
 
 def run_qemu(guest: X86Guest, cell: Cell, names: tuple[str, ...], rows: Rows) -> None:

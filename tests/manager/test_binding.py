@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from domain_support import Room, guest, ready
 
+from ldmd.jobs import Outcome
 from ldmd.model import DiskServer, Vcc, Vcons, Vdisk, Vdpcc, Vdpcs, Vhba, Vnet, Volume, Vsan, Vsw
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.channels import settle
@@ -20,6 +21,10 @@ def room() -> Room:
 def change(room: Room, name: str, **fields: Any) -> None:
     """What the operations on devices and services would do."""
     room.manager.commit(settle(room.manager.configuration.with_domain(room.domain(name).but(**fields))))
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    return [text for kind, text in outcome.lines if kind == "warn"]
 
 
 def port(room: Room, name: str) -> int | None:
@@ -38,6 +43,29 @@ def test_states(room: Room) -> None:
     assert room.state("a") == "inactive" and room.domain("a").binding is None
     assert room.refused("unbind-domain", domain="a") == "unbind.not-bound"
     assert 1 not in room.machine.guests
+
+
+def test_a_console_avoids_ports_that_another_program_has(room: Room) -> None:
+    room.manager.listening = lambda: {5000, 5002}
+    for name in ("a", "b"):
+        guest(room, name, upto="inactive")
+        assert warnings(room.ok("bind-domain", domain=name)) == []
+    assert (port(room, "a"), port(room, "b")) == (5001, 5003)
+    room.ok("unbind-domain", domain="b")
+    room.ok("set-vconsole", domain="b", port="5002")
+    said = warnings(room.ok("bind-domain", domain="b"))
+    assert port(room, "b") == 5002 and len(said) == 1
+    assert "port 5002 of this host is in use by another program: the console of LDom b" in said[0]
+    assert "`ldm set-vconsole port=N b` chooses another" in said[0]
+
+
+def test_a_console_has_a_port_where_all_are_taken(room: Room) -> None:
+    room.manager.listening = lambda: range(5000, 5200)
+    guest(room, "a", upto="inactive")
+    assert "port 5000 of this host" in warnings(room.ok("bind-domain", domain="a"))[0]
+    guest(room, "b", upto="inactive")
+    room.ok("set-vconsole", domain="b", group="a")
+    assert warnings(room.ok("bind-domain", domain="b")) == [] and port(room, "b") == 5000  # vntsd's own by now
 
 
 def test_a_domain_without_cpus_or_memory(room: Room) -> None:

@@ -130,6 +130,17 @@ def test_g47_the_console_is_placed_anew(upto: str) -> None:
 
 
 @pytest.mark.parametrize("upto", ["booted", "bound"])
+def test_g47_a_port_that_another_program_has_comes_last(upto: str) -> None:
+    move = Move(upto=upto)
+    move.there = replace(move.there, ports_taken=frozenset(range(5000, 5100)))
+    binding = move.planned().binding
+    assert binding is not None and binding.console_port == 5100
+    move.there = replace(move.there, ports_taken=frozenset(range(4000, 6000)))
+    binding = move.planned().binding
+    assert binding is not None and binding.console_port == 5000
+
+
+@pytest.mark.parametrize("upto", ["booted", "bound"])
 def test_g47_a_service_domains_concentrator_is_second(upto: str) -> None:
     move = Move(upto=upto)
     move.target.ok("set-vcc", vcc="primary-vcc0", **{"port-range": "5000-5000"})

@@ -21,6 +21,8 @@ REGION = 2 << 20
 F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 1, 2, 4
 WORK_AT = 5000 * PAGE + 16
 WORK_PAGES = 40
+WAITS = {"count": 3, "half_ns": 80_000, "most_ns": 2_000_000, "longest_ns": 1_900_000}
+"""Of a guest whose pages followed it."""
 
 
 class ManualClock(VirtualClock):
@@ -363,6 +365,7 @@ class MovingMachine(FakeMachine):
             missing = self.missing.pop(guest, None)
             if missing is not None:
                 missing.close()
+            return {"waits": WAITS if missing is not None else dict.fromkeys(WAITS, 0)}
         return {"missing": len(self.absent(guest))} if what == "missing" else {}
 
     def absent(self, number: int) -> set[int]:

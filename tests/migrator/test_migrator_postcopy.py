@@ -11,10 +11,11 @@ import pytest
 from fake_workers import FOLLOWING
 from migrator_support import PATIENCE, Gate, Pair, Site, cancel, pause, until
 
+from emulator.stream import requests
 from ldmd.migration import source as src
 from ldmd.migration import target as tgt
 from ldmd.migrator.means import Killed
-from ldmd.migrator.settings import Settings
+from ldmd.migrator.settings import COPYING_WORDS, Settings
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def states(site: Site, uuid: str) -> list[str]:
 
 def test_pages_follow(pair: Pair) -> None:
     """Until the last one is there the source keeps its memory, resumes nothing, and is not asked to."""
-    gate = Gate(pair, "source.serving")
+    gate, seen = Gate(pair, "source.serving"), list[dict[str, Any]]()
+    pair.beta.manager.watch(seen.append)
     moving = pair.move()
     gate.reached()
     serving(pair)
@@ -69,6 +71,9 @@ def test_pages_follow(pair: Pair) -> None:
     assert outcome.summary["downtime_ms"] >= 0
     until(lambda: not pair.alpha.has("ldg1") and pair.workers.alive == [])
     assert pair.beta.machine.presence == ["begin", "end"] and pair.beta.runs(pair.uuid)
+    waited = "waited for pages 3 times: half of them up to 80 us, 99 % up to 2000 us, the longest 1900 us"
+    assert any(waited in line for line in pair.beta.lines)
+    assert [each["count"] for each in seen if each["event"] == "migration-page-waits"] == [3]
     starts = [each.starts for each in pair.beta.machine.guests.values() if each.spec["uuid"] == pair.uuid]
     assert starts == [0]
 
@@ -257,14 +262,26 @@ def test_a_domain_is_stopped_while_pages_are_missing(pair: Pair, again: bool) ->
     room.ok("add-domain", domains=["other"])
 
 
-def test_off_is_not_asked_of_the_worker(tmp_path: Path) -> None:
-    made = Pair(tmp_path / "x") if (tmp_path / "x").mkdir() is None else None
-    assert made is not None
+def test_the_words_of_the_settings_are_the_workers() -> None:
+    known = {"compress": requests.COMPRESS, "postcopy": requests.POSTCOPY, "at-limit": requests.AT_LIMIT,
+             "verify": requests.VERIFY}
+    assert known == COPYING_WORDS
+
+
+@pytest.mark.parametrize(("settings", "told"), [
+    (Settings(), {"postcopy": "off", "bandwidth_bps": None, "max_seconds": None, "max_rounds": 30,
+                  "at_limit": "finish"}),
+    (Settings(max_seconds=7, max_rounds=2, at_limit="fail", dirty_limit=False, verify="strict", bandwidth_bps=5000),
+     {"max_seconds": 7, "max_rounds": 2, "at_limit": "fail", "dirty_limit": False, "verify": "strict",
+      "bandwidth_bps": 5000}),
+])
+def test_a_worker_is_told_the_settings(tmp_path: Path, settings: Settings, told: dict[str, object]) -> None:
+    made = Pair(tmp_path, settings=settings)
     gate = Gate(made, "source.connected")
     made.move()
     gate.reached()
     source = next(each for each in made.workers.alive if each.side == "source")
-    assert source.task["options"]["postcopy"] == "off"
+    assert told.items() <= source.task["options"].items()
     gate.open()
     settle(made)
     made.close()

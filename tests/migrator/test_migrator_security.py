@@ -324,7 +324,8 @@ def test_settings(tmp_path: Path) -> None:
     path.write_text('[mac-detection]\nenabled = true\n[migration]\nlisten = "0.0.0.0"\nport = 8101\n')
     assert (read_settings(path).listen, read_settings(path).port) == ("0.0.0.0", 8101)
     for text in ("port = true", "port = 70000", 'compress = "rar"', "colour = 1", 'lease-directory = "x"',
-                 "bandwidth-bps = 999"):
+                 "bandwidth-bps = 999", 'at-limit = "stop"', "max-rounds = 0", "max-seconds = -1", 'verify = "no"',
+                 "dirty-limit = 1"):
         path.write_text(f"[migration]\n{text}\n")
         with pytest.raises(RefusedError):
             read_settings(path)

@@ -116,6 +116,11 @@ MUTANTS = (
         ("tests/stream/test_stream_links.py",),
     ),
     Mutant(
+        "the result comes on channel 0", "emulator/stream/incoming.py",
+        "if self._channel == 0 and self._receiver.complete():", "if self._receiver.complete():",
+        ("tests/stream/test_stream_flow.py",),
+    ),
+    Mutant(
         "a refusal is read", "emulator/stream/incoming.py",
         "            while not self._dead and (left := until - time.monotonic()) > 0:",
         "            while (left := 0.0) > until:",

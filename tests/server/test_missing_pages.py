@@ -174,7 +174,10 @@ def test_it_runs_at_once_and_is_the_guest_that_stays(pair: Pair) -> None:
     assert moving.target.wait("whole")["pages"] > 0
     assert moving.source.wait("whole")["asked"] > 0
     assert pair.room.call("memory.presence", guest=1) == {"missing": 0}
-    pair.room.call("memory.presence", guest=1, what="end")
+    waits = pair.room.call("memory.presence", guest=1, what="end")["waits"]
+    assert 0 < waits["count"] <= missing
+    assert 0 < waits["half_ns"] <= waits["most_ns"] and waits["longest_ns"] * 1.25 >= waits["most_ns"]
+    assert pair.room.call("memory.presence", guest=1, what="end")["waits"]["count"] == 0  # there are none any more
     assert (pair.text, pair.room.call("guest.digest", guest=1)) == stayed()
     moving.end()
     pair.rooms[0].client.call("guest.stop", guest=1, taken=True)

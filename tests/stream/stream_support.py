@@ -149,6 +149,13 @@ class Manager:
                 self.changed.notify_all()
 
     def _event(self, event: dict[str, object]) -> None:
+        with contextlib.suppress(OSError):  # a worker that has ended meanwhile wants no answer
+            self._answer(event)
+        with self.changed:
+            self.events.append(event)
+            self.changed.notify_all()
+
+    def _answer(self, event: dict[str, object]) -> None:
         match event["event"]:
             case "barrier":
                 self.memory.barrier()
@@ -160,9 +167,6 @@ class Manager:
                 assert isinstance(size, int)
                 self.state_fd = sealed(size)
                 self.ask("state", (self.state_fd,))
-        with self.changed:
-            self.events.append(event)
-            self.changed.notify_all()
 
     def seen(self, *names: str) -> list[dict[str, object]]:
         """Events of these names so far."""

@@ -249,7 +249,7 @@ def test_a_round_that_stalls_is_seen_before_its_end() -> None:
     assert not control.inside_round(sample(1.3, pending=390, marked=620)) and control.limit is None  # the first stall
     assert not control.inside_round(sample(1.4, pending=100, marked=900))  # of the same round
     assert not control.round_begins(950, sample(1.5, pending=100_000))
-    assert control.inside_round(sample(1.6, pending=940, marked=700)) and control.limit == 5000  # certain at once
+    assert control.inside_round(sample(1.6, pending=940, marked=700)) and control.limit == 2500  # certain at once
     assert not control.round_begins(940, sample(1.7, pending=100_000))  # counted already
     certain = measured(dirty_limit=False)
     assert not certain.inside_round(sample(1.1, pending=999, marked=701)) and not certain.hopeless
@@ -269,7 +269,30 @@ def test_the_limit_comes_after_two_rounds_that_stall_and_falls() -> None:
         control.sample(sample(n / 10, acked_bytes=n * 8_192_000, wire_bytes=n * 8_192_000, raw_bytes=n * 8_192_000))
     busy = sample(1.0, pending=100_000)
     found = [(control.round_begins(left, busy), control.limit) for left in (1000, 990, 980, 970, 400, 390)]
-    assert found == [(False, None), (False, None), (True, 5000), (True, 3500), (False, 3500), (True, 2450)]
+    assert found == [(False, None), (False, None), (True, 2500), (True, 1750), (False, 1750), (True, 1225)]
     assert Control(Options(dirty_limit=False, downtime_ms=10), 1).round_begins(1, busy) is False
     loosened = [(control.loosen(), control.limit) for _ in range(5)]  # the guest must write to suspend itself
-    assert loosened == [(True, 4900), (True, 9800), (True, None), (False, None), (False, None)]
+    assert loosened == [(True, 2450), (True, 4900), (True, 9800), (True, None), (False, None)]
+
+
+@pytest.mark.parametrize(("pages", "seconds", "limited"), [
+    (1000, 0.01, True),  # all of them again long before the round of 0.1 s is over
+    (1000, 0.13, True),  # three quarters of them in it
+    (1000, 0.2, False),  # half of them
+    (1000, 9.9, False),
+    (3000, 0.35, True),
+    (3000, 1.0, False),
+    (100, 0.1, False),  # the pause would be short enough
+])
+def test_a_round_that_will_stall_is_foreseen(pages: int, seconds: float, limited: bool) -> None:
+    """10,000 pages a second leave; the guest writes `pages` of its memory in so many seconds, again and again."""
+    control = Control(Options(downtime_ms=30), 1)
+    control.cleared(0.0)
+    for n in range(1001):
+        control.sample(sample(n / 100, acked_bytes=n * 819_200, wire_bytes=n * 819_200, raw_bytes=n * 819_200,
+                              marked=min(pages, round(pages * n / 100 / seconds))))
+    now = sample(10.0, marked=pages)
+    control.cleared(10.0)
+    assert control.round_begins(pages, now) is limited and control.limit == (2500 if limited else None)
+    without = Control(Options(downtime_ms=30, dirty_limit=False), 1)
+    assert without.round_begins(pages, now) is False

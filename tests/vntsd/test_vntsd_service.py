@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from vntsd_support import PATIENCE, Telnet, free_port, serving
 
-from ldmd.vntsd import ConsoleEntry, Settings
+from ldmd.hostports import listening_ports
+from ldmd.vntsd import ConsoleEntry, Settings, service
 from ldmd.vntsd.logfile import ConsoleLog
 
 PROMPT = b"\r\nalpha-vnts-two: h, l, c{id}, n{name}, q:"
@@ -416,3 +418,43 @@ def test_a_client_that_does_not_read_is_disconnected() -> None:
             await guests.received(1, b"hello")
 
     drive(test)
+
+
+def test_a_port_that_another_program_has_is_served_when_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "RETRY_SECONDS", 0.0)
+
+    async def test() -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            assert port in listening_ports()
+            async with serving([one(port)]) as (vntsd, _):
+                await vntsd.apply([one(port), one(port, guest=2, domain="ldg2", number=1)])  # nor is it asked for twice
+                other.close()
+                client = await retried(port)
+                await client.expect(b"\r\nalpha-vnts-ldg1: h, l, c{id}, n{name}, q:")
+        async with serving([one(port)]):
+            assert port in listening_ports()
+
+    drive(test)
+
+
+async def retried(port: int) -> Telnet:
+    """A connection, as soon as there is one."""
+    while True:
+        try:
+            return await Telnet.connect(port)
+        except ConnectionRefusedError:
+            continue
+
+
+def test_ports_that_somebody_listens_at(tmp_path: Path) -> None:
+    table = tmp_path / "tcp"
+    table.write_text(
+        "  sl  local_address rem_address   st tx_queue rx_queue\n"
+        "   0: 0100007F:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1\n"
+        "   1: 0100007F:1389 0100007F:1388 01 00000000:00000000 00:00000000 00000000     0        0 2\n"
+        "   2: 00000000000000000000000000000000:138A 00000000000000000000000000000000:0000 0A\n"
+        "   3: short\n")
+    assert listening_ports((table, tmp_path / "none")) == {5000, 5002}

@@ -49,6 +49,8 @@ class Figures:
     rounds: int
     alive: bool
     converged: bool = True
+    waits: str = ""
+    """How often, and how long, the guest waited for pages that followed it."""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -103,8 +103,9 @@ class Room:
         """The program runs, and has filled its memory."""
         console = self._console()
         console.do(f"dirtier {cell.fill} {cell.region} {cell.rate} >/tmp/ticks 2>&1 &", PROMPT)
-        while self._ticks(console) < 0:
+        while (tick := self._ticks(console)) is None:
             time.sleep(0.5)
+        assert tick >= 0, "its memory is not as it wrote it"
         console.socket.close()
 
     def unload(self) -> None:
@@ -163,4 +164,10 @@ class Room:
         paused = next(each["at"] for each in record["phases"] if each["phase"] == SUSPEND)
         return Figures(total_ms=paused * 1000 + summary["downtime_ms"], downtime_ms=float(summary["downtime_ms"]),
                        cpu_seconds=cpu, wire_bytes=int(summary["bytes"]), rounds=int(summary["rounds"]),
-                       alive=self._alive())
+                       alive=self._alive(), waits=self._waits() if summary.get("missing") else "")
+
+    def _waits(self) -> str:
+        """What the manager of where the domain is now has written of the last move."""
+        log = (self.shell.home / "machines" / self.where / "ldmd.log").read_text()
+        told = re.findall(r"waited for pages (.*)$", log, re.MULTILINE)
+        return told[-1] if told else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ldmd.migrator.attempt import StartFailedError
 from ldmd.migrator.guestops import GONE, IMAGES, number_of, status_of
@@ -39,6 +39,13 @@ def start_image(means: Means, uuid: str, *, before: Callable[[], None], wanted: 
             if not again(error.text):
                 raise StartFailedError from None
     return wanted()
+
+
+def waits_text(waits: Mapping[str, int]) -> str:
+    """How long the domain has waited for pages that followed it (`memory.presence`, what="end"), for people."""
+    half, most, longest = (waits[name] / 1000 for name in ("half_ns", "most_ns", "longest_ns"))
+    return (f"it waited for pages {waits['count']} times: half of them up to {half:.0f} us, "
+            f"99 % up to {most:.0f} us, the longest {longest:.0f} us")
 
 
 def _state(means: Means, uuid: str) -> str | None:

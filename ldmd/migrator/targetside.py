@@ -35,7 +35,7 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
-from ldmd.migrator.starting import start_image
+from ldmd.migrator.starting import start_image, waits_text
 from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
@@ -183,10 +183,9 @@ class TargetSide(Attempt):
 
     def _remember(self, name: str) -> None:
         """A line of the history here as well: that it came, or did not."""
-        here = self.means.manager.configuration.server.name
         came = self.state.at is At.OWNER
         if came or self.state.at is At.NONE:
-            self.means.manager.remember(self.peer, f"ldm migrate-domain {name} {here}",
+            self.means.manager.remember(self.peer, f"ldm migrate-domain {name} {self._machine}",
                                         text="" if came else self._why or "the source gave it up")
         self._why = ""
 
@@ -198,7 +197,7 @@ class TargetSide(Attempt):
             case ev.Preflight(offer):
                 self.percent = 0  # of an attempt of before
                 self.run_job(lambda number: self._preflight(offer),
-                             failed=lambda why: ev.Checked(offer, (self._here(why),)))
+                             failed=lambda why: ev.Checked(offer, (f"{self._machine}: {why}",)))
             case ev.CreateDomain():
                 self._forget()
                 self.run_job(self._create, failed=self._not_created)
@@ -348,10 +347,6 @@ class TargetSide(Attempt):
         self._tell_why(why)
         return ev.Created((why,))
 
-    def _here(self, why: str) -> str:
-        """For a person at the other machine."""
-        return f"{self.means.manager.configuration.server.name}: {why}"
-
     def _tell_why(self, why: str) -> None:
         """Before NEVER: here in log and history, and there for the person who waits."""
         self._why = rec.line_of(why)
@@ -410,12 +405,9 @@ class TargetSide(Attempt):
 
     def _tell_waits(self, waits: Mapping[str, int]) -> None:
         """How long the domain has waited for pages that followed it, where it has."""
-        if not waits.get("count"):
-            return
-        half, most, longest = (waits[name] / 1000 for name in ("half_ns", "most_ns", "longest_ns"))
-        self.log(f"it waited for pages {waits['count']} times: half of them up to {half:.0f} us, "
-                 f"99 % up to {most:.0f} us, the longest {longest:.0f} us")
-        self.means.manager.publish("migration-page-waits", domain=self.name, uuid=self.uuid, **waits)
+        if waits.get("count"):
+            self.log(waits_text(waits))
+            self.means.manager.publish("migration-page-waits", domain=self.name, uuid=self.uuid, **waits)
 
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""
@@ -434,12 +426,15 @@ class TargetSide(Attempt):
         """In log, list and history."""
         text = "pages of the domain's memory were lost before they came: it is booted anew"
         self.tell(text, success=False)
-        here = self.means.manager.configuration.server.name
-        self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {here}", text=text)
+        self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {self._machine}", text=text)
 
     def _bound(self, old: Configuration) -> Configuration:
         domain = domain_of(old, self.uuid)
         return old if domain is None else old.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
+
+    @property
+    def _machine(self) -> str:
+        return self.means.manager.configuration.server.name
 
     @property
     def _number(self) -> int:
@@ -508,9 +503,8 @@ class TargetSide(Attempt):
         """Its start waits for pages, and who brought them is gone: the worker's word comes next, and decides."""
         return self._abandoned and self.state.missing != 0 and self.entering(At.OWNER)
 
-    def _worker_lost(self, event: dict[str, Any], worker: Worker) -> bool:
+    def _worker_lost(self, event: dict[str, Any], _worker: Worker) -> bool:
         """In the worker's own thread: the other one may be waiting for the machine, and that for a page."""
-        del worker
         self._abandoned = self._abandoned or event["event"] in ("failed", ENDED)
         if self._waits_in_vain():
             try:

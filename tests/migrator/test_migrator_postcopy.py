@@ -59,9 +59,9 @@ def test_pages_follow(pair: Pair) -> None:
     gate.reached()
     serving(pair)
     assert states(pair.alpha, pair.uuid) == ["suspended"] and pair.alpha.machine.open_disks == set()
-    seen = [site.room.run("list-domain", domains=["ldg1"], sections="status").result["domains"][0]["status"][0]
-            for site in (pair.alpha, pair.beta)]
-    assert [(row["role"], row["peer"]) for row in seen] == [("source", "beta"), ("target", "alpha")]
+    shown = [site.room.run("list-domain", domains=["ldg1"], sections="status").result["domains"][0]["status"][0]
+             for site in (pair.alpha, pair.beta)]
+    assert [(row["role"], row["peer"]) for row in shown] == [("source", "beta"), ("target", "alpha")]
     said = cancel(pair.alpha)
     assert pair.alpha.runs(pair.uuid) is False and "cannot be cancelled" in str((said.error, said.lines))
     assert moving.thread.is_alive()

@@ -198,7 +198,7 @@ def while_pages_follow(shell: Shell) -> tuple[subprocess.Popen[str], int, tuple[
     """A move whose pages are held back; stamps that the domain had written before it, and both console ports."""
     managers = two_servers(shell)
     first, last = (int(each) for each in re.findall(r'"(\d+)-\d+"', (shell.home / "killed.toml").read_text()))
-    (managers["alpha"] / "ldmd.toml").write_text(NEVER)
+    (managers["alpha"] / "ldmd.toml").write_text(NEVER + "max-rounds = 1\n")
     shell.restart_ldmd("alpha")
     (shell.home / "held.toml").write_text(HELD)
     shell.sun4v("faults", "arm", "alpha", "held.toml")

@@ -124,6 +124,18 @@ class Shell:
             moment.wait(0.01)
         return self.processes()
 
+    def stopped(self) -> list[int]:
+        """Processes of this home that a signal has stopped."""
+        home, found = f"S4V_HOME={self.home}".encode(), []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdecimal() and home in (entry / "environ").read_bytes().split(b"\0"):
+                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                    found += [int(entry.name)] if state == "T" else []
+            except OSError:
+                continue
+        return found
+
     def processes(self) -> list[str]:
         """What runs in this home at this moment."""
         found = []

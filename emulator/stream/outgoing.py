@@ -117,7 +117,7 @@ class Engine(Protocol):
     def enter(self) -> bool: ...  # noqa: D102
     def leave(self) -> None: ...  # noqa: D102
     def link_up(self, channel: int) -> None: ...  # noqa: D102
-    def link_lost(self, channel: int, why: str) -> None: ...  # noqa: D102
+    def link_lost(self, channel: int, why: str, *, refused: bool = False) -> None: ...  # noqa: D102
     def lost_too_long(self, channel: int) -> bool: ...  # noqa: D102
     def result(self, body: bytes) -> None: ...  # noqa: D102
     def fail(self, code: str, why: str) -> None: ...  # noqa: D102
@@ -198,7 +198,7 @@ class Outgoing:
         except links.StrangerError as error:
             self._stranger(str(error))
         except (OSError, WireError, ChunkError) as error:
-            self.engine.link_lost(self.number, _why(error))
+            self.engine.link_lost(self.number, _why(error), refused=isinstance(error, ConnectionRefusedError))
         finally:
             self._link = None
             if link is not None:

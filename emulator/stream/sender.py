@@ -65,6 +65,7 @@ class Sender:
         self._converged = self._partial = False
         self._common: frozenset[str] = frozenset()  # features of both sides
         self.serving = False
+        self._alone = False  # without a manager
         self._populated = 0
         self._up: set[int] = set()
         self._down_since = dict.fromkeys(range(request.channels), time.monotonic())
@@ -178,6 +179,12 @@ class Sender:
                 common = tuple(name for name in codec.available() if name in body.algorithms)
                 self.chooser = Chooser(self._request.options.compress, common, time.monotonic)
 
+    def serve_out(self) -> None:
+        """Where pages follow a guest: until all are there, or the link is gone for too long. Else at once."""
+        with self._changed:
+            self._alone = True
+            self._changed.wait_for(lambda: not self.serving or self._done or self._failed or self.over.is_set())
+
     def enter(self) -> bool:
         """May a channel fetch pages now? Then it says `leave` when their chunk has its number."""
         with self._changed:
@@ -207,13 +214,15 @@ class Sender:
         if whole:
             self._tell("connected")
 
-    def link_lost(self, channel: int, why: str) -> None:
-        """A channel's link is gone, or could not be made."""
+    def link_lost(self, channel: int, why: str, *, refused: bool = False) -> None:
+        """A channel's link is gone, or could not be made. `refused`: nobody listens there any more."""
         with self._changed:
             told = channel in self._down_since
             self._down_since.setdefault(channel, time.monotonic())
         if not told and not self.over.is_set():
             self._tell("lost", why=why)
+        if refused and self._alone:  # it has all, or will never have: nobody is left who could say which
+            self.fail("link", "the target's worker has gone")
 
     def lost_too_long(self, channel: int) -> bool:
         """Has it been gone longer than the options say?"""
@@ -411,6 +420,7 @@ class Sender:
         self._wait_for(lambda: all(channel.quiet() for channel in self._channels))
         with self._changed:
             self._done = True
+            self._changed.notify_all()
         self._phase = "done"
         self._progress(whole=True)
         total = self._total()

@@ -83,8 +83,10 @@ class Worker:
         try:
             while self._next(receiver):
                 pass
+        except wire.EndError:
+            self._go_on_alone()
         except (wire.WireError, OSError):
-            pass  # the manager has gone, or does not know how to speak
+            pass  # the manager does not know how to speak
         finally:
             receiver.close()
             if isinstance(self._transfer, Looker):  # its memory goes only when nobody looks at it any more
@@ -96,6 +98,11 @@ class Worker:
             if self._audit is not None:
                 self._audit.join()
         self.tell("stopped")
+
+    def _go_on_alone(self) -> None:
+        """The manager has gone. What a guest that runs elsewhere misses is only here: it goes there all the same."""
+        if isinstance(self._transfer, Sender):
+            self._transfer.serve_out()
 
     def _next(self, receiver: wire.Receiver) -> bool:
         """Serve one request. False: it was stop."""

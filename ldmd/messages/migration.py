@@ -173,6 +173,8 @@ TABLE = (
     Message("migration.not-here", "{text}"),
     Message("migration.in-doubt", "{text}", "the connection was lost after the point of no return",
             "see `ldm list -o status {name}` here and LDom {name} on {peer}"),
+    Message("migration.runs-there", "{text}", "what it still needs of its memory comes from here",
+            "wait until that has ended: `ldm list -o status {name}`; or stop the domain on {peer}"),
     Message("migration.lease", "The storage lease of LDom {name} cannot be seen on the target",
             "both managers must have one directory for leases", "correct lease-directory of [migration] in both "
             "ldmd.toml, or remove it from both"),

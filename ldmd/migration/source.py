@@ -251,8 +251,9 @@ class Source:
             tell = [] if state.doubt else [Tell(self.doubt_text(state))]
             return replace(state, doubt=True), [*tell, *again, SetTimer(Timer.DOUBT)]
         if timer is not Timer.DOUBT and state.at in OPEN - {At.LEASING}:
-            return self.abort(state, f"no connection to {state.plan.peer}" if not state.linked
-                              else f"{state.plan.peer} did not answer in time")
+            peer = state.plan.peer
+            lost = f"the connection to {peer} was lost, and did not come back in time: the domain stays here"
+            return self.abort(state, f"{peer} did not answer in time" if state.linked else lost)
         return state, []
 
     def doubt_text(self, state: State) -> str:

@@ -90,6 +90,7 @@ PHASES = {At.NONE: Phase.CHECK, At.CHECKING: Phase.CHECK, At.CREATING: Phase.PRE
 
 
 BROKEN_TEXT = "the journal of the migration failed; make space on its disk, and restart ldmd"
+BROKEN_THERE = "the target's journal of migrations failed: make space on its disk, and restart its ldmd"
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,15 @@ class State:
         """What `ldm list` shows."""
         if self.at is At.BROKEN or (self.doubt and self.at in PROMISED):
             return Flag.ERROR
-        return Flag.TARGET if self.at in PROMISED else Flag.NONE
+        return Flag.TARGET if self.at in PROMISED or self.missing else Flag.NONE
 
 
 Step = tuple[State, list[Effect]]
+
+
+DOUBT_TEXT = ("all of the domain is here, but the source has not said that it is this machine's; when the source is "
+              "back this ends by itself. Only if the source is lost for ever, remove the received domain: "
+              "ldm cancel-operation -f migration")
 
 
 class Target:
@@ -136,7 +142,7 @@ class Target:
             state, effects = self.restarted(event)
             return state, [Sync(), *effects]  # what was read may not be on the disk yet
         if state.at is At.BROKEN:
-            return state, [Tell(BROKEN_TEXT)] if isinstance(event, Cancel) else []
+            return state, self.broken(event)
         match event:
             case Received(message):
                 return self.received(state, message)
@@ -153,9 +159,20 @@ class Target:
             case MachineDied():
                 return self.drop(state, [Send(Never(state.mid))]) if state.at in PROMISED - {At.TAKING} else (state, [])
             case JournalFailed():
-                return replace(state, at=At.BROKEN), [Tell("the journal of the migration cannot be written")]
+                no = [Send(refusal(state.mid, (BROKEN_THERE,)))] if state.at is At.CREATING else []
+                return replace(state, at=At.BROKEN), [Tell("the journal of the migration cannot be written"), *no]
             case _:
                 return self.progress(state, event)
+
+    def broken(self, event: Event) -> list[Effect]:
+        """Nothing happens, and who wants something hears why. A refusal promises nothing that must be durable."""
+        match event:
+            case Cancel():
+                return [Tell(BROKEN_TEXT)]
+            case Received(Offer(mid)):
+                return [Send(refusal(mid, (BROKEN_THERE,)))]
+            case _:
+                return []
 
     # -- messages
 
@@ -339,11 +356,15 @@ class Target:
             return self.drop(state, [])
         if timer is Timer.DOUBT and state.at is At.READY:
             again: list[Effect] = [Send(Ready(state.mid, state.digest))] if state.linked else []
-            return replace(state, doubt=True), [*again, SetTimer(Timer.DOUBT)]
+            tell = [] if state.doubt else [Tell(DOUBT_TEXT)]
+            return replace(state, doubt=True), [*tell, *again, SetTimer(Timer.DOUBT)]
         return state, []
 
     def cancel(self, state: State, event: Cancel) -> Step:
         """`ldm cancel-operation migration` here. The target controls no migration; it can clear one that was left."""
+        if state.missing:
+            return state, [Tell("the domain runs here already, and pages of its memory still come: it cannot be "
+                                "cancelled any more")]
         if state.at not in PROMISED:
             return state, [Tell("no migration of the domain is under way")]
         if state.at is At.TAKING:

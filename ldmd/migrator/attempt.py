@@ -8,6 +8,7 @@ that stands, in order, decoded by `records.unpack`.
 
 from __future__ import annotations
 
+import re
 import threading
 import traceback
 from abc import abstractmethod
@@ -29,6 +30,10 @@ from ldmd.operations.context import HypervisorError
 
 ROUNDS_KEPT = 256
 LEAST_PERCENT = {Phase.CHECK: 0, Phase.PREPARE: 2, Phase.COPY: 5, Phase.SUSPEND: 91, Phase.HANDOFF: 97}
+
+
+CANCEL = re.compile(r"ldm cancel-operation( -f)? migration")
+"""What the texts of the state machines advise."""
 
 
 class StartFailedError(Exception):
@@ -60,6 +65,7 @@ class Attempt:
         self.told: list[str] = []
         self.tellings = 0
         self.percent = 0
+        self.taken_up = False  # by a later manager, or left in doubt: who began it waits no more
         self.reached = Phase.CHECK  # the furthest phase; the state of an attempt that ended has none of its own
         self.progress: dict[str, Any] = {}
         self.rounds: list[Round] = []
@@ -207,6 +213,7 @@ class Attempt:
     def step(self, event: ev.Event) -> None:
         """One event and its effects."""
         self.means.check()
+        self.taken_up = self.taken_up or isinstance(event, ev.Restarted)
         queue: deque[ev.Event] = deque([event])
         while queue:
             self.state, effects = self.machine.step(self.state, queue.popleft())
@@ -216,6 +223,8 @@ class Attempt:
         self.carried = self.state
         if self.state.at not in OVER:
             self.reached = self.state.phase
+            if isinstance(event, ev.Restarted):
+                self.percent = LEAST_PERCENT[self.reached]
         self.stepped()
 
     def _perform(self, effects: list[ev.Effect]) -> ev.Event | None:
@@ -407,9 +416,12 @@ class Attempt:
         self.percent = max(self.percent, LEAST_PERCENT[phase])
         self.means.manager.publish("migration-phase", domain=self.name, uuid=self.uuid, side=self.side,
                                    phase=int(phase), percent=self.percent)
+        if self.side == "source" and phase is Phase.SUSPEND:
+            self.say({"type": "progress", "percent": self.percent})
 
     def tell(self, text: str, *, success: bool) -> None:
         """Something for a person."""
+        text = CANCEL.sub(rf"\g<0> {self.name}", text)  # the machines know no name
         self.tellings += bool(text)
         if text:
             self.told.append(text)

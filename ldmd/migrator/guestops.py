@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ldmd.migration.events import Guest
+from ldmd.migration.facts import GuestFacts
 from ldmd.model import Configuration, Domain
+from ldmd.model.plain import to_plain
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.guestspec import ON
 
@@ -102,3 +105,9 @@ def state_bytes(value: object) -> bytes:
 def image_digest(pages: str, state: bytes) -> str:
     """The digest of a whole image as FINAL and READY say it: of the memory's digest and the state's."""
     return hashlib.sha256(bytes.fromhex(pages) + state).hexdigest()[:32]
+
+
+def cold_digest(facts: GuestFacts | None) -> str:
+    """Of a domain without memory: its facts stand for the image."""
+    text = json.dumps(to_plain(facts) if facts is not None else None, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

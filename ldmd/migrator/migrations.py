@@ -353,6 +353,8 @@ class Migrations(Holding):
         lines = tuple(found.told[before - found.tellings:])
         if isinstance(found, TargetSide) and found.holds:
             refuse("migration.not-here", text=lines[-1])
+        if isinstance(found, SourceSide) and found.state.at is src.At.SERVING:
+            refuse("migration.runs-there", text=lines[-1], name=name, peer=found.host)
         if isinstance(found, SourceSide) and found.state.at is src.At.RELEASED and not found.state.linked:
             refuse("migration.in-doubt", text=lines[-1], name=name, peer=found.host)
         return tuple(line for line in lines if not line.startswith("cancelled"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import ssl
 import threading
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from ldmd.migrator.greeting import Join
 from ldmd.migrator.guestops import (
     GONE,
     call_fds,
+    cold_digest,
     control_cpus,
     domain_of,
     image_digest,
@@ -567,10 +566,13 @@ class SourceSide(Attempt):
         return self._called
 
     def tell(self, text: str, *, success: bool) -> None:
-        """How it ended."""
+        """How it ended. Where nobody waits for that any more the history has it."""
         self.success = self.success or success
         if success:
             self.percent = 100
+        if self.taken_up and self.state.at in SETTLED and (text or success):
+            self.means.manager.remember("ldmd", f"ldm migrate-domain {self.name} {self.host}", text=text)
+        self.taken_up = self.taken_up or (self.state.at is At.RELEASED and self.state.doubt)
         super().tell(text, success=success)
 
     def stop_work(self) -> None:
@@ -578,7 +580,8 @@ class SourceSide(Attempt):
         hand, self._hand = self._hand, None
         if hand is not None:
             hand.close()
-        self._work.stop(kill=self.means.dead, wait=self._over)
+        needed = self._over and self.state.at is At.SERVING  # pages that the domain needs there are only here
+        self._work.stop(kill=self.means.dead, leave=needed, wait=self._over)
         if self._limited and not self.means.dead:
             self._limited = False
             try:
@@ -590,9 +593,3 @@ class SourceSide(Attempt):
         """The manager ends."""
         self.connector.end()
         super().end()
-
-
-def cold_digest(facts: GuestFacts | None) -> str:
-    """Of a domain without memory: its facts stand for the image."""
-    text = json.dumps(to_plain(facts) if facts is not None else None, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

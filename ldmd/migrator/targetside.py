@@ -14,16 +14,16 @@ from ldmd.migration import events as ev
 from ldmd.migration import plan as moving
 from ldmd.migration import records as rec
 from ldmd.migration.facts import GuestFacts, Known, target_facts
-from ldmd.migration.phases import Kind
+from ldmd.migration.phases import Kind, Phase
 from ldmd.migration.rule import Options, Report
 from ldmd.migration.rules import NO_OPTIONS, preflight
 from ldmd.migration.target import PROMISED, At, State, Target
 from ldmd.migrator import lease, samehost
-from ldmd.migrator.attempt import Attempt, StartFailedError
+from ldmd.migrator.attempt import LEAST_PERCENT, Attempt
 from ldmd.migrator.frames import SECRET_BYTES
 from ldmd.migrator.guestops import (
-    GONE,
     call_fds,
+    cold_digest,
     control_cpus,
     domain_of,
     image_digest,
@@ -35,19 +35,21 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
-from ldmd.migrator.sourceside import cold_digest
+from ldmd.migrator.starting import start_image, waits_text
 from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work
-from ldmd.migrator.worker import ENDED
+from ldmd.migrator.worker import ENDED, Worker
 from ldmd.model import Configuration
 from ldmd.model import State as DomainState
 from ldmd.model.plain import PlainError, from_plain, to_plain
 from ldmd.operations.context import HypervisorError
 from ldmd.planner.binding import bind
+from ldmd.planner.guestspec import ON
 
 STATE_BYTES = 64 << 20
 """Longest state of a suspended guest."""
 SESSIONS_KEPT = 8
+RESTARTED = "its ldmd was restarted meanwhile"
 
 
 class TargetSide(Attempt):
@@ -65,6 +67,7 @@ class TargetSide(Attempt):
         self.options: Options = NO_OPTIONS
         self.peer, self.pem = "", ""
         self._why = ""  # it was given up here
+        self._restarted = False  # by the end of the manager that had it
         self._booted = 0  # the attempt whose domain was lost, and started anew
         self._data: dict[str, Any] | None = None
         self._received: dict[str, Any] | None = None
@@ -72,7 +75,8 @@ class TargetSide(Attempt):
         self._loading = -1  # the job in which the machine loads the state
         self._loaded = False
         self._hand: TargetHand | None = None
-        self._work = Work(self, self._worker_event)
+        self._abandoned = False  # the worker's last word was no good one
+        self._work = Work(self, self._worker_event, self._worker_lost)
 
     # -- what others see
 
@@ -135,7 +139,7 @@ class TargetSide(Attempt):
     def heard(self, frame: dict[str, Any]) -> None:
         """The facts, before an offer; then how far the source is."""
         if frame.get("type") == "progress" and isinstance(percent := frame.get("percent"), int):
-            self.percent = max(self.percent, min(90, percent))
+            self.percent = max(self.percent, min(LEAST_PERCENT[Phase.HANDOFF] - 1, percent))
         if frame.get("type") != "facts":
             return  # a newer minor version may have more
         if self.state.at in PROMISED:
@@ -151,17 +155,24 @@ class TargetSide(Attempt):
         self.facts, self.options = facts, options
 
     def before_send(self, said: rec.Message) -> None:
-        """Where the worker listens goes before ACCEPT."""
+        """Where the worker listens goes before ACCEPT; what the source cannot know of a NEVER before that."""
+        if isinstance(said, rec.Never) and self._restarted and said.mid == self.state.mid:
+            self.say({"type": "why", "text": RESTARTED})
         if isinstance(said, rec.Accept) and self._data is not None:
             self.say({"type": "data", **self._data})
 
     def step(self, event: ev.Event) -> None:
         """After CLOSE the source may forget as well."""
         held, name = self.state.at in PROMISED, self.name
+        if isinstance(event, ev.Restarted):
+            self.peer = self.peer or str(self.means.note("target", self.uuid).get("peer", ""))
         super().step(event)
-        if isinstance(event, ev.Restarted) and event.guest is ev.Guest.RUNNING and self.state.mid in self.state.owned:
-            self._all_here()  # the last page may have come when nobody was there to say so
-        if held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
+        if isinstance(event, ev.Restarted) and event.guest is ev.Guest.RUNNING and self.state.at is At.OWNER:
+            self._ran_on()
+        if isinstance(event, ev.Restarted) and event.records and isinstance(event.records[-1], rec.Promised):
+            self._why, self._restarted = RESTARTED, True
+            self._remember(name)
+        elif held and self.state.at not in PROMISED and not isinstance(event, ev.Restarted):
             self._remember(name)
         if self.state.unstarted and self.state.unstarted == self.state.mid:
             self.boot_unstarted()
@@ -172,10 +183,9 @@ class TargetSide(Attempt):
 
     def _remember(self, name: str) -> None:
         """A line of the history here as well: that it came, or did not."""
-        here = self.means.manager.configuration.server.name
         came = self.state.at is At.OWNER
         if came or self.state.at is At.NONE:
-            self.means.manager.remember(self.peer, f"ldm migrate-domain {name} {here}",
+            self.means.manager.remember(self.peer, f"ldm migrate-domain {name} {self._machine}",
                                         text="" if came else self._why or "the source gave it up")
         self._why = ""
 
@@ -187,7 +197,7 @@ class TargetSide(Attempt):
             case ev.Preflight(offer):
                 self.percent = 0  # of an attempt of before
                 self.run_job(lambda number: self._preflight(offer),
-                             failed=lambda why: ev.Checked(offer, (why,)))
+                             failed=lambda why: ev.Checked(offer, (f"{self._machine}: {why}",)))
             case ev.CreateDomain():
                 self._forget()
                 self.run_job(self._create, failed=self._not_created)
@@ -252,8 +262,8 @@ class TargetSide(Attempt):
 
     def _forget(self) -> None:
         """What an attempt of before has left: its last word must not be taken for this one's."""
-        self._received, self._verifying, self._data = None, False, None
-        self._loading, self._loaded = -1, False
+        self._received, self._verifying, self._data, self._restarted = None, False, None, False
+        self._loading, self._loaded, self._abandoned = -1, False, False
         self.percent, self.progress, self.rounds = 0, {}, []
 
     def _create(self, number: int) -> ev.Event | None:
@@ -395,12 +405,9 @@ class TargetSide(Attempt):
 
     def _tell_waits(self, waits: Mapping[str, int]) -> None:
         """How long the domain has waited for pages that followed it, where it has."""
-        if not waits.get("count"):
-            return
-        half, most, longest = (waits[name] / 1000 for name in ("half_ns", "most_ns", "longest_ns"))
-        self.log(f"it waited for pages {waits['count']} times: half of them up to {half:.0f} us, "
-                 f"99 % up to {most:.0f} us, the longest {longest:.0f} us")
-        self.means.manager.publish("migration-page-waits", domain=self.name, uuid=self.uuid, **waits)
+        if waits.get("count"):
+            self.log(waits_text(waits))
+            self.means.manager.publish("migration-page-waits", domain=self.name, uuid=self.uuid, **waits)
 
     def _lose(self) -> None:
         """Pages of its memory are lost: it ends, is bound, and boots anew."""
@@ -419,12 +426,15 @@ class TargetSide(Attempt):
         """In log, list and history."""
         text = "pages of the domain's memory were lost before they came: it is booted anew"
         self.tell(text, success=False)
-        here = self.means.manager.configuration.server.name
-        self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {here}", text=text)
+        self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {self._machine}", text=text)
 
     def _bound(self, old: Configuration) -> Configuration:
         domain = domain_of(old, self.uuid)
         return old if domain is None else old.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
+
+    @property
+    def _machine(self) -> str:
+        return self.means.manager.configuration.server.name
 
     @property
     def _number(self) -> int:
@@ -478,22 +488,30 @@ class TargetSide(Attempt):
 
     def _start_guest(self) -> None:
         """It runs, or stays as it is until it can: it is ours, and nobody else has it. Raises StartFailedError."""
-        manager = self.means.manager
-        back = Return(manager, self.uuid, self.name)
-        while True:
-            self.means.check()
+        back = Return(self.means.manager, self.uuid, self.name)
+
+        def again(why: str) -> bool:
+            self.log(f"the domain cannot be started yet: {why}")
+            return self.pause()
+
+        if start_image(self.means, self.uuid, before=back.before_resume, wanted=lambda: not self._waits_in_vain(),
+                       again=again):
+            self._settling = True
+            self.act(lambda: self._started(back))  # the source waits to hear that it runs: that goes first
+
+    def _waits_in_vain(self) -> bool:
+        """Its start waits for pages, and who brought them is gone: the worker's word comes next, and decides."""
+        return self._abandoned and self.state.missing != 0 and self.entering(At.OWNER)
+
+    def _worker_lost(self, event: dict[str, Any], _worker: Worker) -> bool:
+        """In the worker's own thread: the other one may be waiting for the machine, and that for a page."""
+        self._abandoned = self._abandoned or event["event"] in ("failed", ENDED)
+        if self._waits_in_vain():
             try:
-                back.before_resume()
-                manager.hypervisor.call("guest.resume", guest=self._number)
-                break
+                self.means.manager.hypervisor.call("memory.presence", guest=self._number, what="give-up")
             except HypervisorError as error:
-                if not self.means.machine_alive() or self._image_gone(error):
-                    raise StartFailedError from None
-                self.log(f"the domain cannot be started yet: {error.text}")
-            if not self.pause():
-                raise StartFailedError
-        self._settling = True
-        self.act(lambda: self._started(back))  # the source waits to hear that it runs: that goes first
+                self.log(f"memory.presence: {error.text}")
+        return False
 
     def _started(self, back: Return) -> None:
         """It runs: now it is recorded. A restart that does not find it so finds OWNED, and what the machine says."""
@@ -506,19 +524,20 @@ class TargetSide(Attempt):
             self._end_work(wait=False)  # it has nothing more to write
         back.listen(lambda: self._taken(self.name, int(note.get("crypto") or 0)))  # its services were those it had
 
-    def _image_gone(self, error: HypervisorError) -> bool:
-        """The machine is another one by now, or had lost it."""
-        if error.code == "no-guest":
-            return True
-        if error.code in GONE:
-            return False
-        try:
-            status = status_of(self.means.manager, self.uuid)
-        except HypervisorError:
-            return False
-        if status.get("state") == "running":
-            return False
-        return status.get("state") not in ("received", "receiving", "suspended")
+    def _ran_on(self) -> None:
+        """It was started, and has run while no manager was here: what the last one did not come to is done now."""
+        if self.state.mid in self.state.owned:
+            self._all_here()  # the last page may have come when nobody was there to say so
+        note, manager = self.means.note("target", self.uuid), self.means.manager
+        if note.get("began") is not False or note.get("mid") != self.state.mid or self.state.kind is not Kind.LIVE:
+            return
+        domain = domain_of(manager.configuration, self.uuid)
+        if domain is not None and domain.started_at is None:
+            self._remember(domain.name)
+            if domain.state in ON:
+                persist(manager, lambda old: self._active(old, note.get("started_at") or manager.clock.now()))
+                self._taken(domain.name, int(note.get("crypto") or 0))
+        self.means.put_note("target", self.uuid, {**note, "began": True})
 
     def _active(self, old: Configuration, started_at: float) -> Configuration:
         domain = domain_of(old, self.uuid)

@@ -89,14 +89,19 @@ class Work:
             return None
         return worker
 
-    def stop(self, *, kill: bool = False, wait: bool = True) -> None:
-        """End it. Without `wait` it ends by itself, in its own time; no event of it comes in any case."""
+    def stop(self, *, kill: bool = False, leave: bool = False, wait: bool = True) -> None:
+        """End it. Without `wait` it ends by itself, in its own time; no event of it comes in any case.
+
+        `leave`: the manager ends, and the worker need not (`Worker.leave`).
+        """
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is None:
             return
         if kill:
             worker.kill()
+        elif leave:
+            worker.leave()
         elif wait:
             worker.stop()
         else:

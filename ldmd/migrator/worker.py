@@ -58,7 +58,7 @@ class Worker:
             theirs.close()
         self._socket, self._on_event = ours, on_event
         self._sending = threading.Lock()
-        self._stopped = False
+        self._stopped = self._left = False
         self._thread = threading.Thread(target=self._read, name="migration-worker", daemon=True)
         self._thread.start()
 
@@ -87,6 +87,11 @@ class Worker:
         """At once, as when the manager's own process ends."""
         self._stopped = True
         self._life.kill()
+        self._close()
+
+    def leave(self) -> None:
+        """The manager ends, and it need not: one that still has pages for a guest goes on alone, others end."""
+        self._stopped = self._left = True
         self._close()
 
     def fail(self) -> None:
@@ -126,5 +131,5 @@ class Worker:
         receiver.close()
         self._socket.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._life.wait(STOP_SECONDS)  # no process is left behind as a zombie
+            self._life.wait(0 if self._left else STOP_SECONDS)  # no process is left behind as a zombie
         self._on_event({"event": ENDED, "why": why})

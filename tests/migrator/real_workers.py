@@ -21,6 +21,11 @@ class _Relayed(Worker):
     def __init__(self, sock: socket.socket, workers: RealWorkers) -> None:
         super().__init__(sock)
         self._workers = workers
+        self.killed = False
+
+    def _go_on_alone(self) -> None:
+        if not self.killed:  # a process that was killed does nothing more
+            super()._go_on_alone()
 
     def _start(self, frame: Frame, op: str) -> None:
         if op == "begin" and self._workers.partial:
@@ -41,17 +46,18 @@ class _Life:
     """What started it may do to it."""
 
     def __init__(self, end: socket.socket, workers: RealWorkers) -> None:
-        self._end = end
-        self._thread = threading.Thread(target=self._run, args=(workers,), name="worker", daemon=True)
+        self._end, self._worker = end, _Relayed(end, workers)
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
-    def _run(self, workers: RealWorkers) -> None:
+    def _run(self) -> None:
         try:
-            _Relayed(self._end, workers).serve()
+            self._worker.serve()
         finally:
             self._end.close()
 
     def kill(self) -> None:
+        self._worker.killed = True
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
 

@@ -91,6 +91,21 @@ def test_no_space_when_the_target_takes_it_and_it_waits(leased: Pair, monkeypatc
     leased.close()
 
 
+def test_a_target_without_space_says_so(pair: Pair) -> None:
+    """At once, each time, and whose disk it is; a restart with space again takes it."""
+    pair.beta.full = True
+    first, second = pair.move().done(), pair.move().done()
+    assert first.problems[0].startswith("beta: "), first
+    broken = "the target's journal of migrations failed: make space on its disk, and restart its ldmd"
+    assert second.problems == (broken,)
+    assert where(pair) == ["alpha"] and not pair.beta.has("ldg1")
+    pair.beta.kill()
+    pair.beta.full = False
+    pair.beta.restart()
+    settle(pair)
+    assert pair.move().done().done
+
+
 def test_no_space_for_records_and_history_loses_them_and_no_more(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +204,38 @@ def test_both_managers_are_restarted(pair: Pair, step: str, first: str) -> None:
     assert pair.move(here, f"root@{other.name}").done().done
 
 
+def test_why_a_target_that_was_restarted_gave_up(pair: Pair) -> None:
+    """Its manager is killed while memory is copied: both sides say what became of it."""
+    gate = Gate(pair, "source.final")
+    moving = pair.move()
+    gate.reached()
+    until(lambda: [each.percent for each in pair.beta.migrations.view()] == [91], "beta does not know how far it is")
+    pair.beta.kill()
+    pair.beta.restart()
+    outcome = moving.done()
+    gate.open()
+    why = "its ldmd was restarted meanwhile"
+    assert outcome.problems == ("beta gave the migration up", f"  {why}"), outcome
+    settle(pair)
+    rows = [row for row in pair.beta.manager.history(50) if row["line"] == "ldm migrate-domain ldg1 beta"]
+    assert [(row["caller"], row["text"]) for row in rows] == [("alpha", why)]
+    assert pair.move().done().done
+
+
+def test_why_a_target_that_went_away_does_not_have_it(pair: Pair) -> None:
+    gate = Gate(pair, "source.copied")
+    moving = pair.move()
+    gate.reached()
+    pair.beta.kill()
+    until(lambda: pair.alpha.clock.advance(5.0) is None and not moving.thread.is_alive(), "it waits for ever")
+    gate.open()
+    lost = "the connection to beta was lost, and did not come back in time: the domain stays here"
+    assert moving.done().problems == (lost,) and where(pair) == ["alpha"]
+    pair.beta.restart()
+    settle(pair)
+    assert not pair.beta.has("ldg1") and pair.move().done().done
+
+
 # -- a person's word
 
 
@@ -213,16 +260,48 @@ def test_a_person_says_that_the_target_is_lost(pair: Pair) -> None:
     assert moving.done().done is False
     said = cancel(pair.alpha)
     assert said.error is not None and said.error.code == "migration.in-doubt"
-    assert "-f" in str(said.error) + str(said.error.remedy) and where(pair) == []
+    assert "ldm cancel-operation -f migration ldg1" in said.error.text and where(pair) == []
     assert cancel(pair.alpha, force=True).error is None
     until(lambda: where(pair) == ["alpha"])
     fenced = [each for each in pair.alpha.means.sources.records(pair.uuid) if isinstance(each, rec.Aborted)]
     assert fenced[-1].fenced and fenced[-1].who and "declared dead" in fenced[-1].why
+    until(lambda: endings(pair) == ["beta was declared dead"])
     pair.beta.step = lambda where: None
     pair.beta.restart()  # it was not lost after all, and its image never ran
     settle(pair)
     assert where(pair) == ["alpha"] and not pair.beta.has("ldg1")
     assert pair.move().done().done
+
+
+def endings(pair: Pair) -> list[str]:
+    """What alpha's history says of migrations that ended when who had begun them waited no more."""
+    return [row["text"] for row in pair.alpha.manager.history(50)
+            if (row["caller"], row["line"]) == ("ldmd", "ldm migrate-domain ldg1 beta")]
+
+
+def test_a_migration_left_in_doubt_ends_well(pair: Pair) -> None:
+    """The command has failed, with what may be done; the history has the end that nobody waited for."""
+    started: list[str] = []
+
+    def at(name: str) -> None:
+        if name == "target.Send.begin" and pair.beta.migrations.attempts()[0].state.at.value == "owner":
+            started.append(name)
+            pair.beta.means.dead = True
+            raise Killed
+
+    pair.beta.step = at
+    moving = pair.move()
+    until(lambda: bool(started))
+    pair.beta.kill()
+    attempt = pair.alpha.migrations.attempts()[0]
+    until(lambda: pair.alpha.clock.advance(5.0) is None and attempt.state.doubt, "nobody doubts")
+    outcome = moving.done()
+    assert not outcome.done and "If beta is lost: ldm cancel-operation migration ldg1" in outcome.problems[0]
+    assert endings(pair) == []
+    pair.beta.step = lambda where: None
+    pair.beta.restart()
+    settle(pair)
+    assert where(pair) == ["beta"] and endings(pair) == ["OK"]
 
 
 def test_a_target_whose_source_is_lost_is_cleared_by_a_person(pair: Pair) -> None:
@@ -240,6 +319,10 @@ def test_a_target_whose_source_is_lost_is_cleared_by_a_person(pair: Pair) -> Non
     assert cancel(pair.beta).error is not None and pair.beta.has("ldg1")
     pair.alpha.kill()
     until(lambda: not pair.beta.migrations.attempts()[0].state.linked)
+    until(lambda: pair.beta.clock.advance(5.0) is None and pair.beta.migrations.role("ldg1") == "error", "no flag e")
+    view = next(each for each in pair.beta.migrations.view() if each.domain == "ldg1")
+    assert view.told[-1].startswith("all of the domain is here, but the source has not said")
+    assert view.told[-1].endswith("ldm cancel-operation -f migration ldg1")
     assert cancel(pair.beta).error is not None and pair.beta.has("ldg1")
     assert cancel(pair.beta, force=True).error is None
     until(lambda: not pair.beta.has("ldg1") and pair.beta.machine.memory.keys() <= pair.beta.machine.guests.keys())

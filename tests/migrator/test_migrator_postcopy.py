@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_workers import FOLLOWING
-from migrator_support import Gate, Pair, Site, cancel, pause, until
+from migrator_support import PATIENCE, Gate, Pair, Site, cancel, pause, until
 
 from emulator.stream import requests
 from ldmd.migration import source as src
@@ -58,6 +59,9 @@ def test_pages_follow(pair: Pair) -> None:
     gate.reached()
     serving(pair)
     assert states(pair.alpha, pair.uuid) == ["suspended"] and pair.alpha.machine.open_disks == set()
+    shown = [site.room.run("list-domain", domains=["ldg1"], sections="status").result["domains"][0]["status"][0]
+             for site in (pair.alpha, pair.beta)]
+    assert [(row["role"], row["peer"]) for row in shown] == [("source", "beta"), ("target", "alpha")]
     said = cancel(pair.alpha)
     assert pair.alpha.runs(pair.uuid) is False and "cannot be cancelled" in str((said.error, said.lines))
     assert moving.thread.is_alive()
@@ -155,6 +159,70 @@ def test_a_manager_dies_when_the_last_page_has_come(pair: Pair) -> None:
     assert pair.beta.machine.presence[-1] == "end" and pair.beta.machine.missing == {}
     starts = [each.starts for each in pair.beta.machine.guests.values() if each.spec["uuid"] == pair.uuid]
     assert starts == [0] and pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
+
+
+def test_a_manager_ends_while_pages_are_missing(pair: Pair) -> None:
+    """As an orderly restart does it: the worker is not told to stop, so that it may go on alone."""
+    gate = Gate(pair, "source.serving")
+    pair.move()
+    gate.reached()
+    serving(pair)
+    worker = next(each for each in pair.workers.alive if each.side == "source")
+    said: list[str] = []
+    worker.tell = lambda event, **fields: said.append(event)  # type: ignore[method-assign]
+    pair.alpha.kills += 1
+    pair.alpha.migrations.close()
+    until(lambda: worker.stopped, "its manager is still there")
+    assert "stopped" not in said
+    gate.open()
+    pair.alpha.kill()
+    pair.alpha.restart()
+    settle(pair)
+
+
+def start_waits(pair: Pair) -> threading.Event:
+    """What starts the domain at beta needs a page that is missing. Set when it waits."""
+    machine, waits = pair.beta.machine, threading.Event()
+    call = machine.call
+
+    def waiting(op: str, /, **arguments: Any) -> Any:
+        if op == "guest.resume" and machine.absent(arguments["guest"]):
+            waits.set()
+            until(lambda: "give-up" in machine.presence or not machine.absent(arguments["guest"]), "no page comes")
+        return call(op, **arguments)
+
+    machine.call = waiting  # type: ignore[method-assign]
+    return waits
+
+
+def test_the_start_needs_a_page(pair: Pair) -> None:
+    """It comes, and all is well."""
+    gate = Gate(pair, "source.serving")
+    waits = start_waits(pair)
+    moving = pair.move()
+    gate.reached()
+    assert waits.wait(PATIENCE) and not pair.beta.runs(pair.uuid)
+    gate.open()
+    assert moving.done().done
+    settle(pair)
+    assert pair.beta.runs(pair.uuid) and pair.beta.machine.presence == ["begin", "end"]
+
+
+def test_the_start_needs_a_page_that_never_comes(pair: Pair) -> None:
+    """Its source's worker is lost: the machine does not wait for ever, and the domain boots anew there."""
+    gate = Gate(pair, "source.serving")
+    waits = start_waits(pair)
+    moving = pair.move()
+    gate.reached()
+    assert waits.wait(PATIENCE)
+    next(each for each in pair.workers.alive if each.side == "source").kill()
+    gate.open()
+    outcome = moving.done()
+    settle(pair)
+    assert not outcome.done and any("boots there anew" in line for line in outcome.problems), outcome
+    assert pair.watch.wrong == [] and pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
+    starts = [each.starts for each in pair.beta.machine.guests.values() if each.spec["uuid"] == pair.uuid]
+    assert starts == [1] and pair.beta.room.state("ldg1") == "active"
 
 
 def test_a_domain_ends_while_pages_are_missing(pair: Pair) -> None:

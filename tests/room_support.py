@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 PATIENCE = 60.0
@@ -112,7 +113,16 @@ class Shell:
             name, state = line.split()[:2]
             if state not in ("off", "crashed"):
                 self.sun4v("kill", name)
-        assert self.processes() == []
+        assert self.left() == []
+
+    def left(self) -> list[str]:
+        """What does not end: children of a process that was killed notice its end, and take a moment."""
+        moment = threading.Event()
+        for _ in range(3000):
+            if not self.processes():
+                break
+            moment.wait(0.01)
+        return self.processes()
 
     def stopped(self) -> list[int]:
         """Processes of this home that a signal has stopped."""
@@ -127,7 +137,7 @@ class Shell:
         return found
 
     def processes(self) -> list[str]:
-        """What still runs in this home."""
+        """What runs in this home at this moment."""
         found = []
         for entry in Path("/proc").iterdir():
             try:

@@ -29,7 +29,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = Shell(tmp_path_factory.mktemp("l"))
     yield shell
     shell.sun4v("lab", "reset", "--all")
-    assert shell.processes() == []
+    assert shell.left() == []
 
 
 def write(shell: Shell, *, port: int, more: str = "") -> Path:
@@ -71,7 +71,7 @@ def test_up_down_up_reset(shell: Shell) -> None:
     listed = json.loads(shell.sun4v("lab", "list", "--json"))
     assert listed == [{"name": "small", "servers": ["alpha"], "on": ["alpha"]}]
     shell.sun4v("lab", "down", "small")
-    assert shell.processes() == []
+    assert shell.left() == []
     assert "small            0 of 1 on: alpha" in shell.sun4v("lab", "list")
     shell.sun4v("lab", "up", str(path))
     assert domains(shell) == {"primary": "active", "ldg1": "active"}
@@ -79,7 +79,7 @@ def test_up_down_up_reset(shell: Shell) -> None:
     path.write_text(path.read_text() + "\n# changed")
     assert "made from another file" in shell.sun4v("lab", "up", str(path), status=1)
     shell.sun4v("lab", "reset", str(path))
-    assert shell.processes() == []
+    assert shell.left() == []
     assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
 
 
@@ -87,7 +87,7 @@ def test_a_failure_leaves_nothing(shell: Shell) -> None:
     path = write(shell, port=free_ports(), more='[server.alpha.domain.big]\nvcpus = 1\nmemory = "64G"\n')
     errors = shell.sun4v("lab", "up", str(path), status=1)
     assert "alpha: ldm set-memory 64G big" in errors
-    assert shell.processes() == []
+    assert shell.left() == []
     assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
 
 
@@ -109,7 +109,7 @@ def test_a_lab_whose_terminal_is_closed_leaves_nothing(shell: Shell) -> None:
                 os.killpg(process.pid, signal.SIGHUP)
             taken_down.wait(0.01)
         assert process.wait(60) != 0
-    assert shell.processes() == []
+    assert shell.left() == []
     assert [each for each in shell.home.rglob("*") if each.is_file()] == [path]
 
 

@@ -121,7 +121,7 @@ class Hall:
         with self.in_home():
             for name in machine_names():
                 pull_cord(place(name))
-        assert self.shell.processes() == []
+        assert self.shell.left() == []
 
     # -- commands
 

@@ -57,7 +57,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell = Shell(tmp_path_factory.mktemp("v"))
     yield shell
     shell.sun4v("lab", "reset", "--all")
-    assert shell.processes() == []
+    assert shell.left() == []
 
 
 def lab_text(port: int, guests: str) -> str:

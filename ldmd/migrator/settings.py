@@ -39,19 +39,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from emulator.stream.requests import AT_LIMIT, COMPRESS, POSTCOPY, VERIFY
 from ldmd.messages import refuse
 from ldmd.migration.facts import MANAGER_VERSION, RELEASES
-from ldmd.migrator.samehost import HANDOVERS, VERIFY
+from ldmd.migrator.samehost import HANDOVERS
+from ldmd.migrator.samehost import VERIFY as HANDOVER_VERIFY
 
 FILE, HOSTS = "ldmd.toml", "hosts.toml"
 PORT = 8101
 """The product's port of migrations."""
 LEAST_BANDWIDTH = 1000
 """Bytes a second (emulator/stream/worker.md)."""
-COPYING_WORDS = {"compress": ("auto", "none", "lz4", "zstd", "zlib"), "postcopy": ("off", "auto"),
-                 "at-limit": ("finish", "fail"), "verify": ("auto", "strict", "background")}
-"""What a worker knows (emulator/stream/requests.py)."""
-WORDS = {**COPYING_WORDS, "handover": HANDOVERS, "handover-verify": VERIFY, "release": RELEASES}
+WORDS = {"compress": COMPRESS, "postcopy": POSTCOPY, "at-limit": AT_LIMIT, "verify": VERIFY, "handover": HANDOVERS,
+         "handover-verify": HANDOVER_VERIFY, "release": RELEASES}
 FINGERPRINT = re.compile(r"[0-9a-f]{64}\Z")
 
 

@@ -11,11 +11,10 @@ import pytest
 from fake_workers import FOLLOWING
 from migrator_support import PATIENCE, Gate, Pair, Site, cancel, pause, until
 
-from emulator.stream import requests
 from ldmd.migration import source as src
 from ldmd.migration import target as tgt
 from ldmd.migrator.means import Killed
-from ldmd.migrator.settings import COPYING_WORDS, Settings
+from ldmd.migrator.settings import Settings
 
 
 @pytest.fixture
@@ -260,12 +259,6 @@ def test_a_domain_is_stopped_while_pages_are_missing(pair: Pair, again: bool) ->
     assert pair.beta.runs(pair.uuid) is again and not pair.alpha.has("ldg1") and pair.watch.wrong == []
     until(lambda: pair.workers.alive == [], "a worker is left")
     room.ok("add-domain", domains=["other"])
-
-
-def test_the_words_of_the_settings_are_the_workers() -> None:
-    known = {"compress": requests.COMPRESS, "postcopy": requests.POSTCOPY, "at-limit": requests.AT_LIMIT,
-             "verify": requests.VERIFY}
-    assert known == COPYING_WORDS
 
 
 @pytest.mark.parametrize(("settings", "told"), [

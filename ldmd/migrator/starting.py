@@ -1,12 +1,18 @@
-"""How a domain that was received comes to run: its machine is asked until it does, or has lost the image."""
+"""How a domain that was received comes to run: its machine is asked until it does; one that lost the image boots it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from ldmd.migration.facts import GuestFacts
+from ldmd.migration.plan import plan_move
+from ldmd.migration.rule import Options
 from ldmd.migrator.attempt import StartFailedError
-from ldmd.migrator.guestops import GONE, IMAGES, number_of, status_of
+from ldmd.migrator.guestops import GONE, IMAGES, domain_of, number_of, status_of
 from ldmd.migrator.means import Means
+from ldmd.model import Configuration
+from ldmd.model import State as DomainState
 from ldmd.operations.context import HypervisorError
 
 STANDS = (*IMAGES, "suspended")
@@ -39,6 +45,17 @@ def start_image(means: Means, uuid: str, *, before: Callable[[], None], wanted: 
             if not again(error.text):
                 raise StartFailedError from None
     return wanted()
+
+
+def with_constraints(now: Configuration, uuid: str, facts: GuestFacts | None, options: Options) -> Configuration:
+    """With the domain, inactive, where a power-on took it for one that was only promised, and forgot it.
+
+    Without `facts` nothing can be made of nothing. Raises RefusedError.
+    """
+    if facts is None or domain_of(now, uuid) is not None:
+        return now
+    bare = facts.domain.but(state=DomainState.INACTIVE, binding=None, started_at=None)
+    return plan_move(now, replace(facts, domain=bare), options)
 
 
 def waits_text(waits: Mapping[str, int]) -> str:

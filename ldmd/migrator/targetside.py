@@ -35,7 +35,7 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
-from ldmd.migrator.starting import start_image, waits_text
+from ldmd.migrator.starting import start_image, waits_text, with_constraints
 from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
@@ -557,11 +557,11 @@ class TargetSide(Attempt):
         manager = self.means.manager
         try:
             with manager.turn():
-                now = manager.configuration
-                domain = domain_of(now, self.uuid)
-                if domain is None:
+                now = with_constraints(manager.configuration, self.uuid, self.facts, self.options)
+                if (domain := domain_of(now, self.uuid)) is None:
                     return
                 if domain.state is DomainState.INACTIVE:
+                    manager.commit(now, moving=True)  # it is kept where it cannot be bound
                     now = bind(now, domain.name)
                     domain = domain_of(now, self.uuid)
                 if domain is not None and domain.state is DomainState.BOUND:

@@ -145,3 +145,35 @@ def test_while_pages_are_missing(following: Pair) -> None:
     assert side.state.at is tgt.At.OWNER
     rows = [row for row in pair.beta.manager.history(50) if "booted anew" in row["text"]]
     assert [row["caller"] for row in rows] == ["alpha"]
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_power_cycle_while_the_lease_is_taken(tmp_path: Path, saved: bool) -> None:
+    """The new power-on knows the domain as promised only, and forgets it; then it is owned: it boots, as it came.
+
+    Where the server has nothing that it needs any more, its constraints are kept.
+    """
+    pair = Pair(tmp_path, settings=Settings(lease_directory=str(tmp_path / "leases")), disk=True)
+    cpus, cycled = pair.alpha.room.domain("ldg1").cpus, list[str]()
+    if saved:
+        pair.beta.room.ok("add-spconfig", config="saved")
+
+    def step(at: str) -> None:
+        if at == "target.Lease.begin" and not cycled:
+            cycled.append(at)
+            pair.beta.machine.dies()
+            pair.beta.migrations.machine_lost()
+            pair.beta.machine.up = True
+            pair.beta.manager.again()
+            assert not pair.beta.has("ldg1")
+
+    pair.beta.step = step  # type: ignore[method-assign]
+    moving = pair.move()
+    until(lambda: pair.beta.runs(pair.uuid) if saved else pair.beta.has("ldg1"), "it is lost")
+    moving.thread.join()
+    settle(pair)
+    assert cycled and not pair.alpha.has("ldg1") and pair.watch.wrong == []
+    domain = pair.beta.room.domain("ldg1")
+    assert (domain.uuid, domain.cpus, [disk.name for disk in domain.vdisks]) == (pair.uuid, cpus, ["d"])
+    assert str(domain.state) == ("active" if saved else "inactive")
+    pair.close()

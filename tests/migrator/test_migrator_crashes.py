@@ -250,10 +250,11 @@ def judge(pair: Pair, mishaps: list[Mishap], boots: int, moving: Moving) -> Site
 
 
 def said(pair: Pair, moving: Moving) -> bool:
-    """That the domain was given up: to whoever waits at the source, and in the history of the target."""
+    """That the domain was given up: to who waits at the source, or in its history; and in the target's history."""
     moving.thread.join(PATIENCE)
     told = [line for each in pair.alpha.migrations.attempts() for line in each.told]
     told += [*moving.outcome.told, *moving.outcome.problems] if moving.outcome is not None else []
+    told += [row["text"] for row in pair.alpha.manager.history(50)]  # where it was in doubt, and nobody waited any more
     here = any("boots there anew" in line for line in told) or pair.alpha.kills > 0
     return here and any("booted anew" in row["text"] for row in pair.beta.manager.history(50))
 

@@ -340,7 +340,7 @@ class TargetSide(Attempt):
             self._verify()
         elif kind == "failed":
             self._failed(rec.line_of(str(event.get("why", "the copying failed"))))
-        elif kind == ENDED and (self._received is None or self.state.partial):
+        elif kind == ENDED and (self._received is None or self._received.get("missing") or self.state.partial):
             self._failed(rec.line_of(f"the worker of the migration ended: {event.get('why', '')}"))
 
     def _not_created(self, why: str) -> ev.Event:

@@ -113,6 +113,25 @@ def test_a_source_whose_machine_dies_goes_on_serving(pair: Pair) -> None:
     assert pair.beta.runs(pair.uuid) and not pair.alpha.runs(pair.uuid)
 
 
+def test_a_worker_dies_while_the_image_is_verified(pair: Pair) -> None:
+    """It has said what came and what is missing, which nobody brings now: the domain stays where it is."""
+    died = []
+
+    def die(where: str) -> None:
+        side = next((each for each in pair.beta.migrations.attempts()), None)
+        if where == "target.Verify.begin" and side is not None and side._received is not None:
+            worker = side._work.worker
+            assert worker is not None
+            worker.fail()
+            until(lambda: not side.idle and len(side._inbox) > 0, "its end is not heard")
+            died.append(where)
+
+    pair.beta.step = die  # type: ignore[method-assign]
+    outcome = pair.move().done()
+    settle(pair)
+    assert died and not outcome.done and pair.alpha.runs(pair.uuid) and not pair.beta.has("ldg1"), outcome
+
+
 def test_a_worker_dies_when_the_image_is_verified(pair: Pair) -> None:
     """Before the domain is the target's: it never ran there, and boots there anew, since its source is told so."""
     def die(where: str) -> None:

@@ -14,6 +14,7 @@ from ldmd.migrator.asking import texts
 from ldmd.migrator.guestops import domain_of, ran
 from ldmd.migrator.means import Means
 from ldmd.migrator.sourceside import SourceSide
+from ldmd.migrator.starting import ENDED_STATES
 from ldmd.migrator.targetside import TargetSide
 from ldmd.model import Configuration, Domain, State
 
@@ -115,7 +116,7 @@ class Holding:
             held.post(ev.TransferFailed(f"the domain {what} ({why})"))
             return False
         if isinstance(held, TargetSide) and held.pages_follow:
-            if event.get("state") in ("halted", "defined"):
+            if event.get("state") in ENDED_STATES:
                 held.ended(why)
             return False
         return not isinstance(held, SourceSide) or why != "suspended" or held.expects_stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ldmd.migration.facts import GuestFacts
 from ldmd.migration.plan import plan_move
@@ -15,7 +16,12 @@ from ldmd.model import Configuration
 from ldmd.model import State as DomainState
 from ldmd.operations.context import HypervisorError
 
+if TYPE_CHECKING:
+    from ldmd.manager import Manager
+
 STANDS = (*IMAGES, "suspended")
+ENDED_STATES = ("halted", "defined")
+"""Of a guest that ran."""
 
 
 def start_image(means: Means, uuid: str, *, before: Callable[[], None], wanted: Callable[[], bool],
@@ -56,6 +62,20 @@ def with_constraints(now: Configuration, uuid: str, facts: GuestFacts | None, op
         return now
     bare = facts.domain.but(state=DomainState.INACTIVE, binding=None, started_at=None)
     return plan_move(now, replace(facts, domain=bare), options)
+
+
+def as_bound(old: Configuration, uuid: str) -> Configuration:
+    """The domain does not run."""
+    domain = domain_of(old, uuid)
+    return old if domain is None else old.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
+
+
+def has_ended(manager: Manager, uuid: str) -> bool:
+    """Is its guest down, by itself or because somebody stopped it? False where the machine does not say."""
+    try:
+        return status_of(manager, uuid).get("state") in ENDED_STATES
+    except HypervisorError:
+        return False
 
 
 def waits_text(waits: Mapping[str, int]) -> str:

@@ -35,7 +35,7 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import TargetHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.peers import fingerprint
-from ldmd.migrator.starting import start_image, waits_text, with_constraints
+from ldmd.migrator.starting import as_bound, has_ended, start_image, waits_text, with_constraints
 from ldmd.migrator.suspending import Return
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
@@ -419,7 +419,7 @@ class TargetSide(Attempt):
             manager.hypervisor.call("guest.stop", guest=number)  # also an image that never ran: the guest stays defined
         except HypervisorError as error:
             self.log(f"the guest is not stopped: {error.text}")
-        persist(manager, self._bound)
+        persist(manager, lambda old: as_bound(old, self.uuid))
         self._boot(lost=True)
 
     def _tell_loss(self) -> None:
@@ -427,10 +427,6 @@ class TargetSide(Attempt):
         text = "pages of the domain's memory were lost before they came: it is booted anew"
         self.tell(text, success=False)
         self.means.manager.remember(self.peer, f"ldm migrate-domain {self.name} {self._machine}", text=text)
-
-    def _bound(self, old: Configuration) -> Configuration:
-        domain = domain_of(old, self.uuid)
-        return old if domain is None else old.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
 
     @property
     def _machine(self) -> str:
@@ -518,6 +514,8 @@ class TargetSide(Attempt):
         note, manager = self.means.note("target", self.uuid), self.means.manager
         now = manager.clock.now()
         persist(manager, lambda old: self._active(old, note.get("started_at") or now))
+        if has_ended(manager, self.uuid):  # before that was recorded: whoever took the end up did so for nothing
+            persist(manager, lambda old: as_bound(old, self.uuid))
         self.means.put_note("target", self.uuid, {**note, "began": True})
         self._settling = False
         if not self.state.missing:  # else the worker still brings pages

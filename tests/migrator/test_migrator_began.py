@@ -177,3 +177,22 @@ def test_a_power_cycle_while_the_lease_is_taken(tmp_path: Path, saved: bool) -> 
     assert (domain.uuid, domain.cpus, [disk.name for disk in domain.vdisks]) == (pair.uuid, cpus, ["d"])
     assert str(domain.state) == ("active" if saved else "inactive")
     pair.close()
+
+
+@pytest.mark.parametrize("postcopy", ["off", "auto"])
+def test_a_domain_ends_before_its_start_is_recorded(tmp_path: Path, postcopy: str) -> None:
+    """It is down then, and not shown as active for ever."""
+    pair, ended = Pair(tmp_path, settings=Settings(postcopy=postcopy)), list[str]()
+    pair.workers.partial = postcopy == "auto"
+
+    def step(at: str) -> None:
+        if at == "target.StartGuest.done" and not ended:
+            ended.append(at)
+            pair.beta.machine.ends_itself(pair.beta.number("ldg1"))
+
+    pair.beta.step = step  # type: ignore[method-assign]
+    assert pair.move().done().done
+    settle(pair)
+    assert ended and pair.beta.room.state("ldg1") == "bound"
+    assert not pair.beta.runs(pair.uuid) and not pair.alpha.has("ldg1")
+    pair.close()

@@ -223,6 +223,12 @@ def find_machine(name: str | None = None) -> Place:
     )
 
 
+def check_known(where: Place) -> None:
+    """Raises PlaceError where no machine has that name."""
+    if where.name not in machine_names():
+        raise PlaceError(why_off(where))
+
+
 def why_off(where: Place) -> str:
     """Why nobody answers for a machine: it is off, or no machine has that name."""
     known = machine_names()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from emulator.errors import EmulatorError
 from emulator.exposition import MetricsPage
-from emulator.places import Place, PlaceError, find_machine, hold, home, machine_names, why_off
+from emulator.places import Place, check_known, find_machine, hold, home, machine_names
 from emulator.places import place as place_of
 from emulator.version import __version__
 from ldmd.faults import ManagerFaults
@@ -56,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     try:
         place = find_machine(options.machine)
-        if place.name not in machine_names():
-            raise PlaceError(why_off(place))
+        check_known(place)
         directory = Path(options.state_dir).resolve() if options.state_dir else place.manager
         place.make()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

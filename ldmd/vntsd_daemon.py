@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import EmulatorError
-from emulator.places import Place, PlaceError, find_machine, hold, machine_names, why_off
+from emulator.places import Place, check_known, find_machine, hold
 from emulator.version import __version__
 from ldmd.hvctl import Link
 from ldmd.messages import RefusedError
@@ -42,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ready = [] if options.ready_fd is None else [options.ready_fd]
     try:
         place = find_machine(options.machine)
-        if place.name not in machine_names():
-            raise PlaceError(why_off(place))
+        check_known(place)
         place.make()
         settings = read_settings(place.state / SETTINGS, options)
         held = hold(place.vntsd_pid)

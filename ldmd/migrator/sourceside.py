@@ -39,6 +39,7 @@ from ldmd.migrator.guestops import (
 from ldmd.migrator.handing import UNFIT, SourceHand
 from ldmd.migrator.means import Means
 from ldmd.migrator.moves import MoveOutcome, round_of
+from ldmd.migrator.starting import as_bound
 from ldmd.migrator.suspending import stands_by_itself
 from ldmd.migrator.work import Work
 from ldmd.migrator.worker import ENDED, Worker
@@ -547,9 +548,7 @@ class SourceSide(Attempt):
 
         def off(now: Configuration) -> Configuration:
             domain = domain_of(now, self.uuid)
-            if domain is None or domain.state not in ON:
-                return now
-            return now.with_domain(domain.but(state=DomainState.BOUND, started_at=None))
+            return as_bound(now, self.uuid) if domain is not None and domain.state in ON else now
 
         try:
             if status_of(manager, self.uuid).get("state") == "suspended":

@@ -47,9 +47,10 @@ def place_console(configuration: Configuration, domain: Domain, taken: Collectio
     if domain.vcons.port is not None:
         return _at(domain, group, services, ports)
     free = [(vcc, port) for vcc in services for port in range(vcc.first_port, vcc.last_port + 1) if port not in ports]
-    for vcc, port in sorted(free, key=lambda place: place[1] in taken):
-        return ConsolePlace(group, port, vcc.name)
-    refuse("console.no-port", name=domain.name, ranges=_ranges(services))
+    if not free:
+        refuse("console.no-port", name=domain.name, ranges=_ranges(services))
+    vcc, port = min(free, key=lambda place: place[1] in taken)
+    return ConsolePlace(group, port, vcc.name)
 
 
 def _services(configuration: Configuration, domain: Domain) -> list[Vcc]:

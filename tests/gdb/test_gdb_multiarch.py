@@ -6,26 +6,14 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from gdb_bench import DEADLINE, GDB, ROOT, SUN4V, Bench, in_order
+from gdb_bench import DEADLINE, ROOT, SUN4V, Bench, in_order
 from host_shares import only_one
-from linux_found import CRYPTO, find_linux
+from linux_found import CRYPTO, Linux
 
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    if shutil.which(GDB) is None:
-        pytest.skip(f"{GDB} is not installed")
-    monkeypatch.setenv("S4V_HOME", str(tmp_path))
-    made = Bench(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -142,15 +130,7 @@ def test_a_port(bench: Bench, labos: Path) -> None:
             server.terminate()
 
 
-@pytest.fixture(scope="module")
-def linux() -> Any:
-    found, why = find_linux()
-    if found is None:
-        pytest.skip(why)
-    return found
-
-
-def test_linux(bench: Bench, linux: Any) -> None:
+def test_linux(bench: Bench, linux: Linux) -> None:
     """Before its first line, in a system call, on all CPUs, and when it has been let go it works as ever."""
     bench.boot(kernel=str(linux.kernel), initrd=str(linux.initrd),
                arguments=f"console=ttyHV0 {CRYPTO['none']} rdinit=/bin/sh", variables={"auto-boot?": "false"})

@@ -6,12 +6,11 @@ import gzip
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gdb_bench import GDB, ROOT, Bench, in_order
-from linux_found import CRYPTO, Linux, find_linux
+from gdb_bench import ROOT, Bench, in_order
+from linux_found import CRYPTO, Linux
 
 sys.path.insert(0, str(ROOT / "images" / "linux"))
 from linuxbuild.cpio import Archive
@@ -19,25 +18,6 @@ from linuxbuild.cpio import Archive
 pytestmark = [pytest.mark.slow, pytest.mark.nosan]
 GCC = "sparc64-linux-gnu-gcc"
 SOURCE = Path(__file__).with_name("victim.c")
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    for tool in (GDB, GCC):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    monkeypatch.setenv("S4V_HOME", str(tmp_path))
-    made = Bench(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def linux() -> Linux:
-    found, why = find_linux()
-    if found is None:
-        pytest.skip(why)
-    return found
 
 
 def archive_with(program: Path) -> bytes:
@@ -49,6 +29,8 @@ def archive_with(program: Path) -> bytes:
 
 def test_a_program_of_linux(bench: Bench, linux: Linux, tmp_path: Path) -> None:
     """Its code, data, stack and heap; the same, read and written, while the kernel works for it; a watched global."""
+    if shutil.which(GCC) is None:
+        pytest.skip(f"{GCC} is not installed")
     victim, initrd = tmp_path / "victim", tmp_path / "initrd"
     subprocess.run([GCC, "-O1", "-g", "-static", "-o", str(victim), str(SOURCE)], check=True)
     initrd.write_bytes(linux.initrd.read_bytes() + archive_with(victim))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ldmd.hostports import TABLES, tcp_rows
 from ldmd.vntsd.client import Client
 from ldmd.vntsd.group import Console, Group, Line
 from ldmd.vntsd.logfile import ConsoleLog
@@ -279,8 +280,7 @@ def _peer_user(peer: tuple[str, int]) -> str | None:
     """Whose the other end of a connection on this host is, from the kernel's table of TCP sockets."""
     address = int.from_bytes(socket.inet_aton(peer[0]), "little")
     wanted = f"{address:08X}:{peer[1]:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
+    for fields in tcp_rows(TABLES[0]):
         if fields[1] == wanted:
             try:
                 return pwd.getpwuid(int(fields[7])).pw_name

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,9 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
     except (StartError, OSError) as error:
         raise PowerError(f"machine {where.name} did not start: {error}") from None
     try:
-        with Hvctl(where.hvctl) as machine:
+        with _off_if_interrupted(where), Hvctl(where.hvctl) as machine:
             info: dict[str, Any] = machine.call("machine.info")
             return info | machine.hello
-    except (KeyboardInterrupt, SystemExit):
-        with contextlib.suppress(PowerError):
-            pull_cord(where)
-        raise
     except HvctlError as error:
         end(where.machine_pid, signal.SIGKILL)
         raise PowerError(f"machine {where.name} did not start: {error}; its log is {where.machine_log}") from None
@@ -80,24 +76,27 @@ def start_machine(where: Place, options: MachineOptions) -> dict[str, Any]:
 
 def start_companions(where: Place) -> None:
     """Manager and console server. Raises PowerError, and the machine stays on; interrupted, all of it is off."""
+    with _off_if_interrupted(where):
+        for each in companions(where):
+            if holder(each.pid_file) is not None:
+                continue
+            try:
+                spawn([each.module, "--machine", where.name], log=each.log)
+            except (StartError, OSError) as error:
+                raise PowerError(
+                    f"machine {where.name} is on, but {each.what} did not start: {error}"
+                ) from None
+
+
+@contextlib.contextmanager
+def _off_if_interrupted(where: Place) -> Iterator[None]:
+    """Ctrl-C, or SIGTERM, of who powers it on."""
     try:
-        _start_companions(where)
+        yield
     except (KeyboardInterrupt, SystemExit):
         with contextlib.suppress(PowerError):
             pull_cord(where)
         raise
-
-
-def _start_companions(where: Place) -> None:
-    for each in companions(where):
-        if holder(each.pid_file) is not None:
-            continue
-        try:
-            spawn([each.module, "--machine", where.name], log=each.log)
-        except (StartError, OSError) as error:
-            raise PowerError(
-                f"machine {where.name} is on, but {each.what} did not start: {error}"
-            ) from None
 
 
 def power_off(where: Place, *, force: bool, seconds: float = SHUTDOWN_SECONDS,
